@@ -1,0 +1,82 @@
+"""What one frame is, for everybody: tensor names, dtypes, state pairs, metadata and errors.
+
+Flow is backward flow in pixels of the frame: ``flow[:, y, x] = (dx, dy)`` such that the content at ``(x, y)`` in the
+current frame was at ``(x + dx, y + dy)`` in the previous one. The same convention holds in data, losses, engine,
+stabiliser and files. Frames are BGR everywhere, inside the network too.
+"""
+
+from .errors import (
+    BackendNotInstalledError,
+    CheckpointError,
+    DeviceError,
+    DeviceMemoryError,
+    EngineBusyError,
+    EngineClosedError,
+    EngineTimeoutError,
+    ExportError,
+    FrameError,
+    ModelFileError,
+    MostnetError,
+    NoGpuError,
+    PlanMismatchError,
+    VerificationError,
+    VideoError,
+)
+from .files import atomic_path, sha256, write_bytes
+from .metadata import FORMAT_VERSION, ONNX_KEY, PRECISIONS, Metadata, PlanInfo
+from .tensors import (
+    ENHANCED,
+    FINITE,
+    FLOW,
+    FOREGROUND,
+    FRAME,
+    MASK,
+    MIN_SIDE,
+    OUTPUTS,
+    StatePair,
+    TensorSpec,
+    check_frame,
+    check_size,
+    input_spec,
+    output_specs,
+)
+
+__all__ = [
+    "ENHANCED",
+    "FINITE",
+    "FLOW",
+    "FOREGROUND",
+    "FORMAT_VERSION",
+    "FRAME",
+    "MASK",
+    "MIN_SIDE",
+    "ONNX_KEY",
+    "OUTPUTS",
+    "PRECISIONS",
+    "BackendNotInstalledError",
+    "CheckpointError",
+    "DeviceError",
+    "DeviceMemoryError",
+    "EngineBusyError",
+    "EngineClosedError",
+    "EngineTimeoutError",
+    "ExportError",
+    "FrameError",
+    "Metadata",
+    "ModelFileError",
+    "MostnetError",
+    "NoGpuError",
+    "PlanInfo",
+    "PlanMismatchError",
+    "StatePair",
+    "TensorSpec",
+    "VerificationError",
+    "VideoError",
+    "atomic_path",
+    "check_frame",
+    "check_size",
+    "input_spec",
+    "output_specs",
+    "sha256",
+    "write_bytes",
+]

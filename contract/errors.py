@@ -1,0 +1,64 @@
+"""Every exception that mostnet raises for something outside its own code.
+
+Each message says what was found, what was expected and what to do next.
+"""
+
+
+class MostnetError(Exception):
+    """Base of all errors raised by mostnet."""
+
+
+class FrameError(MostnetError, ValueError):
+    """A frame has the wrong shape, dtype or memory layout."""
+
+
+class ModelFileError(MostnetError):
+    """A model file (ONNX, plan or its JSON) is missing, truncated, altered or not ours."""
+
+
+class PlanMismatchError(ModelFileError):
+    """A plan was built by another TensorRT version or flavour, or for another GPU."""
+
+
+class CheckpointError(MostnetError):
+    """A checkpoint is missing, truncated, of another format, or does not fit its variant."""
+
+
+class BackendNotInstalledError(MostnetError, ImportError):
+    """The library that runs or builds this kind of file is not installed."""
+
+
+class NoGpuError(MostnetError):
+    """The operation needs an NVIDIA GPU and none can be used."""
+
+
+class DeviceError(MostnetError):
+    """The device failed; where it says so the engine is closed and a new one must be opened."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """Device or pinned memory ran out; what had been taken was given back."""
+
+
+class EngineClosedError(MostnetError):
+    """The engine or session was used after ``close()``."""
+
+
+class EngineBusyError(MostnetError):
+    """A session was used from two threads at once, or while one of its streams is running."""
+
+
+class EngineTimeoutError(MostnetError, TimeoutError):
+    """A frame was not finished within ``timeout_ms``."""
+
+
+class ExportError(MostnetError):
+    """An export could not be made, or what was made is not what was asked for."""
+
+
+class VerificationError(ExportError):
+    """An exported graph differs from the PyTorch network by more than its precision allows."""
+
+
+class VideoError(MostnetError):
+    """A video or camera cannot be opened, read to its end, or written."""

@@ -1,0 +1,118 @@
+"""How far a candidate's outputs are from the reference, and how far is too far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import FOREGROUND
+
+_PEAK = 255.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What every frame of an exported graph must keep against the float32 PyTorch network.
+
+    Attributes:
+        psnr_db: least PSNR of the enhanced picture.
+        epe_px: largest mean end-point error of the flow.
+        iou: least intersection over union of the mask.
+    """
+
+    psnr_db: float
+    epe_px: float
+    iou: float
+
+
+BOUNDS = {
+    "fp32": Bounds(psnr_db=55.0, epe_px=0.01, iou=0.999),
+    "fp16": Bounds(psnr_db=45.0, epe_px=0.05, iou=0.995),
+    "int8": Bounds(psnr_db=35.0, epe_px=0.25, iou=0.97),
+}
+
+
+@dataclass(frozen=True)
+class FrameAccuracy:
+    """One frame against its reference; ``psnr_db`` is infinite where equal, ``finite`` is the candidate's flag."""
+
+    psnr_db: float
+    epe_px: float
+    iou: float
+    finite: bool
+
+    def keeps(self, bounds: Bounds) -> bool:
+        """Whether this frame is within ``bounds``; a NaN is not."""
+        return (
+            self.finite and self.psnr_db >= bounds.psnr_db and self.epe_px <= bounds.epe_px and self.iou >= bounds.iou
+        )
+
+
+def psnr_db(picture: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of two uint8 pictures, 20 log10(255 / RMSE); infinite where they are equal."""
+    error = float(np.mean((picture.astype(np.float32) - reference.astype(np.float32)) ** 2, dtype=np.float64))
+    return math.inf if error == 0 else 10 * math.log10(_PEAK**2 / error)
+
+
+def end_point_error_px(flow: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> float:
+    """Mean Euclidean distance of flow vectors ``(2, H, W)``, in pixels."""
+    return float(np.mean(np.hypot(*(flow - reference)), dtype=np.float64))
+
+
+def mask_iou(mask: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> float:
+    """Intersection over union of the foregrounds; 1 where both are empty."""
+    a, b = mask >= FOREGROUND, reference >= FOREGROUND
+    union = int(np.count_nonzero(a | b))
+    return 1.0 if union == 0 else np.count_nonzero(a & b) / union
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the reference network does, averaged over the clip: a network that does nothing passes any comparison.
+
+    Attributes:
+        picture_levels: mean absolute difference of enhanced picture and frame, in grey levels.
+        flow_px: mean length of the flow vectors.
+        foreground: share of mask pixels that are tooth.
+    """
+
+    picture_levels: float
+    flow_px: float
+    foreground: float
+
+    @property
+    def trivial(self) -> tuple[str, ...]:
+        """Why the comparison proves little; empty where it proves something."""
+        reasons = []
+        if self.picture_levels < 2:
+            reasons.append(f"the picture moves by {self.picture_levels:.2f} grey levels, under 2")
+        if self.flow_px < 1:
+            reasons.append(f"the flow is {self.flow_px:.2f} px long, under 1")
+        if not 0.05 <= self.foreground <= 0.95:
+            reasons.append(f"the mask is {self.foreground:.1%} foreground, outside 5 to 95 %")
+        return tuple(reasons)
+
+
+def worst(frames: Sequence[FrameAccuracy]) -> FrameAccuracy:
+    """The worst of each measure over a clip."""
+    return FrameAccuracy(
+        psnr_db=min(f.psnr_db for f in frames),
+        epe_px=max(f.epe_px for f in frames),
+        iou=min(f.iou for f in frames),
+        finite=all(f.finite for f in frames),
+    )
+
+
+def mean(frames: Sequence[FrameAccuracy]) -> FrameAccuracy:
+    """The mean over a clip; PSNR from the mean of the squared errors."""
+    error = np.mean([0.0 if math.isinf(f.psnr_db) else 10 ** (-f.psnr_db / 10) for f in frames])
+    return FrameAccuracy(
+        psnr_db=math.inf if error == 0 else -10 * math.log10(error),
+        epe_px=float(np.mean([f.epe_px for f in frames])),
+        iou=float(np.mean([f.iou for f in frames])),
+        finite=all(f.finite for f in frames),
+    )

@@ -1,0 +1,118 @@
+"""``mostnet-export``: the command line of ``mostnet.export.export``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mostnet.contract import MostnetError
+
+from .exporter import ExportOptions, ExportResult, export
+from .flavour import DEFAULT_TARGETS
+from .opset import SUPPORTED_OPSETS, TRACED_OPSET
+
+#: Exit status of an export that passed its verification on a clip where the network does next to nothing.
+TRIVIAL = 3
+
+_USUAL_TARGETS = ",".join(DEFAULT_TARGETS)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, x, width = text.lower().partition("x")
+    if not (x and height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as 480x640")
+    return int(height), int(width)
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    return tuple(target.strip() for target in text.split(",") if target.strip())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mostnet-export",
+        description="Export a trained checkpoint to ONNX and to a TensorRT plan.",
+        epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but the verification was trivial.",
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="ckpt.pt")
+    precision = parser.add_mutually_exclusive_group()
+    for name, text in (("fp16", "half precision with float32 islands (default)"), ("fp32", "single precision")):
+        precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name, help=text)
+    parser.set_defaults(precision="fp16")
+    parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW", help="frame size (default: 480x640)")
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)")
+    parser.add_argument(
+        "--opset", type=int, default=TRACED_OPSET, choices=SUPPORTED_OPSETS, help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--flavour",
+        choices=("auto", "rtx", "tensorrt"),
+        default="auto",
+        help="TensorRT for RTX, classic TensorRT, or classic where it and a GPU are there, else RTX (default: auto)",
+    )
+    parser.add_argument(
+        "--target",
+        type=_targets,
+        metavar="sm_86,...",
+        help=f"GPUs of an RTX plan (default: {_USUAL_TARGETS})",
+    )
+    parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="measured tactics, for classic TensorRT")
+    parser.add_argument("--onnx-only", action="store_true", help="write the graph alone; needs no TensorRT")
+    parser.add_argument("--verify", type=Path, metavar="VIDEO", help="compare with float32 PyTorch on this video")
+    parser.add_argument("--verify-frames", type=int, default=100, metavar="N", help="at most (default: %(default)s)")
+    parser.add_argument("--allow-trivial", action="store_true", help="exit 0 although the verification was trivial")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    args = _parser().parse_args(argv)
+    options = ExportOptions(
+        precision=args.precision,
+        size_hw=args.size,
+        output=args.output,
+        opset=args.opset,
+        onnx_only=args.onnx_only,
+        flavour=args.flavour,
+        targets=args.target,
+        timing_cache=args.timing_cache,
+        verify_video=args.verify,
+        verify_frames=args.verify_frames,
+    )
+    console = Console(highlight=False)
+    try:
+        result = export(args.checkpoint, options, console=console)
+    except (MostnetError, OSError) as error:
+        print(f"mostnet-export: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mostnet-export: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return _report(result, console, allow_trivial=args.allow_trivial)
+
+
+def _report(result: ExportResult, console: Console, *, allow_trivial: bool) -> int:
+    for report in result.reports:
+        console.print(report.table())
+    for path in (result.onnx, result.plan):
+        if path is not None:
+            console.print(f"{path}  {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+    if not result.metadata.trained:
+        console.print("The checkpoint is untrained: seeded initial weights.")
+    trivial = result.reports[0].trivial if result.reports else ()
+    if not trivial:
+        return 0
+    console.print(
+        f"TRIVIAL verification, which a network that does nothing would pass: {'; '.join(trivial)}.", soft_wrap=True
+    )
+    if allow_trivial:
+        return 0
+    console.print("Verify on a video that moves, with a trained checkpoint; or say --allow-trivial.")
+    return TRIVIAL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""Checkpoint -> ONNX -> plan, verified, and only then put in place."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+
+import onnx
+from rich.console import Console
+
+from mostnet.contract import ONNX_KEY, ExportError, Metadata, MostnetError, PlanInfo, check_size, sha256
+from mostnet.engine import Engine
+from mostnet.model import Checkpoint, load_checkpoint
+from mostnet.video import VideoReader
+
+from .builder import BuildOptions, build_plan
+from .flavour import choose_flavour, load_tensorrt, resolve_targets
+from .graph import build_graph, float32_islands
+from .opset import TRACED_OPSET
+from .progress import show_step
+from .verify import Report, read_frames, verify
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What to export.
+
+    Attributes:
+        precision: ``fp16`` (float32 islands stay) or ``fp32``.
+        size_hw: frame height and width in pixels, each at least 64.
+        output: folder for the files; made if missing.
+        opset: ONNX opset, 17 to 19.
+        onnx_only: leave TensorRT out.
+        flavour: ``rtx``, ``tensorrt`` (classic), or ``auto``: classic where it and a GPU are there, else RTX.
+        targets: GPU architectures for TensorRT for RTX, as ``sm_86``; None for its usual three.
+        timing_cache: file of measured tactics that classic TensorRT reads and adds to.
+        verify_video: video to verify the exported graph on; None leaves that out.
+        verify_frames: how many of its frames at most.
+    """
+
+    precision: str = "fp16"
+    size_hw: tuple[int, int] = (480, 640)
+    output: Path = Path()
+    opset: int = TRACED_OPSET
+    onnx_only: bool = False
+    flavour: str = "auto"
+    targets: tuple[str, ...] | None = None
+    timing_cache: Path | None = None
+    verify_video: Path | None = None
+    verify_frames: int = 100
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote.
+
+    Attributes:
+        onnx: path of the graph.
+        plan: path of the plan, its description beside it as ``.json``; None with ``onnx_only``.
+        metadata: description of the graph.
+        reports: one verification per backend that could run here; empty without ``verify_video``.
+    """
+
+    onnx: Path
+    plan: Path | None
+    metadata: Metadata
+    reports: tuple[Report, ...]
+
+
+def export(
+    checkpoint: str | Path, options: ExportOptions | None = None, *, console: Console | None = None
+) -> ExportResult:
+    """Export a checkpoint to ``NAME.onnx``, ``NAME.plan`` and ``NAME.plan.json``, NAME being stem, size and precision.
+
+    Nothing is put in place unless every step succeeded: a failed export leaves the files that were there.
+
+    Args:
+        checkpoint: path of a ``.pt`` that ``mostnet.model.save_checkpoint`` wrote.
+        options: what to export.
+        console: where progress is shown; None shows none.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        BackendNotInstalledError, NoGpuError: no TensorRT to build with (raised before any work).
+        ExportError: options that do not go together, or TensorRT failed.
+        VerificationError: the exported graph breaks a bound.
+    """
+    options = options or ExportOptions()
+    console = console or Console(quiet=True)
+    path = Path(checkpoint)
+    builder = _prepare(options)
+    loaded = load_checkpoint(path)
+    name = f"{path.stem}-{options.size_hw[0]}x{options.size_hw[1]}-{options.precision}"
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mostnet-export-", dir=options.output) as folder:
+        staged = Path(folder) / f"{name}.onnx"
+        with show_step(console, "ONNX graph"):
+            graph = build_graph(
+                loaded,
+                size_hw=options.size_hw,
+                precision=options.precision,
+                opset=options.opset,
+                checkpoint_sha256=sha256(path),
+            )
+            onnx.save(graph, staged)
+        metadata = Metadata.from_json(_property(graph, ONNX_KEY), source=name)
+        if builder is not None:
+            _write_plan(builder, graph, metadata, loaded, staged.with_suffix(".plan"), options, console)
+        reports = _verify(loaded, staged, metadata, options, console)
+        for report in reports:
+            report.check()
+        for file in sorted(Path(folder).iterdir()):
+            file.replace(options.output / file.name)
+    plan = None if builder is None else options.output / f"{name}.plan"
+    return ExportResult(options.output / f"{name}.onnx", plan, metadata, reports)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    trt: ModuleType
+    flavour: str
+    targets: tuple[str, ...]
+
+
+def _prepare(options: ExportOptions) -> _Builder | None:
+    """Refuse what cannot succeed before any work is done; find the TensorRT to build with."""
+    check_size(options.size_hw)
+    if options.verify_video is not None:
+        with VideoReader(options.verify_video):
+            pass
+    if options.onnx_only:
+        if options.targets or options.timing_cache:
+            raise ExportError("targets and a timing cache are for a plan; leave them out with onnx_only")
+        return None
+    flavour = choose_flavour(options.flavour)
+    if options.timing_cache is not None and flavour == "rtx":
+        raise ExportError(
+            "TensorRT for RTX measures no tactics when it builds: a timing cache is for --flavour tensorrt"
+        )
+    trt = load_tensorrt(flavour)
+    return _Builder(trt, flavour, resolve_targets(trt, flavour, options.targets))
+
+
+def _property(graph: onnx.ModelProto, key: str) -> str:
+    return next(p.value for p in graph.metadata_props if p.key == key)
+
+
+def _write_plan(
+    builder: _Builder,
+    graph: onnx.ModelProto,
+    metadata: Metadata,
+    checkpoint: Checkpoint,
+    path: Path,
+    options: ExportOptions,
+    console: Console,
+) -> None:
+    title = f"{builder.trt.__name__} {builder.trt.__version__} plan"
+    with show_step(console, title) as step:
+        plan = build_plan(
+            builder.trt,
+            graph,
+            BuildOptions(
+                targets=builder.targets,
+                precision=options.precision,
+                islands=float32_islands(checkpoint),
+                timing_cache=options.timing_cache,
+                progress=lambda phase, done, total, _: step.update(done, total, phase=phase),
+            ),
+        )
+    path.write_bytes(plan)
+    values = {field: getattr(metadata, field) for field in asdict(metadata)}
+    info = PlanInfo(
+        **{**values, "tools": {**metadata.tools, builder.trt.__name__: builder.trt.__version__}},
+        plan_sha256=sha256(path),
+        flavour=builder.flavour,
+        tensorrt_version=builder.trt.__version__,
+        targets=builder.targets or _own_architecture(),
+    )
+    path.with_name(f"{path.name}.json").write_text(info.to_json(), encoding="utf-8")
+
+
+def _own_architecture() -> tuple[str, ...]:
+    """The architecture of this machine's GPU, which classic TensorRT built for."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ExportError("torch cannot see the GPU that the plan was built for; install torch with CUDA")
+    major, minor = torch.cuda.get_device_capability()
+    return (f"sm_{major}{minor}",)
+
+
+def _verify(
+    checkpoint: Checkpoint, staged: Path, metadata: Metadata, options: ExportOptions, console: Console
+) -> tuple[Report, ...]:
+    """Verify what was staged on every backend that can run here."""
+    if options.verify_video is None:
+        return ()
+    reports = []
+    for path in (staged, staged.with_suffix(".plan")):
+        if not path.exists():
+            continue
+        try:
+            engine = Engine(path)
+        except MostnetError as error:
+            if path.suffix == ".onnx":
+                raise
+            console.print(f"{path.name} was built but not run: {error}", soft_wrap=True)
+            continue
+        with engine, show_step(console, f"verify {path.name}") as step:
+            frames = read_frames(options.verify_video, size_hw=metadata.size_hw, limit=options.verify_frames)
+            reports.append(
+                verify(
+                    checkpoint,
+                    engine,
+                    frames,
+                    precision=metadata.precision,
+                    name=path.name,
+                    progress=lambda done: step.update(done, options.verify_frames),
+                )
+            )
+    return tuple(reports)

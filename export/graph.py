@@ -1,0 +1,106 @@
+"""Checkpoint -> ONNX: trace the frame module, name its nodes after their modules, write the metadata."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import onnx
+import torch
+
+from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, ONNX_KEY, ExportError, Metadata
+from mostnet.model import Checkpoint, FrameModel
+from mostnet.model.layers import Float32Island
+
+from .opset import SUPPORTED_OPSETS, TRACED_OPSET, lower_opset
+
+_TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+_NUMPY_DTYPES = {"fp32": "float32", "fp16": "float16"}
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def build_graph(
+    checkpoint: Checkpoint, *, size_hw: tuple[int, int], precision: str, opset: int, checkpoint_sha256: str
+) -> onnx.ModelProto:
+    """The ONNX graph of a checkpoint for one frame size, checked, with its metadata.
+
+    Args:
+        size_hw: frame height and width in pixels.
+        precision: ``fp32``, or ``fp16``: half-precision tensors with float32 islands (``Float32Island``).
+        opset: one of ``SUPPORTED_OPSETS``.
+
+    Raises:
+        FrameError: the size is too small.
+        ExportError: no such precision or opset.
+    """
+    if precision not in _TORCH_DTYPES:
+        raise ExportError(f"precision {precision!r} cannot be exported; choose one of {', '.join(_TORCH_DTYPES)}")
+    if opset not in SUPPORTED_OPSETS:
+        raise ExportError(f"opset {opset} cannot be exported; choose one of {', '.join(map(str, SUPPORTED_OPSETS))}")
+    states = checkpoint.model.state_pairs(size_hw, dtype=_NUMPY_DTYPES[precision])
+    module = FrameModel(copy.deepcopy(checkpoint.model).to(_TORCH_DTYPES[precision])).eval()
+    frame = torch.zeros((1, *size_hw, 3), dtype=torch.uint8)
+    names_in = [FRAME, *(pair.input.name for pair in states)]
+    names_out = [ENHANCED, FLOW, MASK, FINITE, *(pair.output.name for pair in states)]
+    with _quiet("torch.onnx"):
+        program = torch.onnx.export(
+            module,
+            (frame, *module.zero_state(size_hw)),
+            input_names=names_in,
+            output_names=names_out,
+            opset_version=TRACED_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _name_nodes(model)
+    model = lower_opset(model, opset)
+    metadata = Metadata(
+        variant=checkpoint.variant,
+        size_hw=size_hw,
+        precision=precision,
+        opset=opset,
+        trained=checkpoint.training is not None,
+        states=states,
+        checkpoint_sha256=checkpoint_sha256,
+        tools={name: version(name) for name in ("mostnet", "torch", "onnx")},
+    )
+    onnx.helper.set_model_props(model, {ONNX_KEY: metadata.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def float32_islands(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Module paths, as in node names, that stay float32 in a half-precision graph."""
+    modules = FrameModel(checkpoint.model).named_modules()
+    return tuple(name for name, module in modules if isinstance(module, Float32Island))
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Name each node ``module.path/node`` and drop the tracer's notes, which hold source paths of this machine."""
+    for node in model.graph.node:
+        scopes = next((p.value for p in node.metadata_props if p.key == _SCOPES), "['', '']")
+        module = ast.literal_eval(scopes)[-2]
+        node.name = f"{module or 'frame'}/{node.name.removeprefix('node_')}"
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+@contextmanager
+def _quiet(logger_name: str) -> Iterator[None]:
+    """Silence the exporter's notes on optional packages that this project does not use."""
+    logger = logging.getLogger(logger_name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

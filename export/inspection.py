@@ -1,0 +1,66 @@
+"""Check of the network that TensorRT parsed: is it what was asked for, and will it run right and fast?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from mostnet.contract import ExportError
+
+from .flavour import strongly_typed
+
+#: Problems named in the error; the rest are counted.
+_SHOWN = 5
+
+
+def check_network(trt: ModuleType, network: Any, *, precision: str, islands: tuple[str, ...]) -> None:
+    """Refuse a parsed network that would run wrongly or slowly.
+
+    Every GridSample must be linear, aligned to corners, clamped, and in float32. In an ``fp16`` network every
+    convolution and matrix product must be half precision, and nothing may be float32 outside ``islands``.
+
+    Raises:
+        ExportError: names the first problems and counts them.
+    """
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    problems = [problem for layer in layers for problem in _sampling_problems(trt, layer)]
+    if precision == "fp16" and strongly_typed(trt):  # before that the types are set after parsing
+        problems += [problem for layer in layers for problem in _type_problems(trt, layer, islands)]
+    if problems:
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        raise ExportError(
+            f"{trt.__name__} {trt.__version__} parsed the graph into something else than was asked for: "
+            + "; ".join(problems[:_SHOWN])
+            + more
+        )
+
+
+def _sampling_problems(trt: ModuleType, layer: Any) -> Iterator[str]:
+    if layer.type != trt.LayerType.GRID_SAMPLE:
+        return
+    layer.__class__ = trt.IGridSampleLayer  # how the bindings downcast a layer
+    if layer.interpolation_mode != trt.InterpolationMode.LINEAR:
+        yield f"{layer.name} samples {layer.interpolation_mode}, not linear"
+    if not layer.align_corners or layer.sample_mode != trt.SampleMode.CLAMP:
+        yield f"{layer.name} samples with align_corners={layer.align_corners} and {layer.sample_mode}"
+    kinds = {layer.get_input(i).dtype for i in range(2)}
+    if kinds != {trt.float32}:
+        yield f"{layer.name} samples in {_names(kinds)}, not float32"
+
+
+def _type_problems(trt: ModuleType, layer: Any, islands: tuple[str, ...]) -> Iterator[str]:
+    outputs = {layer.get_output(i).dtype for i in range(layer.num_outputs)}
+    inputs = {layer.get_input(i).dtype for i in range(layer.num_inputs) if layer.get_input(i) is not None}
+    if layer.type in (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY):
+        if inputs | outputs != {trt.float16}:
+            yield f"{layer.name} computes in {_names(inputs | outputs)}, not float16"
+        return
+    if trt.float32 not in outputs or layer.type in (trt.LayerType.CONSTANT, trt.LayerType.SHUFFLE):
+        return  # constants and their reshaping move no data at run time
+    if not any(f" {island}/" in layer.metadata or layer.name.startswith(f"{island}/") for island in islands):
+        yield f"{layer.name} is float32 outside the float32 islands"
+
+
+def _names(kinds: set[Any]) -> str:
+    return " and ".join(sorted(str(kind).rpartition(".")[2].lower() for kind in kinds))

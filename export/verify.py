@@ -1,0 +1,183 @@
+"""Stream real frames through the float32 PyTorch network and an exported model, each with its own carried state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.table import Table
+
+from mostnet.contract import VerificationError
+from mostnet.engine import Output
+from mostnet.model import Checkpoint, FrameModel
+from mostnet.video import VideoReader
+
+from .accuracy import (
+    BOUNDS,
+    Activity,
+    Bounds,
+    FrameAccuracy,
+    end_point_error_px,
+    mask_iou,
+    mean,
+    psnr_db,
+    worst,
+)
+
+Frame = npt.NDArray[np.uint8]
+
+
+class Candidate(Protocol):
+    """What is verified: an ``Engine``, or anything that infers frame after frame."""
+
+    def infer(self, frame: Frame) -> Output:
+        """Outputs of the next frame of the stream."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Outcome of one verification, frame by frame.
+
+    Attributes:
+        name: what was compared.
+        frames: accuracy of every frame, in order.
+        activity: what the reference does on this clip.
+        bounds: what every frame has to keep.
+    """
+
+    name: str
+    frames: tuple[FrameAccuracy, ...]
+    activity: Activity
+    bounds: Bounds
+
+    @property
+    def failures(self) -> tuple[int, ...]:
+        """Indices of the frames that break a bound."""
+        return tuple(i for i, frame in enumerate(self.frames) if not frame.keeps(self.bounds))
+
+    @property
+    def trivial(self) -> tuple[str, ...]:
+        """Why passing proves little; empty where it proves something."""
+        return self.activity.trivial
+
+    def drift(self) -> tuple[FrameAccuracy, FrameAccuracy]:
+        """Means over the first and the last tenth of the clip: a state that drifts makes the last worse."""
+        tenth = max(1, len(self.frames) // 10)
+        return mean(self.frames[:tenth]), mean(self.frames[-tenth:])
+
+    def check(self) -> None:
+        """Raise if a frame breaks a bound.
+
+        Raises:
+            VerificationError: names the first such frame and its figures.
+        """
+        if not self.failures:
+            return
+        first = self.failures[0]
+        found, bounds = self.frames[first], self.bounds
+        raise VerificationError(
+            f"{self.name} differs from float32 PyTorch in {len(self.failures)} of {len(self.frames)} frames, first in "
+            f"frame {first}: PSNR {found.psnr_db:.2f} dB (at least {bounds.psnr_db:g}), EPE {found.epe_px:.4f} px (at "
+            f"most {bounds.epe_px:g}), IoU {found.iou:.4f} (at least {bounds.iou:g})"
+            + ("" if found.finite else ", not finite")
+        )
+
+    def table(self) -> Table:
+        """The figures as a table for a terminal."""
+        first, last = self.drift()
+        rows = {"mean": mean(self.frames), "worst frame": worst(self.frames), "first tenth": first, "last tenth": last}
+        table = Table(title=f"{self.name} against float32 PyTorch, {len(self.frames)} frames", title_justify="left")
+        for column in ("", "enhanced PSNR dB", "flow EPE px", "mask IoU"):
+            table.add_column(column, justify="right" if column else "left")
+        for name, row in rows.items():
+            table.add_row(name, f"{row.psnr_db:.2f}", f"{row.epe_px:.4f}", f"{row.iou:.4f}")
+        table.add_row("bound", f"{self.bounds.psnr_db:g}", f"{self.bounds.epe_px:g}", f"{self.bounds.iou:g}")
+        return table
+
+
+def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterator[Frame]:
+    """Up to ``limit`` frames of a video, uint8 ``(H, W, 3)`` BGR, resized to ``size_hw``.
+
+    Raises:
+        VideoError: the video cannot be read, or breaks off before ``limit`` frames.
+    """
+    with VideoReader(video) as reader:
+        for _, frame in zip(range(limit), reader, strict=False):
+            yield cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA)
+
+
+def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Output]]:
+    """Each frame with the float32 PyTorch network's outputs, state carried."""
+    module = FrameModel(checkpoint.model).eval()
+    state = None
+    for i, frame in enumerate(frames):
+        if state is None:
+            state = module.zero_state((frame.shape[0], frame.shape[1]))
+        with torch.inference_mode():
+            enhanced, flow, mask, finite, *state = module(torch.from_numpy(frame)[None], *state)
+        yield (
+            frame,
+            Output(
+                enhanced=enhanced[0].numpy(),
+                flow=flow[0].numpy(),
+                mask=mask[0].numpy(),
+                finite=bool(finite),
+                frame_id=i,
+                timestamp=None,
+                latency_ms=0.0,
+            ),
+        )
+
+
+def verify(
+    checkpoint: Checkpoint,
+    candidate: Candidate,
+    frames: Iterable[Frame],
+    *,
+    precision: str,
+    name: str = "exported model",
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Compare a candidate with the checkpoint over a clip; see ``Report.check`` and ``Report.trivial``.
+
+    Args:
+        frames: uint8 ``(H, W, 3)`` BGR, all of the candidate's size.
+        precision: whose bounds to keep: ``fp32``, ``fp16`` or ``int8``.
+        progress: told how many frames are done.
+
+    Raises:
+        VerificationError: fewer than two frames, so that no state was carried.
+    """
+    found: list[FrameAccuracy] = []
+    activity: list[tuple[float, float, float]] = []
+    for frame, wanted in reference_stream(checkpoint, frames):
+        output = candidate.infer(frame)
+        assert output.enhanced is not None and output.flow is not None and output.mask is not None
+        assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
+        found.append(
+            FrameAccuracy(
+                psnr_db(output.enhanced, wanted.enhanced),
+                end_point_error_px(output.flow, wanted.flow),
+                mask_iou(output.mask, wanted.mask),
+                output.finite,
+            )
+        )
+        activity.append(
+            (
+                float(np.mean(cv2.absdiff(wanted.enhanced, frame))),
+                float(np.mean(np.hypot(*wanted.flow))),
+                float(np.mean(wanted.mask >= 128)),
+            )
+        )
+        if progress is not None:
+            progress(len(found))
+    if len(found) < 2:
+        raise VerificationError(f"verification needs at least two frames to carry state between, got {len(found)}")
+    levels, flow_px, foreground = (float(np.mean(column)) for column in zip(*activity, strict=True))
+    return Report(name, tuple(found), Activity(levels, flow_px, foreground), BOUNDS[precision])

@@ -1,0 +1,22 @@
+"""MOST-NET+ in PyTorch: the network, its variants, its checkpoints, and the frame module that is exported."""
+
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .config import STRIDES, VARIANTS, ModelConfig
+from .frame import FrameModel
+from .initialise import initial_checkpoint
+from .network import MostNet, Prediction, ScalePrediction, State
+
+__all__ = [
+    "STRIDES",
+    "VARIANTS",
+    "Checkpoint",
+    "FrameModel",
+    "ModelConfig",
+    "MostNet",
+    "Prediction",
+    "ScalePrediction",
+    "State",
+    "initial_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+]

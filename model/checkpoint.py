@@ -1,0 +1,119 @@
+"""Checkpoints: one ``.pt`` file with format version, variant, config, weights and an optional training record."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mostnet.contract import CheckpointError, atomic_path
+
+from .config import ModelConfig
+from .network import MostNet
+
+FORMAT = "mostnet-checkpoint"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with its weights, and where they came from.
+
+    Attributes:
+        variant: ``sw``, ``dw``, ``nano``, or another name for a config of one's own.
+        model: the network, float32, on the CPU, in evaluation mode.
+        training: plain record of the training run; None for initial weights.
+    """
+
+    variant: str
+    model: MostNet
+    training: dict[str, Any] | None = None
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint; an interrupted write leaves what was there before."""
+    document = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "variant": checkpoint.variant,
+        "config": checkpoint.model.config.to_dict(),
+        "weights": checkpoint.model.state_dict(),
+        "training": checkpoint.training,
+    }
+    with atomic_path(path) as temporary:
+        torch.save(document, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint without running any code it may hold.
+
+    Raises:
+        CheckpointError: missing, truncated, not a checkpoint, holding code, of another format version, or with weights
+            that are not those of its config; the message says which.
+    """
+    document = _read(path)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: a PyTorch file, but not a mostnet checkpoint (no 'format': '{FORMAT}'); "
+            "write checkpoints with mostnet.model.save_checkpoint"
+        )
+    version = document.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format {version!r}, this mostnet reads {FORMAT_VERSION}; "
+            "save it again with a mostnet of that version"
+        )
+    missing = [key for key in ("variant", "config", "weights") if key not in document]
+    if missing:
+        raise CheckpointError(f"{path}: the checkpoint lacks {', '.join(missing)}; save it again")
+    model = _build(document["config"], document["weights"], path)
+    return Checkpoint(str(document["variant"]), model, document.get("training"))
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such checkpoint; `python -m mostnet.model init VARIANT {path.name}` makes an untrained one"
+        )
+    with path.open("rb") as file:
+        start = file.read(2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "global" in str(error).lower() or start.startswith(b"\x80"):  # 0x80 begins a bare pickle
+            raise CheckpointError(
+                f"{path}: holds Python objects whose loading would run code; refused. "
+                "Checkpoints hold tensors and plain values only"
+            ) from error
+        raise CheckpointError(f"{path}: not a PyTorch checkpoint") from error
+    except Exception as error:  # a damaged pickle raises whatever its bytes spell
+        problem = "truncated or damaged" if start == b"PK" else "not a PyTorch checkpoint"
+        raise CheckpointError(f"{path}: {problem} ({path.stat().st_size} bytes); copy it again") from error
+
+
+def _build(config: Any, weights: Any, path: Path) -> MostNet:
+    if not isinstance(config, dict) or not isinstance(weights, dict):
+        raise CheckpointError(f"{path}: config and weights of the checkpoint must be dictionaries; save it again")
+    with torch.device("meta"):  # sizes from a file allocate nothing until the weights have been seen to fit
+        model = MostNet(ModelConfig.from_dict(config))
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    if wanted.keys() != found.keys():
+        missing, unknown = sorted(wanted.keys() - found.keys()), sorted(weights.keys() - wanted.keys())
+        raise CheckpointError(
+            f"{path}: the weights do not fit the config: {len(missing)} missing {missing[:3]}, "
+            f"{len(unknown)} unknown {unknown[:3]}"
+        )
+    for name, shape in wanted.items():
+        if found[name] != shape:
+            raise CheckpointError(f"{path}: weight {name} has shape {found[name]}, the config wants {shape}")
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise CheckpointError(f"{path}: weight {name} is not finite; training diverged, use an earlier checkpoint")
+    model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    return model.eval().requires_grad_(False)

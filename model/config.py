@@ -1,0 +1,99 @@
+"""The variants of MOST-NET+ and the sizes that make them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mostnet.contract import CheckpointError
+
+#: Pixels per cell at each decoder scale, finest first.
+STRIDES = (4, 8, 16)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of one network; tuples run over the scales 1/4, 1/8, 1/16 unless said otherwise.
+
+    Attributes:
+        channels: feature channels.
+        extractor_blocks: residual blocks of the feature extractor.
+        decoder_blocks: residual blocks of each decoder branch.
+        image_channels: channels of the image-level features at each scale.
+        state_channels: channels handed to the next frame.
+        match_channels: channels compared between frames to find the flow.
+        search_radii: reach of the comparison in cells, one per predicted flow scale, **coarsest first**: one entry
+            is single-wise flow (SW), two are double-wise (DW).
+        flow_channels: hidden channels of each flow module, in the order of ``search_radii``.
+    """
+
+    channels: tuple[int, int, int]
+    extractor_blocks: tuple[int, int, int]
+    decoder_blocks: tuple[int, int, int]
+    image_channels: int
+    state_channels: tuple[int, int, int]
+    match_channels: int
+    search_radii: tuple[int, ...]
+    flow_channels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        per_scale = ("channels", "extractor_blocks", "decoder_blocks", "state_channels")
+        if any(len(getattr(self, name)) != len(STRIDES) for name in per_scale):
+            raise ValueError(f"{', '.join(per_scale)} take one number per scale")
+        if not 1 <= len(self.search_radii) == len(self.flow_channels) <= len(STRIDES):
+            raise ValueError("search_radii and flow_channels take one number per flow scale, one to three of them")
+
+    @property
+    def flow_scales(self) -> tuple[int, ...]:
+        """Indices into ``STRIDES`` of the scales that predict flow, coarsest first."""
+        return tuple(range(2, 2 - len(self.search_radii), -1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sizes as plain Python values, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Read what ``to_dict`` wrote.
+
+        Raises:
+            CheckpointError: a size is missing, unknown or not a number.
+        """
+        try:
+            return cls(**{k: v if isinstance(v, int) else tuple(map(int, v)) for k, v in values.items()})
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint's config is not one of this mostnet's ({error})") from error
+
+
+VARIANTS: dict[str, ModelConfig] = {
+    "nano": ModelConfig(
+        channels=(16, 32, 64),
+        extractor_blocks=(1, 1, 1),
+        decoder_blocks=(1, 1, 1),
+        image_channels=12,
+        state_channels=(8, 16, 32),
+        match_channels=16,
+        search_radii=(4, 3),
+        flow_channels=(48, 32),
+    ),
+    "sw": ModelConfig(
+        channels=(64, 144, 280),
+        extractor_blocks=(2, 2, 2),
+        decoder_blocks=(3, 3, 3),
+        image_channels=32,
+        state_channels=(32, 64, 128),
+        match_channels=64,
+        search_radii=(4,),
+        flow_channels=(128,),
+    ),
+    "dw": ModelConfig(
+        channels=(64, 192, 424),
+        extractor_blocks=(2, 3, 2),
+        decoder_blocks=(4, 4, 3),
+        image_channels=32,
+        state_channels=(32, 96, 192),
+        match_channels=64,
+        search_radii=(4, 3),
+        flow_channels=(160, 128),
+    ),
+}

@@ -1,0 +1,109 @@
+"""Optical flow: matching features and the modules that estimate flow coarse to fine."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import Float32Island, LocalCorrelation, ResidualBlock, Warp, conv, conv_relu
+
+#: Added to the squared length of a match vector, so that a black frame divides by something.
+_EPSILON = 1e-6
+
+
+class UnitLength(Float32Island):
+    """Scale each cell's vector to length one. Squares of half-precision features overflow at 256."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return (wide * torch.rsqrt((wide * wide).sum(1, keepdim=True) + _EPSILON)).to(x.dtype)
+
+
+class MatchHead(nn.Module):
+    """Features of unit length by which frames are compared. They depend on their own frame alone."""
+
+    def __init__(self, channels: int, match_channels: int) -> None:
+        super().__init__()
+        self.conv = conv(channels, match_channels)
+        self.normalise = UnitLength()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.normalise(self.conv(x))
+
+
+class SoftMatch(Float32Island):
+    """Expected displacement under the softmax of the cost volume."""
+
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        self.radius = radius
+        self.log_sharpness = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, cost: Tensor) -> Tensor:
+        """Cost ``(N, (2r+1)^2, H, W)`` -> displacement ``(N, 2, H, W)`` as ``(dx, dy)`` in cells, float32."""
+        n, _, height, width = cost.shape
+        side = 2 * self.radius + 1
+        steps = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32, device=cost.device).view(1, side, 1, 1)
+        weights = torch.softmax(cost.float() * self.log_sharpness.float().exp(), dim=1)
+        weights = weights.view(n, side, side, height, width)
+        dx = (weights.sum(1) * steps).sum(1)
+        dy = (weights.sum(2) * steps).sum(1)
+        return torch.stack((dx, dy), dim=1)
+
+
+class FlowUpdate(Float32Island):
+    """Add a displacement in cells to a flow in pixels, and leave zero where there is no previous frame."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, flow: Tensor | None, cells: Tensor, seen: Tensor) -> Tensor:
+        step = cells.float() * self.stride
+        return (step if flow is None else flow + step) * seen.float()
+
+
+class FlowResize(Float32Island):
+    """Bilinear resize of a flow field. Its unit is the frame's pixel at every scale, so values stay."""
+
+    def forward(self, flow: Tensor, size_hw: tuple[int, int], crop_hw: tuple[int, int] | None = None) -> Tensor:
+        resized = F.interpolate(flow, size=size_hw, mode="bilinear", align_corners=False)
+        return resized if crop_hw is None else resized[..., : crop_hw[0], : crop_hw[1]]
+
+
+class FlowEstimator(nn.Module):
+    """First estimate of the flow at one scale: what matching finds around the coarser one, and a correction."""
+
+    def __init__(self, *, channels: int, hidden: int, radius: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.warp = Warp()
+        self.correlate = LocalCorrelation(radius)
+        self.soft_match = SoftMatch(radius)
+        self.enter = conv_relu((2 * radius + 1) ** 2 + channels, hidden)
+        self.block = ResidualBlock(hidden)
+        self.leave = conv(hidden, 2)
+        self.match = FlowUpdate(stride)
+        self.correct = FlowUpdate(stride)
+
+    def forward(self, features: Tensor, match: Tensor, previous: Tensor, coarse: Tensor | None, seen: Tensor) -> Tensor:
+        """Flow ``(N, 2, H, W)``, float32, in pixels of the frame, at this scale.
+
+        Args:
+            features: current features ``(N, C, H, W)``.
+            match: the current frame's match features ``(N, M, H, W)``.
+            previous: the previous frame's, zeros where there is none.
+            coarse: the coarser scale's flow resized to this one, float32, in pixels of the frame; None at the coarsest.
+            seen: what ``has_history`` says of ``previous``.
+        """
+        if coarse is not None:
+            previous = self.warp(previous, coarse, self.stride)
+        cost = self.correlate(match, previous)
+        correction = self.leave(self.block(self.enter(torch.cat((cost, features), dim=1))))
+        return self.correct(self.match(coarse, self.soft_match(cost), seen), correction, seen)
+
+
+def has_history(previous_match: Tensor) -> Tensor:
+    """1 where there is a previous frame and 0 where its match features are zeros, ``(N, 1, H, W)``."""
+    return torch.sign((previous_match * previous_match).max(dim=1, keepdim=True)[0])

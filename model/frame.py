@@ -1,0 +1,70 @@
+"""One frame as the world sees it: uint8 BGR in; uint8 picture, flow and uint8 mask out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .layers import Float32Island
+from .network import MostNet, State
+
+#: A value at or beyond this counts as infinite: just under the largest half-precision number.
+_BOUND = 65000.0
+
+
+class FrameModel(nn.Module):
+    """A network between uint8 frames, with its state sanitised: the module that becomes the ONNX graph.
+
+    One NaN in a recurrent state stays for ever, so non-finite state values become zeros, and non-finite outputs the
+    input frame, zero flow and zero mask. ``finite`` is false for such a frame, and the next one is whole again.
+    """
+
+    def __init__(self, network: MostNet) -> None:
+        super().__init__()
+        self.network = network
+        self.sanitise = Sanitise()
+
+    def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """``frame`` uint8 ``(1, H, W, 3)`` BGR and the state, in the order of ``MostNet.state_pairs``.
+
+        Returns:
+            ``enhanced`` uint8 ``(1, H, W, 3)``, ``flow`` float32 ``(1, 2, H, W)`` in pixels, ``mask`` uint8
+            ``(1, H, W)``, ``finite`` bool ``(1,)``, then the new state.
+        """
+        # TensorRT takes uint8 into a Cast only, so the cast precedes the transposition; and the reverse on the way out.
+        picture = (frame.to(state[0].dtype) * (1.0 / 255.0)).permute(0, 3, 1, 2)
+        prediction, new_state = self.network.step(picture, state)
+        probability = torch.sigmoid(prediction.mask_logit)
+        enhanced, enhanced_ok = self.sanitise(prediction.enhanced, picture)
+        flow, flow_ok = self.sanitise(prediction.flow)
+        mask, mask_ok = self.sanitise(probability)
+        clean = [self.sanitise(tensor) for tensor in new_state]
+        finite = _all([enhanced_ok, flow_ok, mask_ok, *(ok for _, ok in clean)], picture.dtype)
+        enhanced = torch.round(enhanced.clamp(0.0, 1.0) * 255.0).permute(0, 2, 3, 1).to(torch.uint8)
+        mask = torch.round(mask[:, 0] * 255.0).to(torch.uint8)
+        return enhanced, flow, mask, finite, *(value for value, _ in clean)
+
+    def zero_state(self, size_hw: tuple[int, int]) -> State:
+        """State of a new stream, batch 1, in the network's dtype and device."""
+        weight = next(self.network.parameters())
+        return self.network.zero_state(torch.empty((1, 3, *size_hw), dtype=weight.dtype, device=weight.device))
+
+
+class Sanitise(Float32Island):
+    """Replace every NaN, infinite or huge value, and say where the values were sound.
+
+    The comparison comes first: TensorRT's Clip, Min and Max turn NaN into a bound.
+    """
+
+    def forward(self, x: Tensor, instead: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        ok = (x < _BOUND) & (x > -_BOUND)
+        return torch.where(ok, x, torch.zeros_like(x) if instead is None else instead), ok
+
+
+def _all(flags: list[Tensor], dtype: torch.dtype) -> Tensor:
+    """Bool ``(1,)``: whether every element of every flag is true.
+
+    Reduced along rows and then over what is left, in ``dtype``: not every backend reduces booleans.
+    """
+    bad = [torch.logical_not(ok).to(dtype).max(dim=-1)[0].reshape(1, -1) for ok in flags]
+    return torch.logical_not(torch.cat(bad, dim=1).max(dim=1)[0].to(torch.bool))

@@ -1,0 +1,104 @@
+"""Seeded initial weights."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import Checkpoint
+from .config import VARIANTS
+from .layers import ChannelAttentionFusion, ResidualBlock
+from .network import MostNet
+
+#: Gain of the last convolution of each residual block, so that depth does not multiply the variance.
+_RESIDUAL_GAIN = 0.3
+#: Gain of the weights that read the previous frame: an untrained recurrence forgets instead of echoing for ever.
+_RECURRENT_GAIN = 0.5
+#: Gain of the layers that correct the matched flow.
+_FLOW_GAIN = 0.05
+#: Standard deviations that a random head is scaled to: enhancement residual and gain (frame is 0..1), mask logit.
+_RANDOM_HEAD = (0.06, 0.1, 2.0)
+
+
+def initial_checkpoint(variant: str, *, seed: int = 0, random_head: bool = False) -> Checkpoint:
+    """An untrained network whose weights depend on ``variant`` and ``seed`` alone.
+
+    The enhancement head is zero, so the network returns its frame; with ``random_head`` it is random, scaled on noise
+    so that the picture visibly changes and the mask covers a part of it (for tests of export and runtime).
+
+    Raises:
+        KeyError: no such variant.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MostNet(VARIANTS[variant])
+        _initialise(model)
+        model.eval().requires_grad_(False)
+        if random_head:
+            _randomise_head(model)
+        else:
+            _zero_enhancement(model)
+    return Checkpoint(variant, model)
+
+
+def _initialise(model: MostNet) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, ResidualBlock):
+            module.conv2.weight.data.mul_(_RESIDUAL_GAIN)
+        elif isinstance(module, ChannelAttentionFusion):
+            mix = module.mix[0]
+            channels = mix.out_channels
+            mix.weight.data[:, channels:].mul_(_RECURRENT_GAIN)
+    for estimator in model.estimators:
+        estimator.leave.weight.data.mul_(_FLOW_GAIN)
+    for branch in model.branches:
+        if len(branch.head_channels) == 4:
+            branch.head.weight.data[-2:].mul_(_FLOW_GAIN)
+        # tanh of a unit-variance input: neither saturated nor linear.
+        nn.init.normal_(branch.remember.weight, std=branch.remember.in_channels**-0.5)
+
+
+def _enhancement_rows(head_channels: tuple[int, ...]) -> int:
+    return head_channels[0] + head_channels[1]
+
+
+def _zero_enhancement(model: MostNet) -> None:
+    for branch in model.branches:
+        branch.head.weight.data[: _enhancement_rows(branch.head_channels)] = 0
+
+
+def _randomise_head(model: MostNet) -> None:
+    """Scale each head's rows to ``_RANDOM_HEAD`` on a seeded clip of shifting noise, the mask to zero mean."""
+    captured: dict[int, Tensor] = {}
+    hooks = [
+        branch.head.register_forward_hook(lambda _, __, output, i=i: captured.__setitem__(i, output))
+        for i, branch in enumerate(model.branches)
+    ]
+    model(_noise_clip())
+    for hook in hooks:
+        hook.remove()
+    for i, branch in enumerate(model.branches):
+        start = 0
+        for rows, std in zip(branch.head_channels, _RANDOM_HEAD, strict=False):
+            part = slice(start, start + rows)
+            values = captured[i][:, part]
+            mean = values.mean((0, 2, 3))
+            scale = std / values.std((0, 2, 3)).clamp_min(1e-6)
+            branch.head.weight.data[part].mul_(scale[:, None, None, None])
+            branch.head.bias.data[part] = -mean * scale
+            start += rows
+
+
+def _noise_clip(frames: int = 4, height: int = 128, width: int = 160) -> Tensor:
+    """Several octaves of coloured noise ``(1, T, 3, H, W)``, 0..1, moving by three pixels a frame."""
+    canvas = torch.zeros(1, 3, height, width + 3 * frames)
+    for octave in range(5):
+        cells = (height >> (5 - octave), canvas.shape[-1] >> (5 - octave))
+        canvas += F.interpolate(torch.randn(1, 3, *cells), canvas.shape[-2:], mode="bicubic") * 0.5**octave
+    canvas = torch.sigmoid(canvas)
+    return torch.stack([canvas[..., 3 * t : 3 * t + width] for t in range(frames)], dim=1)

@@ -1,0 +1,103 @@
+"""Building blocks of the network: convolutions, warping, matching and fusion."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution with bias that keeps the size (or halves it, with ``stride=2``)."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
+
+
+def conv_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    """A 3x3 convolution and a ReLU."""
+    return nn.Sequential(conv(inputs, outputs, stride=stride), nn.ReLU())
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside an identity path, without normalisation (a stream has batch size one)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = conv(channels, channels)
+        self.conv2 = conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
+
+
+def blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` residual blocks in a row."""
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+class Float32Island(nn.Module):
+    """A module that computes in float32 inside a half-precision network; export checks that nothing else does."""
+
+
+class Warp(Float32Island):
+    """Bring features of the previous frame onto the current one.
+
+    A half-precision grid is wrong by up to half a pixel at x = 600, so flow, grid and sampling stay float32.
+    """
+
+    def forward(self, x: Tensor, flow: Tensor, stride: int) -> Tensor:
+        """Sample ``x`` ``(N, C, H, W)`` at each cell plus ``flow`` ``(N, 2, H, W)``, float32 pixels of the frame."""
+        height, width = flow.shape[-2:]
+        rows = torch.arange(height, dtype=torch.float32, device=flow.device)
+        columns = torch.arange(width, dtype=torch.float32, device=flow.device)
+        here = torch.stack((columns[None, :].expand(height, width), rows[:, None].expand(height, width)))
+        cells_to_grid = torch.tensor([2.0 / (width - 1), 2.0 / (height - 1)], device=flow.device).view(1, 2, 1, 1)
+        grid = (flow / stride + here) * cells_to_grid - 1.0
+        warped = F.grid_sample(
+            x.float(), grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=True
+        )
+        return warped.to(x.dtype)
+
+
+class LocalCorrelation(nn.Module):
+    """Inner products of each current feature with the previous ones within ``radius`` cells.
+
+    This is the cost volume of PWC-Net (Sun et al. 2018), as one batched matrix product per row shift instead of
+    (2r+1)^2 elementwise passes.
+    """
+
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        self.radius = radius
+
+    def forward(self, current: Tensor, previous: Tensor) -> Tensor:
+        """``(N, C, H, W)`` twice -> ``(N, (2r+1)^2, H, W)``, displacement ``(dy, dx)`` row-major from ``(-r, -r)``."""
+        n, _, height, width = current.shape
+        side = 2 * self.radius + 1
+        padded = F.pad(previous, (self.radius,) * 4)
+        shifted = torch.stack([padded[:, :, dy : dy + height] for dy in range(side)], dim=1)
+        keys = shifted.permute(0, 3, 1, 2, 4)  # (N, H, side, C, W + 2r)
+        queries = current.permute(0, 2, 3, 1).unsqueeze(2)  # (N, H, 1, W, C)
+        products = torch.matmul(queries, keys)  # (N, H, side, W, W + 2r); wanted: columns x .. x + 2r of row x
+        # Rows one element longer than they are shift each next row left by one, which lines the wanted band up.
+        flat = F.pad(products.reshape(n, height, side, width * (width + side - 1)), (0, width))
+        band = flat.reshape(n, height, side, width, width + side)[..., :side]
+        return band.permute(0, 2, 4, 1, 3).reshape(n, side * side, height, width)
+
+
+class ChannelAttentionFusion(nn.Module):
+    """Fuse the current features with the aligned previous ones, weighting channels by their global context
+    (squeeze-and-excitation, Hu et al. 2018).
+    """
+
+    def __init__(self, channels: int, state_channels: int) -> None:
+        super().__init__()
+        both = channels + state_channels
+        hidden = max(8, both // 8)
+        self.squeeze = conv(both, hidden, kernel=1)
+        self.excite = conv(hidden, both, kernel=1)
+        self.mix = conv_relu(both, channels)
+
+    def forward(self, current: Tensor, aligned: Tensor) -> Tensor:
+        both = torch.cat((current, aligned), dim=1)
+        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(both, 1)))))
+        return self.mix(both * weights)

@@ -1,0 +1,228 @@
+"""MOST-NET+: one pass per frame for enhancement, optical flow and tooth mask, carrying features between frames."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mostnet.contract import StatePair, check_size
+
+from .config import STRIDES, ModelConfig
+from .flow import FlowEstimator, FlowResize, FlowUpdate, MatchHead, has_history
+from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu
+
+#: The recurrent tensors of one stream, in the order of ``MostNet.state_pairs``.
+State = tuple[Tensor, ...]
+
+_COLOURS = 3
+#: Sub-pixels of one cell at the finest scale, as channels.
+_UNSHUFFLED = _COLOURS * STRIDES[0] ** 2
+
+
+class ScalePrediction(NamedTuple):
+    """What one decoder branch predicts at its own scale, ``(N, _, ceil(H / stride), ceil(W / stride))``.
+
+    ``enhanced`` is the averaged frame, corrected, BGR 0..1 (at the finest scale: the full picture, before cropping);
+    ``mask_logit`` has one channel; ``flow`` is float32 in pixels of the frame, None at scales that predict none.
+    """
+
+    stride: int
+    enhanced: Tensor
+    mask_logit: Tensor
+    flow: Tensor | None
+
+
+class Prediction(NamedTuple):
+    """The finest predictions at the frame's size, and those of every branch, finest first, for training.
+
+    ``enhanced`` ``(N, 3, H, W)`` BGR, not clamped; ``mask_logit`` ``(N, 1, H, W)``; ``flow`` ``(N, 2, H, W)`` float32.
+    """
+
+    enhanced: Tensor
+    mask_logit: Tensor
+    flow: Tensor
+    scales: tuple[ScalePrediction, ...]
+
+
+class Extractor(nn.Module):
+    """Deep features at 1/4, 1/8, 1/16, each joined with image-level features of that scale."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c, extra = config.channels, config.image_channels
+        self.stem = conv_relu(_UNSHUFFLED, c[0])
+        self.down = nn.ModuleList(conv_relu(c[i], c[i + 1], stride=2) for i in range(2))
+        self.image = nn.ModuleList(conv_relu(_UNSHUFFLED, extra) for _ in range(2))
+        self.join = nn.ModuleList(conv_relu(c[i + 1] + extra, c[i + 1]) for i in range(2))
+        self.blocks = nn.ModuleList(blocks(c[i], config.extractor_blocks[i]) for i in range(3))
+
+    def forward(self, frame: Tensor) -> list[Tensor]:
+        features = [self.blocks[0](self.stem(F.pixel_unshuffle(frame, STRIDES[0])))]
+        for i in range(2):
+            smaller = F.avg_pool2d(frame, 2 ** (i + 1))
+            image = self.image[i](F.pixel_unshuffle(smaller, STRIDES[0]))
+            joined = self.join[i](torch.cat((self.down[i](features[-1]), image), dim=1))
+            features.append(self.blocks[i + 1](joined))
+        return features
+
+
+class Branch(nn.Module):
+    """Decoder branch of one scale: align and fuse the previous features, decode, predict every task."""
+
+    def __init__(self, config: ModelConfig, scale: int) -> None:
+        super().__init__()
+        channels = config.channels[scale]
+        self.stride = STRIDES[scale]
+        self.finest = scale == 0
+        self.warp = Warp()
+        self.fuse = ChannelAttentionFusion(channels, config.state_channels[scale])
+        self.from_coarser = conv(config.channels[scale + 1], channels, kernel=1) if scale < 2 else None
+        self.blocks = blocks(channels, config.decoder_blocks[scale])
+        self.remember = conv(channels, config.state_channels[scale], kernel=1)
+        residual = _UNSHUFFLED if self.finest else _COLOURS
+        self.head_channels = (residual, _COLOURS, 1) + ((2,) if scale in config.flow_scales else ())
+        self.head = conv(channels, sum(self.head_channels))
+        self.refine_flow = FlowUpdate(self.stride)
+
+    def forward(self, features: Tensor, hidden: Tensor, flow: Tensor, coarser: Tensor | None) -> Tensor:
+        """Decoded features ``(N, C, H, W)`` from the current ones, the hidden state, flow and the coarser branch."""
+        fused = self.fuse(features, self.warp(hidden, flow, self.stride))
+        if self.from_coarser is not None:
+            fused = fused + F.interpolate(self.from_coarser(coarser), scale_factor=2.0, mode="nearest")
+        return self.blocks(fused)
+
+    def predict(self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None) -> ScalePrediction:
+        """Predictions of this branch; ``flow`` is its estimate, refined here where the branch predicts flow."""
+        residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), self.head_channels, dim=1)
+        if self.finest:
+            base = frame
+            residual = F.pixel_shuffle(residual, self.stride)
+            gain = F.interpolate(gain, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+        else:
+            base = F.avg_pool2d(frame, self.stride)
+        refined = None if seen is None else self.refine_flow(flow, refinement[0], seen)
+        return ScalePrediction(self.stride, base + base * gain + residual, mask_logit, refined)
+
+
+class MostNet(nn.Module):
+    """The network of one variant.
+
+    The enhancement is the frame, times one plus a predicted gain, plus a predicted residual, both zero at the start.
+    State tensors are ``hidden<stride>`` (bounded by tanh, so that a recurrence cannot run away and fits half
+    precision) and ``match<stride>`` at the scales that predict flow.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.extractor = Extractor(config)
+        self.match_heads = nn.ModuleList(
+            MatchHead(config.channels[scale], config.match_channels) for scale in config.flow_scales
+        )
+        self.estimators = nn.ModuleList(
+            FlowEstimator(channels=config.channels[scale], hidden=hidden, radius=radius, stride=STRIDES[scale])
+            for scale, hidden, radius in zip(config.flow_scales, config.flow_channels, config.search_radii, strict=True)
+        )
+        self.resize_flow = FlowResize()
+        self.branches = nn.ModuleList(Branch(config, scale) for scale in range(len(STRIDES)))
+
+    def state_pairs(self, size_hw: tuple[int, int], *, dtype: str = "float32") -> tuple[StatePair, ...]:
+        """Names and shapes (batch 1) of the state for frames of ``size_hw``.
+
+        Raises:
+            FrameError: the frame is smaller than the network takes.
+        """
+        check_size(size_hw)
+        cells = [tuple(-(-side // STRIDES[-1]) * (STRIDES[-1] // stride) for side in size_hw) for stride in STRIDES]
+        hidden = [
+            StatePair(f"hidden{stride}", (1, channels, *cells[i]), dtype)
+            for i, (stride, channels) in enumerate(zip(STRIDES, self.config.state_channels, strict=True))
+        ]
+        match = [
+            StatePair(f"match{STRIDES[i]}", (1, self.config.match_channels, *cells[i]), dtype)
+            for i in self.config.flow_scales
+        ]
+        return (*hidden, *match)
+
+    def zero_state(self, frame: Tensor) -> State:
+        """The state that means "no previous frame", for frames like ``frame`` ``(N, 3, H, W)``."""
+        pairs = self.state_pairs((frame.shape[-2], frame.shape[-1]))
+        return tuple(frame.new_zeros((frame.shape[0], *pair.shape[1:])) for pair in pairs)
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Prediction, State]:
+        """One frame of a stream.
+
+        Args:
+            frame: BGR ``(N, 3, H, W)``, 0..1, any H and W from 64; the network's dtype and device.
+            state: what the previous step returned; None for the first frame.
+
+        Returns:
+            The predictions and the state for the next frame.
+        """
+        height, width = frame.shape[-2:]
+        hidden, previous_match = self._split(self.zero_state(frame) if state is None else state)
+        missing = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
+        padded = F.pad(frame, missing, mode="replicate") if any(missing) else frame
+        features = self.extractor(padded)
+        match = [head(features[scale]) for head, scale in zip(self.match_heads, self.config.flow_scales, strict=True)]
+        scales, new_hidden = self._decode(padded, features, hidden, match, previous_match)
+        finest = scales[0]
+        flow = next(s.flow for s in scales if s.flow is not None)
+        prediction = Prediction(
+            enhanced=finest.enhanced[..., :height, :width],
+            mask_logit=F.interpolate(
+                finest.mask_logit, scale_factor=float(finest.stride), mode="bilinear", align_corners=False
+            )[..., :height, :width],
+            flow=self.resize_flow(flow, (padded.shape[-2], padded.shape[-1]), (height, width)),
+            scales=tuple(scales),
+        )
+        return prediction, (*new_hidden, *match)
+
+    def forward(self, clip: Tensor, state: State | None = None) -> tuple[list[Prediction], State]:
+        """A clip ``(N, T, 3, H, W)``, frame by frame through ``step``: the predictions of T frames, and the last state.
+
+        Raises:
+            ValueError: the clip has no frames.
+        """
+        if clip.shape[1] == 0:
+            raise ValueError("the clip has no frames")
+        predictions = []
+        for frame in clip.unbind(1):
+            prediction, state = self.step(frame, state)
+            predictions.append(prediction)
+        assert state is not None
+        return predictions, state
+
+    def _split(self, state: State) -> tuple[State, State]:
+        expected = len(STRIDES) + len(self.config.flow_scales)
+        if len(state) != expected:
+            raise ValueError(f"the state has {len(state)} tensors, this variant carries {expected}")
+        return state[: len(STRIDES)], state[len(STRIDES) :]
+
+    def _decode(
+        self, frame: Tensor, features: list[Tensor], hidden: State, match: list[Tensor], previous_match: State
+    ) -> tuple[list[ScalePrediction], list[Tensor]]:
+        """Coarse to fine: estimate flow, align and fuse, decode, refine. Returns both lists finest first."""
+        scales: list[ScalePrediction] = []
+        new_hidden: list[Tensor] = []
+        flow: Tensor | None = None
+        decoded: Tensor | None = None
+        for scale in reversed(range(len(STRIDES))):
+            size_hw = (features[scale].shape[-2], features[scale].shape[-1])
+            flow = None if flow is None else self.resize_flow(flow, size_hw)
+            seen: Tensor | None = None
+            if scale in self.config.flow_scales:
+                i = self.config.flow_scales.index(scale)
+                seen = has_history(previous_match[i])
+                flow = self.estimators[i](features[scale], match[i], previous_match[i], flow, seen)
+            assert flow is not None
+            branch = self.branches[scale]
+            decoded = branch(features[scale], hidden[scale], flow, decoded)
+            prediction = branch.predict(decoded, frame, flow, seen)
+            flow = flow if prediction.flow is None else prediction.flow
+            scales.insert(0, prediction)
+            new_hidden.insert(0, torch.tanh(branch.remember(decoded)))
+        return scales, new_hidden

@@ -1,0 +1,45 @@
+"""Package mapping and extras: the top-level folders are the sub-packages of ``mostnet``."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "bench")
+PACKAGE_DIR = {"mostnet": "api", **{f"mostnet.{name}": name for name in FOLDERS}}
+
+#: TensorRT for RTX and its like have wheels for these machines alone.
+X86 = "platform_machine == 'x86_64' or platform_machine == 'AMD64'"
+RTX = f"tensorrt-rtx>=1.4; ({X86}) and (sys_platform == 'linux' or sys_platform == 'win32')"
+
+EXTRAS = {
+    "cpu": ["onnxruntime>=1.20"],
+    "gpu": ["onnxruntime-gpu>=1.20"],
+    "rtx": [RTX],
+    "tensorrt": ["tensorrt>=8.6", "pycuda>=2024.1", "cuda-bindings>=12"],
+    "export": ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5"],
+    "plot": ["matplotlib>=3.8"],
+    "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.13"],
+}
+
+setup(
+    name="mostnet",
+    version=(ROOT / "api" / "VERSION").read_text().strip(),
+    description="MOST-NET+ for intra-oral video: enhancement, optical flow and tooth mask in real time",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=list(PACKAGE_DIR),
+    package_dir=PACKAGE_DIR,
+    package_data={"mostnet": ["VERSION", "py.typed", "weights/*"], "mostnet.video": ["demo.mp4"]},
+    install_requires=["numpy>=1.24", "opencv-python>=4.9", "av>=14", "rich>=13"],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "mostnet-export = mostnet.export.cli:main",
+            "mostnet-bench = mostnet.bench.cli:main",
+            "mostnet-run = mostnet.video.cli:main",
+        ]
+    },
+)

@@ -1,0 +1,157 @@
+"""Checkpoints: what is written is read back, and every bad file has its own error."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from mostnet.contract import CheckpointError
+from mostnet.model import Checkpoint, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.model.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return initial_checkpoint("nano", seed=5, random_head=True)
+
+
+@pytest.fixture
+def path(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    path = tmp_path / "nano.pt"
+    save_checkpoint(checkpoint, path)
+    return path
+
+
+def edit(path: Path, **changes: object) -> None:
+    torch.save({**torch.load(path, weights_only=True), **changes}, path)
+
+
+def test_round_trip(checkpoint: Checkpoint, path: Path) -> None:
+    save_checkpoint(Checkpoint("nano", checkpoint.model, {"steps": 7, "losses": [1.0, 0.5]}), path)
+    loaded = load_checkpoint(path)
+    assert (loaded.variant, loaded.training) == ("nano", {"steps": 7, "losses": [1.0, 0.5]})
+    assert loaded.model.config == checkpoint.model.config
+    frame = torch.rand(1, 3, 64, 64)
+    assert torch.equal(loaded.model.step(frame)[0].enhanced, checkpoint.model.step(frame)[0].enhanced)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_seed_decides_the_weights() -> None:
+    def first_weight(seed: int) -> torch.Tensor:
+        return next(initial_checkpoint("nano", seed=seed).model.parameters())
+
+    before = torch.random.get_rng_state()
+    assert torch.equal(first_weight(1), first_weight(1))
+    assert not torch.equal(first_weight(1), first_weight(2))
+    assert torch.equal(torch.random.get_rng_state(), before), "the caller's random state moved"
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone\.pt: no such checkpoint; `python -m mostnet\.model init"):
+        load_checkpoint(tmp_path / "gone.pt")
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
+def test_truncated(path: Path, keep: float) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(CheckpointError, match="truncated or damaged"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, I am not a checkpoint", b"\x00" * 100])
+def test_not_a_checkpoint(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a PyTorch checkpoint"):
+        load_checkpoint(path)
+
+
+class Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch /tmp/mostnet-payload-ran",)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_code_is_refused_and_not_run(path: Path, write) -> None:
+    ran = Path("/tmp/mostnet-payload-ran")
+    ran.unlink(missing_ok=True)
+    write({"format": "mostnet-checkpoint", "payload": Payload()}, path)
+    with pytest.raises(CheckpointError, match="would run code; refused"):
+        load_checkpoint(path)
+    assert not ran.exists()
+
+
+def test_other_pytorch_file(path: Path) -> None:
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(CheckpointError, match="not a mostnet checkpoint"):
+        load_checkpoint(path)
+
+
+def test_other_version(path: Path) -> None:
+    edit(path, format_version=2)
+    with pytest.raises(CheckpointError, match="checkpoint format 2, this mostnet reads 1"):
+        load_checkpoint(path)
+
+
+def test_wrong_keys(checkpoint: Checkpoint, path: Path) -> None:
+    weights = dict(checkpoint.model.state_dict())
+    weights["extra.weight"] = weights.pop("extractor.stem.0.weight")
+    edit(path, weights=weights)
+    with pytest.raises(
+        CheckpointError, match=r"1 missing \['extractor\.stem\.0\.weight'\], 1 unknown \['extra\.weight'\]"
+    ):
+        load_checkpoint(path)
+
+
+def test_wrong_shapes(checkpoint: Checkpoint, path: Path) -> None:
+    weights = {**checkpoint.model.state_dict(), "extractor.stem.0.bias": torch.zeros(3)}
+    edit(path, weights=weights)
+    with pytest.raises(CheckpointError, match=r"extractor\.stem\.0\.bias has shape \(3,\), the config wants \(16,\)"):
+        load_checkpoint(path)
+
+
+def test_not_finite(checkpoint: Checkpoint, path: Path) -> None:
+    weights = {**checkpoint.model.state_dict(), "extractor.stem.0.bias": torch.full((16,), torch.nan)}
+    edit(path, weights=weights)
+    with pytest.raises(CheckpointError, match=r"extractor\.stem\.0\.bias is not finite"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("change", [{"channels": [16, 32]}, {"channels": "wide"}, {"colour": 1}, {"search_radii": []}])
+def test_wrong_config(checkpoint: Checkpoint, path: Path, change: dict[str, object]) -> None:
+    edit(path, config={**checkpoint.model.config.to_dict(), **change})
+    with pytest.raises(CheckpointError, match="config is not one of this mostnet's"):
+        load_checkpoint(path)
+
+
+def test_huge_config_allocates_nothing(checkpoint: Checkpoint, path: Path) -> None:
+    edit(path, config={**checkpoint.model.config.to_dict(), "channels": [1 << 20, 1 << 20, 1 << 20]})
+    with pytest.raises(CheckpointError, match="the config wants"):
+        load_checkpoint(path)
+
+
+def test_failed_write_keeps_the_old_file(path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+
+    def fail(_: object, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(checkpoint, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_init_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new.pt"
+    assert main(["init", "nano", str(path), "--seed", "3"]) == 0
+    assert "seed 3, identity enhancement head, untrained" in capsys.readouterr().out
+    loaded = load_checkpoint(path)
+    frame = torch.rand(1, 3, 64, 96)
+    assert torch.equal(loaded.model.step(frame)[0].enhanced, frame), "an untrained network returns its frame"

@@ -1,0 +1,164 @@
+"""The network: sizes, streaming, state, and what each part computes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mostnet.contract import FrameError
+from mostnet.model import VARIANTS, MostNet, initial_checkpoint
+from mostnet.model.__main__ import main, parameter_count, step_flops
+from mostnet.model.flow import FlowUpdate, SoftMatch, UnitLength, has_history
+from mostnet.model.layers import LocalCorrelation, Warp
+
+
+@pytest.mark.parametrize(
+    ("variant", "millions", "tolerance", "gflop"),
+    [("sw", 13.2, 0.02, 100), ("dw", 29.8, 0.02, 200), ("nano", 0.3, 1.0, 3.5)],
+)
+def test_variants_keep_their_budgets(variant: str, millions: float, tolerance: float, gflop: float) -> None:
+    parameters = parameter_count(VARIANTS[variant]) / 1e6
+    assert abs(parameters / millions - 1) <= tolerance
+    assert 0 < step_flops(VARIANTS[variant], (480, 640)) / 1e9 <= gflop
+
+
+def test_table_names_every_variant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    table = capsys.readouterr().out
+    assert all(name in table for name in VARIANTS)
+    assert "1080x1920" in table
+
+
+@pytest.fixture(scope="module")
+def network() -> MostNet:
+    return initial_checkpoint("nano", seed=1, random_head=True).model
+
+
+@pytest.fixture(scope="module")
+def clip() -> torch.Tensor:
+    """Smooth noise ``(1, 6, 3, 96, 128)`` that moves two pixels to the left in every frame."""
+    generator = torch.Generator().manual_seed(3)
+    wide = F.interpolate(torch.rand(1, 3, 24, 40, generator=generator), size=(96, 160), mode="bicubic").clamp(0, 1)
+    return torch.stack([wide[..., 2 * t : 2 * t + 128] for t in range(6)], dim=1)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 77), (96, 128), (405, 613)])
+@pytest.mark.parametrize("variant", ["nano", "sw"])
+def test_any_size_in_the_same_size_out(variant: str, size: tuple[int, int]) -> None:
+    model = initial_checkpoint(variant).model
+    frame = torch.rand(1, 3, *size)
+    prediction, state = model.step(frame)
+    prediction, state = model.step(frame, state)
+    assert prediction.enhanced.shape == frame.shape
+    assert prediction.mask_logit.shape == (1, 1, *size)
+    assert prediction.flow.shape == (1, 2, *size)
+    assert [tuple(t.shape) for t in state] == [pair.shape for pair in model.state_pairs(size)]
+
+
+def test_too_small_a_frame_is_refused(network: MostNet) -> None:
+    with pytest.raises(FrameError, match="63x80; each side must be at least 64"):
+        network.step(torch.rand(1, 3, 63, 80))
+
+
+@pytest.mark.parametrize(("variant", "strides"), [("sw", [16]), ("dw", [8, 16]), ("nano", [8, 16])])
+def test_every_branch_predicts_its_tasks(variant: str, strides: list[int]) -> None:
+    prediction, _ = initial_checkpoint(variant).model.step(torch.rand(2, 3, 64, 80))
+    assert [s.stride for s in prediction.scales] == [4, 8, 16]
+    assert [s.stride for s in prediction.scales if s.flow is not None] == strides
+    assert [tuple(s.enhanced.shape[-2:]) for s in prediction.scales] == [(64, 80), (8, 10), (4, 5)]
+    assert [tuple(s.mask_logit.shape) for s in prediction.scales] == [(2, 1, 16, 20), (2, 1, 8, 10), (2, 1, 4, 5)]
+
+
+def test_clip_form_is_the_stream(network: MostNet, clip: torch.Tensor) -> None:
+    together, last = network(clip)
+    state = None
+    for t in range(clip.shape[1]):
+        alone, state = network.step(clip[:, t], state)
+        assert torch.equal(alone.enhanced, together[t].enhanced)
+        assert torch.equal(alone.flow, together[t].flow)
+    assert all(torch.equal(a, b) for a, b in zip(last, state, strict=True))
+
+
+def test_batch_items_do_not_mix(network: MostNet, clip: torch.Tensor) -> None:
+    both = torch.cat((clip, clip.flip(1)))
+    alone, _ = network(clip)
+    together, _ = network(both)
+    torch.testing.assert_close(together[-1].enhanced[:1], alone[-1].enhanced, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together[-1].flow[:1], alone[-1].flow, atol=1e-3, rtol=1e-4)
+
+
+def test_state_reaches_every_output(network: MostNet, clip: torch.Tensor) -> None:
+    _, state = network(clip[:, :3])
+    carried, _ = network.step(clip[:, 3], state)
+    fresh, _ = network.step(clip[:, 3])
+    assert (carried.enhanced - fresh.enhanced).abs().mean() > 1e-3
+    assert (carried.mask_logit - fresh.mask_logit).abs().mean() > 1e-2
+    for i in range(len(state)):
+        without = tuple(torch.zeros_like(t) if i == j else t for j, t in enumerate(state))
+        assert not torch.equal(network.step(clip[:, 3], without)[0].enhanced, carried.enhanced), f"state {i} is unused"
+
+
+def test_no_previous_frame_means_no_flow(network: MostNet, clip: torch.Tensor) -> None:
+    first, state = network.step(clip[:, 0])
+    assert torch.count_nonzero(first.flow) == 0
+    second, _ = network.step(clip[:, 1], state)
+    assert second.flow.abs().mean() > 0.1
+
+
+def test_wrong_number_of_state_tensors(network: MostNet, clip: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="2 tensors, this variant carries 5"):
+        network.step(clip[:, 0], (torch.zeros(1), torch.zeros(1)))
+    with pytest.raises(ValueError, match="no frames"):
+        network(clip[:, :0])
+
+
+def test_gradients_reach_every_parameter(clip: torch.Tensor) -> None:
+    model = initial_checkpoint("nano", random_head=True).model.train().requires_grad_(True)
+    predictions, _ = model(clip[:, :3])
+    loss = sum(
+        s.enhanced.square().mean() + s.mask_logit.square().mean() + (0 if s.flow is None else s.flow.abs().mean())
+        for p in predictions
+        for s in p.scales
+    )
+    loss.backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert missing == []
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_correlation_is_the_shifted_products(radius: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, 5, 6, 9, generator=generator), torch.rand(2, 5, 6, 9, generator=generator)
+    found = LocalCorrelation(radius)(a, b)
+    padded = F.pad(b, (radius,) * 4)
+    shifts = itertools.product(range(2 * radius + 1), repeat=2)
+    wanted = [(a * padded[:, :, y : y + 6, x : x + 9]).sum(1) for y, x in shifts]
+    torch.testing.assert_close(found, torch.stack(wanted, dim=1))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(2, -1), (0, 3), (-3, 0)])
+def test_matching_follows_the_flow_convention(dx: int, dy: int) -> None:
+    """The content at (x, y) was at (x + dx, y + dy): matching finds it there, and warping brings it back."""
+    generator = torch.Generator().manual_seed(0)
+    previous = UnitLength()(torch.randn(1, 16, 12, 14, generator=generator))
+    current = torch.roll(previous, (-dy, -dx), dims=(2, 3))
+    match = SoftMatch(4)
+    match.log_sharpness.data.fill_(5.0)
+    cells = match(LocalCorrelation(4)(current, previous))
+    inner = (..., slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(cells[:, 0][inner], torch.full((1, 4, 6), float(dx)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(cells[:, 1][inner], torch.full((1, 4, 6), float(dy)), atol=1e-3, rtol=0)
+    flow = FlowUpdate(8)(None, cells, has_history(previous))
+    torch.testing.assert_close(Warp()(previous, flow, 8)[inner], current[inner], atol=2e-3, rtol=0)
+
+
+def test_warp_keeps_half_precision_exact_far_from_the_origin() -> None:
+    ramp = torch.arange(800.0).repeat(1, 1, 4, 1) / 1024
+    flow = torch.full((1, 2, 4, 800), 0.5)
+    flow[:, 1] = 0
+    warped = Warp()(ramp.half(), flow, 1)
+    assert warped.dtype == torch.float16
+    torch.testing.assert_close(warped[..., :-1].float(), (ramp + 0.5 / 1024)[..., :-1], atol=3e-4, rtol=0)
