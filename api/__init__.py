@@ -21,6 +21,7 @@ from mostnet.contract import (
     VerificationError,
     VideoError,
 )
+from mostnet.engine import Engine, EngineStats, Output, Session
 
 __version__ = _files(__name__).joinpath("VERSION").read_text().strip()
 

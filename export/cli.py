@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mostnet-export",
         description="Export a trained checkpoint to ONNX and to a TensorRT plan.",
-        epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but the verification was trivial.",
+        epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but verification was trivial.",
     )
     parser.add_argument("checkpoint", type=Path, metavar="ckpt.pt")
     precision = parser.add_mutually_exclusive_group()

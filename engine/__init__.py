@@ -1,0 +1,10 @@
+"""The runtime: an exported model, a ring of slots with its recurrent state, and frames through it.
+
+Needs numpy and the standard library; the backend of a model file is imported when that file is opened.
+"""
+
+from .engine import Engine
+from .output import EngineStats, Output
+from .session import Session
+
+__all__ = ["Engine", "EngineStats", "Output", "Session"]

@@ -1,0 +1,85 @@
+"""Is a file a whole ONNX model? Answered from its outermost layer, with no library and without reading the weights.
+
+An ONNX file is one protobuf message: fields, each a key (number and wire type) and a value of a known length
+(https://protobuf.dev/programming-guides/encoding). A file cut short ends inside one of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from mostnet.contract import ModelFileError
+
+_IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8  # every writer puts the version first
+
+#: Highest field number that a ModelProto may have, generously: random bytes soon exceed it.
+_LAST_FIELD = 100
+
+#: Further than any model file reaches; file systems refuse a seek much further on.
+_FAR = 1 << 40
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def check_onnx_file(path: Path) -> None:
+    """Return if ``path`` has the outer form of a whole ONNX model.
+
+    Raises:
+        ModelFileError: empty, no ONNX model, or cut short; says which.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise ModelFileError(f"{path}: the file is empty; export or copy it again")
+    with path.open("rb") as file:
+        seen = _field_numbers(file, size, path)
+    if _GRAPH not in seen:
+        raise ModelFileError(f"{path}: not an ONNX model: it holds no graph; name a file made by mostnet-export")
+    if _OPSET_IMPORT not in seen:
+        raise ModelFileError(f"{path}: truncated: {size} bytes, and nothing after the graph; export or copy it again")
+
+
+def _field_numbers(file: BinaryIO, size: int, path: Path) -> set[int]:
+    seen: set[int] = set()
+    while (begin := file.tell()) < size:
+        number = _skip_field(file)
+        end = file.tell()
+        if number is None or (begin == 0 and number != _IR_VERSION):
+            raise ModelFileError(f"{path}: not an ONNX model; name a file made by mostnet-export")
+        if end > size:
+            raise ModelFileError(f"{path}: truncated: {size} bytes, expected at least {end}; export or copy it again")
+        seen.add(number)
+    return seen
+
+
+def _skip_field(file: BinaryIO) -> int | None:
+    """Move past one field, maybe past the end of the file; its number, or None if it is none of a ModelProto."""
+    key = _read_varint(file)
+    number, wire = key >> 3, key & 7
+    if not 0 < number <= _LAST_FIELD:
+        return None
+    if wire == _VARINT:
+        _read_varint(file)
+    elif wire in (_FIXED64, _FIXED32):
+        file.seek(8 if wire == _FIXED64 else 4, 1)
+    elif wire == _BYTES:
+        length = _read_varint(file)
+        file.seek(min(length, _FAR), 1)
+    else:
+        return None
+    return number
+
+
+def _read_varint(file: BinaryIO) -> int:
+    """A base-128 number; at the end of the file, one byte is taken as read so that the position shows it."""
+    value, shift = 0, 0
+    while shift < 64:
+        byte = file.read(1)
+        if not byte:
+            file.seek(1, 1)
+            return value
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+        shift += 7
+    return value

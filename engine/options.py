@@ -1,0 +1,62 @@
+"""How an engine is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mostnet.contract import OUTPUTS
+
+PROVIDERS = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Settings of an engine, the same for all its sessions.
+
+    Attributes:
+        outputs: names of the outputs that are copied to the caller, out of ``mostnet.contract.OUTPUTS``.
+        slots: frames in flight at most; with 3, copy in, compute and copy out of three frames overlap.
+        threads: CPU threads of the network; None takes every core this process may use.
+        provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
+        timeout_ms: longest wait for one frame, where a call names none; None waits without limit.
+
+    Raises:
+        ValueError: an unknown name or a number out of range.
+    """
+
+    outputs: Sequence[str] = OUTPUTS
+    slots: int = 3
+    threads: int | None = None
+    provider: str = "auto"
+    timeout_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.outputs, str):
+            raise ValueError(f"outputs is the text {self.outputs!r}; expected a sequence of names: ({self.outputs!r},)")
+        object.__setattr__(self, "outputs", tuple(self.outputs))  # frozen, and the caller keeps its list
+        unknown = [name for name in self.outputs if name not in OUTPUTS]
+        if unknown:
+            raise ValueError(f"unknown outputs {unknown}; expected some of {list(OUTPUTS)}")
+        if not self.outputs:
+            raise ValueError(f"no outputs asked for; expected some of {list(OUTPUTS)}")
+        if self.slots < 2:
+            raise ValueError(
+                f"slots is {self.slots}; expected at least 2, for a slot reads the state of the one before"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; expected at least 1, or None for all cores")
+        if self.provider not in PROVIDERS:
+            raise ValueError(f"unknown provider {self.provider!r}; expected one of {list(PROVIDERS)}")
+        check_timeout(self.timeout_ms)
+
+
+def check_timeout(timeout_ms: float | None) -> float | None:
+    """Return ``timeout_ms`` if it is None or positive.
+
+    Raises:
+        ValueError: zero, negative or NaN.
+    """
+    if timeout_ms is not None and not timeout_ms > 0:
+        raise ValueError(f"timeout_ms is {timeout_ms}; expected milliseconds above 0, or None to wait without limit")
+    return timeout_ms

@@ -1,0 +1,86 @@
+"""The reading half of ``stream``: a thread that takes frames from a source and submits them while slots are free."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterator
+from queue import SimpleQueue
+from time import perf_counter
+
+from .slot import Slot
+
+_LOG = logging.getLogger(__name__)
+
+#: A source that is blocked in ``next`` cannot be interrupted; after this its daemon thread is left to itself.
+READER_WAIT_S = 2.0
+
+
+class Pipeline:
+    """Reads ``source`` in a thread, from when it is made until the source ends, raises, or ``stop``.
+
+    ``submit(item, handed_s)`` is called in that thread, at most ``slots`` times ahead of ``release``, and never after
+    ``stop`` has returned. A source that is a generator is closed in that thread too.
+    """
+
+    def __init__(self, source: Iterator[object], submit: Callable[[object, float], Slot], slots: int) -> None:
+        self._source = source
+        self._submit = submit
+        self._free = threading.Semaphore(slots)
+        self._submitted: SimpleQueue[Slot | None] = SimpleQueue()
+        self._gate = threading.RLock()
+        self._stopped = False
+        self._error: BaseException | None = None
+        self._reader = threading.Thread(target=self._read, name="mostnet-reader", daemon=True)
+        self._reader.start()
+
+    def next(self) -> Slot | None:
+        """The next submitted slot, in order; None at the end of the source or after ``stop``.
+
+        Raises:
+            BaseException: what the source or ``submit`` raised, as it was, after every slot submitted before.
+        """
+        slot = self._submitted.get()
+        if slot is None and self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return slot
+
+    def release(self) -> None:
+        """The oldest slot's result has been taken: one more frame may be submitted."""
+        self._free.release()
+
+    def stop(self) -> None:
+        """Submit nothing more, wake whoever waits in ``next``, and wait for the reader at most ``READER_WAIT_S``."""
+        with self._gate:
+            self._stopped = True
+        self._free.release()
+        self._submitted.put(None)
+        if threading.current_thread() is not self._reader:  # the source itself may close the engine
+            self._reader.join(READER_WAIT_S)
+
+    def _read(self) -> None:
+        try:
+            self._feed()
+        except BaseException as error:  # raised by ``next``, in the consumer's thread
+            self._error = error
+        finally:
+            self._submitted.put(None)
+            self._close_source()
+
+    def _feed(self) -> None:
+        for item in self._source:
+            handed_s = perf_counter()
+            self._free.acquire()
+            with self._gate:
+                if self._stopped:
+                    return
+                slot = self._submit(item, handed_s)
+            self._submitted.put(slot)
+
+    def _close_source(self) -> None:
+        if isinstance(self._source, Generator):
+            try:
+                self._source.close()
+            except Exception:  # the consumer is gone: there is nobody to raise it to
+                _LOG.exception("the source of a stream failed while it was closed")

@@ -1,0 +1,159 @@
+"""The ring of slots: which frame goes where, what waits for what, and which state the next frame reads.
+
+Frame ``s`` goes to slot ``s mod N`` and reads the state that frame ``s - 1`` wrote in the slot before; state is never
+copied. A frame counts once its outputs have come down. Until then the state before it is kept: frame ``s`` overwrites
+the state of frame ``s - N``, which frame ``s - N + 1`` would need to be done again, and so waits for the outputs of
+that one. A frame that fails at any stage can therefore be taken back, with all that were in flight behind it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from .device import Lane, Result, Stream
+from .slot import Slot, Stage
+
+_NEVER = sys.maxsize
+
+
+class Ring:
+    """The slots of one lane in use. One thread submits, one takes; ``request_reset`` and ``settle`` are for any."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._serial = lane.open_streams(pipelined=False)
+        self._streams = self._serial
+        self._slots = [self._make_slot(index) for index in range(lane.slots)]
+        self._head = 0
+        self._failed_at = _NEVER
+        self._reset = False
+        self._settled = True
+        self._failing = threading.Lock()
+        self._settling = threading.RLock()
+
+    @property
+    def settled(self) -> bool:
+        """False while frames may be under way, and after one failed: ``settle`` comes before the next."""
+        return self._settled
+
+    def request_reset(self) -> None:
+        """Let the next submitted frame start from zero state."""
+        self._reset = True
+
+    def open_pipeline(self) -> None:
+        """Let frames overlap until the next ``settle``."""
+        self._settled = False
+        self._streams = self._lane.open_streams(pipelined=True)
+
+    def submit(self, frame: npt.NDArray[np.uint8], frame_id: int, timestamp: object, handed_s: float) -> Slot:
+        """Copy ``frame``, already checked, into the next slot and enqueue its three stages.
+
+        The slot's last result has been taken. What a stage raises is raised by ``take``.
+        """
+        self._settled = False
+        slot = self._slots[self._head % len(self._slots)]
+        begun_s = perf_counter()
+        np.copyto(self._lane.host_input(slot.index), frame)
+        slot.copied_s = perf_counter() - begun_s
+        slot.sequence, slot.error = self._head, None
+        slot.frame_id, slot.timestamp, slot.handed_s = frame_id, timestamp, handed_s
+        slot.reset = self._reset
+        if slot.reset:
+            self._reset = False  # after it is noted: a reset that comes in between is done by this very frame
+        self._enqueue(slot)
+        self._head += 1
+        return slot
+
+    def wait(self, slot: Slot, timeout_ms: float | None) -> bool:
+        """Block until the slot's frame is done or failed; false if ``timeout_ms`` passes first."""
+        return slot.copy_out.ended.wait(timeout_ms)
+
+    def take(self, slot: Slot) -> Result:
+        """The outputs of a slot that is done; the slot is free after that.
+
+        Raises:
+            BaseException: what a stage of this frame raised, as it was.
+        """
+        error = slot.take_error()
+        if error is not None:
+            raise error
+        result = self._lane.result(slot.index)
+        if self._streams is self._serial:
+            self._settled = True
+        return result
+
+    def settle(self, timeout_ms: float | None) -> bool:
+        """Wait for what is under way, end a pipeline, and take back a failed frame and all behind it.
+
+        Results not taken are dropped, but without a failure the state stays the one after the last submitted frame.
+        Returns false, and changes nothing, if ``timeout_ms`` passes first; call it again before the next frame.
+        """
+        with self._settling:
+            if self._settled:
+                return True
+            if self._streams is not self._serial:
+                self._streams.close()
+            if not self._streams.drain(timeout_ms):
+                return False
+            self._streams = self._serial
+            self._take_back()
+            self._settled = True
+            return True
+
+    def close(self) -> None:
+        """Free the lane. The ring is settled."""
+        self._serial.close()
+        self._lane.close()
+
+    def _take_back(self) -> None:
+        self._head = min(self._head, self._failed_at)
+        self._failed_at = _NEVER
+        for slot in self._slots:
+            if slot.reset and slot.sequence >= self._head:
+                self._reset = True
+            slot.reset, slot.error = False, None
+            for event in slot.events:  # an interrupted submit may have left one announced and never reached
+                self._serial.copy_in.record(event)
+
+    def _make_slot(self, index: int) -> Slot:
+        return Slot(
+            index,
+            copy_in=self._make_stage(index, self._lane.upload),
+            compute=self._make_stage(index, self._execute),
+            copy_out=self._make_stage(index, self._lane.download),
+        )
+
+    def _make_stage(self, index: int, work: Callable[[int, Stream], None]) -> Stage:
+        return Stage(self._lane.event(), partial(self._guarded, index, work), self._lane.event())
+
+    def _enqueue(self, slot: Slot) -> None:
+        copy_in, compute, copy_out = self._streams
+        slot.copy_in.enqueue(copy_in)
+        compute.wait(slot.copy_in.ended)
+        compute.wait(self._slots[(slot.index + 1) % len(self._slots)].copy_out.ended)
+        slot.compute.enqueue(compute)
+        copy_out.wait(slot.compute.ended)
+        slot.copy_out.enqueue(copy_out)
+
+    def _execute(self, index: int, stream: Stream) -> None:
+        if self._slots[index].reset:
+            self._lane.clear_state((index - 1) % len(self._slots), stream)
+        self._lane.execute(index, stream)
+
+    def _guarded(self, index: int, work: Callable[[int, Stream], None], stream: Stream) -> None:
+        slot = self._slots[index]
+        if slot.sequence >= self._failed_at:
+            return
+        try:
+            work(index, stream)
+        except BaseException as error:  # raised by ``take``, in the thread that asked for the frame
+            with self._failing:
+                slot.error = error
+                self._failed_at = min(self._failed_at, slot.sequence)

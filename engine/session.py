@@ -1,0 +1,278 @@
+"""One stream of frames through a model: its own ring, state, frame numbers and figures."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from time import perf_counter
+from types import TracebackType
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import EngineBusyError, EngineClosedError, EngineTimeoutError, Metadata, check_frame
+
+from .counters import Counters
+from .device import Model
+from .options import Options, check_timeout
+from .output import EngineStats, Output
+from .pipeline import Pipeline
+from .ring import Ring
+from .slot import Slot
+
+_LOG = logging.getLogger(__name__)
+
+#: How long ``close`` waits for the frames of a running stream before it leaves their memory to them.
+CLOSE_WAIT_MS = 5000.0
+
+#: A stream that ran into its timeout does not wait for the late frame again: the next call does.
+_NO_WAIT_MS = 0.0
+
+Frame: TypeAlias = npt.NDArray[np.uint8]
+
+S = TypeVar("S", bound="Session")
+
+
+class Session:
+    """Made by ``Engine.session``. For any thread, but one at a time; ``reset``, ``stats`` and ``close`` for all.
+
+    Errors raised by every call:
+        EngineBusyError: another thread is in ``infer``, or a stream of this session is not finished.
+        EngineClosedError: after ``close``, or in a process forked from the one that opened the engine.
+    """
+
+    def __init__(self, model: Model, options: Options) -> None:
+        self._model = model
+        self._options = options
+        self._size_hw = model.metadata.size_hw
+        self._ring = Ring(model.lane(options.slots, options.outputs))
+        self._counters = Counters()
+        self._next_id = 0
+        self._busy = threading.Lock()
+        # Reentrant: a signal handler may close the engine while its own thread is inside.
+        self._guard = threading.RLock()
+        self._pipeline: Pipeline | None = None
+        self._closed = False
+        self._freed = False
+        self._pid = os.getpid()
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the model file says of itself: variant, frame size, precision, states."""
+        return self._model.metadata
+
+    @property
+    def provider(self) -> str:
+        """What runs the network: ``cpu`` or ``cuda``."""
+        return self._model.provider
+
+    @property
+    def stats(self) -> EngineStats:
+        """The figures so far, also after ``close``."""
+        return self._counters.snapshot()
+
+    def infer(self, frame: Frame, *, timestamp: object = None, timeout_ms: float | None = None) -> Output:
+        """Run one frame and wait for its result.
+
+        A frame that fails does not count: the next one continues from the state before it. A frame that is late
+        counts, and its result is dropped. On the CPU the network runs in the calling thread and is not interrupted by
+        ``timeout_ms``: a late frame is reported once it is done.
+
+        Args:
+            frame: uint8 ``(H, W, 3)`` BGR of the model's size, copied before this returns.
+            timestamp: anything; handed back in ``Output.timestamp``.
+            timeout_ms: longest time to the result; by default the engine's.
+
+        Raises:
+            FrameError: wrong shape or dtype; nothing has changed.
+            EngineTimeoutError: not ready within ``timeout_ms``.
+        """
+        handed_s = perf_counter()
+        limit_ms = self._limit_ms(timeout_ms)
+        self._claim()
+        try:
+            self._settle(limit_ms)
+            slot = self._submit(frame, timestamp, handed_s)
+            self._wait(slot, limit_ms)
+            output = self._take(slot)
+            if limit_ms is not None and output.latency_ms > limit_ms:
+                raise _late(slot.frame_id, output.latency_ms, limit_ms)
+            return output
+        finally:
+            self._unclaim()
+
+    def stream(
+        self, frames: Iterable[Frame | tuple[Frame, object]], *, timeout_ms: float | None = None
+    ) -> Generator[Output, None, None]:
+        """Run frames as they come and yield each result when it is ready, in order.
+
+        A thread reads ``frames`` and copies each one before it asks for the next, at most ``slots`` frames ahead of
+        the consumer. An error of the source, a refused frame or a failure is raised as itself after the results of all
+        frames before it, and ends the stream. Leaving the loop, ``close`` of this generator or of the engine ends it
+        too: frames read ahead are finished, dropped and stay part of the state. A source blocked in ``next`` cannot be
+        interrupted: its daemon thread is waited for two seconds, then left to end by itself without touching
+        the session again. A source that is a generator is closed in that thread.
+
+        Args:
+            frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.
+            timeout_ms: longest wait for each frame once the consumer asks for it; by default the engine's. The
+                stream ends with the error, and the next call of the session waits for what is still under way.
+
+        Raises:
+            FrameError, EngineTimeoutError: as ``infer``; while iterating.
+        """
+        limit_ms = self._limit_ms(timeout_ms)
+        self._check_usable()
+        return self._stream(iter(frames), limit_ms)
+
+    def reset(self) -> None:
+        """Start a new clip: the next frame that is submitted starts from zero state. Frame numbers go on."""
+        self._check_usable()
+        self._counters.add_reset()
+        self._ring.request_reset()
+
+    def close(self) -> None:
+        """End a running stream, wait for its threads and free the session's memory. Twice without harm.
+
+        An ``infer`` in another thread is not interrupted: it finishes, and frees the memory on its way out.
+        """
+        if os.getpid() != self._pid:
+            self._closed = True  # the threads and locks of the parent are not ours to wait for
+            return
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.stop()
+            self._free()
+        elif self._busy.acquire(blocking=False):
+            self._unclaim()
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stream(self, source: Iterator[object], limit_ms: float | None) -> Generator[Output, None, None]:
+        self._claim()
+        wait_ms = None if limit_ms is None else limit_ms * self._options.slots
+        try:
+            self._settle(limit_ms)
+            pipeline = self._open_pipeline(source)
+            while (slot := pipeline.next()) is not None:
+                self._wait(slot, limit_ms)
+                output = self._take(slot)
+                pipeline.release()
+                yield output
+            self._check_usable()
+        except EngineTimeoutError:
+            wait_ms = _NO_WAIT_MS
+            raise
+        finally:
+            self._close_pipeline(wait_ms)
+            self._unclaim()
+
+    def _open_pipeline(self, source: Iterator[object]) -> Pipeline:
+        with self._guard:
+            self._check_usable()
+            self._ring.open_pipeline()
+            self._pipeline = Pipeline(source, self._submit_item, self._options.slots)
+            return self._pipeline
+
+    def _close_pipeline(self, wait_ms: float | None) -> None:
+        if os.getpid() != self._pid:
+            return
+        if self._pipeline is not None:
+            self._pipeline.stop()
+        self._ring.settle(wait_ms)
+        self._pipeline = None
+
+    def _submit_item(self, item: object, handed_s: float) -> Slot:
+        frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        return self._submit(frame, timestamp, handed_s)
+
+    def _submit(self, frame: object, timestamp: object, handed_s: float) -> Slot:
+        checked = check_frame(frame, self._size_hw)
+        frame_id = self._next_id
+        self._next_id += 1
+        return self._ring.submit(checked, frame_id, timestamp, handed_s)
+
+    def _wait(self, slot: Slot, limit_ms: float | None) -> None:
+        begun_s = perf_counter()
+        if not self._ring.wait(slot, limit_ms):
+            raise _late(slot.frame_id, (perf_counter() - begun_s) * 1e3, limit_ms)
+
+    def _take(self, slot: Slot) -> Output:
+        with self._guard:  # a close from another thread frees what the result is taken from
+            if self._pipeline is not None:
+                self._check_usable()
+            result, timing = self._ring.take(slot), slot.timing()
+        self._counters.add_frame(timing, finite=result.finite, frame_id=slot.frame_id)
+        timestamp, slot.timestamp = slot.timestamp, None
+        return Output(*result, slot.frame_id, timestamp, timing.latency_ms)
+
+    def _settle(self, limit_ms: float | None) -> None:
+        begun_s = perf_counter()
+        if not self._ring.settled and not self._ring.settle(limit_ms):
+            raise EngineTimeoutError(
+                f"earlier frames of this session, up to frame {self._next_id - 1}, are not done after another "
+                f"{(perf_counter() - begun_s) * 1e3:.0f} ms (timeout_ms is {limit_ms:g}); this frame was not taken"
+            )
+
+    def _limit_ms(self, timeout_ms: float | None) -> float | None:
+        return self._options.timeout_ms if timeout_ms is None else check_timeout(timeout_ms)
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineClosedError(
+                f"the engine was opened in process {self._pid} and cannot be used in process {os.getpid()}, forked "
+                "from it: its threads did not come along; open a new Engine in the child"
+            )
+        if self._closed:
+            raise EngineClosedError(
+                "the engine or session is closed; open a new Engine, or a new session of an open one"
+            )
+
+    def _claim(self) -> None:
+        self._check_usable()
+        if not self._busy.acquire(blocking=False):
+            self._check_usable()
+            raise EngineBusyError(
+                "this session is in use: another thread is in infer(), or a stream() of it is not finished; "
+                "take one engine.session() per thread or camera"
+            )
+        if self._closed:
+            self._unclaim()
+            self._check_usable()
+
+    def _unclaim(self) -> None:
+        self._busy.release()
+        if self._closed:
+            self._free()
+
+    def _free(self) -> None:
+        if os.getpid() != self._pid:
+            return
+        with self._guard:
+            if self._freed:
+                return
+            self._freed = True
+        if self._ring.settle(CLOSE_WAIT_MS):
+            self._ring.close()
+        else:
+            _LOG.warning("close: a frame is still not finished after %g ms; its memory is left to it", CLOSE_WAIT_MS)
+
+
+def _late(frame_id: int, waited_ms: float, limit_ms: float | None) -> EngineTimeoutError:
+    return EngineTimeoutError(
+        f"frame {frame_id} was not ready after {waited_ms:.0f} ms (timeout_ms is {limit_ms:g}); "
+        "its result is dropped, the state goes on with it"
+    )

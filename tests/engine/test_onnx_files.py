@@ -1,0 +1,119 @@
+"""What is said of a model file that cannot be opened."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import BackendNotInstalledError, ModelFileError
+from mostnet.engine import Engine, onnx_backend
+from mostnet.engine.onnx_file import check_onnx_file
+
+from .toy_graph import METADATA, save_toy
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return save_toy(tmp_path / "toy.onnx")
+
+
+def description(**changes: object) -> str:
+    """The toy's metadata as JSON, with fields replaced."""
+    return json.dumps(json.loads(METADATA.to_json()) | changes)
+
+
+def test_no_such_file(toy: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"other.onnx: no such file \(that folder has toy.onnx\); mostnet-export"):
+        Engine(toy.with_name("other.onnx"))
+    with pytest.raises(ModelFileError, match=r"x.onnx: no such file; mostnet-export makes one"):
+        Engine(toy.parent / "nowhere" / "x.onnx")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.zip"])
+def test_another_suffix(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"whatever")
+    with pytest.raises(ModelFileError, match=r"not a model file; expected .onnx or .plan, which mostnet-export makes"):
+        Engine(tmp_path / name)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").mkdir()
+    with pytest.raises(ModelFileError, match="a folder, not a file"):
+        Engine(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "the file is empty"),
+        (b"hello, this is no model at all" * 10, "not an ONNX model; name a file made by mostnet-export"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not an ONNX model"),
+        (b"PK\x03\x04" + b"\xff" * 100, "not an ONNX model"),
+        (b"\x08\x09", "it holds no graph"),
+        (b"\x08\x09\x3a" + b"\xff" * 12, "truncated: 15 bytes, expected at least"),
+    ],
+)
+def test_no_model_in_the_file(tmp_path: Path, content: bytes, text: str) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=text):
+        Engine(path)
+
+
+def test_a_model_cut_anywhere_is_called_truncated_or_not_ours(toy: Path) -> None:
+    whole = toy.read_bytes()
+    for size in range(5, len(whole), 97):
+        toy.write_bytes(whole[:size])
+        with pytest.raises(ModelFileError, match=f"truncated: {size} bytes"):
+            check_onnx_file(toy)
+    toy.write_bytes(whole[:-1])
+    with pytest.raises(ModelFileError, match=f"truncated: {len(whole) - 1} bytes, expected at least {len(whole)}"):
+        Engine(toy)
+
+
+def test_a_model_that_onnx_runtime_refuses(toy: Path) -> None:
+    toy.write_bytes(toy.read_bytes().replace(b"ReduceMean", b"ReduceMeen"))
+    with pytest.raises(
+        ModelFileError, match=r"ONNX Runtime [\d.]+ cannot load it .*ReduceMeen.*export or copy it again"
+    ):
+        Engine(toy, provider="cpu")
+
+
+def test_a_model_of_somebody_else(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "x.onnx", metadata=None)
+    with pytest.raises(ModelFileError, match="without a mostnet description, so not exported by mostnet-export"):
+        Engine(path, provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text"),
+    [
+        (description(format_version=99), "description format 99, this mostnet reads 1"),
+        ("{", "is not JSON"),
+        (
+            description(size_hw=[64, 64]),
+            r"graph inputs do not fit .*missing frame uint8\[1, 64, 64, 3\], unexpected frame",
+        ),
+        (description(states=[]), r"missing none, unexpected state_in_last float16\[1, 64, 80, 3\], state_in_mean"),
+    ],
+)
+def test_a_description_that_does_not_fit(tmp_path: Path, metadata: str, text: str) -> None:
+    path = save_toy(tmp_path / "x.onnx", metadata=metadata)
+    with pytest.raises(ModelFileError, match=text):
+        Engine(path, provider="cpu")
+
+
+def test_an_output_of_another_name(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "x.onnx", flow_name="motion")
+    with pytest.raises(
+        ModelFileError, match=r"graph outputs .*missing flow float32\[1, 2, 64, 80\], unexpected motion"
+    ):
+        Engine(path, provider="cpu")
+
+
+def test_onnx_runtime_is_not_installed(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_backend, "find_spec", lambda name: None)
+    with pytest.raises(
+        BackendNotInstalledError, match=r"not installed; pip install 'mostnet\[cpu\]'.*'mostnet\[gpu\]'"
+    ):
+        Engine(toy)

@@ -1,0 +1,136 @@
+"""What is said of a plan: the file, its description, and what the machine lacks to run it."""
+
+import ctypes
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import BackendNotInstalledError, ModelFileError, NoGpuError, PlanInfo, sha256
+from mostnet.engine import Engine, driver, plan_backend
+
+from .toy_graph import METADATA
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "nano.plan"
+    path.write_bytes(b"a plan" * 50)
+    info = PlanInfo(
+        **{**asdict(METADATA), "states": METADATA.states},
+        plan_sha256=sha256(path),
+        flavour="rtx",
+        tensorrt_version="1.4.0",
+        targets=("sm_86",),
+    )
+    path.with_name("nano.plan.json").write_text(info.to_json(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+
+
+class Driver:
+    """A CUDA driver that reports ``count`` devices."""
+
+    def __init__(self, status: int, count: int) -> None:
+        self._status, self._count = status, count
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self._status
+
+    def cuDeviceGetCount(self, pointer: object) -> int:  # noqa: N802
+        pointer._obj.value = self._count
+        return 0
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_no_driver_and_no_graph_beside_it(plan: Path) -> None:
+    with pytest.raises(NoGpuError) as caught:
+        Engine(plan)
+    assert "nano.plan: a TensorRT plan needs an NVIDIA GPU: no NVIDIA driver on this machine" in str(caught.value)
+    assert str(caught.value).endswith(
+        "open nano.onnx instead (mostnet-export --onnx-only makes it), it runs on the CPU"
+    )
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_no_driver_and_the_graph_beside_it(plan: Path) -> None:
+    plan.with_suffix(".onnx").write_bytes(b"x")
+    with pytest.raises(NoGpuError, match=r"open nano.onnx beside it instead, it runs on the CPU"):
+        Engine(plan)
+
+
+@pytest.mark.parametrize(
+    ("status", "count", "text"),
+    [(100, 0, r"no usable GPU \(cuInit returned CUDA error 100\)"), (0, 0, "reports 0 GPUs")],
+)
+def test_a_driver_without_a_gpu(
+    plan: Path, monkeypatch: pytest.MonkeyPatch, status: int, count: int, text: str
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(status, count))
+    with pytest.raises(NoGpuError, match=text):
+        Engine(plan)
+
+
+def test_a_gpu_without_tensorrt(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(0, 2))
+    monkeypatch.setattr(plan_backend, "find_spec", lambda name: None)
+    assert driver.require_gpu() == 2
+    with pytest.raises(BackendNotInstalledError) as caught:
+        Engine(plan)
+    assert "built by TensorRT 1.4.0 (tensorrt_rtx), which is not installed" in str(caught.value)
+    assert "pip install 'mostnet[rtx]', or open nano.onnx" in str(caught.value)
+
+
+def test_everything_there_but_this_release_has_no_runtime(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(0, 1))
+    monkeypatch.setattr(plan_backend, "find_spec", lambda name: object())
+    with pytest.raises(
+        BackendNotInstalledError, match=r"this mostnet release has no TensorRT runtime yet; open nano.onnx"
+    ):
+        Engine(plan)
+
+
+def test_no_such_plan(plan: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"dw.plan: no such file \(that folder has nano.plan\)"):
+        Engine(plan.with_name("dw.plan"))
+
+
+def test_the_description_is_missing(plan: Path) -> None:
+    plan.with_name("nano.plan.json").unlink()
+    with pytest.raises(ModelFileError, match=r"its description nano.plan.json is missing; copy both files"):
+        Engine(plan)
+
+
+def test_a_plan_cut_short(plan: Path) -> None:
+    plan.write_bytes(plan.read_bytes()[:-1])
+    with pytest.raises(ModelFileError, match=r"truncated or altered: SHA-256 \w{12}\.\.\., expected \w{12}\.\.\."):
+        Engine(plan)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"format_version": 3}, "description format 3, this mostnet reads 1"),
+        ({"flavour": "vanilla"}, r"unknown TensorRT flavour 'vanilla', expected one of \['rtx', 'tensorrt'\]"),
+        ({"targets": None}, "ill-formed description"),
+    ],
+)
+def test_a_description_that_is_wrong(plan: Path, change: dict[str, object], text: str) -> None:
+    sidecar = plan.with_name("nano.plan.json")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(ModelFileError, match=text):
+        Engine(plan)
+
+
+def test_a_description_that_is_no_text(plan: Path) -> None:
+    plan.with_name("nano.plan.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelFileError, match=r"nano.plan.json: not text"):
+        Engine(plan)

@@ -1,0 +1,169 @@
+"""Plans really built by TensorRT for RTX, and the check of what it parsed."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import onnx
+import pytest
+
+from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
+from mostnet.export.builder import BuildOptions, build_plan
+from mostnet.export.flavour import choose_flavour, network_flags, resolve_targets, strongly_typed
+from mostnet.export.graph import build_graph, float32_islands
+from mostnet.model import load_checkpoint
+
+from .conftest import SIZE
+
+trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
+
+
+@pytest.fixture(scope="module")
+def islands(checkpoint_path: Path) -> tuple[str, ...]:
+    return float32_islands(load_checkpoint(checkpoint_path))
+
+
+@pytest.fixture(scope="module")
+def half(checkpoint_path: Path) -> onnx.ModelProto:
+    loaded = load_checkpoint(checkpoint_path)
+    return build_graph(loaded, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
+
+
+@pytest.fixture(scope="module")
+def single(checkpoint_path: Path) -> onnx.ModelProto:
+    loaded = load_checkpoint(checkpoint_path)
+    return build_graph(loaded, size_hw=SIZE, precision="fp32", opset=19, checkpoint_sha256="x")
+
+
+def options(islands: tuple[str, ...], **changes: object) -> BuildOptions:
+    return BuildOptions(**{"targets": ("sm_86",), "precision": "fp16", "islands": islands, **changes})
+
+
+def changed(graph: onnx.ModelProto, **attributes: object) -> onnx.ModelProto:
+    """A copy whose first GridSample has other attributes."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    node = next(n for n in copy.graph.node if n.op_type == "GridSample")
+    for attribute in node.attribute:
+        if attribute.name in attributes:
+            attribute.CopyFrom(onnx.helper.make_attribute(attribute.name, attributes[attribute.name]))
+    return copy
+
+
+def test_plan_for_several_architectures(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:
+    steps = []
+    plan = build_plan(trt, half, options(islands, progress=lambda *step: steps.append(step)))
+    both = build_plan(trt, half, options(islands, targets=("sm_86", "sm_120")))
+    assert len(both) > len(plan) > 500_000, "each architecture adds to the plan"
+    assert steps, "IProgressMonitor was not called"
+    assert all(done <= total and seconds >= 0 for _, done, total, seconds in steps)
+
+
+def test_single_precision_plan(single: onnx.ModelProto, islands: tuple[str, ...]) -> None:
+    assert len(build_plan(trt, single, options(islands, precision="fp32"))) > 500_000
+
+
+@pytest.mark.parametrize(
+    ("attributes", "text"),
+    [
+        ({"mode": "nearest"}, r"warp/grid_sampler samples InterpolationMode\.NEAREST, not linear"),
+        ({"align_corners": 0}, r"align_corners=False"),
+        ({"padding_mode": "zeros"}, r"SampleMode\.FILL"),
+    ],
+)
+def test_wrong_sampling_is_refused(
+    half: onnx.ModelProto, islands: tuple[str, ...], attributes: dict[str, object], text: str
+) -> None:
+    with pytest.raises(ExportError, match=text):
+        build_plan(trt, changed(half, **attributes), options(islands))
+
+
+def test_single_precision_convolutions_are_refused(single: onnx.ModelProto, islands: tuple[str, ...]) -> None:
+    with pytest.raises(ExportError, match=r"computes in float, not float16.*and \d+ more"):
+        build_plan(trt, single, options(islands))
+
+
+def test_float32_outside_the_islands_is_refused(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:
+    fewer = tuple(name for name in islands if name != "network.resize_flow")
+    with pytest.raises(ExportError, match=r"network\.resize_flow/\S+ is float32 outside the float32 islands"):
+        build_plan(trt, half, options(fewer))
+
+
+def test_a_graph_tensorrt_cannot_parse(islands: tuple[str, ...]) -> None:
+    node = onnx.helper.make_node("NoSuchOperator", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
+    graph = onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:]))
+    with pytest.raises(ExportError, match="cannot parse the graph: .*NoSuchOperator"):
+        build_plan(trt, graph, options(islands))
+
+
+def test_tensorrt_logs_to_python(
+    half: onnx.ModelProto, islands: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "mostnet.tensorrt"):
+        build_plan(trt, half, options(islands))
+    assert any(record.name == "mostnet.tensorrt" for record in caplog.records)
+
+
+def test_targets() -> None:
+    assert resolve_targets(trt, "rtx", None) == ("sm_86", "sm_89", "sm_120")
+    assert resolve_targets(trt, "rtx", ("sm_75", "sm_75")) == ("sm_75",)
+    with pytest.raises(ExportError, match=r"no target sm_90 in tensorrt_rtx .*; it has sm_75, sm_80, sm_86"):
+        resolve_targets(trt, "rtx", ("sm_86", "sm_90"))
+    assert resolve_targets(trt, "tensorrt", None) == ()
+    with pytest.raises(ExportError, match="leave --target out"):
+        resolve_targets(trt, "tensorrt", ("sm_86",))
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Pretend that of all TensorRTs exactly these are installed."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name in modules else None)
+
+
+def test_no_tensorrt_names_the_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    for wanted in ("auto", "rtx"):
+        with pytest.raises(BackendNotInstalledError, match=r"pip install 'mostnet\[rtx\]'.*or .* --onnx-only"):
+            choose_flavour(wanted)
+    with pytest.raises(BackendNotInstalledError, match=r"pip install 'mostnet\[tensorrt\]'"):
+        choose_flavour("tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("installed", "gpu", "chosen"),
+    [
+        (("tensorrt", "tensorrt_rtx"), True, "tensorrt"),
+        (("tensorrt", "tensorrt_rtx"), False, "rtx"),
+        (("tensorrt_rtx",), True, "rtx"),
+    ],
+)
+def test_auto_flavour(monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], gpu: bool, chosen: str) -> None:
+    def require_gpu() -> int:
+        if not gpu:
+            raise NoGpuError("no NVIDIA driver on this machine")
+        return 1
+
+    install(monkeypatch, *installed)
+    monkeypatch.setattr("mostnet.export.flavour.require_gpu", require_gpu)
+    assert choose_flavour("auto") == chosen
+    if not gpu:
+        with pytest.raises(NoGpuError, match="for the GPU it runs on: no NVIDIA driver .*--flavour rtx"):
+            choose_flavour("tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "flags", "typed"),
+    [
+        ({"EXPLICIT_BATCH": 0}, 1, False),  # 8.6
+        ({"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}, 2, True),  # 10
+        ({"STRONGLY_TYPED": 0}, 1, True),  # RTX
+        ({"PREFER_AOT_PYTHON_PLUGINS": 2}, 0, False),
+    ],
+)
+def test_creation_flags_by_feature(kinds: dict[str, int], flags: int, typed: bool) -> None:
+    fake = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(**kinds))
+    assert network_flags(fake) == flags
+    assert strongly_typed(fake) is typed

@@ -1,0 +1,164 @@
+"""``mostnet-export`` from end to end."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mostnet.contract import PlanInfo, VerificationError, sha256
+from mostnet.engine import Engine
+from mostnet.export import ExportOptions, exporter
+from mostnet.export import export as export_function
+from mostnet.export.accuracy import FrameAccuracy
+from mostnet.export.cli import TRIVIAL, main
+from mostnet.model.__main__ import main as model_main
+
+from .conftest import SIZE
+
+SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
+
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT for RTX has no wheel for this machine"
+)
+
+
+@needs_rtx
+def test_fp16_with_plan_and_verification(
+    checkpoint_path: Path, video_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--fp16", "--size", SIZE_TEXT, "--output", str(tmp_path), "--target", "sm_86,sm_89,sm_120"]
+    assert main([str(checkpoint_path), *arguments, "--flavour", "rtx", "--verify", str(video_path)]) == 0
+    text = capsys.readouterr().out
+    assert "worst frame" in text
+    assert "was built but not run: " in text, "without a GPU the plan is not verified, and that is said"
+    name = f"tiny-{SIZE_TEXT}-fp16"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}.onnx", f"{name}.plan", f"{name}.plan.json"]
+    info = PlanInfo.from_json((tmp_path / f"{name}.plan.json").read_text(), source="plan")
+    assert info.targets == ("sm_86", "sm_89", "sm_120")
+    assert info.flavour == "rtx"
+    assert info.plan_sha256 == sha256(tmp_path / f"{name}.plan")
+    assert info.checkpoint_sha256 == sha256(checkpoint_path)
+    assert info.tools["tensorrt_rtx"] == info.tensorrt_version
+    assert info.tools.keys() >= {"mostnet", "torch", "onnx"}
+    with Engine(tmp_path / f"{name}.onnx") as engine:
+        assert engine.metadata.size_hw == SIZE
+        assert engine.infer(np.zeros((*SIZE, 3), np.uint8)).finite
+
+
+def test_odd_size_opset_17_graph_alone(checkpoint_path: Path, video_path: Path, tmp_path: Path) -> None:
+    arguments = ["--fp32", "--size", "101x133", "--opset", "17", "--onnx-only", "--output", str(tmp_path / "new")]
+    assert main([str(checkpoint_path), *arguments, "--verify", str(video_path), "--verify-frames", "6"]) == 0
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["tiny-101x133-fp32.onnx"]
+
+
+def test_trivial_network_has_its_own_exit_status(
+    video_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "identity.pt"
+    assert model_main(["init", "nano", str(checkpoint)]) == 0
+    arguments = [str(checkpoint), "--size", SIZE_TEXT, "--onnx-only", "--output", str(tmp_path)]
+    arguments += ["--verify", str(video_path), "--verify-frames", "3"]
+    assert main(arguments) == TRIVIAL
+    assert "TRIVIAL verification" in capsys.readouterr().out
+    assert main([*arguments, "--allow-trivial"]) == 0
+    assert "TRIVIAL verification" in capsys.readouterr().out
+
+
+def test_failed_verification_leaves_the_old_files(
+    checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / f"tiny-{SIZE_TEXT}-fp16.onnx"
+    old.write_bytes(b"the one before")
+    monkeypatch.setattr(FrameAccuracy, "keeps", lambda self, bounds: False)
+    options = ExportOptions(size_hw=SIZE, output=tmp_path, onnx_only=True, verify_video=video_path, verify_frames=2)
+    with pytest.raises(VerificationError, match="differs from float32 PyTorch in 2 of 2 frames"):
+        export_function(checkpoint_path, options)
+    assert [p.name for p in tmp_path.iterdir()] == [old.name]
+    assert old.read_bytes() == b"the one before"
+
+
+def test_interrupt_leaves_nothing(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporter, "build_graph", interrupt)
+    assert main([str(checkpoint_path), "--onnx-only", "--output", str(tmp_path)]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["gone.pt", "--onnx-only"], "gone.pt: no such checkpoint"),
+        (["CKPT", "--onnx-only", "--size", "32x640"], "32x640; each side must be at least 64"),
+        (["CKPT", "--onnx-only", "--verify", "gone.mp4"], "gone.mp4"),
+        (["CKPT", "--onnx-only", "--target", "sm_86"], "leave them out with onnx_only"),
+    ],
+)
+def test_one_line_errors(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    arguments = [str(checkpoint_path) if a == "CKPT" else a for a in arguments]
+    assert main([*arguments, "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("mostnet-export: ")
+    assert text in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_tensorrt_is_said_before_any_work(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(exporter, "load_checkpoint", lambda path: pytest.fail("work was done first"))
+    assert main([str(checkpoint_path), "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "pip install 'mostnet[rtx]'" in error
+    assert "--onnx-only" in error
+
+
+@pytest.mark.parametrize("size", ["640", "480x", "ax5"])
+def test_size_is_height_x_width(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["ckpt.pt", "--size", size])
+    assert stop.value.code == 2
+    assert "is not HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+@needs_rtx
+def test_timing_cache_is_for_classic_tensorrt(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--flavour", "rtx", "--timing-cache", str(tmp_path / "cache"), "--output", str(tmp_path)]
+    assert main([str(checkpoint_path), *arguments]) == 1
+    assert "a timing cache is for --flavour tensorrt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variant", ["sw", "dw"])
+def test_larger_variants_export_and_keep_their_accuracy(variant: str, video_path: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / f"{variant}.pt"
+    assert model_main(["init", variant, str(checkpoint), "--random-head"]) == 0
+    arguments = [str(checkpoint), "--fp16", "--size", "64x96", "--output", str(tmp_path), "--target", "sm_86"]
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        arguments = [*arguments[:-2], "--onnx-only"]
+    assert main([*arguments, "--verify", str(video_path), "--verify-frames", "6"]) == 0
+    written = {p.suffix for p in tmp_path.iterdir()}
+    assert ".onnx" in written
+
+
+def test_description_beside_the_plan_is_json(checkpoint_path: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        pytest.skip("TensorRT for RTX has no wheel for this machine")
+    result = export_function(checkpoint_path, ExportOptions(size_hw=SIZE, output=tmp_path, flavour="rtx"))
+    assert result.plan is not None
+    described = json.loads(result.plan.with_name(f"{result.plan.name}.json").read_text())
+    assert described["size_hw"] == list(SIZE)
+    assert described["states"][0]["name"] == "hidden4"

@@ -1,0 +1,179 @@
+"""Verification passes what is right, and fails what a runtime gets wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mostnet.contract import VerificationError, VideoError
+from mostnet.engine import Engine, Output
+from mostnet.export import verify
+from mostnet.export.accuracy import (
+    BOUNDS,
+    Activity,
+    FrameAccuracy,
+    end_point_error_px,
+    mask_iou,
+    mean,
+    psnr_db,
+    worst,
+)
+from mostnet.export.graph import build_graph
+from mostnet.export.verify import Report, read_frames
+from mostnet.model import Checkpoint, FrameModel, initial_checkpoint, load_checkpoint
+
+from .conftest import SIZE
+
+
+@pytest.fixture(scope="module")
+def checkpoint(checkpoint_path: Path) -> Checkpoint:
+    return load_checkpoint(checkpoint_path)
+
+
+@pytest.fixture(scope="module")
+def engine_path(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("engine") / "tiny.onnx"
+    onnx.save(build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x"), path)
+    return path
+
+
+class Wired:
+    """The PyTorch network with the state of ``age`` frames ago: 1 is right, 2 is a swapped slot."""
+
+    def __init__(self, checkpoint: Checkpoint, *, age: int) -> None:
+        self.module = FrameModel(checkpoint.model)
+        self.states = [self.module.zero_state(SIZE)] * age
+
+    def infer(self, frame: np.ndarray) -> Output:
+        with torch.inference_mode():
+            enhanced, flow, mask, finite, *state = self.module(torch.from_numpy(frame)[None], *self.states.pop(0))
+        self.states.append(tuple(state))
+        pictures = (t[0].numpy() for t in (enhanced, flow, mask))
+        return Output(*pictures, finite=bool(finite), frame_id=0, timestamp=None, latency_ms=0.0)
+
+
+class Forgetful:
+    """An engine whose state is zeroed before every frame."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def infer(self, frame: np.ndarray) -> Output:
+        self.engine.reset()
+        return self.engine.infer(frame)
+
+
+def test_right_engine_passes(checkpoint: Checkpoint, engine_path: Path, clip: list[np.ndarray]) -> None:
+    seen = []
+    with Engine(engine_path) as engine:
+        report = verify(checkpoint, engine, clip, precision="fp16", progress=seen.append)
+    report.check()
+    assert report.trivial == ()
+    assert len(report.frames) == len(clip)
+    assert seen == list(range(1, len(clip) + 1))
+
+
+def test_zeroed_state_fails(checkpoint: Checkpoint, engine_path: Path, clip: list[np.ndarray]) -> None:
+    with Engine(engine_path) as engine:
+        report = verify(checkpoint, Forgetful(engine), clip, precision="fp16", name="zeroed")
+    assert report.frames[0].keeps(report.bounds), "the first frame has no state to lose"
+    assert report.failures == tuple(range(1, len(clip)))
+    with pytest.raises(VerificationError, match=r"zeroed differs .* in 11 of 12 frames, first in frame 1: .* EPE"):
+        report.check()
+
+
+@pytest.mark.parametrize(("age", "fails"), [(1, False), (2, True)])
+def test_swapped_slot_fails(checkpoint: Checkpoint, clip: list[np.ndarray], age: int, fails: bool) -> None:
+    report = verify(checkpoint, Wired(checkpoint, age=age), clip, precision="int8")
+    assert bool(report.failures) is fails
+
+
+def test_one_bad_frame_in_a_clip_fails(checkpoint: Checkpoint, clip: list[np.ndarray]) -> None:
+    class Glitch(Wired):
+        def infer(self, frame: np.ndarray) -> Output:
+            output = super().infer(frame)
+            return replace(output, mask=255 - output.mask) if frame is clip[7] else output
+
+    report = verify(checkpoint, Glitch(checkpoint, age=1), clip, precision="fp16")
+    assert report.failures == (7,)
+
+
+def test_identity_network_is_trivial(clip: list[np.ndarray]) -> None:
+    untrained = initial_checkpoint("nano", seed=1)
+    report = verify(untrained, Wired(untrained, age=1), clip, precision="fp16")
+    report.check()
+    assert any("the picture moves by 0.00 grey levels" in reason for reason in report.trivial)
+
+
+@pytest.mark.parametrize(
+    ("activity", "text"),
+    [
+        (Activity(1.99, 5, 0.5), "the picture moves by 1.99 grey levels, under 2"),
+        (Activity(9, 0.99, 0.5), "the flow is 0.99 px long, under 1"),
+        (Activity(9, 5, 0.049), "the mask is 4.9% foreground"),
+        (Activity(9, 5, 0.951), "the mask is 95.1% foreground"),
+    ],
+)
+def test_trivial_reasons(activity: Activity, text: str) -> None:
+    assert len(activity.trivial) == 1
+    assert text in activity.trivial[0]
+
+
+def test_a_healed_frame_does_not_pass() -> None:
+    assert not FrameAccuracy(99, 0, 1, finite=False).keeps(BOUNDS["fp16"])
+    assert not FrameAccuracy(99, math.nan, 1, finite=True).keeps(BOUNDS["fp16"])
+
+
+def test_one_frame_carries_no_state(checkpoint: Checkpoint, clip: list[np.ndarray]) -> None:
+    with pytest.raises(VerificationError, match="at least two frames"):
+        verify(checkpoint, Wired(checkpoint, age=1), clip[:1], precision="fp16")
+
+
+def test_drift_and_table(capsys: pytest.CaptureFixture[str]) -> None:
+    frames = tuple(FrameAccuracy(60 - t / 4, t / 1000, 1.0, True) for t in range(40))
+    report = Report("drifting", frames, Activity(9, 9, 0.5), BOUNDS["fp16"])
+    first, last = report.drift()
+    assert (first.epe_px, last.epe_px) == (pytest.approx(0.0015), pytest.approx(0.0375))
+    assert worst(frames).psnr_db == 60 - 39 / 4
+    assert [row for column in report.table().columns[:1] for row in column.cells] == [
+        "mean",
+        "worst frame",
+        "first tenth",
+        "last tenth",
+        "bound",
+    ]
+
+
+def test_measures_on_known_cases() -> None:
+    grey = np.full((10, 10, 3), 100, np.uint8)
+    assert psnr_db(grey, grey) == math.inf
+    assert psnr_db(grey + np.uint8(5), grey) == pytest.approx(20 * math.log10(255 / 5))
+    assert psnr_db(grey, grey + np.uint8(200)) == psnr_db(grey + np.uint8(200), grey)
+    flow = np.zeros((2, 4, 4), np.float32)
+    assert end_point_error_px(flow + np.array([3, 4], np.float32)[:, None, None], flow) == pytest.approx(5)
+    mask = np.zeros((4, 4), np.uint8)
+    assert mask_iou(mask, mask) == 1
+    mask[:2] = 128
+    other = np.zeros((4, 4), np.uint8)
+    other[1:] = 255
+    other[3] = 127
+    assert mask_iou(mask, other) == pytest.approx(1 / 3)
+    both = [FrameAccuracy(math.inf, 0, 1, True), FrameAccuracy(40, 1, 0.5, True)]
+    assert mean(both).psnr_db == pytest.approx(40 + 10 * math.log10(2))
+
+
+def test_frames_are_read_and_resized(video_path: Path, clip: list[np.ndarray], tmp_path: Path) -> None:
+    frames = list(read_frames(video_path, size_hw=SIZE, limit=100))
+    assert len(frames) == len(clip)
+    assert np.abs(frames[3].astype(int) - clip[3]).mean() < 2
+    assert [f.shape for f in read_frames(video_path, size_hw=(64, 80), limit=3)] == [(64, 80, 3)] * 3
+    assert cv2.absdiff(frames[0], frames[1]).mean() > 2
+    with pytest.raises(VideoError):
+        list(read_frames(tmp_path / "gone.mp4", size_hw=SIZE, limit=3))
