@@ -73,7 +73,7 @@ VARIANTS: dict[str, ModelConfig] = {
         image_channels=12,
         state_channels=(8, 16, 32),
         match_channels=16,
-        search_radii=(4, 3),
+        search_radii=(4, 2),
         flow_channels=(48, 32),
     ),
     "sw": ModelConfig(

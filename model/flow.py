@@ -10,6 +10,8 @@ from .layers import Float32Island, LocalCorrelation, ResidualBlock, Warp, conv, 
 
 #: Added to the squared length of a match vector, so that a black frame divides by something.
 _EPSILON = 1e-6
+#: Largest log of a softmax's sharpness: exp(-2 * exp(3.7)) is still a normal float32.
+_LOG_SHARPEST = 3.7
 
 
 class UnitLength(Float32Island):
@@ -33,7 +35,10 @@ class MatchHead(nn.Module):
 
 
 class SoftMatch(Float32Island):
-    """Expected displacement under the softmax of the cost volume."""
+    """Expected displacement under the softmax of the cost volume.
+
+    Products of unit vectors are at most one, so the softmax needs no pass for its maximum.
+    """
 
     def __init__(self, radius: int) -> None:
         super().__init__()
@@ -45,11 +50,11 @@ class SoftMatch(Float32Island):
         n, _, height, width = cost.shape
         side = 2 * self.radius + 1
         steps = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32, device=cost.device).view(1, side, 1, 1)
-        weights = torch.softmax(cost.float() * self.log_sharpness.float().exp(), dim=1)
-        weights = weights.view(n, side, side, height, width)
-        dx = (weights.sum(1) * steps).sum(1)
-        dy = (weights.sum(2) * steps).sum(1)
-        return torch.stack((dx, dy), dim=1)
+        sharpness = self.log_sharpness.float().clamp(max=_LOG_SHARPEST).exp()
+        weights = torch.exp((cost.float() - 1.0) * sharpness).view(n, side, side, height, width)
+        columns, rows = weights.sum(1), weights.sum(2)
+        moments = torch.stack(((columns * steps).sum(1), (rows * steps).sum(1)), dim=1)
+        return moments / columns.sum(1, keepdim=True)
 
 
 class FlowUpdate(Float32Island):

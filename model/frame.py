@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from .layers import Float32Island
-from .network import MostNet, State
+from .network import MostNet, ScalePrediction, State
 
 #: A value at or beyond this counts as infinite: just under the largest half-precision number.
 _BOUND = 65000.0
+#: Mask logit that stands in where the network's was not finite: its probability rounds to zero.
+_NO_TOOTH = -20.0
 
 
 class FrameModel(nn.Module):
@@ -33,16 +35,31 @@ class FrameModel(nn.Module):
         """
         # TensorRT takes uint8 into a Cast only, so the cast precedes the transposition; and the reverse on the way out.
         picture = (frame.to(state[0].dtype) * (1.0 / 255.0)).permute(0, 3, 1, 2)
-        prediction, new_state = self.network.step(picture, state)
-        probability = torch.sigmoid(prediction.mask_logit)
-        enhanced, enhanced_ok = self.sanitise(prediction.enhanced, picture)
-        flow, flow_ok = self.sanitise(prediction.flow)
-        mask, mask_ok = self.sanitise(probability)
+        scales, new_state = self.network.predict_scales(picture, state)
+        scales, oks = self._sanitise_scales(scales)
+        prediction = self.network.finish(scales, (picture.shape[-2], picture.shape[-1]))
+        enhanced, ok = self.sanitise(prediction.enhanced, picture)
         clean = [self.sanitise(tensor) for tensor in new_state]
-        finite = _all([enhanced_ok, flow_ok, mask_ok, *(ok for _, ok in clean)], picture.dtype)
+        finite = _all([ok, *oks, *(ok for _, ok in clean)], picture.dtype)
         enhanced = torch.round(enhanced.clamp(0.0, 1.0) * 255.0).permute(0, 2, 3, 1).to(torch.uint8)
-        mask = torch.round(mask[:, 0] * 255.0).to(torch.uint8)
-        return enhanced, flow, mask, finite, *(value for value, _ in clean)
+        mask = torch.round(torch.sigmoid(prediction.mask_logit[:, 0]) * 255.0).to(torch.uint8)
+        return enhanced, prediction.flow, mask, finite, *(value for value, _ in clean)
+
+    def _sanitise_scales(self, scales: tuple[ScalePrediction, ...]) -> tuple[tuple[ScalePrediction, ...], list[Tensor]]:
+        """Sanitise flow and mask where they are predicted, which is less work than at the size of the frame.
+
+        A logit of ``_NO_TOOTH`` is a mask of zero.
+        """
+        oks, clean = [], []
+        for scale in scales:
+            if scale.flow is not None and not any(s.flow is not None for s in clean):
+                flow, ok = self.sanitise(scale.flow)
+                scale, oks = scale._replace(flow=flow), [*oks, ok]
+            if not clean:
+                logit, ok = self.sanitise(scale.mask_logit, torch.full_like(scale.mask_logit, _NO_TOOTH))
+                scale, oks = scale._replace(mask_logit=logit), [*oks, ok]
+            clean.append(scale)
+        return tuple(clean), oks
 
     def zero_state(self, size_hw: tuple[int, int]) -> State:
         """State of a new stream, batch 1, in the network's dtype and device."""

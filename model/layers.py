@@ -17,6 +17,14 @@ def conv_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(conv(inputs, outputs, stride=stride), nn.ReLU())
 
 
+def patch_conv_relu(inputs: int, outputs: int) -> nn.Sequential:
+    """From pixels to cells of 4x4: each cell sees its own pixels and its eight neighbours', then a ReLU.
+
+    The same function as a pixel unshuffle and a 3x3 convolution, without the pass that moves every pixel.
+    """
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 12, stride=4, padding=4), nn.ReLU())
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside an identity path, without normalisation (a stream has batch size one)."""
 
@@ -73,14 +81,15 @@ class LocalCorrelation(nn.Module):
         """``(N, C, H, W)`` twice -> ``(N, (2r+1)^2, H, W)``, displacement ``(dy, dx)`` row-major from ``(-r, -r)``."""
         n, _, height, width = current.shape
         side = 2 * self.radius + 1
+        reach = width + side - 1
         padded = F.pad(previous, (self.radius,) * 4)
         shifted = torch.stack([padded[:, :, dy : dy + height] for dy in range(side)], dim=1)
         keys = shifted.permute(0, 3, 1, 2, 4)  # (N, H, side, C, W + 2r)
-        queries = current.permute(0, 2, 3, 1).unsqueeze(2)  # (N, H, 1, W, C)
-        products = torch.matmul(queries, keys)  # (N, H, side, W, W + 2r); wanted: columns x .. x + 2r of row x
-        # Rows one element longer than they are shift each next row left by one, which lines the wanted band up.
-        flat = F.pad(products.reshape(n, height, side, width * (width + side - 1)), (0, width))
-        band = flat.reshape(n, height, side, width, width + side)[..., :side]
+        queries = F.pad(current, (0, reach + 1 - width)).permute(0, 2, 3, 1).unsqueeze(2)  # (N, H, 1, W + 2r + 1, C)
+        products = torch.matmul(queries, keys)  # (N, H, side, W + 2r + 1, W + 2r)
+        # Wanted are columns x .. x + 2r of row x. Read as rows one longer, each row starts one further to the right,
+        # so that the band lines up as the first columns; the zero rows make the count come out and cost no copy.
+        band = products.reshape(n, height, side, reach, reach + 1)[..., :width, :side]
         return band.permute(0, 2, 4, 1, 3).reshape(n, side * side, height, width)
 
 

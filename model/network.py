@@ -12,14 +12,14 @@ from mostnet.contract import StatePair, check_size
 
 from .config import STRIDES, ModelConfig
 from .flow import FlowEstimator, FlowResize, FlowUpdate, MatchHead, has_history
-from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu
+from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu, patch_conv_relu
 
 #: The recurrent tensors of one stream, in the order of ``MostNet.state_pairs``.
 State = tuple[Tensor, ...]
 
 _COLOURS = 3
-#: Sub-pixels of one cell at the finest scale, as channels.
-_UNSHUFFLED = _COLOURS * STRIDES[0] ** 2
+#: Sub-pixels of one cell at the finest scale, as channels of a pixel shuffle.
+_SUBPIXELS = _COLOURS * STRIDES[0] ** 2
 
 
 class ScalePrediction(NamedTuple):
@@ -53,18 +53,17 @@ class Extractor(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, extra = config.channels, config.image_channels
-        self.stem = conv_relu(_UNSHUFFLED, c[0])
+        self.stem = patch_conv_relu(_COLOURS, c[0])
         self.down = nn.ModuleList(conv_relu(c[i], c[i + 1], stride=2) for i in range(2))
-        self.image = nn.ModuleList(conv_relu(_UNSHUFFLED, extra) for _ in range(2))
+        self.image = nn.ModuleList(patch_conv_relu(_COLOURS, extra) for _ in range(2))
         self.join = nn.ModuleList(conv_relu(c[i + 1] + extra, c[i + 1]) for i in range(2))
         self.blocks = nn.ModuleList(blocks(c[i], config.extractor_blocks[i]) for i in range(3))
 
     def forward(self, frame: Tensor) -> list[Tensor]:
-        features = [self.blocks[0](self.stem(F.pixel_unshuffle(frame, STRIDES[0])))]
+        features = [self.blocks[0](self.stem(frame))]
         for i in range(2):
-            smaller = F.avg_pool2d(frame, 2 ** (i + 1))
-            image = self.image[i](F.pixel_unshuffle(smaller, STRIDES[0]))
-            joined = self.join[i](torch.cat((self.down[i](features[-1]), image), dim=1))
+            frame = F.avg_pool2d(frame, 2)
+            joined = self.join[i](torch.cat((self.down[i](features[-1]), self.image[i](frame)), dim=1))
             features.append(self.blocks[i + 1](joined))
         return features
 
@@ -82,7 +81,7 @@ class Branch(nn.Module):
         self.from_coarser = conv(config.channels[scale + 1], channels, kernel=1) if scale < 2 else None
         self.blocks = blocks(channels, config.decoder_blocks[scale])
         self.remember = conv(channels, config.state_channels[scale], kernel=1)
-        residual = _UNSHUFFLED if self.finest else _COLOURS
+        residual = _SUBPIXELS if self.finest else _COLOURS
         self.head_channels = (residual, _COLOURS, 1) + ((2,) if scale in config.flow_scales else ())
         self.head = conv(channels, sum(self.head_channels))
         self.refine_flow = FlowUpdate(self.stride)
@@ -162,6 +161,12 @@ class MostNet(nn.Module):
         Returns:
             The predictions and the state for the next frame.
         """
+        size_hw = (frame.shape[-2], frame.shape[-1])
+        scales, new_state = self.predict_scales(frame, state)
+        return self.finish(scales, size_hw), new_state
+
+    def predict_scales(self, frame: Tensor, state: State | None) -> tuple[tuple[ScalePrediction, ...], State]:
+        """The predictions of every branch, finest first, of the padded frame; arguments and state as in ``step``."""
         height, width = frame.shape[-2:]
         hidden, previous_match = self._split(self.zero_state(frame) if state is None else state)
         missing = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
@@ -169,17 +174,22 @@ class MostNet(nn.Module):
         features = self.extractor(padded)
         match = [head(features[scale]) for head, scale in zip(self.match_heads, self.config.flow_scales, strict=True)]
         scales, new_hidden = self._decode(padded, features, hidden, match, previous_match)
+        return tuple(scales), (*new_hidden, *match)
+
+    def finish(self, scales: tuple[ScalePrediction, ...], size_hw: tuple[int, int]) -> Prediction:
+        """The finest predictions, brought to the size of the frame."""
         finest = scales[0]
         flow = next(s.flow for s in scales if s.flow is not None)
-        prediction = Prediction(
-            enhanced=finest.enhanced[..., :height, :width],
-            mask_logit=F.interpolate(
-                finest.mask_logit, scale_factor=float(finest.stride), mode="bilinear", align_corners=False
-            )[..., :height, :width],
-            flow=self.resize_flow(flow, (padded.shape[-2], padded.shape[-1]), (height, width)),
-            scales=tuple(scales),
+        logit = F.interpolate(
+            finest.mask_logit, scale_factor=float(finest.stride), mode="bilinear", align_corners=False
         )
-        return prediction, (*new_hidden, *match)
+        padded_hw = (finest.enhanced.shape[-2], finest.enhanced.shape[-1])
+        return Prediction(
+            enhanced=finest.enhanced[..., : size_hw[0], : size_hw[1]],
+            mask_logit=logit[..., : size_hw[0], : size_hw[1]],
+            flow=self.resize_flow(flow, padded_hw, size_hw),
+            scales=scales,
+        )
 
     def forward(self, clip: Tensor, state: State | None = None) -> tuple[list[Prediction], State]:
         """A clip ``(N, T, 3, H, W)``, frame by frame through ``step``: the predictions of T frames, and the last state.

@@ -96,7 +96,7 @@ def test_a_graph_tensorrt_cannot_parse(islands: tuple[str, ...]) -> None:
     node = onnx.helper.make_node("NoSuchOperator", ["x"], ["y"])
     values = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
     graph = onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:]))
-    with pytest.raises(ExportError, match="cannot parse the graph: .*NoSuchOperator"):
+    with pytest.raises(ExportError, match=r"cannot parse the graph: .*NoSuchOperator"):
         build_plan(trt, graph, options(islands))
 
 
@@ -150,7 +150,7 @@ def test_auto_flavour(monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...
     monkeypatch.setattr("mostnet.export.flavour.require_gpu", require_gpu)
     assert choose_flavour("auto") == chosen
     if not gpu:
-        with pytest.raises(NoGpuError, match="for the GPU it runs on: no NVIDIA driver .*--flavour rtx"):
+        with pytest.raises(NoGpuError, match=r"for the GPU it runs on: no NVIDIA driver .*--flavour rtx"):
             choose_flavour("tensorrt")
 
 

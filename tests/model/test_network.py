@@ -146,13 +146,13 @@ def test_matching_follows_the_flow_convention(dx: int, dy: int) -> None:
     previous = UnitLength()(torch.randn(1, 16, 12, 14, generator=generator))
     current = torch.roll(previous, (-dy, -dx), dims=(2, 3))
     match = SoftMatch(4)
-    match.log_sharpness.data.fill_(5.0)
+    match.log_sharpness.data.fill_(3.7)
     cells = match(LocalCorrelation(4)(current, previous))
     inner = (..., slice(4, -4), slice(4, -4))
-    torch.testing.assert_close(cells[:, 0][inner], torch.full((1, 4, 6), float(dx)), atol=1e-3, rtol=0)
-    torch.testing.assert_close(cells[:, 1][inner], torch.full((1, 4, 6), float(dy)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(cells[:, 0][inner], torch.full((1, 4, 6), float(dx)), atol=0.02, rtol=0)
+    torch.testing.assert_close(cells[:, 1][inner], torch.full((1, 4, 6), float(dy)), atol=0.02, rtol=0)
     flow = FlowUpdate(8)(None, cells, has_history(previous))
-    torch.testing.assert_close(Warp()(previous, flow, 8)[inner], current[inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(Warp()(previous, flow, 8)[inner], current[inner], atol=0.03, rtol=0)
 
 
 def test_warp_keeps_half_precision_exact_far_from_the_origin() -> None:
