@@ -1,11 +1,15 @@
-"""Is there an NVIDIA GPU? Asked of the driver itself, so that the answer needs no CUDA package."""
+"""Is there an NVIDIA GPU, and which? Asked of the driver itself, so that the answer needs no CUDA package."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 from mostnet.contract import NoGpuError
+
+#: CUdevice_attribute: the two numbers of the compute capability.
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
 
 def require_gpu() -> int:
@@ -14,16 +18,39 @@ def require_gpu() -> int:
     Raises:
         NoGpuError: no driver, or a driver without a usable device; says which.
     """
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        cuda = ctypes.CDLL(name)
-    except OSError:
-        raise NoGpuError(f"no NVIDIA driver on this machine ({name} is not found)") from None
-    status = cuda.cuInit(0)
-    if status != 0:
-        raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
     count = ctypes.c_int()
-    status = cuda.cuDeviceGetCount(ctypes.byref(count))
+    status = _load_driver().cuDeviceGetCount(ctypes.byref(count))
     if status != 0 or count.value == 0:
         raise NoGpuError(f"the NVIDIA driver reports {count.value} GPUs (CUDA error {status})")
     return count.value
+
+
+def gpu_architecture() -> str:
+    """Architecture of the first GPU, as ``sm_86``.
+
+    Raises:
+        NoGpuError: as ``require_gpu``, or the driver does not tell.
+    """
+    require_gpu()
+    driver = _load_driver()
+    device, value = ctypes.c_int(), ctypes.c_int()
+    numbers = []
+    status = driver.cuDeviceGet(ctypes.byref(device), 0)
+    for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
+        status = status or driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        numbers.append(value.value)
+    if status != 0:
+        raise NoGpuError(f"the NVIDIA driver does not tell the architecture of its first GPU (CUDA error {status})")
+    return f"sm_{numbers[0]}{numbers[1]}"
+
+
+def _load_driver() -> Any:
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        raise NoGpuError(f"no NVIDIA driver on this machine ({name} is not found)") from None
+    status = driver.cuInit(0)
+    if status != 0:
+        raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
+    return driver

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from mostnet.contract import ONNX_KEY, ExportError, Metadata, MostnetError, PlanInfo, check_size, sha256
 from mostnet.engine import Engine
+from mostnet.engine.driver import gpu_architecture
 from mostnet.model import Checkpoint, load_checkpoint
 from mostnet.video import VideoReader
 
@@ -22,8 +22,6 @@ from .graph import build_graph, float32_islands
 from .opset import TRACED_OPSET
 from .progress import show_step
 from .verify import Report, read_frames, verify
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,19 +177,9 @@ def _write_plan(
         plan_sha256=sha256(path),
         flavour=builder.flavour,
         tensorrt_version=builder.trt.__version__,
-        targets=builder.targets or _own_architecture(),
+        targets=builder.targets or (gpu_architecture(),),
     )
     path.with_name(f"{path.name}.json").write_text(info.to_json(), encoding="utf-8")
-
-
-def _own_architecture() -> tuple[str, ...]:
-    """The architecture of this machine's GPU, which classic TensorRT built for."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise ExportError("torch cannot see the GPU that the plan was built for; install torch with CUDA")
-    major, minor = torch.cuda.get_device_capability()
-    return (f"sm_{major}{minor}",)
 
 
 def _verify(

@@ -134,3 +134,25 @@ def test_a_description_that_is_no_text(plan: Path) -> None:
     plan.with_name("nano.plan.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ModelFileError, match=r"nano.plan.json: not text"):
         Engine(plan)
+
+
+def test_architecture_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ada(Driver):
+        def cuDeviceGet(self, pointer: object, ordinal: int) -> int:  # noqa: N802
+            pointer._obj.value = 40 + ordinal
+            return 0
+
+        def cuDeviceGetAttribute(self, pointer: object, attribute: int, device: ctypes.c_int) -> int:  # noqa: N802
+            assert device.value == 40
+            pointer._obj.value = {75: 8, 76: 9}[attribute]
+            return 0
+
+    class Silent(Ada):
+        def cuDeviceGetAttribute(self, pointer: object, attribute: int, device: ctypes.c_int) -> int:  # noqa: N802
+            return 101
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Ada(0, 1))
+    assert driver.gpu_architecture() == "sm_89"
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Silent(0, 1))
+    with pytest.raises(NoGpuError, match=r"does not tell the architecture .* CUDA error 101"):
+        driver.gpu_architecture()
