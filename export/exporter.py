@@ -10,9 +10,18 @@ from types import ModuleType
 import onnx
 from rich.console import Console
 
-from mostnet.contract import ONNX_KEY, ExportError, Metadata, MostnetError, PlanInfo, check_size, sha256
+from mostnet.contract import (
+    ONNX_KEY,
+    BackendNotInstalledError,
+    ExportError,
+    Metadata,
+    NoGpuError,
+    PlanInfo,
+    check_size,
+    sha256,
+)
 from mostnet.engine import Engine
-from mostnet.engine.driver import gpu_architecture
+from mostnet.engine.driver import gpu_architecture, require_gpu
 from mostnet.model import Checkpoint, load_checkpoint
 from mostnet.video import VideoReader
 
@@ -193,11 +202,13 @@ def _verify(
         if not path.exists():
             continue
         try:
+            if path.suffix == ".plan":
+                require_gpu()
             engine = Engine(path)
-        except MostnetError as error:
+        except (NoGpuError, BackendNotInstalledError) as error:
             if path.suffix == ".onnx":
                 raise
-            console.print(f"{path.name} was built but not run: {error}", soft_wrap=True)
+            console.print(f"{path.name} was built and checked, but not run: {error}", soft_wrap=True)
             continue
         with engine, show_step(console, f"verify {path.name}") as step:
             frames = read_frames(options.verify_video, size_hw=metadata.size_hw, limit=options.verify_frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -96,11 +97,13 @@ def _name_nodes(model: onnx.ModelProto) -> None:
 
 @contextmanager
 def _quiet(logger_name: str) -> Iterator[None]:
-    """Silence the exporter's notes on optional packages that this project does not use."""
+    """Silence the exporter's notes on optional packages and on its own deprecations."""
     logger = logging.getLogger(logger_name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logger.setLevel(level)

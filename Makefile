@@ -1,0 +1,40 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+FOLDERS := api contract engine video model calibration export bench
+SOURCES := $(shell find $(FOLDERS) -type f -not -name '*.pyc') setup.py pyproject.toml
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m mostnet.bench.demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tests/check_types.py
+
+$(VENV)/.dependencies: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation '.[cpu,export,rtx,plot]'
+	touch $@
+
+# The package alone, so that a changed source is installed in a second.
+$(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
+	$(PIP) --no-build-isolation --no-deps --force-reinstall .
+	rm -rf build *.egg-info
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --no-build-isolation '.[cpu,export,rtx,plot,dev]'
+	rm -rf build *.egg-info
+	touch $@
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info
