@@ -1,0 +1,239 @@
+"""``mostnet-run`` with a real engine on a small stateful ONNX graph."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
+
+from mostnet.contract import ONNX_KEY, Metadata, StatePair
+from mostnet.video import VideoReader, cli
+from mostnet.video.progress import RunProgress
+
+from .video_samples import moving_frames, psnr, write_with_av
+
+SIZE_HW = (64, 80)
+STATE = StatePair("count", (1, 1, 1, 1), "float32")
+
+
+def _names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _save_inverter(path: Path) -> Path:
+    """A graph that inverts the frame and counts frames in its state; flow and mask are the count."""
+    height, width = SIZE_HW
+    node, info = helper.make_node, helper.make_tensor_value_info
+    nodes = [
+        node("Cast", ["frame"], ["picture"], to=TensorProto.FLOAT),
+        node("Sub", ["white", "picture"], ["negative"]),
+        node("Cast", ["negative"], ["enhanced"], to=TensorProto.UINT8),
+        node("Add", ["state_in_count", "one"], ["state_out_count"]),
+        node("Expand", ["state_out_count", "flow_shape"], ["flow"]),
+        node("Reshape", ["state_out_count", "flat"], ["level"]),
+        node("Expand", ["level", "mask_shape"], ["levels"]),
+        node("Cast", ["levels"], ["mask"], to=TensorProto.UINT8),
+        node("Less", ["state_out_count", "many"], ["few"]),
+        node("Reshape", ["few", "single"], ["finite"]),
+    ]
+    inputs = [
+        info("frame", TensorProto.UINT8, (1, height, width, 3)),
+        info(STATE.input.name, TensorProto.FLOAT, STATE.shape),
+    ]
+    outputs = [
+        info("enhanced", TensorProto.UINT8, (1, height, width, 3)),
+        info("flow", TensorProto.FLOAT, (1, 2, height, width)),
+        info("mask", TensorProto.UINT8, (1, height, width)),
+        info("finite", TensorProto.BOOL, (1,)),
+        info(STATE.output.name, TensorProto.FLOAT, STATE.shape),
+    ]
+    constants = {
+        "white": np.float32(255),
+        "one": np.float32(1),
+        "many": np.float32(8.5),
+        "flow_shape": np.array([1, 2, height, width]),
+        "mask_shape": np.array([1, height, width]),
+        "flat": np.array([1, 1, 1]),
+        "single": np.array([1]),
+    }
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "inverter", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    described = Metadata(
+        variant="toy",
+        size_hw=SIZE_HW,
+        precision="fp32",
+        opset=19,
+        trained=False,
+        states=(STATE,),
+        checkpoint_sha256="0" * 64,
+    )
+    helper.set_model_props(model, {ONNX_KEY: described.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> tuple[str, str]:
+    """(engine, video of 20 frames)."""
+    folder = tmp_path_factory.mktemp("cli")
+    return str(_save_inverter(folder / "toy.onnx")), str(write_with_av(folder / "clip.mp4", moving_frames(20)))
+
+
+def _read(path) -> list[np.ndarray]:
+    with VideoReader(path) as reader:
+        return list(reader)
+
+
+def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
+    engine, video = files
+    out = tmp_path / "o.mp4"
+    assert cli.main([video, "--engine", engine, "--output", str(out), "--layout", "grid"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{out}: 20 frames at 25 FPS in ")
+    assert printed.out.endswith("12 healed\n")
+    assert printed.err == ""
+    assert _read(out)[0].shape == (192, 256, 3)
+
+
+def test_the_picture_went_through_the_engine(files, tmp_path):
+    engine, video = files
+    assert cli.main([video, "--engine", engine, "--output", str(tmp_path / "o.mp4"), "--frames", "6"]) == 0
+    written, originals = _read(tmp_path / "o.mp4"), _read(video)
+    assert len(written) == 6
+    assert all(psnr(picture, 255 - frame) > 24 for picture, frame in zip(written, originals, strict=False))
+
+
+def test_the_word_demo_is_the_shipped_clip(files, tmp_path):
+    assert cli.main(["demo", "--engine", files[0], "--output", str(tmp_path / "o.mp4"), "--frames", "2"]) == 0
+    assert _read(tmp_path / "o.mp4")[0].shape == (480, 640, 3)
+
+
+def test_a_cut_video_is_reported_with_its_place(files, tmp_path, capsys):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(60), movflags="faststart")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    assert cli.main([str(path), "--engine", files[0], "--output", str(tmp_path / "o.mp4")]) == 1
+    printed = capsys.readouterr()
+    count = len(_read(tmp_path / "o.mp4"))
+    assert f"o.mp4: {count} frames at 25 FPS" in printed.out
+    assert printed.err.startswith(f"mostnet-run: {path}: damaged at frame ")
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("video", "engine", "output", "text"),
+    [
+        ("none.mp4", None, "o.mp4", "none.mp4: no such file; give a video file or a camera number"),
+        (None, "none.onnx", "o.mp4", "none.onnx"),
+        (None, None, "none/o.mp4", "there is no folder none; make it first"),
+        (None, None, "o.avi", "o.avi: output is H.264 in MP4; give a name that ends in .mp4"),
+        ("63", None, "o.mp4", "camera 63: cannot be opened"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(files, tmp_path, monkeypatch, capfd, video, engine, output, text):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([video or files[1], "--engine", engine or files[0], "--output", output]) == 1
+    printed = capfd.readouterr()
+    assert text in printed.err
+    assert printed.err.startswith("mostnet-run: ")
+    assert printed.err.count("\n") == 1
+    assert _names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--frames", "0"], ["--frames", "x"], ["--flow-max", "-1"], ["--layout", "tiles"]]
+)
+def test_wrong_options_are_refused(files, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4"), *arguments])
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_file_named_like_a_camera_is_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli._source("0") == 0
+    Path("0").touch()
+    assert cli._source("0") == Path("0")
+
+
+_PACED = """
+import sys, time
+from mostnet.video import cli
+from mostnet.video.decode import FileSource
+whole = FileSource.pictures
+def paced(self):
+    for pair in whole(self):
+        time.sleep(0.03)
+        yield pair
+FileSource.pictures = paced
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_playable_file(files, tmp_path, number, status):
+    video = write_with_av(tmp_path / "long.mp4", moving_frames(400))
+    out, part = tmp_path / "o.mp4", tmp_path / "o.part.mp4"
+    command = [sys.executable, "-c", _PACED, str(video), "--engine", files[0], "--output", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        limit = time.monotonic() + 30
+        while not (part.exists() and part.stat().st_size > 2000) and time.monotonic() < limit:
+            time.sleep(0.02)
+        process.send_signal(number)
+        printed, complaint = process.communicate(timeout=30)
+    assert process.returncode == status, complaint
+    assert "Traceback" not in complaint
+    count = len(_read(out))
+    assert 1 <= count < 399
+    assert f"{count} frames" in printed
+    assert "stopped early" in printed
+    assert not part.exists()
+
+
+def test_signal_handlers_are_put_back(files, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4"), "--frames", "2"])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_signal_interrupts():
+    with cli._stop_signal() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_progress_is_a_bar_on_a_terminal_and_silent_for_short_runs_elsewhere():
+    for terminal in (True, False):
+        text = io.StringIO()
+        with RunProgress(Console(file=text, force_terminal=terminal, width=100)) as progress:
+            for k in range(1, 6):
+                progress(k, 5)
+        assert ("5/5" in text.getvalue() and "FPS" in text.getvalue()) == terminal
+        assert bool(text.getvalue()) == terminal
+
+
+def test_progress_lines_are_seldom(monkeypatch):
+    clock = iter(float(k) for k in range(1000))
+    monkeypatch.setattr("mostnet.video.progress.perf_counter", lambda: next(clock))
+    text = io.StringIO()
+    with RunProgress(Console(file=text, force_terminal=False, width=100)) as progress:
+        for k in range(1, 36):
+            progress(k, None)
+    lines = text.getvalue().splitlines()
+    assert 3 <= len(lines) <= 4
+    assert lines[0] == "10 of ? frames, 1.0 FPS"

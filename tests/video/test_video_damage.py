@@ -1,0 +1,166 @@
+"""Damaged, cut and wrong files: every frame that decodes, then an error that says where."""
+
+from __future__ import annotations
+
+import re
+
+import av
+import numpy as np
+import pytest
+
+from mostnet.contract import VideoError
+from mostnet.video import VideoReader
+
+from .video_samples import moving_frames, psnr, write_with_av
+
+COUNT = 60
+
+
+def _read_all(path) -> tuple[list[np.ndarray], str]:
+    """The frames that came, and the text of the error after them."""
+    frames = []
+    with VideoReader(path) as reader, pytest.raises(VideoError) as caught:
+        frames.extend(reader)
+    return frames, str(caught.value)
+
+
+def _place(text: str) -> tuple[int, float]:
+    found = re.search(r"frame (\d+) \((\d+\.\d+) s\)", text)
+    assert found, text
+    return int(found[1]), float(found[2])
+
+
+def _cut(path, share: float):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "movflags"),
+    [
+        ("front_index.mp4", "libx264", "faststart"),
+        ("fragmented.mp4", "libx264", "frag_keyframe+empty_moov+default_base_moof"),
+        ("a.mkv", "libx264", ""),
+        ("a.avi", "mpeg4", ""),
+    ],
+)
+def test_half_a_file(tmp_path, name, codec, movflags):
+    frames = moving_frames(COUNT)
+    path = _cut(write_with_av(tmp_path / name, frames, codec=codec, movflags=movflags), 0.6)
+    read, text = _read_all(path)
+    assert 10 < len(read) < 50
+    assert psnr(read[10], frames[10]) > 30
+    place, seconds = _place(text)
+    assert seconds == pytest.approx(place / 25, abs=0.005)
+    assert abs(place - len(read)) <= 4
+    assert f"{name}: " in text
+    assert f"{len(read)} of " in text
+    assert text.endswith("copy the file again from its source")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.ts", "libx264"), ("a.avi", "mpeg4")]
+)
+def test_a_hole_in_the_middle(tmp_path, name, codec):
+    frames = moving_frames(COUNT)
+    path = write_with_av(tmp_path / name, frames, codec=codec)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 600] = bytes(600)
+    path.write_bytes(data)
+    read, text = _read_all(path)
+    assert len(read) >= COUNT - 14
+    assert psnr(read[-1], frames[-1]) > 30, "what follows the damage is read too"
+    place, _ = _place(text)
+    assert 0.1 * COUNT < place < 0.9 * COUNT
+    assert f"damaged at frame {place}" in text
+    assert f"{len(read)} of 60 frames could be read" in text
+
+
+def test_an_mp4_cut_before_its_index(tmp_path):
+    path = _cut(write_with_av(tmp_path / "v.mp4", moving_frames(20)), 0.7)
+    with pytest.raises(VideoError, match=r"v\.mp4: an MP4 without its index \(moov\): .* cut off; copy it again"):
+        VideoReader(path)
+
+
+def test_files_that_are_no_video(tmp_path):
+    cases = {
+        "none.mp4": None,
+        "empty.mp4": b"",
+        "text.txt": b"hello\nworld\n" * 50,
+        "noise.mp4": bytes(range(256)) * 64,
+    }
+    wanted = {
+        "none.mp4": "no such file",
+        "empty.mp4": "the file is empty",
+        "text.txt": "there is no video in this file",
+        "noise.mp4": "not a video that can be read",
+    }
+    for name, data in cases.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(VideoError) as caught:
+            VideoReader(tmp_path / name)
+        assert f"{name}: {wanted[name]}" in str(caught.value)
+    with pytest.raises(VideoError, match="is a folder; give a video file"):
+        VideoReader(tmp_path)
+
+
+def test_a_hole_that_only_the_container_sees(tmp_path):
+    path = write_with_av(tmp_path / "v.ts", moving_frames(COUNT))
+    data = path.read_bytes()
+    middle = len(data) // 2 // 188 * 188
+    path.write_bytes(data[:middle] + data[middle + 188 :])
+    _, text = _read_all(path)
+    assert "the data is damaged or cut off" in text
+
+
+def test_a_long_last_frame_is_no_damage(tmp_path):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.options = 96, 128, "yuv420p", {"bf": "0"}
+        packets = []
+        for k, frame in enumerate(moving_frames(20)):
+            picture = av.VideoFrame.from_ndarray(frame, "bgr24")
+            picture.pts = k
+            packets += stream.encode(picture)
+        packets += stream.encode(None)
+        packets[-1].duration = 100
+        container.mux(packets)
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 20
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound.rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match=r"sound\.wav: there is no video in this file"):
+        VideoReader(path)
+
+
+def test_sound_longer_than_the_picture_is_no_damage(tmp_path):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.height, video.width, video.pix_fmt = 96, 128, "yuv420p"
+        audio = container.add_stream("aac", rate=44100, layout="mono")
+        for k, frame in enumerate(moving_frames(20)):
+            picture = av.VideoFrame.from_ndarray(frame, "bgr24")
+            picture.pts = k
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.rate = 44100
+        for k in range(130):
+            sound.pts = k * 1024
+            container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 20

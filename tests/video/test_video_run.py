@@ -1,0 +1,135 @@
+"""A whole video through an engine."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mostnet.contract import VideoError
+from mostnet.video import IncompleteVideoError, VideoReader, run
+
+from .video_samples import FakeEngine, damage_packet, moving_frames, psnr, write_with_av
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_with_av(tmp_path_factory.mktemp("clip") / "clip.mp4", moving_frames(40), fps=Fraction(30000, 1001))
+
+
+def _read(path) -> list[np.ndarray]:
+    with VideoReader(path) as reader:
+        return list(reader)
+
+
+def test_summary_and_file(clip, tmp_path):
+    engine, calls = FakeEngine(heal=(3, 17)), []
+    summary = run(clip, engine, tmp_path / "o.mp4", progress=lambda done, total: calls.append((done, total)))
+    assert (summary.frames, summary.heals, summary.stopped) == (40, 2, False)
+    assert summary.fps == Fraction(30000, 1001)
+    assert summary.output == tmp_path / "o.mp4"
+    assert summary.speed_fps == pytest.approx(40 / summary.elapsed_s)
+    assert calls == [(k, 40) for k in range(1, 41)]
+    assert (engine.resets, engine.closed_streams) == (1, 1)
+    with VideoReader(tmp_path / "o.mp4") as reader:
+        assert (reader.fps, reader.size_hw, reader.frame_count) == (Fraction(30000, 1001), (96, 128), 40)
+        assert [time for time, _ in reader.timed()] == [k / reader.fps for k in range(40)]
+
+
+def test_each_result_is_beside_its_own_frame(clip, tmp_path):
+    run(clip, FakeEngine((96, 128)), tmp_path / "o.mp4", layout="side-by-side")
+    originals, pictures = _read(clip), _read(tmp_path / "o.mp4")
+    for original, picture in zip(originals, pictures, strict=True):
+        left, right = picture[24:, :128], picture[24:, 128:]
+        assert psnr(left, original[24:]) > 32
+        assert psnr(right, 255 - original[24:]) > 32
+
+
+def test_results_come_back_at_the_video_s_size(clip, tmp_path):
+    run(clip, FakeEngine((64, 80)), tmp_path / "o.mp4")
+    picture, original = _read(tmp_path / "o.mp4")[10], _read(clip)[10]
+    assert psnr(picture, 255 - original) > 24
+
+
+@pytest.mark.parametrize("layout", ["enhanced", "side-by-side", "flow", "mask", "grid"])
+def test_every_layout_runs(clip, tmp_path, layout):
+    summary = run(clip, FakeEngine(), tmp_path / "o.mp4", layout=layout, frames=5)
+    assert summary.frames == len(_read(tmp_path / "o.mp4")) == 5
+
+
+def test_flow_is_shown_in_pixels_of_the_video(clip, tmp_path):
+    run(clip, FakeEngine((64, 64)), tmp_path / "o.mp4", layout="flow", frames=5, flow_max_px=16.0)
+    blue = _read(tmp_path / "o.mp4")[4][60, 60, 0]
+    assert int(blue) == pytest.approx(255 * (1 - 4 * 2 / 16), abs=6), "frame 4 moves 4 px in the engine, 8 in the video"
+
+
+def test_odd_source(tmp_path):
+    write_with_av(tmp_path / "v.mkv", moving_frames(5, (97, 131)), codec="ffv1")
+    run(tmp_path / "v.mkv", FakeEngine(), tmp_path / "o.mp4")
+    assert _read(tmp_path / "o.mp4")[0].shape == (98, 132, 3)
+
+
+def test_a_cut_video_gives_what_it_has_and_then_an_error(tmp_path):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(60), movflags="faststart")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(IncompleteVideoError, match=r"damaged at frame \d+ \(.* s\).* frames are in .*o\.mp4") as caught:
+        run(path, FakeEngine(), tmp_path / "o.mp4")
+    assert isinstance(caught.value, VideoError)
+    assert 20 < caught.value.summary.frames < 50
+    assert len(_read(tmp_path / "o.mp4")) == caught.value.summary.frames
+
+
+def test_a_hole_is_a_pause_and_what_follows_stays_in_step(tmp_path):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(60))
+    damage_packet(path, 24)
+    with pytest.raises(IncompleteVideoError, match=r"5\d of 60 frames could be read") as caught:
+        run(path, FakeEngine(), tmp_path / "o.mp4")
+    assert caught.value.summary.frames < 60
+    with VideoReader(tmp_path / "o.mp4") as reader:
+        times = [time for time, _ in reader.timed()]
+    assert len(times) == caught.value.summary.frames
+    assert float(times[-1]) == pytest.approx(59 / 25, abs=2e-3)
+
+
+def test_stop_keeps_what_is_done(clip, tmp_path):
+    done = []
+    summary = run(
+        clip, FakeEngine(), tmp_path / "o.mp4", progress=lambda n, _: done.append(n), stop=lambda: len(done) >= 7
+    )
+    assert (summary.frames, summary.stopped) == (7, True)
+    assert len(_read(tmp_path / "o.mp4")) == 7
+
+
+def test_an_error_of_the_engine_comes_through_and_the_file_plays(clip, tmp_path):
+    class Failing(FakeEngine):
+        def _output(self, k, frame, timestamp):
+            if k == 12:
+                raise RuntimeError("the device is gone")
+            return super()._output(k, frame, timestamp)
+
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run(clip, Failing(), tmp_path / "o.mp4")
+    assert len(_read(tmp_path / "o.mp4")) == 10
+
+
+def test_arguments_are_checked_before_any_work(clip, tmp_path):
+    engine = FakeEngine()
+    with pytest.raises(
+        ValueError, match=r"unknown layout 'tiles'; expected one of enhanced, side-by-side, flow, mask, grid"
+    ):
+        run(clip, engine, tmp_path / "o.mp4", layout="tiles")
+    with pytest.raises(ValueError, match="frames is 0"):
+        run(clip, engine, tmp_path / "o.mp4", frames=0)
+    with pytest.raises(VideoError, match="there is no folder"):
+        run(clip, engine, tmp_path / "none" / "o.mp4")
+    assert engine.resets == 0
+
+
+def test_the_video_is_not_overwritten_by_its_own_result(tmp_path):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(5))
+    before = path.read_bytes()
+    with pytest.raises(VideoError, match="is the video itself; give another name"):
+        run(path, FakeEngine(), tmp_path / "." / "v.mp4")
+    assert path.read_bytes() == before

@@ -1,0 +1,61 @@
+"""Frames of a camera through OpenCV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import cv2
+
+from mostnet.contract import VideoError
+
+from .colour import Bgr
+
+#: Rate written to the file's header where the camera's driver does not give one; times come from the clock anyway.
+UNKNOWN_RATE = Fraction(25)
+
+
+class CameraSource:
+    """An endless source: it ends when the reader is closed or the camera fails."""
+
+    frame_count: int | None = None
+    pixel_aspect = Fraction(1)
+
+    def __init__(self, index: int) -> None:
+        self._name = f"camera {index}"
+        self._capture = _open_quietly(index)
+        first: Bgr | None = self._capture.read()[1] if self._capture.isOpened() else None
+        if first is None:
+            self._capture.release()
+            raise VideoError(f"{self._name}: cannot be opened; check its number and that no other program uses it")
+        self._first: Bgr | None = first
+        self.size_hw = (first.shape[0], first.shape[1])
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = Fraction(rate).limit_denominator(1001) if rate > 0 else UNKNOWN_RATE
+
+    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+        """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR) until the camera fails, which raises."""
+        start = time.monotonic()
+        frame, self._first = self._first, None
+        count = 0
+        while frame is not None:
+            yield Fraction(time.monotonic() - start), frame
+            count += 1
+            good, frame = self._capture.read()
+            if not good:
+                raise VideoError(f"{self._name}: gave no picture after frame {count - 1}; check its cable")
+
+    def close(self) -> None:
+        """Give the camera back."""
+        self._capture.release()
+
+
+def _open_quietly(index: int) -> cv2.VideoCapture:
+    """Open without OpenCV's own complaints on stderr: the error that follows says it in one line."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(index)
+    finally:
+        cv2.utils.logging.setLogLevel(level)

@@ -1,0 +1,86 @@
+"""Conversion between decoded pictures (YUV of any matrix and range) and BGR, both ways by the book."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from mostnet.contract import VideoError
+
+Bgr = npt.NDArray[np.uint8]
+
+#: H.273 matrix code of a picture -> the matrix swscale knows it by.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+#: RGB, unspecified and reserved: nothing is said about a matrix.
+_UNSPECIFIED = (0, 2, 3)
+_BT709 = 1
+
+#: Pictures at least this high are taken for BT.709 where they do not say; smaller ones for BT.601.
+HD_HEIGHT = 720
+
+# Without accurate rounding swscale's fast paths truncate: every channel comes back a grey level too dark.
+_SCALER = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Bgr:
+    """Convert a decoded picture to uint8 ``(H, W, 3)`` BGR of the given size.
+
+    Matrix and range are read from the picture; BT.601 or BT.709 by size and limited range where it does not say.
+    High dynamic range is not tone-mapped.
+
+    Raises:
+        VideoError: the picture uses a colour matrix that cannot be converted.
+    """
+    converted = frame.reformat(
+        width=size_hw[1],
+        height=size_hw[0],
+        format="bgr24",
+        src_colorspace=_matrix(frame),
+        src_color_range=_range(frame),
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_SCALER,
+    )
+    picture: Bgr = converted.to_ndarray()
+    return picture
+
+
+def from_bgr(picture: Bgr) -> av.VideoFrame:
+    """Convert uint8 ``(H, W, 3)`` BGR, both sides even, to limited-range BT.709 yuv420p."""
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24").reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=_SCALER,
+    )
+
+
+def tag_bt709(encoder: av.VideoCodecContext) -> None:
+    """Mark what an encoder writes as limited-range BT.709, so that players convert it back the same way."""
+    encoder.colorspace = encoder.color_primaries = encoder.color_trc = _BT709
+    encoder.color_range = ColorRange.MPEG
+
+
+def _matrix(frame: av.VideoFrame) -> int:
+    code = int(frame.colorspace)
+    if code in _MATRICES:
+        return int(_MATRICES[code])
+    if code in _UNSPECIFIED:
+        return int(Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601)
+    raise VideoError(f"colour matrix {code} (H.273) is not supported; convert the video to BT.709 first")
+
+
+def _range(frame: av.VideoFrame) -> int:
+    if frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj"):
+        return int(ColorRange.JPEG)
+    return int(ColorRange.MPEG)

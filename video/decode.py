@@ -1,0 +1,194 @@
+"""Decoding of one video file: every frame that decodes, then the truth about those that did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.stream import Disposition
+
+from mostnet.contract import VideoError
+
+from .colour import Bgr, to_bgr
+from .timing import FrameClock, nominal_rate, promised_seconds
+
+Signs = npt.NDArray[np.int64]
+
+#: Demuxers that take any text for ASCII art and would show it as a video.
+_TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
+
+
+class FileSource:
+    """Frames of a file through PyAV; see ``VideoReader`` for what is promised."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._container = _open(path)
+        try:
+            self._stream = self._video_stream()
+            self.fps = nominal_rate(self._stream, str(path))
+            self._clock = FrameClock(self.fps)
+            self._damage: tuple[Fraction | None, str] | None = None
+            self._decoded = 0
+            self._end = Fraction(0)
+            self._frames = self._decode()
+            self._first = next(self._frames)
+        except BaseException:
+            self._container.close()
+            raise
+        self.frame_count = self._stream.frames or self._count_by_duration()
+        self._matrix = _display_matrix(self._first)
+        self._coded_hw = (self._first.height, self._first.width)
+        turned = self._matrix[0, 0] == 0
+        self.size_hw = self._coded_hw[::-1] if turned else self._coded_hw
+        aspect = Fraction(self._stream.sample_aspect_ratio or 1)
+        self.pixel_aspect = 1 / aspect if turned else aspect
+
+    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+        """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR); see ``VideoReader.timed`` for errors."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield self._picture(first)
+        for frame in self._frames:
+            yield self._picture(frame)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Bgr]:
+        time_s = self._clock.time_of(self._stamp(frame))
+        self._end = time_s + 1 / self.fps
+        return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
+
+    def _video_stream(self) -> av.VideoStream:
+        for stream in self._container.streams.video:
+            if stream.disposition & Disposition.attached_pic or stream.codec_context.name in _TEXT_CODECS:
+                continue
+            # With slice threads libavcodec conceals damage and does not flag the picture.
+            stream.thread_type = "NONE"
+            return stream
+        raise VideoError(f"{self._path}: there is no video in this file; give a file with a video stream")
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            try:
+                frames = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self._note(self._stamp(packet), error.strerror or str(error))
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self._note(self._stamp(frame), "the picture is incomplete")
+                self._decoded += 1
+                yield frame
+        self._check_complete()
+
+    def _packets(self) -> Iterator[av.Packet | None]:
+        """Packets of the stream in file order, then None, which flushes the decoder."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size == 0:
+                    continue
+                if packet.is_corrupt:
+                    self._note(self._stamp(packet), "the data is damaged or cut off")
+                yield packet
+        except av.FFmpegError as error:
+            self._note(None, error.strerror or str(error))
+        yield None
+
+    def _stamp(self, item: av.VideoFrame | av.Packet | None) -> Fraction | None:
+        """Presentation time in seconds, as the file counts them.
+
+        In the stream's time base: frames that come out when the decoder is flushed carry none of their own.
+        """
+        if item is None or item.pts is None or self._stream.time_base is None:
+            return None
+        return Fraction(item.pts * self._stream.time_base)
+
+    def _note(self, stamp: Fraction | None, reason: str) -> None:
+        """Remember the first damage; later ones follow from it more often than not."""
+        if self._damage is None:
+            self._damage = (stamp, reason)
+
+    def _check_complete(self) -> None:
+        promised = self._stream.frames or self._count_by_duration()
+        read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
+        if self._damage is not None:
+            stamp, reason = self._damage
+            at = self._clock.since_start(stamp)
+            at = self._end if at is None else at
+            raise VideoError(
+                f"{self._path}: damaged at {self._place(at)}: {reason}; {read} frames could be read; "
+                "copy the file again from its source"
+            )
+        if self._is_short(promised):
+            raise VideoError(
+                f"{self._path}: breaks off at {self._place(self._end)}, before its promised end; {read} frames could "
+                "be read; copy the file again from its source"
+            )
+
+    def _place(self, seconds: Fraction) -> str:
+        return f"frame {round(seconds * self.fps)} ({float(seconds):.2f} s)"
+
+    def _is_short(self, promised: int | None) -> bool:
+        """Whether the file ends early, by frame count *and* by time.
+
+        Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. A few frames are
+        forgiven (a whole second where only the file as a whole has a duration and there is sound too).
+        """
+        if promised is None:
+            return False
+        seconds, own = promised_seconds(self._container, self._stream)
+        slack = max(3 / self.fps, Fraction(1, 10)) if own else Fraction(1)
+        fewer = self._decoded < promised - 2
+        return fewer and seconds is not None and self._end < seconds - slack
+
+    def _count_by_duration(self) -> int | None:
+        seconds, _ = promised_seconds(self._container, self._stream)
+        return None if seconds is None else round(seconds * self.fps)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    if not path.is_file():
+        raise VideoError(
+            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; give a video file or a camera number"
+        )
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty; give a video file or a camera number")
+    try:
+        return av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        with path.open("rb") as file:
+            is_mp4 = file.read(12)[4:8] == b"ftyp"
+        if is_mp4:
+            raise VideoError(
+                f"{path}: an MP4 without its index (moov): the recording or copy was cut off; copy it again"
+            ) from error
+        raise VideoError(f"{path}: not a video that can be read ({error.strerror}); give a video file") from error
+
+
+def _display_matrix(frame: av.VideoFrame) -> Signs:
+    """Signs of the 2x2 part of the display matrix: how the picture is to be turned and mirrored."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return np.eye(2, dtype=np.int64)
+    fixed = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2] / 65536
+    signs: Signs = np.rint(fixed / max(np.abs(fixed).max(), 1e-9)).astype(np.int64)
+    return signs
+
+
+def _orient(picture: Bgr, matrix: Signs) -> Bgr:
+    """Turn and mirror by multiples of 90 degrees: a pixel at (x, y) goes to x' = a x + c y, y' = b x + d y."""
+    if matrix[0, 0] == 0:
+        picture = picture.transpose(1, 0, 2)
+    flip_x, flip_y = (matrix[:, axis].sum() < 0 for axis in (0, 1))
+    if flip_y:
+        picture = picture[::-1]
+    if flip_x:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)

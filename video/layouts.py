@@ -1,0 +1,121 @@
+"""Pictures made of a frame and what the engine gave for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, VideoError
+from mostnet.engine import Output
+
+from .colour import Bgr
+from .flow_colour import flow_picture
+
+#: Hardware H.264 decoders stop at a side of 4096 pixels.
+MAX_SIDE = 3840
+
+_TOOTH_BGR = (200, 220, 40)
+_TINT = 0.35
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to show a result.
+
+    Attributes:
+        needs: engine outputs it draws.
+        tiles: rows and columns of frame-sized pictures.
+        compose: makes the picture, uint8 BGR, of (frame, output, flow scale in pixels), all of one size.
+    """
+
+    needs: tuple[str, ...]
+    tiles: tuple[int, int]
+    compose: Callable[[Bgr, Output, float], Bgr]
+
+    def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
+        return _limited((frame_hw[0] * self.tiles[0], frame_hw[1] * self.tiles[1]))
+
+    def draw(self, frame: Bgr, output: Output, *, flow_max_px: float) -> Bgr:
+        """Compose the picture at ``size_hw`` of the frame.
+
+        Raises:
+            VideoError: the engine was opened without an output that this layout needs.
+        """
+        missing = [name for name in self.needs if getattr(output, name) is None]
+        if missing:
+            raise VideoError(f"this layout draws {', '.join(missing)}; open the Engine with outputs={self.needs!r}")
+        picture = self.compose(frame, output, flow_max_px)
+        height, width = self.size_hw(frame.shape[:2])
+        if (height, width) == picture.shape[:2]:
+            return picture
+        shrunk: Bgr = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        return shrunk
+
+
+def enhanced(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+    """The enhanced picture alone, ``(H, W, 3)``."""
+    assert output.enhanced is not None
+    return output.enhanced
+
+
+def side_by_side(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+    """Input left, enhanced right, ``(H, 2W, 3)``."""
+    return np.hstack([caption(frame, "input"), caption(enhanced(frame, output, flow_max_px), "enhanced")])
+
+
+def flow(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+    """Backward flow on the colour wheel, ``(H, W, 3)``; its full saturation is written in the corner."""
+    assert output.flow is not None
+    picture = flow_picture(output.flow, max_px=flow_max_px)
+    return caption(picture, f"flow, full colour = {flow_max_px:.1f} px")
+
+
+def mask(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+    """The frame with the teeth tinted and outlined, ``(H, W, 3)``."""
+    assert output.mask is not None
+    teeth = (output.mask >= FOREGROUND).astype(np.uint8)
+    tinted = cv2.addWeighted(frame, 1 - _TINT, np.full_like(frame, _TOOTH_BGR), _TINT, 0)
+    picture = np.where(teeth[..., None] != 0, tinted, frame)
+    outlines, _ = cv2.findContours(teeth, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, _TOOTH_BGR, max(1, round(frame.shape[0] / 400)))
+    return picture
+
+
+def grid(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+    """Input, enhanced; flow, mask: ``(2H, 2W, 3)``."""
+    teeth = caption(mask(frame, output, flow_max_px), "teeth")
+    lower = np.hstack([flow(frame, output, flow_max_px), teeth])
+    return np.vstack([side_by_side(frame, output, flow_max_px), lower])
+
+
+LAYOUTS = {
+    "enhanced": Layout((ENHANCED,), (1, 1), enhanced),
+    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side),
+    "flow": Layout((FLOW,), (1, 1), flow),
+    "mask": Layout((MASK,), (1, 1), mask),
+    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid),
+}
+
+
+def caption(picture: Bgr, text: str) -> Bgr:
+    """A copy of ``picture`` with small white text in its upper left corner, legible on any ground."""
+    picture = picture.copy()
+    scale = max(0.35, picture.shape[0] / 750)
+    thickness = max(1, round(1.5 * scale))
+    # The outline is the same text moved, since a bolder one would be wider and run out from under it.
+    outline = [((0, 0, 0), x, y) for x in (-thickness, thickness) for y in (-thickness, thickness)]
+    for colour, x, y in [*outline, ((255, 255, 255), 0, 0)]:
+        place = (round(14 * scale) + x, round(32 * scale) + y)
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    return picture
+
+
+def _limited(size_hw: tuple[int, int]) -> tuple[int, int]:
+    longest = max(size_hw)
+    if longest <= MAX_SIDE:
+        return size_hw
+    return round(size_hw[0] * MAX_SIDE / longest), round(size_hw[1] * MAX_SIDE / longest)

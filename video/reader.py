@@ -1,0 +1,79 @@
+"""One way to read frames, from a file or from a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+
+from mostnet.contract import VideoError
+
+from .camera import CameraSource
+from .colour import Bgr
+from .decode import FileSource
+
+
+class VideoReader:
+    """Iterate over the uint8 ``(H, W, 3)`` BGR frames of a video file or camera, once.
+
+    Rotation and mirroring stored in the file are applied; a stream that changes its size is scaled to that of its
+    first frame. A damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a
+    video for a whole one.
+
+    Attributes:
+        fps: frame rate, exact where the file is.
+        size_hw: height and width of the frames, in pixels.
+        frame_count: frames that the file promises; None where it does not say, and for a camera.
+        pixel_aspect: width over height of one pixel.
+    """
+
+    def __init__(self, source: str | Path | int) -> None:
+        """Open a file by its path, or a camera by its number, and decode its first frame.
+
+        Raises:
+            VideoError: missing, empty or not a video; no frame in it decodes; the camera cannot be opened.
+        """
+        self._source = CameraSource(source) if isinstance(source, int) else FileSource(Path(source))
+        self.fps: Fraction = self._source.fps
+        self.size_hw: tuple[int, int] = self._source.size_hw
+        self.frame_count: int | None = self._source.frame_count
+        self.pixel_aspect: Fraction = self._source.pixel_aspect
+
+    def __iter__(self) -> Iterator[Bgr]:
+        """Yield the frames; errors as in ``timed``."""
+        return (frame for _, frame in self.timed())
+
+    def timed(self) -> Iterator[tuple[Fraction, Bgr]]:
+        """Yield ``(time_s, frame)``, the time counted from the first frame.
+
+        Raises:
+            VideoError: after the last frame that decodes, if the file is damaged or ends early (fewer frames *and*
+                less time than its header promises); says at which frame and second, and how many frames there were.
+        """
+        return self._source.pictures()
+
+    def close(self) -> None:
+        """Close the file or camera; closing twice does nothing."""
+        self._source.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def demo_clip() -> Path:
+    """Path of the short synthetic clip that comes with the package (made by ``python -m mostnet.video.scene``).
+
+    Raises:
+        VideoError: the package was installed without it.
+    """
+    path = Path(str(files("mostnet.video").joinpath("demo.mp4")))
+    if not path.is_file():
+        raise VideoError(f"{path}: the demo clip is missing; make it with: python -m mostnet.video.scene {path}")
+    return path

@@ -1,0 +1,50 @@
+"""Between the size of a video and the size of an engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.engine import Output
+
+from .colour import Bgr
+
+SizeHw = tuple[int, int]
+
+
+def resize_picture(picture: npt.NDArray[np.uint8], size_hw: SizeHw) -> npt.NDArray[np.uint8]:
+    """Resize uint8 ``(H, W)`` or ``(H, W, 3)``; the same array where it already fits."""
+    if picture.shape[:2] == size_hw:
+        return picture
+    shrinks = size_hw[0] <= picture.shape[0] and size_hw[1] <= picture.shape[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    resized: npt.NDArray[np.uint8] = cv2.resize(picture, size_hw[::-1], interpolation=way)
+    return resized
+
+
+def resize_flow(flow: npt.NDArray[np.float32], size_hw: SizeHw) -> npt.NDArray[np.float32]:
+    """Resize flow, float32 ``(2, H, W)``, and its vectors with it: they are in pixels of the new size."""
+    height, width = flow.shape[1:]
+    if (height, width) == size_hw:
+        return flow
+    scales = (size_hw[1] / width, size_hw[0] / height)
+    channels = [cv2.resize(part, size_hw[::-1]) * np.float32(scale) for part, scale in zip(flow, scales, strict=True)]
+    return np.stack(channels)
+
+
+def resize_output(output: Output, size_hw: SizeHw) -> Output:
+    """The same result at another size; outputs that are None stay so."""
+    return replace(
+        output,
+        enhanced=None if output.enhanced is None else resize_picture(output.enhanced, size_hw),
+        flow=None if output.flow is None else resize_flow(output.flow, size_hw),
+        mask=None if output.mask is None else resize_picture(output.mask, size_hw),
+    )
+
+
+def to_engine(frame: Bgr, size_hw: SizeHw) -> Bgr:
+    """The frame at the engine's size, C-contiguous."""
+    return np.ascontiguousarray(resize_picture(frame, size_hw))

@@ -1,0 +1,175 @@
+"""H.264 in MP4 that a browser plays, and that is still playable when writing it was interrupted."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import cv2
+
+from mostnet.contract import VideoError, check_frame
+
+from .colour import Bgr, from_bgr, tag_bt709
+
+#: Clock ticks per second, at least: a time is kept to a tenth of a millisecond.
+_MIN_TICKS = 10_000
+_KEYFRAME_S = 2
+#: What a killed process loses at most.
+_FRAGMENT_US = "500000"
+
+
+class VideoWriter:
+    """Write uint8 ``(H, W, 3)`` BGR frames to an H.264 MP4 (yuv420p, limited-range BT.709).
+
+    An odd height or width is made even by repeating the last row or column, since yuv420p halves both.
+
+    Frames go to ``NAME.part.mp4`` beside the file, in fragments: a killed process leaves that file playable.
+    ``close()``, which leaving the ``with`` block always calls, finishes it and renames it to ``path``. So an error or
+    Ctrl-C half way keeps every frame written so far, and an existing file is replaced only once there is something to
+    play.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: Fraction | float,
+        size_hw: tuple[int, int],
+        *,
+        crf: int = 18,
+        pixel_aspect: Fraction = Fraction(1),
+    ) -> None:
+        """Open the file; nothing is decoded or computed before its place is known to be writable.
+
+        Args:
+            path: file to write, ending in ``.mp4``.
+            fps: frame rate; a ``Fraction`` is kept exactly.
+            size_hw: height and width of the frames, in pixels.
+            crf: x264's constant rate factor, 0 (lossless) to 51; 18 looks like the source.
+            pixel_aspect: width over height of one pixel.
+
+        Raises:
+            VideoError: wrong suffix, frame rate or size; the folder is missing or not writable.
+        """
+        self.path = Path(path)
+        self.fps = Fraction(fps).limit_denominator(1_000_000)
+        self.size_hw = size_hw
+        self.frames_written = 0
+        self._part = self.path.with_suffix(".part.mp4")
+        self._check_arguments()
+        self._ticks = self.fps.numerator * -(-_MIN_TICKS // self.fps.numerator)
+        self._last_pts = -1
+        # A hybrid file is fragmented while it grows and becomes an ordinary indexed MP4 when it is closed.
+        options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
+        self._container = av.open(str(self._part), "w", format="mp4", options=options)
+        self._stream = self._add_stream(crf, pixel_aspect)
+        self._closed = self._failed = False
+
+    def write(self, frame: Bgr, *, time_s: Fraction | None = None) -> None:
+        """Append one uint8 ``(H, W, 3)`` frame, shown at ``time_s`` seconds or one frame period after the last.
+
+        Raises:
+            FrameError: wrong dtype or shape.
+            VideoError: writing failed, for instance because the disk is full; or the writer is closed.
+        """
+        if self._closed:
+            raise VideoError(f"{self.path}: the writer is closed; open a new one")
+        picture = from_bgr(_pad_to_even(check_frame(frame, self.size_hw)))
+        picture.pts = self._next_pts(time_s)
+        picture.time_base = Fraction(1, self._ticks)
+        self._encode(picture)
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """Finish the file and give it its name; closing twice does nothing.
+
+        Raises:
+            VideoError: the end of the file could not be written; what there is stays in ``NAME.part.mp4``.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._failed:
+            with suppress(av.FFmpegError, OSError):  # its reason was raised when it struck
+                self._container.close()
+            return
+        try:
+            if self.frames_written:
+                self._encode(None)
+            self._container.close()
+            if self.frames_written:
+                self._part.replace(self.path)
+            else:
+                self._part.unlink(missing_ok=True)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.path}: cannot finish the file ({error.strerror}); see {self._part}") from error
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_arguments(self) -> None:
+        if self.path.suffix.lower() != ".mp4":
+            raise VideoError(f"{self.path}: output is H.264 in MP4; give a name that ends in .mp4")
+        if self.fps <= 0 or min(self.size_hw) < 2:
+            raise VideoError(
+                f"{self.path}: cannot write {self.size_hw} frames at {self.fps} FPS; both must be positive"
+            )
+        if not self.path.parent.is_dir():
+            raise VideoError(f"{self.path}: there is no folder {self.path.parent}; make it first")
+        if self.path.is_dir():
+            raise VideoError(f"{self.path}: is a folder; give the name of a file")
+        try:
+            self._part.open("wb").close()
+        except OSError as error:
+            raise VideoError(f"{self.path}: cannot write in {self.path.parent} ({error.strerror})") from error
+
+    def _add_stream(self, crf: int, pixel_aspect: Fraction) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=self.fps)
+        stream.height, stream.width = (side + side % 2 for side in self.size_hw)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, self._ticks)
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
+        # Without B-frames each packet follows its frame, so an interrupted file lacks nothing and starts at zero.
+        stream.options = {
+            "preset": "veryfast",
+            "crf": str(crf),
+            "bf": "0",
+            "g": str(round(self.fps * _KEYFRAME_S) or 1),
+        }
+        tag_bt709(stream.codec_context)
+        return stream
+
+    def _next_pts(self, time_s: Fraction | None) -> int:
+        period = Fraction(self._ticks) / self.fps
+        if time_s is not None:
+            wanted = round(time_s * self._ticks)
+        else:
+            wanted = 0 if self._last_pts < 0 else self._last_pts + round(period)
+        self._last_pts = max(wanted, self._last_pts + 1)
+        return self._last_pts
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        try:
+            for packet in self._stream.encode(picture):
+                self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise VideoError(
+                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); what was written before is "
+                f"in {self._part}"
+            ) from error
+
+
+def _pad_to_even(frame: Bgr) -> Bgr:
+    height, width = frame.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return frame
+    padded: Bgr = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return padded
