@@ -102,6 +102,7 @@ def _make_monitor(trt: ModuleType, progress: Progress | None) -> Any:
     """An ``IProgressMonitor`` (TensorRT 8.6 has none) that reports each phase's steps."""
     if progress is None or not hasattr(trt, "IProgressMonitor"):
         return None
+    report: Progress = progress
     started = time.perf_counter()
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
@@ -111,15 +112,15 @@ def _make_monitor(trt: ModuleType, progress: Progress | None) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
-            progress(phase_name, 0, num_steps, time.perf_counter() - started)
+            report(phase_name, 0, num_steps, time.perf_counter() - started)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            progress(phase_name, step + 1, self.steps[phase_name], time.perf_counter() - started)
+            report(phase_name, step + 1, self.steps[phase_name], time.perf_counter() - started)
             return True
 
         def phase_finish(self, phase_name: str) -> None:
             steps = self.steps.pop(phase_name)
-            progress(phase_name, steps, steps, time.perf_counter() - started)
+            report(phase_name, steps, steps, time.perf_counter() - started)
 
     return Monitor()
 

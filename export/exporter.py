@@ -154,7 +154,7 @@ def _prepare(options: ExportOptions) -> _Builder | None:
 
 
 def _property(graph: onnx.ModelProto, key: str) -> str:
-    return next(p.value for p in graph.metadata_props if p.key == key)
+    return str(next(p.value for p in graph.metadata_props if p.key == key))
 
 
 def _write_plan(

@@ -60,7 +60,8 @@ class ModelConfig:
             CheckpointError: a size is missing, unknown or not a number.
         """
         try:
-            return cls(**{k: v if isinstance(v, int) else tuple(map(int, v)) for k, v in values.items()})
+            sizes: dict[str, Any] = {k: v if isinstance(v, int) else tuple(map(int, v)) for k, v in values.items()}
+            return cls(**sizes)
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint's config is not one of this mostnet's ({error})") from error
 

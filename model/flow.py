@@ -31,7 +31,8 @@ class MatchHead(nn.Module):
         self.normalise = UnitLength()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.normalise(self.conv(x))
+        unit: Tensor = self.normalise(self.conv(x))
+        return unit
 
 
 class SoftMatch(Float32Island):
@@ -106,7 +107,8 @@ class FlowEstimator(nn.Module):
             previous = self.warp(previous, coarse, self.stride)
         cost = self.correlate(match, previous)
         correction = self.leave(self.block(self.enter(torch.cat((cost, features), dim=1))))
-        return self.correct(self.match(coarse, self.soft_match(cost), seen), correction, seen)
+        flow: Tensor = self.correct(self.match(coarse, self.soft_match(cost), seen), correction, seen)
+        return flow
 
 
 def has_history(previous_match: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ class FrameModel(nn.Module):
 
         A logit of ``_NO_TOOTH`` is a mask of zero.
         """
-        oks, clean = [], []
+        oks: list[Tensor] = []
+        clean: list[ScalePrediction] = []
         for scale in scales:
             if scale.flow is not None and not any(s.flow is not None for s in clean):
                 flow, ok = self.sanitise(scale.flow)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
 from .config import VARIANTS
+from .flow import FlowEstimator
 from .layers import ChannelAttentionFusion, ResidualBlock
-from .network import MostNet
+from .network import Branch, MostNet
 
 #: Gain of the last convolution of each residual block, so that depth does not multiply the variance.
 _RESIDUAL_GAIN = 0.3
@@ -46,51 +47,55 @@ def _initialise(model: MostNet) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            _bias(module).zero_()
     for module in model.modules():
         if isinstance(module, ResidualBlock):
             module.conv2.weight.data.mul_(_RESIDUAL_GAIN)
         elif isinstance(module, ChannelAttentionFusion):
-            mix = module.mix[0]
-            channels = mix.out_channels
-            mix.weight.data[:, channels:].mul_(_RECURRENT_GAIN)
-    for estimator in model.estimators:
-        estimator.leave.weight.data.mul_(_FLOW_GAIN)
-    for branch in model.branches:
-        if len(branch.head_channels) == 4:
-            branch.head.weight.data[-2:].mul_(_FLOW_GAIN)
-        # tanh of a unit-variance input: neither saturated nor linear.
-        nn.init.normal_(branch.remember.weight, std=branch.remember.in_channels**-0.5)
+            module.mix_conv.weight.data[:, module.mix_conv.out_channels :].mul_(_RECURRENT_GAIN)
+        elif isinstance(module, FlowEstimator):
+            module.leave.weight.data.mul_(_FLOW_GAIN)
+        elif isinstance(module, Branch):
+            if module.predicts_flow:
+                module.head.weight.data[-2:].mul_(_FLOW_GAIN)
+            # tanh of a unit-variance input: neither saturated nor linear.
+            nn.init.normal_(module.remember.weight, std=float(module.remember.in_channels) ** -0.5)
 
 
-def _enhancement_rows(head_channels: tuple[int, ...]) -> int:
-    return head_channels[0] + head_channels[1]
+def _bias(module: nn.Conv2d) -> Tensor:
+    """The data of a bias, which every convolution of the network has."""
+    assert module.bias is not None
+    return module.bias.data
+
+
+def _branches(model: MostNet) -> list[Branch]:
+    return [module for module in model.modules() if isinstance(module, Branch)]
 
 
 def _zero_enhancement(model: MostNet) -> None:
-    for branch in model.branches:
-        branch.head.weight.data[: _enhancement_rows(branch.head_channels)] = 0
+    for branch in _branches(model):
+        residual, gain, *_ = branch.head_channels
+        branch.head.weight.data[: residual + gain] = 0
 
 
 def _randomise_head(model: MostNet) -> None:
-    """Scale each head's rows to ``_RANDOM_HEAD`` on a seeded clip of shifting noise, the mask to zero mean."""
-    captured: dict[int, Tensor] = {}
+    """Scale each head's rows to ``_RANDOM_HEAD`` on a seeded clip of shifting noise, each row to zero mean."""
+    captured: dict[nn.Module, Tensor] = {}
     hooks = [
-        branch.head.register_forward_hook(lambda _, __, output, i=i: captured.__setitem__(i, output))
-        for i, branch in enumerate(model.branches)
+        branch.head.register_forward_hook(lambda head, _, output: captured.__setitem__(head, output))
+        for branch in _branches(model)
     ]
     model(_noise_clip())
     for hook in hooks:
         hook.remove()
-    for i, branch in enumerate(model.branches):
+    for branch in _branches(model):
         start = 0
         for rows, std in zip(branch.head_channels, _RANDOM_HEAD, strict=False):
             part = slice(start, start + rows)
-            values = captured[i][:, part]
-            mean = values.mean((0, 2, 3))
+            values = captured[branch.head][:, part]
             scale = std / values.std((0, 2, 3)).clamp_min(1e-6)
             branch.head.weight.data[part].mul_(scale[:, None, None, None])
-            branch.head.bias.data[part] = -mean * scale
+            _bias(branch.head)[part] = -values.mean((0, 2, 3)) * scale
             start += rows
 
 

@@ -104,9 +104,9 @@ class ChannelAttentionFusion(nn.Module):
         hidden = max(8, both // 8)
         self.squeeze = conv(both, hidden, kernel=1)
         self.excite = conv(hidden, both, kernel=1)
-        self.mix = conv_relu(both, channels)
+        self.mix_conv = conv(both, channels)
 
     def forward(self, current: Tensor, aligned: Tensor) -> Tensor:
         both = torch.cat((current, aligned), dim=1)
         weights = torch.sigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(both, 1)))))
-        return self.mix(both * weights)
+        return F.relu(self.mix_conv(both * weights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -82,7 +82,8 @@ class Branch(nn.Module):
         self.blocks = blocks(channels, config.decoder_blocks[scale])
         self.remember = conv(channels, config.state_channels[scale], kernel=1)
         residual = _SUBPIXELS if self.finest else _COLOURS
-        self.head_channels = (residual, _COLOURS, 1) + ((2,) if scale in config.flow_scales else ())
+        self.predicts_flow = scale in config.flow_scales
+        self.head_channels = (residual, _COLOURS, 1, *((2,) if self.predicts_flow else ()))
         self.head = conv(channels, sum(self.head_channels))
         self.refine_flow = FlowUpdate(self.stride)
 
@@ -91,11 +92,12 @@ class Branch(nn.Module):
         fused = self.fuse(features, self.warp(hidden, flow, self.stride))
         if self.from_coarser is not None:
             fused = fused + F.interpolate(self.from_coarser(coarser), scale_factor=2.0, mode="nearest")
-        return self.blocks(fused)
+        decoded: Tensor = self.blocks(fused)
+        return decoded
 
     def predict(self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None) -> ScalePrediction:
         """Predictions of this branch; ``flow`` is its estimate, refined here where the branch predicts flow."""
-        residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), self.head_channels, dim=1)
+        residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), list(self.head_channels), dim=1)
         if self.finest:
             base = frame
             residual = F.pixel_shuffle(residual, self.stride)
@@ -229,7 +231,7 @@ class MostNet(nn.Module):
                 seen = has_history(previous_match[i])
                 flow = self.estimators[i](features[scale], match[i], previous_match[i], flow, seen)
             assert flow is not None
-            branch = self.branches[scale]
+            branch = cast(Branch, self.branches[scale])
             decoded = branch(features[scale], hidden[scale], flow, decoded)
             prediction = branch.predict(decoded, frame, flow, seen)
             flow = flow if prediction.flow is None else prediction.flow
