@@ -1,0 +1,36 @@
+"""No figures of a broken engine: what its outputs must be like, without a reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mostnet.contract import VerificationError
+from mostnet.engine import Output, Session
+
+from .frames import Clip, Frame
+
+#: Frames looked at before anything is timed.
+CHECKED_FRAMES = 10
+
+
+def check_outputs(session: Session, clip: Clip) -> int:
+    """Run the first frames and look at their results; the number of frames looked at.
+
+    Raises:
+        VerificationError: a result is not finite, or a picture is constant although its frame is not.
+    """
+    for i in range(CHECKED_FRAMES):
+        _check(session.infer(clip[i]), clip[i], i)
+    return CHECKED_FRAMES
+
+
+def _check(output: Output, frame: Frame, index: int) -> None:
+    assert output.enhanced is not None and output.flow is not None
+    where = f"frame {index}: no figures are reported of an engine that is wrong"
+    if not output.finite:
+        raise VerificationError(f"the engine reports a state or picture that is not finite in {where}")
+    if not np.isfinite(output.flow).all():
+        raise VerificationError(f"the engine's flow is not finite in {where}")
+    if np.ptp(frame) > 0 and np.ptp(output.enhanced) == 0:
+        level = int(output.enhanced.flat[0])
+        raise VerificationError(f"the engine's picture is constant (every value {level}), its frame is not, in {where}")

@@ -1,0 +1,115 @@
+"""``mostnet-bench``: the command line of ``mostnet.bench.benchmark``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mostnet.contract import MostnetError
+from mostnet.engine.options import PROVIDERS
+
+from .options import MIN_FRAMES, BenchOptions
+from .plot import require_matplotlib, write_plot
+from .progress import PartProgress
+from .report import Report
+from .runner import benchmark
+from .table import print_report
+
+_BESIDE = Path()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mostnet-bench",
+        description="Measure an engine on this machine: latency, throughput, overhead, memory.",
+        epilog="Exit status: 0 measured, 1 failed or the engine's outputs are wrong, 2 wrong arguments.",
+    )
+    add = parser.add_argument
+    add("--engine", type=Path, required=True, metavar="FILE", help="the .onnx or .plan to measure")
+    add("--video", type=Path, metavar="FILE", help="frames to measure on (default: a synthetic moving texture)")
+    add(
+        "--frames",
+        type=int,
+        default=200,
+        metavar="N",
+        help=f"of each part, {MIN_FRAMES} or more (default: %(default)s)",
+    )
+    add("--warmup", type=int, default=20, metavar="N", help="untimed frames before each part (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write all figures and samples")
+    add("--plot", type=_png, metavar="FILE.png", help="draw histogram and time line of the latency")
+    add(
+        "--compare",
+        type=Path,
+        nargs="?",
+        const=_BESIDE,
+        metavar="CKPT.pt",
+        help="time the same weights in PyTorch side by side (default checkpoint: the engine's, if in its folder)",
+    )
+    add("--threads", type=int, metavar="N", help="CPU threads of engine and PyTorch (default: every usable core)")
+    add("--provider", choices=PROVIDERS, default="auto", help="what runs an .onnx (default: %(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help="of the synthetic frames (default: %(default)s)")
+    return parser
+
+
+def _png(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, the one format that is drawn")
+    return path
+
+
+def _options(args: argparse.Namespace) -> BenchOptions:
+    return BenchOptions(
+        frames=args.frames,
+        warmup=args.warmup,
+        video=args.video,
+        compare=args.engine.parent if args.compare is _BESIDE else args.compare,
+        threads=args.threads,
+        provider=args.provider,
+        seed=args.seed,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        options = _options(args)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        if args.plot is not None:
+            require_matplotlib()
+        with PartProgress(Console(stderr=True)) as progress:
+            command = shlex.join(["mostnet-bench", *argv])
+            report = benchmark(args.engine, options, progress=progress.update, command=command)
+        _write(report, args)
+    except (MostnetError, OSError) as error:
+        print(f"mostnet-bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mostnet-bench: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _write(report: Report, args: argparse.Namespace) -> None:
+    console = Console(highlight=False, markup=False)
+    print_report(report, console)
+    if args.json is not None:
+        report.write_json(args.json)
+    if args.plot is not None:
+        write_plot(report, args.plot)
+    for path in (args.json, args.plot):
+        if path is not None:
+            console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""``python -m mostnet.bench.demo``: the whole line on this machine, from checkpoint to picture, video and table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import cv2
+
+from mostnet.contract import BackendNotInstalledError, MostnetError, atomic_path
+from mostnet.export.cli import main as export_main
+from mostnet.export.flavour import choose_flavour
+from mostnet.model.__main__ import main as model_main
+from mostnet.video import VideoReader, demo_clip
+from mostnet.video.cli import main as run_main
+
+from .cli import main as bench_main
+
+_VARIANT = "nano"
+_SIZE = "480x640"
+#: The frame of the grid video that is kept as a picture.
+_STILL = 40
+
+_NOTICE = """\
+No trained weights ship yet: this checkpoint holds seeded initial weights whose enhancement is the identity.
+So the enhanced picture is the frame and the mask is noise; the flow comes from matching untrained features."""
+
+
+def main() -> int:
+    """Run every step in the folder ``demo``; the exit status is that of the first that fails."""
+    folder = Path("demo")
+    folder.mkdir(exist_ok=True)
+    checkpoint = folder / f"{_VARIANT}.pt"
+    engine = folder / f"{_VARIANT}-{_SIZE}-fp16.onnx"
+    video, picture, plot = folder / "grid.mp4", folder / "grid.png", folder / "latency.png"
+    clip = str(demo_clip())
+    print(_NOTICE)
+    export = [str(checkpoint), "--fp16", "--size", _SIZE, "--output", str(folder), *_builder_arguments()]
+    verify = ["--verify", clip, "--verify-frames", "20", "--allow-trivial"]
+    run = [clip, "--engine", str(engine), "--output", str(video), "--layout", "grid"]
+    bench = ["--engine", str(engine), "--video", clip, "--frames", "60", "--warmup", "5", "--plot", str(plot)]
+    steps: list[tuple[str, Callable[[list[str]], int], list[str]]] = [
+        ("python -m mostnet.model", model_main, ["init", _VARIANT, str(checkpoint)]),
+        ("mostnet-export", export_main, [*export, *verify]),
+        ("mostnet-run", run_main, run),
+        ("mostnet-bench", bench_main, bench),
+    ]
+    for command, call, arguments in steps:
+        print(f"\n$ {command} {shlex.join(arguments)}", flush=True)
+        status = call(arguments)
+        if status != 0:
+            print(f"demo: {command} failed with exit status {status}", file=sys.stderr)
+            return status
+    _write_still(video, picture)
+    print("\nWritten:")
+    for path in (engine, engine.with_suffix(".plan"), video, picture, plot):
+        if path.exists():
+            print(f"  {path}")
+    return 0
+
+
+def _builder_arguments() -> list[str]:
+    """What the export needs where no TensorRT has a wheel for this machine."""
+    try:
+        choose_flavour("auto")
+    except BackendNotInstalledError as error:
+        print(f"The TensorRT plan is left out: {error}")
+        return ["--onnx-only"]
+    return []
+
+
+def _write_still(video: Path, picture: Path) -> None:
+    with VideoReader(video) as reader, atomic_path(picture) as temporary:
+        frame = next(islice(reader, _STILL, None))
+        if not cv2.imwrite(str(temporary), frame):
+            raise MostnetError(f"{picture}: cannot be written")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MostnetError as problem:
+        sys.exit(f"demo: {problem}")

@@ -1,0 +1,70 @@
+"""The frames of a benchmark, all in memory before anything is timed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.video import VideoReader
+from mostnet.video.resize import to_engine
+
+Frame = npt.NDArray[np.uint8]
+
+#: Distinct frames kept in memory; a longer benchmark loops over them.
+_CLIP_BYTES = 128 << 20
+_MIN_FRAMES = 10
+
+#: Radius in pixels and step in radians of the circle on which the synthetic picture moves: 4.8 px from frame to frame.
+_RADIUS_PX = 12
+_STEP_RAD = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames, uint8 ``(H, W, 3)`` BGR of the engine's size, and where they come from."""
+
+    frames: tuple[Frame, ...]
+    source: str
+
+    def __getitem__(self, index: int) -> Frame:
+        """Frame ``index`` of the clip played in a loop."""
+        return self.frames[index % len(self.frames)]
+
+
+def load_clip(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed: int) -> Clip:
+    """At most ``limit`` frames of ``video``, or synthetic ones; fewer where they would fill the memory.
+
+    Raises:
+        VideoError: the video cannot be read, or breaks off within these frames.
+    """
+    count = min(limit, max(_MIN_FRAMES, _CLIP_BYTES // (size_hw[0] * size_hw[1] * 3)))
+    if video is None:
+        return Clip(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
+    with VideoReader(video) as reader:
+        frames = tuple(to_engine(frame, size_hw) for frame in itertools.islice(reader, count))
+    return Clip(frames, video.name)
+
+
+def synthetic_frames(size_hw: tuple[int, int], count: int, *, seed: int) -> tuple[Frame, ...]:
+    """A texture of several octaves that moves on a circle, 4.8 px from frame to frame; the same for the same seed."""
+    height, width = (side + 2 * _RADIUS_PX for side in size_hw)
+    rng = np.random.default_rng(seed)
+    canvas = np.full((height, width, 3), 128, np.float32)
+    for octave in range(5):
+        cell = 64 >> octave
+        noise = rng.standard_normal((height // cell + 2, width // cell + 2, 3), dtype=np.float32)
+        canvas += cv2.resize(noise * (50 / 1.5**octave), (width, height), interpolation=cv2.INTER_CUBIC)
+    texture = canvas.clip(0, 255).astype(np.uint8)
+    return tuple(_window(texture, size_hw, t * _STEP_RAD) for t in range(count))
+
+
+def _window(texture: Frame, size_hw: tuple[int, int], angle: float) -> Frame:
+    y = round(_RADIUS_PX * (1 + math.sin(angle)))
+    x = round(_RADIUS_PX * (1 + math.cos(angle)))
+    return np.ascontiguousarray(texture[y : y + size_hw[0], x : x + size_hw[1]])

@@ -1,0 +1,167 @@
+"""What ``infer`` costs over the backend's bare call, both in one session of the backend, frame by frame in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import VerificationError
+from mostnet.engine import Session
+from mostnet.engine.device import Model, Result
+from mostnet.engine.files import open_model
+from mostnet.engine.options import Options
+
+from .frames import Clip, Frame
+from .measure import Tick, no_collection, split_between
+from .report import Overhead, Split, Timings
+
+#: One graph on the same frames: rounding in another order is all that may differ.
+_SAME_LEVELS = 0.5
+_SAME_PX = 0.05
+_SAME_FRAMES = 3
+
+
+class RawCall:
+    """The backend's bare call on buffers that are bound once: two slots, each reading the state the other wrote.
+
+    On ONNX Runtime one call is one ``run_with_iobinding``.
+    """
+
+    def __init__(self, model: Model, outputs: Sequence[str]) -> None:
+        self._lane = model.lane(2, outputs)
+        self._stream = self._lane.open_streams(pipelined=False).compute
+        self._slot = 0
+
+    def load(self, frame: Frame) -> None:
+        """Put ``frame`` where the next call reads it."""
+        np.copyto(self._lane.host_input(self._slot), frame)
+        self._lane.upload(self._slot, self._stream)
+        self._stream.drain(None)
+
+    def __call__(self) -> None:
+        """Run the network on the loaded frame, carrying the state."""
+        self._lane.execute(self._slot, self._stream)
+        self._stream.drain(None)
+        self._slot = 1 - self._slot
+
+    def result(self) -> Result:
+        """Outputs of the latest call."""
+        slot = 1 - self._slot
+        self._lane.download(slot, self._stream)
+        self._stream.drain(None)
+        return self._lane.result(slot)
+
+    def close(self) -> None:
+        """Free the buffers."""
+        self._stream.close()
+        self._lane.close()
+
+
+def measure_overhead(path: Path, options: Options, clip: Clip, *, frames: int, warmup: int, tick: Tick) -> Overhead:
+    """Time ``infer`` and the bare call in turn on the same frames, each with its own carried state.
+
+    Raises:
+        VerificationError: the two do not give the same results, so that their times cannot be compared.
+    """
+    model = open_model(path, options)
+    try:
+        raw = RawCall(model, options.outputs)
+        try:
+            with Session(model, options) as session:
+                _check_same_work(session, raw, clip)
+                for i in range(warmup):
+                    session.infer(clip[i])
+                    raw.load(clip[i])
+                    raw()
+                return _time_pairs(session, raw, clip, frames, tick)
+        finally:
+            raw.close()
+    finally:
+        model.close()
+
+
+def _check_same_work(session: Session, raw: RawCall, clip: Clip) -> None:
+    for i in range(_SAME_FRAMES):
+        output = session.infer(clip[i])
+        raw.load(clip[i])
+        raw()
+        result = raw.result()
+        assert output.enhanced is not None and result.enhanced is not None
+        assert output.flow is not None and result.flow is not None
+        levels = _difference(output.enhanced, result.enhanced)
+        pixels = _difference(output.flow, result.flow)
+        if not (levels <= _SAME_LEVELS and pixels <= _SAME_PX):
+            raise VerificationError(
+                f"infer and the backend's bare call differ in frame {i}: pictures by {levels:.2f} grey levels (at most "
+                f"{_SAME_LEVELS:g}), flows by {pixels:.4f} px (at most {_SAME_PX:g}); their times cannot be compared"
+            )
+
+
+def _difference(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Mean absolute difference."""
+    return float(np.mean(np.abs(a.astype(np.float32) - b.astype(np.float32))))
+
+
+def _time_pairs(session: Session, raw: RawCall, clip: Clip, frames: int, tick: Tick) -> Overhead:
+    engine_ms, raw_ms, splits = [], [], []
+    with no_collection():
+        for i in range(frames):
+            raw.load(clip[i])
+            if i % 2:  # each goes first in turn, so that neither always finds the other's data in the caches
+                raw_ms.append(_time_ms(raw))
+            frame_ms, split = _time_infer(session, clip[i])
+            engine_ms.append(frame_ms)
+            splits.append(split)
+            if not i % 2:
+                raw_ms.append(_time_ms(raw))
+            tick(i + 1)
+    return summarise_pairs(engine_ms, raw_ms, splits)
+
+
+def _time_infer(session: Session, frame: Frame) -> tuple[float, Split]:
+    before = session.stats
+    begun_ns = perf_counter_ns()
+    output = session.infer(frame)
+    elapsed_ms = (perf_counter_ns() - begun_ns) / 1e6
+    del output  # held until here: freeing it is the caller's time
+    return elapsed_ms, split_between(before, session.stats)
+
+
+def _time_ms(call: Callable[[], None]) -> float:
+    begun_ns = perf_counter_ns()
+    call()
+    return (perf_counter_ns() - begun_ns) / 1e6
+
+
+def summarise_pairs(engine_ms: Sequence[float], raw_ms: Sequence[float], splits: Sequence[Split]) -> Overhead:
+    """Medians over pairs: of the difference, of the ratio, and of the difference less the frame's own copies."""
+    engine, raw = np.array(engine_ms), np.array(raw_ms)
+    copies = np.array([split.copy_in_ms + split.copy_out_ms for split in splits])
+    compute = np.array([split.compute_ms for split in splits])
+    beyond = engine - raw - copies
+    return Overhead(
+        engine=Timings.of(engine_ms),
+        raw=Timings.of(raw_ms),
+        copies_ms=tuple(copies.tolist()),
+        difference_ms=float(np.median(engine - raw)),
+        ratio=float(np.median(engine / raw)),
+        copy_in_ms=float(np.median([split.copy_in_ms for split in splits])),
+        copy_out_ms=float(np.median([split.copy_out_ms for split in splits])),
+        beyond_copies_ms=float(np.median(beyond)),
+        beyond_copies_95_ms=median_interval(beyond.tolist()),
+        own_ms=float(np.median(engine - compute - copies)),
+    )
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """A 95 % confidence interval of the median, from order statistics (normal approximation of the binomial)."""
+    ordered = sorted(samples)
+    reach = 0.98 * len(ordered) ** 0.5
+    low = max(0, int(len(ordered) / 2 - reach))
+    high = min(len(ordered) - 1, int(len(ordered) / 2 + reach))
+    return ordered[low], ordered[high]

@@ -1,0 +1,79 @@
+"""The latency of ``infer`` as a picture: how often, and when."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import BackendNotInstalledError, write_bytes
+
+from .report import BUDGET_MS, Report, Timings
+
+_INK, _P50, _P99, _BUDGET = "#4a6fa5", "#2a9d4a", "#d1791e", "#b3202a"
+
+#: The 40 ms line is drawn where the samples come this near to it; farther off it would only squeeze them.
+_IN_RANGE = (0.5, 3.0)
+
+
+def require_matplotlib() -> None:
+    """Return if a plot can be drawn.
+
+    Raises:
+        BackendNotInstalledError: matplotlib is missing.
+    """
+    if find_spec("matplotlib") is None:
+        raise BackendNotInstalledError("a plot needs matplotlib: pip install 'mostnet[plot]', or leave --plot out")
+
+
+def write_plot(report: Report, path: Path) -> None:
+    """Draw histogram and time line of ``report.latency`` into the PNG ``path``, whole or not at all.
+
+    Raises:
+        BackendNotInstalledError: matplotlib is missing.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure  # without pyplot: no window system, no state kept between calls
+
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    figure.suptitle(_title(report), fontsize=11)
+    histogram, line = figure.subplots(2, 1)
+    _draw_histogram(histogram, report.latency)
+    _draw_line(line, report.latency)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    write_bytes(path, png.getvalue())
+
+
+def marks(latency: Timings) -> list[tuple[float, str, str]]:
+    """Value in ms, label and colour of each line across the plots."""
+    lines = [
+        (latency.p50_ms, f"p50 {latency.p50_ms:.2f} ms", _P50),
+        (latency.p99_ms, f"p99 {latency.p99_ms:.2f} ms", _P99),
+    ]
+    low, high = _IN_RANGE
+    if low * BUDGET_MS <= latency.max_ms and min(latency.samples_ms) <= high * BUDGET_MS:
+        lines.append((BUDGET_MS, f"25 FPS: {BUDGET_MS:g} ms", _BUDGET))
+    return lines
+
+
+def _title(report: Report) -> str:
+    processor = report.machine.gpu or report.machine.cpu
+    return f"Latency of infer: {report.engine.file}, {report.settings['frames']} frames on {processor}"
+
+
+def _draw_histogram(axes: Any, latency: Timings) -> None:
+    axes.hist(latency.samples_ms, bins="auto", color=_INK)
+    for value, label, colour in marks(latency):
+        axes.axvline(value, color=colour, label=label)
+    axes.set(xlabel="latency, ms", ylabel="frames")
+    axes.legend()
+
+
+def _draw_line(axes: Any, latency: Timings) -> None:
+    axes.plot(latency.samples_ms, color=_INK, linewidth=0.8)
+    for value, _, colour in marks(latency):
+        axes.axhline(value, color=colour)
+    axes.set(xlabel="frame", ylabel="latency, ms")
+    axes.set_ylim(bottom=0)

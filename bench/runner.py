@@ -1,0 +1,189 @@
+"""One benchmark from the engine's file to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypedDict
+
+from mostnet.contract import OUTPUTS, BackendNotInstalledError, CheckpointError, sha256
+from mostnet.engine import Engine
+from mostnet.engine.onnx_backend import usable_cores
+from mostnet.engine.options import Options
+
+from .checks import check_outputs
+from .frames import Clip, load_clip
+from .load import LoadMeter, disturbed_parts
+from .machine import describe_machine, peak_resident_mib, resident_mib, versions
+from .measure import Tick, time_infer, time_stream
+from .options import BenchOptions
+from .overhead import measure_overhead
+from .report import Comparison, EngineInfo, Memory, Report
+
+#: Told the part under way, the frames done in it, and how many it has. Called between frames, outside the timings.
+Progress = Callable[[str, int, int], None]
+
+
+class _Loop(TypedDict):
+    """What every timing loop takes."""
+
+    frames: int
+    warmup: int
+    tick: Tick
+
+
+_PACKAGES = ("mostnet", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+
+def benchmark(
+    engine: str | Path, options: BenchOptions | None = None, *, progress: Progress | None = None, command: str = ""
+) -> Report:
+    """Measure an engine on this machine.
+
+    Args:
+        engine: the model file, as ``Engine`` opens it.
+        options: what to measure.
+        progress: told how far it is.
+        command: the command line, for the report.
+
+    Raises:
+        MostnetError: whatever opening the engine or the video raises; BackendNotInstalledError without PyTorch,
+            CheckpointError where the checkpoint to compare with is not the engine's, and VerificationError where the
+            engine's outputs are wrong: then there are no figures.
+    """
+    options = options or BenchOptions()
+    if options.compare is not None and find_spec("torch") is None:
+        raise BackendNotInstalledError("the comparison needs PyTorch: pip install 'mostnet[export]', or leave it out")
+    return _Benchmark(Path(engine), options, progress or _no_progress).run(command)
+
+
+def find_checkpoint(place: Path, digest: str) -> Path:
+    """The checkpoint with SHA-256 ``digest``: ``place`` itself, or a ``.pt`` in the folder ``place``.
+
+    Raises:
+        CheckpointError: it is not there, or ``place`` is another checkpoint.
+    """
+    if place.is_dir():
+        for path in sorted(place.glob("*.pt")):
+            if sha256(path) == digest:
+                return path
+        raise CheckpointError(
+            f"{place}: no .pt in this folder is the engine's checkpoint (SHA-256 {digest[:12]}...); name it: "
+            "--compare CKPT.pt"
+        )
+    if not place.is_file():
+        raise CheckpointError(f"{place}: no such checkpoint; name the one that the engine was exported from")
+    found = sha256(place)
+    if found != digest:
+        raise CheckpointError(
+            f"{place}: not the engine's checkpoint: SHA-256 {found[:12]}..., the engine was exported from "
+            f"{digest[:12]}...; name that one, or export this one"
+        )
+    return place
+
+
+class _Benchmark:
+    """The parts of one benchmark, in order: the engine alone first, so that nothing else is in its memory figures."""
+
+    def __init__(self, path: Path, options: BenchOptions, progress: Progress) -> None:
+        self._path = path
+        self._options = options
+        self._progress = progress
+        self._threads = options.threads or usable_cores()
+        self._meter = LoadMeter()
+        self._others: dict[str, float | None] = {}
+        self._engine_options = Options(outputs=OUTPUTS, threads=self._threads, provider=options.provider)
+
+    def run(self, command: str) -> Report:
+        """Measure everything."""
+        created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        before_mib = resident_mib()
+        with self._open() as engine:
+            machine = describe_machine(gpu=engine.provider == "cuda")
+            opened_mib = resident_mib()
+            checkpoint = self._find_checkpoint(engine)
+            clip = self._load_clip(engine)
+            loaded_mib = resident_mib()
+            checked = check_outputs(engine, clip)
+            engine.reset()
+            with self._watch("infer"):
+                latency, split = time_infer(engine, clip, **self._loop("infer"))
+            with self._watch("stream"):
+                stream = time_stream(engine, clip, **self._loop("stream"))
+            memory = Memory(before_mib, opened_mib, loaded_mib, resident_mib(), peak_resident_mib())
+            with self._watch("overhead"):
+                overhead = measure_overhead(self._path, self._engine_options, clip, **self._loop("overhead"))
+            comparison = self._compare(engine, checkpoint, clip)
+            disturbed = disturbed_parts(self._others, threads=self._threads, cores=machine.cores)
+            return Report(
+                command=command,
+                created_utc=created,
+                engine=EngineInfo(self._path.name, sha256(self._path), engine.provider, engine.metadata),
+                settings=self._settings(clip),
+                machine=machine,
+                versions=versions((*_PACKAGES, "torch") if comparison else _PACKAGES),
+                checked_frames=checked,
+                latency=latency,
+                split=split,
+                stream=stream,
+                overhead=overhead,
+                memory=memory,
+                comparison=comparison,
+                other_cores=self._others,
+                disturbed=tuple(disturbed),
+            )
+
+    def _open(self) -> Engine:
+        options = self._engine_options
+        return Engine(self._path, outputs=options.outputs, threads=options.threads, provider=options.provider)
+
+    def _load_clip(self, engine: Engine) -> Clip:
+        size_hw, options = engine.metadata.size_hw, self._options
+        return load_clip(options.video, size_hw, limit=options.frames, seed=options.seed)
+
+    def _find_checkpoint(self, engine: Engine) -> Path | None:
+        place = self._options.compare
+        return None if place is None else find_checkpoint(place, engine.metadata.checkpoint_sha256)
+
+    def _compare(self, engine: Engine, checkpoint: Path | None, clip: Clip) -> Comparison | None:
+        if checkpoint is None:
+            return None
+        from .compare import compare  # PyTorch is loaded only where it is asked for, and after the memory figures
+
+        with self._watch("comparison"):
+            return compare(engine, checkpoint, clip, threads=self._threads, **self._loop("comparison"))
+
+    @contextmanager
+    def _watch(self, part: str) -> Iterator[None]:
+        self._meter.lap()
+        yield
+        self._others[part] = self._meter.lap()
+
+    def _loop(self, part: str) -> _Loop:
+        frames = self._options.frames
+        self._progress(part, 0, frames)
+        return {
+            "frames": frames,
+            "warmup": self._options.warmup,
+            "tick": lambda done: self._progress(part, done, frames),
+        }
+
+    def _settings(self, clip: Clip) -> dict[str, str | int | float | None]:
+        return {
+            "frames": self._options.frames,
+            "warmup": self._options.warmup,
+            "threads": self._threads,
+            "provider": self._options.provider,
+            "seed": self._options.seed,
+            "source": clip.source,
+            "distinct_frames": len(clip.frames),
+            "slots": self._engine_options.slots,
+            "garbage_collection": "before each part, off in the timed loops",
+        }
+
+
+def _no_progress(part: str, done: int, frames: int) -> None:
+    pass

@@ -1,0 +1,103 @@
+"""A report for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from .report import BUDGET_MS, CAMERA_FPS, OVERHEAD_TARGET_MS, Comparison, Memory, Overhead, Report, Timings
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print latencies, then everything else line by line."""
+    console.print(_latencies(report))
+    facts = Table.grid(padding=(0, 2))
+    for name, text in _facts(report):
+        facts.add_row(name, text)
+    console.print(facts)
+
+
+def _latencies(report: Report) -> Table:
+    table = Table(title=f"{report.engine.file} on {report.engine.provider}, ms", title_justify="left")
+    table.add_column("")
+    for column in ("p50", "p90", "p99", "max", "mean"):
+        table.add_column(column, justify="right")
+    _add(table, "infer", report.latency)
+    _add(table, "stream, between results", report.stream.intervals, end_section=True)
+    _add(table, "in turn: infer", report.overhead.engine)
+    _add(table, "in turn: bare backend call", report.overhead.raw, end_section=True)
+    if report.comparison is not None:
+        _add(table, "in blocks: infer", report.comparison.engine)
+        _add(table, "in blocks: PyTorch eager, FP32", report.comparison.pytorch)
+    return table
+
+
+def _add(table: Table, name: str, timings: Timings, *, end_section: bool = False) -> None:
+    values = (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.max_ms, timings.mean_ms)
+    table.add_row(name, *(f"{value:.3f}" for value in values), end_section=end_section)
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    metadata, split, machine = report.engine.metadata, report.split, report.machine
+    height, width = metadata.size_hw
+    yes_no = "yes" if report.real_time else "no"
+    sign = "<=" if report.real_time else ">"
+    facts = [
+        ("real time", f"{yes_no}: p99 of infer {report.latency.p99_ms:.2f} ms {sign} {BUDGET_MS:g} ms"),
+        ("stream", f"{report.stream.fps:.1f} FPS = {report.stream.factor:.2f} x {CAMERA_FPS:g} FPS"),
+        (
+            "split of infer",
+            f"copy in {split.copy_in_ms:.3f}, compute {split.compute_ms:.3f}, copy out {split.copy_out_ms:.3f}, "
+            f"host {split.host_ms:.3f} ms",
+        ),
+        ("overhead", _overhead(report.overhead)),
+    ]
+    if report.comparison is not None:
+        spoiled = "DISTURBED, see below: " if "comparison" in report.disturbed else ""
+        facts.append(("PyTorch", spoiled + _comparison(report.comparison)))
+    facts += [
+        ("memory", _memory(report.memory)),
+        (
+            "engine",
+            f"{metadata.variant}, {height}x{width}, {metadata.precision}, "
+            f"{'trained' if metadata.trained else 'untrained'}",
+        ),
+        ("frames", f"{report.settings['frames']} of {report.settings['source']}, {report.settings['threads']} threads"),
+        ("machine", f"{machine.cpu}, {machine.usable_cores} of {machine.cores} cores, {machine.system}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
+    ]
+    if report.disturbed:
+        taken = ", ".join(f"{report.other_cores[part]:.1f} cores in {part}" for part in report.disturbed)
+        facts.append(("DISTURBED", f"other processes took {taken}: repeat on a quiet machine"))
+    if machine.gpu is not None:
+        facts.append(("GPU", machine.gpu))
+    return facts
+
+
+def _overhead(overhead: Overhead) -> str:
+    low, high = overhead.beyond_copies_95_ms
+    return (
+        f"{overhead.difference_ms:+.3f} ms over the bare call ({overhead.ratio:.3f} x), copies "
+        f"{overhead.copy_in_ms + overhead.copy_out_ms:.3f} ms; beyond copies {overhead.beyond_copies_ms:+.3f} ms "
+        f"[{low:+.3f}, {high:+.3f}], target {OVERHEAD_TARGET_MS:g}: {'met' if overhead.within_target else 'missed'}"
+    )
+
+
+def _comparison(found: Comparison) -> str:
+    psnr = "equal" if found.psnr_db is None else f"{found.psnr_db:.1f} dB"
+    text = (
+        f"the engine is {found.speed_ratio:.2f} x as fast as eager FP32 on {found.device}, {found.threads} threads; "
+        f"worst of {found.checked_frames} frames: PSNR {psnr}, EPE {found.epe_px:.4f} px, IoU {found.iou:.4f}"
+    )
+    return text + (f" (trivial: {'; '.join(found.trivial)})" if found.trivial else "")
+
+
+def _memory(memory: Memory) -> str:
+    parts = (
+        ("before opening", memory.before_opening_mib),
+        ("opened", memory.opened_mib),
+        ("with the clip", memory.clip_loaded_mib),
+        ("after the run", memory.after_run_mib),
+        ("peak", memory.peak_mib),
+    )
+    return ", ".join(f"{name} {'?' if mib is None else f'{mib:.0f}'}" for name, mib in parts) + " MiB resident"

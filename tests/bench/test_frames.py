@@ -1,0 +1,78 @@
+"""Frames: synthetic ones move and repeat exactly, video frames are resized, both are looped."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mostnet.bench import frames as frames_module
+from mostnet.bench.frames import load_clip, synthetic_frames
+from mostnet.contract import VideoError
+
+SIZE_HW = (64, 96)
+
+
+def write_video(path: Path, count: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 25, (128, 80))
+    assert writer.isOpened()
+    for t in range(count):
+        writer.write(np.full((80, 128, 3), 20 * t, np.uint8))
+    writer.release()
+    return path
+
+
+def shift_px(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
+    """The whole-pixel shift at which the inner part of ``after`` is found in ``before``, exactly."""
+    reach, (height, width) = 7, SIZE_HW
+    inner = after[reach:-reach, reach:-reach]
+    places = itertools.product(range(2 * reach + 1), repeat=2)
+    found = [
+        (y - reach, x - reach)
+        for y, x in places
+        if np.array_equal(before[y : y + height - 2 * reach, x : x + width - 2 * reach], inner)
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_synthetic_frames_are_those_of_their_seed() -> None:
+    first, again, other = (synthetic_frames(SIZE_HW, 5, seed=seed) for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_synthetic_frames_are_textured_and_move_by_pixels() -> None:
+    clip = synthetic_frames(SIZE_HW, 40, seed=0)
+    assert all(f.shape == (*SIZE_HW, 3) and f.dtype == np.uint8 and f.flags.c_contiguous for f in clip)
+    for before, after in itertools.pairwise(clip):
+        assert 3.0 < np.hypot(*shift_px(before, after)) < 6.5, "4.8 px a frame, rounded to whole pixels"
+        assert after.std() > 20
+
+
+def test_a_video_is_resized_and_looped(tmp_path: Path) -> None:
+    clip = load_clip(write_video(tmp_path / "short.avi", 4), SIZE_HW, limit=10, seed=0)
+    assert clip.source == "short.avi"
+    assert [int(f.mean().round()) for f in clip.frames] == [0, 20, 40, 60]
+    assert clip.frames[0].shape == (*SIZE_HW, 3)
+    assert clip[4] is clip.frames[0] and clip[11] is clip.frames[3]
+
+
+def test_no_more_frames_than_asked_for_are_read(tmp_path: Path) -> None:
+    assert len(load_clip(write_video(tmp_path / "v.avi", 6), SIZE_HW, limit=3, seed=0).frames) == 3
+
+
+def test_the_clip_is_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "_CLIP_BYTES", 20 * 64 * 96 * 3)
+    clip = load_clip(None, SIZE_HW, limit=500, seed=7)
+    assert len(clip.frames) == 20
+    assert clip.source == "synthetic moving texture, seed 7"
+    assert clip[20] is clip.frames[0]
+
+
+def test_a_missing_video_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"gone\.mp4"):
+        load_clip(tmp_path / "gone.mp4", SIZE_HW, limit=3, seed=0)

@@ -1,0 +1,72 @@
+"""What is said of machine, versions, memory and other load."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mostnet.bench import load as load_module
+from mostnet.bench.load import LoadMeter, disturbed_parts
+from mostnet.bench.machine import describe_machine, peak_resident_mib, resident_mib, versions
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def test_machine_has_what_a_reader_needs() -> None:
+    machine = describe_machine(gpu=False)
+    assert machine.cpu and machine.system
+    assert 1 <= machine.usable_cores <= machine.cores == os.cpu_count()
+    assert machine.gpu is None
+
+
+def test_gpu_name_is_asked_of_its_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1'\necho 'NVIDIA Test 2'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert describe_machine(gpu=True).gpu == "NVIDIA Test 1"
+    tool.write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
+    assert describe_machine(gpu=True).gpu is None
+
+
+def test_versions_leave_out_what_is_not_installed() -> None:
+    found = versions(["numpy", "no-such-package"])
+    assert found == {"python": sys.version.split()[0], "numpy": np.__version__}
+
+
+@ON_LINUX
+def test_resident_memory_follows_an_allocation() -> None:
+    before = resident_mib()
+    block = np.ones(64 << 20, np.uint8)
+    after = resident_mib()
+    assert before is not None and after is not None and 60 < after - before < 80
+    del block
+    peak = peak_resident_mib()
+    assert peak is not None and peak >= after - 1
+
+
+def test_load_of_others_is_what_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([(10.0, 100.0, 5.0), (12.0, 103.0, 6.0), (12.0, 103.0, 6.0), None])
+    monkeypatch.setattr(load_module, "_read", lambda: next(readings))
+    meter = LoadMeter()
+    assert meter.lap() == pytest.approx(1.0), "3 s busy, 1 s of it ours, in 2 s"
+    assert meter.lap() == 0.0
+    assert meter.lap() is None
+
+
+@ON_LINUX
+def test_load_is_read_from_this_machine() -> None:
+    meter = LoadMeter()
+    sum(range(3_000_000))
+    taken = meter.lap()
+    assert taken is not None and 0 <= taken <= (os.cpu_count() or 1) + 0.5
+
+
+def test_only_load_on_our_cores_disturbs() -> None:
+    others = {"quiet": 0.1, "busy": 0.5, "unknown": None}
+    assert disturbed_parts(others, threads=2, cores=2) == ["busy"]
+    assert disturbed_parts(others, threads=2, cores=8) == []

@@ -1,0 +1,136 @@
+"""The timing loops on a fake session, and the arithmetic over their samples."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mostnet.bench.frames import Clip
+from mostnet.bench.measure import no_collection, split_between, time_infer, time_stream
+from mostnet.bench.overhead import median_interval, summarise_pairs
+from mostnet.bench.report import Split, Timings
+from mostnet.engine import EngineStats
+
+CLIP = Clip(tuple(np.full((2, 2, 3), i, np.uint8) for i in range(3)), "test")
+
+
+class FakeSession:
+    """Remembers the frames it got, and says that each took 1, 2, 3 and 4 ms."""
+
+    def __init__(self) -> None:
+        self.frames: list[int] = []
+        self.collecting: set[bool] = set()
+
+    @property
+    def stats(self) -> EngineStats:
+        # Warm-up frames were slower: a split that counts them shows it.
+        slow = min(len(self.frames), 2)
+        means = [(k * len(self.frames) + 10 * slow) / max(1, len(self.frames)) for k in (1, 2, 3, 4)]
+        return EngineStats(len(self.frames), 0, 0, *means)
+
+    def infer(self, frame: np.ndarray) -> SimpleNamespace:
+        self.collecting.add(gc.isenabled())
+        self.frames.append(int(frame[0, 0, 0]))
+        return SimpleNamespace(latency_ms=float(len(self.frames)))
+
+    def stream(self, frames: Iterable[np.ndarray]) -> Iterator[SimpleNamespace]:
+        yield from map(self.infer, frames)
+
+
+def test_infer_loop_leaves_the_warm_up_out_and_loops_over_the_clip() -> None:
+    session, ticks = FakeSession(), []
+    timings, split = time_infer(session, CLIP, frames=10, warmup=2, tick=ticks.append)
+    assert session.frames == [0, 1, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert len(timings.samples_ms) == 10
+    assert ticks == list(range(1, 11))
+    assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms, split.host_ms) == pytest.approx((1, 2, 3, 4))
+    assert session.collecting == {True, False}, "collection is on in the warm-up and off in the timed loop"
+
+
+def test_stream_loop_counts_the_frames_after_the_warm_up() -> None:
+    session, ticks = FakeSession(), []
+    stream = time_stream(session, CLIP, frames=10, warmup=3, tick=ticks.append)
+    assert len(session.frames) == 13
+    assert stream.latency.samples_ms == tuple(range(4, 14))
+    assert len(stream.intervals.samples_ms) == 10
+    assert stream.fps == pytest.approx(1e3 / stream.intervals.mean_ms)
+    assert stream.factor == pytest.approx(stream.fps / 25)
+    assert ticks[-1] == 10 and max(ticks) == 10
+
+
+def test_stream_loop_without_warm_up() -> None:
+    assert len(time_stream(FakeSession(), CLIP, frames=10, warmup=0, tick=print).intervals.samples_ms) == 10
+
+
+def test_collection_is_as_before_afterwards() -> None:
+    assert gc.isenabled()
+    with no_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), no_collection():
+        {}["a loop that fails"]
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with no_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_timings_are_those_of_numpy() -> None:
+    samples = np.random.default_rng(0).gamma(2.0, 3.0, 137).tolist()
+    timings = Timings.of(samples)
+    assert timings.p50_ms == np.quantile(samples, 0.5)
+    assert timings.p90_ms == np.quantile(samples, 0.9)
+    assert timings.p99_ms == np.quantile(samples, 0.99)
+    assert timings.max_ms == max(samples)
+    assert timings.mean_ms == pytest.approx(sum(samples) / 137)
+    assert timings.samples_ms == tuple(samples)
+
+
+def test_timings_by_hand() -> None:
+    timings = Timings.of([5.0, 1.0, 2.0, 3.0, 4.0])
+    assert (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.max_ms, timings.mean_ms) == pytest.approx(
+        (3.0, 4.6, 4.96, 5.0, 3.0)
+    )
+
+
+def test_split_between_two_snapshots() -> None:
+    before = EngineStats(4, 0, 0, 1.0, 10.0, 2.0, 0.5)
+    after = EngineStats(6, 0, 0, 2.0, 9.0, 2.0, 1.0)
+    split = split_between(before, after)
+    assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms, split.host_ms) == pytest.approx((4, 7, 2, 2))
+
+
+def test_pairs_are_compared_pair_by_pair() -> None:
+    raw = [1.0, 10.0, 100.0, 1.0, 10.0]
+    engine = [1.5, 10.5, 100.5, 1.5, 10.5]
+    splits = [Split(0.1, compute, 0.2, 0.0) for compute in raw]
+    overhead = summarise_pairs(engine, raw, splits)
+    assert overhead.difference_ms == pytest.approx(0.5)
+    assert overhead.ratio == pytest.approx(1.05), "the median of the ratios, not the ratio of the medians"
+    assert overhead.beyond_copies_ms == pytest.approx(0.2)
+    assert overhead.own_ms == pytest.approx(0.2)
+    assert overhead.copies_ms == pytest.approx([0.3] * 5)
+    assert (overhead.copy_in_ms, overhead.copy_out_ms) == (0.1, 0.2)
+
+
+@pytest.mark.parametrize(("extra_ms", "within"), [(0.49, True), (0.51, False)])
+def test_the_overhead_target(extra_ms: float, within: bool) -> None:
+    overhead = summarise_pairs([8.0 + extra_ms] * 10, [8.0] * 10, [Split(0.1, 8.0, 0.2, 0.0)] * 10)
+    assert overhead.within_target is within
+
+
+def test_median_interval_holds_the_median_95_times_of_100() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        low, high = median_interval(rng.normal(3.0, 1.0, 101).tolist())
+        hits += low <= 3.0 <= high
+    assert 920 <= hits <= 980

@@ -1,0 +1,95 @@
+"""Verdicts, table and picture of made-up figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+import cv2
+import pytest
+from rich.console import Console
+
+from mostnet.bench import plot as plot_module
+from mostnet.bench.plot import marks, write_plot
+from mostnet.bench.report import Comparison, Report, Timings
+from mostnet.bench.table import print_report
+from mostnet.contract import BackendNotInstalledError
+
+from .conftest import make_report
+
+TEN = Timings.of([10.0] * 10)
+COMPARISON = Comparison("nano.pt", "cpu", 2, None, 0.0, 1.0, 10, ("the flow is short",), TEN, TEN, 1.5)
+
+
+def printed(report: Report) -> str:
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=200, highlight=False, markup=False))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("samples_ms", "real_time"), [([40.0] * 10, True), ([39.0] * 9 + [41.0], False)])
+def test_real_time_is_the_99th_percentile_within_40_ms(samples_ms: list[float], real_time: bool) -> None:
+    report = make_report(samples_ms)
+    assert report.real_time is real_time
+    verdict = json.loads(report.to_json())["verdict"]
+    assert verdict["real_time"] is real_time
+    assert verdict["budget_ms"] == 40.0 and verdict["camera_fps"] == 25.0 and verdict["stream_factor"] == 2.0
+    assert ("real time       yes" if real_time else "real time       no") in printed(report)
+
+
+def test_table_says_what_was_found() -> None:
+    text = printed(make_report([10.0] * 10))
+    assert "x[red].onnx on cpu" in text
+    assert "yes: p99 of infer 10.00 ms <= 40 ms" in text
+    assert "50.0 FPS = 2.00 x 25 FPS" in text
+    assert "copy in 0.500, compute 8.000, copy out 0.250, host 0.250 ms" in text
+    assert "+2.000 ms over the bare call (1.250 x), copies 0.750 ms; beyond copies +1.250 ms" in text
+    assert "target 0.2: missed" in text
+    assert "before opening 80, opened 120, with the clip 130, after the run ?, peak 150 MiB" in text
+    assert "nano, 64x96, fp16, untrained" in text
+    assert "DISTURBED" not in text and "PyTorch" not in text
+
+
+def test_table_shows_comparison_and_disturbance() -> None:
+    changes = {"comparison": COMPARISON, "other_cores": {"comparison": 1.25}, "disturbed": ("comparison",)}
+    text = printed(make_report([10.0] * 10, **changes))
+    assert "DISTURBED, see below: the engine is 1.50 x as fast as eager FP32 on cpu, 2 threads" in text
+    assert "PSNR equal" in text and "(trivial: the flow is short)" in text
+    assert "other processes took 1.2 cores in comparison: repeat on a quiet machine" in text
+
+
+def test_json_is_strict() -> None:
+    nan = dataclasses.replace(COMPARISON, epe_px=math.nan)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        make_report([1.0] * 10, comparison=nan).to_json()
+
+
+def test_plot_is_a_picture_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "plot.png"
+    write_plot(make_report([30.0 + i % 7 for i in range(50)]), path)
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    picture = cv2.imread(str(path))
+    height, width = picture.shape[:2]
+    assert height > 500 and width > 800
+    for ink in ("#4a6fa5", "#2a9d4a", "#d1791e", "#b3202a"):
+        bgr = [int(ink[i : i + 2], 16) for i in (5, 3, 1)]
+        assert (picture == bgr).all(axis=2).sum() > 200, f"{ink} is not in the picture"
+
+
+@pytest.mark.parametrize(
+    ("level_ms", "drawn"), [(2.0, False), (19.0, False), (21.0, True), (55.0, True), (500.0, False)]
+)
+def test_the_40_ms_line_is_drawn_where_it_is_near(level_ms: float, drawn: bool) -> None:
+    labels = [label for _, label, _ in marks(Timings.of([level_ms] * 10))]
+    assert labels[:2] == [f"p50 {level_ms:.2f} ms", f"p99 {level_ms:.2f} ms"]
+    assert ("25 FPS: 40 ms" in labels) is drawn
+
+
+def test_plot_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plot_module, "find_spec", lambda name: None)
+    with pytest.raises(BackendNotInstalledError, match=r"pip install 'mostnet\[plot\]'"):
+        write_plot(make_report([1.0] * 10), tmp_path / "plot.png")
+    assert list(tmp_path.iterdir()) == []
