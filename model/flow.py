@@ -87,7 +87,10 @@ class FlowEstimator(nn.Module):
         self.warp = Warp()
         self.correlate = LocalCorrelation(radius)
         self.soft_match = SoftMatch(radius)
-        self.enter = conv_relu((2 * radius + 1) ** 2 + channels, hidden)
+        matches = (2 * radius + 1) ** 2
+        entering = -(-(matches + channels) // 8) * 8  # kernels for CPU and tensor cores want a multiple of eight
+        self.context = conv(channels, entering - matches, kernel=1)
+        self.enter = conv_relu(entering, hidden)
         self.block = ResidualBlock(hidden)
         self.leave = conv(hidden, 2)
         self.match = FlowUpdate(stride)
@@ -106,7 +109,7 @@ class FlowEstimator(nn.Module):
         if coarse is not None:
             previous = self.warp(previous, coarse, self.stride)
         cost = self.correlate(match, previous)
-        correction = self.leave(self.block(self.enter(torch.cat((cost, features), dim=1))))
+        correction = self.leave(self.block(self.enter(torch.cat((cost, self.context(features)), dim=1))))
         flow: Tensor = self.correct(self.match(coarse, self.soft_match(cost), seen), correction, seen)
         return flow
 

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+#: Columns of one tile of a correlation: short enough that little outside the search is computed.
+_TILE = 16
+
 
 def conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
     """A convolution with bias that keeps the size (or halves it, with ``stride=2``)."""
@@ -69,8 +72,8 @@ class Warp(Float32Island):
 class LocalCorrelation(nn.Module):
     """Inner products of each current feature with the previous ones within ``radius`` cells.
 
-    This is the cost volume of PWC-Net (Sun et al. 2018), as one batched matrix product per row shift instead of
-    (2r+1)^2 elementwise passes.
+    This is the cost volume of PWC-Net (Sun et al. 2018), as one batched matrix product instead of (2r+1)^2 elementwise
+    passes: each row is cut into tiles, and a tile is multiplied with all columns that it can reach.
     """
 
     def __init__(self, radius: int) -> None:
@@ -79,18 +82,22 @@ class LocalCorrelation(nn.Module):
 
     def forward(self, current: Tensor, previous: Tensor) -> Tensor:
         """``(N, C, H, W)`` twice -> ``(N, (2r+1)^2, H, W)``, displacement ``(dy, dx)`` row-major from ``(-r, -r)``."""
-        n, _, height, width = current.shape
-        side = 2 * self.radius + 1
-        reach = width + side - 1
-        padded = F.pad(previous, (self.radius,) * 4)
-        shifted = torch.stack([padded[:, :, dy : dy + height] for dy in range(side)], dim=1)
-        keys = shifted.permute(0, 3, 1, 2, 4)  # (N, H, side, C, W + 2r)
-        queries = F.pad(current, (0, reach + 1 - width)).permute(0, 2, 3, 1).unsqueeze(2)  # (N, H, 1, W + 2r + 1, C)
-        products = torch.matmul(queries, keys)  # (N, H, side, W + 2r + 1, W + 2r)
+        n, channels, height, width = current.shape
+        radius, side = self.radius, 2 * self.radius + 1
+        tiles = -(-width // _TILE)
+        missing = tiles * _TILE - width
+        reach = _TILE + side - 1
+        padded = F.pad(previous, (radius, radius + missing, radius, radius))
+        windows = torch.stack([padded[..., _TILE * t : _TILE * t + reach] for t in range(tiles)], dim=1)
+        keys = torch.stack([windows[..., dy : dy + height, :] for dy in range(side)], dim=2)
+        keys = keys.permute(0, 4, 1, 2, 3, 5)  # (N, H, tiles, side, C, reach)
+        queries = F.pad(current, (0, missing)).reshape(n, channels, height, tiles, _TILE)
+        queries = F.pad(queries, (0, reach + 1 - _TILE)).permute(0, 2, 3, 4, 1).unsqueeze(3)
+        products = torch.matmul(queries, keys)  # (N, H, tiles, side, reach + 1, reach)
         # Wanted are columns x .. x + 2r of row x. Read as rows one longer, each row starts one further to the right,
         # so that the band lines up as the first columns; the zero rows make the count come out and cost no copy.
-        band = products.reshape(n, height, side, reach, reach + 1)[..., :width, :side]
-        return band.permute(0, 2, 4, 1, 3).reshape(n, side * side, height, width)
+        band = products.reshape(n, height, tiles, side, reach, reach + 1)[..., :_TILE, :side]
+        return band.permute(0, 3, 5, 1, 2, 4).reshape(n, side * side, height, tiles * _TILE)[..., :width]
 
 
 class ChannelAttentionFusion(nn.Module):

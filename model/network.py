@@ -101,11 +101,12 @@ class Branch(nn.Module):
         if self.finest:
             base = frame
             residual = F.pixel_shuffle(residual, self.stride)
-            gain = F.interpolate(gain, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+            gain = F.interpolate(1.0 + gain, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
         else:
             base = F.avg_pool2d(frame, self.stride)
+            gain = 1.0 + gain
         refined = None if seen is None else self.refine_flow(flow, refinement[0], seen)
-        return ScalePrediction(self.stride, base + base * gain + residual, mask_logit, refined)
+        return ScalePrediction(self.stride, base * gain + residual, mask_logit, refined)
 
 
 class MostNet(nn.Module):
