@@ -12,6 +12,8 @@ import numpy.typing as npt
 from mostnet.contract import FOREGROUND
 
 _PEAK = 255.0
+#: A mask with a smaller share of foreground, or of background, is trivial.
+_LEAST_FOREGROUND = 0.05
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,14 @@ def end_point_error_px(flow: npt.NDArray[np.float32], reference: npt.NDArray[np.
 
 
 def mask_iou(mask: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> float:
-    """Intersection over union of the foregrounds; 1 where both are empty."""
+    """Intersection over union of the foregrounds, 1 - differing / union.
+
+    A union of less than ``_LEAST_FOREGROUND`` of the frame counts as that much: of a mask of ten pixels one that rounds
+    the other way says nothing.
+    """
     a, b = mask >= FOREGROUND, reference >= FOREGROUND
-    union = int(np.count_nonzero(a | b))
-    return 1.0 if union == 0 else np.count_nonzero(a & b) / union
+    union = max(float(np.count_nonzero(a | b)), _LEAST_FOREGROUND * mask.size)
+    return 1.0 - np.count_nonzero(a ^ b) / union
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Activity:
             reasons.append(f"the picture moves by {self.picture_levels:.2f} grey levels, under 2")
         if self.flow_px < 1:
             reasons.append(f"the flow is {self.flow_px:.2f} px long, under 1")
-        if not 0.05 <= self.foreground <= 0.95:
+        if not _LEAST_FOREGROUND <= self.foreground <= 1 - _LEAST_FOREGROUND:
             reasons.append(f"the mask is {self.foreground:.1%} foreground, outside 5 to 95 %")
         return tuple(reasons)
 

@@ -165,6 +165,12 @@ def test_measures_on_known_cases() -> None:
     other[1:] = 255
     other[3] = 127
     assert mask_iou(mask, other) == pytest.approx(1 / 3)
+    few = np.zeros((20, 20), np.uint8)
+    few[0, :4] = 255
+    fewer = few.copy()
+    fewer[0, 3] = 0
+    assert mask_iou(few, fewer) == pytest.approx(1 - 1 / 20), "a union under 5 % of the frame counts as 5 %"
+    assert mask_iou(few, np.zeros_like(few)) == pytest.approx(1 - 4 / 20)
     both = [FrameAccuracy(math.inf, 0, 1, True), FrameAccuracy(40, 1, 0.5, True)]
     assert mean(both).psnr_db == pytest.approx(40 + 10 * math.log10(2))
 
