@@ -17,6 +17,9 @@ ONNX_KEY = "mostnet"
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
+#: Types that JSON has too, by their annotation.
+_SCALARS = {"str": str, "int": int, "bool": bool}
+
 T = TypeVar("T", bound="Metadata")
 
 
@@ -60,11 +63,9 @@ class Metadata:
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ModelFileError(
-                f"{source}: its mostnet description is not JSON ({error}); export the model again"
-            ) from error
+            raise ModelFileError(f"{source}: its description is not JSON ({error}); export the model again") from error
         if not isinstance(values, dict):
-            raise ModelFileError(f"{source}: its mostnet description is not a JSON object; export the model again")
+            raise ModelFileError(f"{source}: its description is not a JSON object; export the model again")
         return cls(**_checked(cls, values, source))
 
 
@@ -96,6 +97,13 @@ def _checked(cls: type[Metadata], values: dict[str, Any], source: str) -> dict[s
     missing, unknown = sorted(known - values.keys()), sorted(values.keys() - known)
     if missing or unknown:
         raise ModelFileError(f"{source}: description lacks {missing} and has unknown {unknown}; export the model again")
+    for known_field in fields(cls):
+        kind = _SCALARS.get(str(known_field.type))
+        if kind is not None and type(values[known_field.name]) is not kind:
+            raise ModelFileError(
+                f"{source}: ill-formed description: {known_field.name} is {values[known_field.name]!r}, "
+                f"expected {known_field.type}; export the model again"
+            )
     try:
         height, width = (int(side) for side in values["size_hw"])
         converted = {

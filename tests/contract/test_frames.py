@@ -1,0 +1,46 @@
+"""Frames that are refused, by the text of the refusal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mostnet.contract import FrameError, check_frame, check_size, output_specs
+
+SIZE = (480, 640)
+
+
+def test_a_right_frame_is_handed_back() -> None:
+    frame = np.zeros((*SIZE, 3), np.uint8)
+    assert check_frame(frame, SIZE) is frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        (None, "frame is a NoneType, not a numpy array; expected uint8 BGR of shape (480, 640, 3)"),
+        (np.zeros((*SIZE, 3), np.float32), "frame has dtype float32"),
+        (np.zeros((640, 480, 3), np.uint8), "frame has shape (640, 480, 3)"),
+        (np.zeros(SIZE, np.uint8), "resize it, or export the model with --size"),
+        (np.zeros((*SIZE, 4), np.uint8), "frame has shape (480, 640, 4)"),
+    ],
+)
+def test_refused(frame: object, text: str) -> None:
+    with pytest.raises(FrameError) as refused:
+        check_frame(frame, SIZE)
+    assert text in str(refused.value)
+
+
+def test_sizes() -> None:
+    assert check_size((64, 64)) == (64, 64)
+    with pytest.raises(FrameError, match="64x63; each side must be at least 64"):
+        check_size((64, 63))
+
+
+def test_outputs_of_a_graph() -> None:
+    assert [(s.name, s.dtype, s.shape) for s in output_specs((4, 6))] == [
+        ("enhanced", "uint8", (1, 4, 6, 3)),
+        ("flow", "float32", (1, 2, 4, 6)),
+        ("mask", "uint8", (1, 4, 6)),
+        ("finite", "bool", (1,)),
+    ]
