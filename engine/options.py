@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,10 @@ class Options:
             raise ValueError(f"unknown outputs {unknown}; expected some of {list(OUTPUTS)}")
         if not self.outputs:
             raise ValueError(f"no outputs asked for; expected some of {list(OUTPUTS)}")
+        for name in ("slots", "threads"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise ValueError(f"{name} is {value!r}; expected a whole number")
         if self.slots < 2:
             raise ValueError(
                 f"slots is {self.slots}; expected at least 2, for a slot reads the state of the one before"
@@ -48,15 +53,17 @@ class Options:
             raise ValueError(f"threads is {self.threads}; expected at least 1, or None for all cores")
         if self.provider not in PROVIDERS:
             raise ValueError(f"unknown provider {self.provider!r}; expected one of {list(PROVIDERS)}")
-        check_timeout(self.timeout_ms)
+        object.__setattr__(self, "timeout_ms", check_timeout(self.timeout_ms))
 
 
 def check_timeout(timeout_ms: float | None) -> float | None:
-    """Return ``timeout_ms`` if it is None or positive.
+    """Return ``timeout_ms`` if it is positive; None, no limit, for infinity too.
 
     Raises:
         ValueError: zero, negative or NaN.
     """
+    if timeout_ms == math.inf:
+        return None
     if timeout_ms is not None and not timeout_ms > 0:
         raise ValueError(f"timeout_ms is {timeout_ms}; expected milliseconds above 0, or None to wait without limit")
     return timeout_ms

@@ -20,11 +20,14 @@ class Pipeline:
     """Reads ``source`` in a thread, from when it is made until the source ends, raises, or ``stop``.
 
     ``submit(item, handed_s)`` is called in that thread, at most ``slots`` times ahead of ``release``, and never after
-    ``stop`` has returned. A source that is a generator is closed in that thread too.
+    ``stop`` has returned. A generator that is ``owned`` is closed in that thread too.
     """
 
-    def __init__(self, source: Iterator[object], submit: Callable[[object, float], Slot], slots: int) -> None:
+    def __init__(
+        self, source: Iterator[object], submit: Callable[[object, float], Slot], slots: int, *, owned: bool
+    ) -> None:
         self._source = source
+        self._owned = owned
         self._submit = submit
         self._free = threading.Semaphore(slots)
         self._submitted: SimpleQueue[Slot | None] = SimpleQueue()
@@ -34,13 +37,14 @@ class Pipeline:
         self._reader = threading.Thread(target=self._read, name="mostnet-reader", daemon=True)
         self._reader.start()
 
-    def next(self) -> Slot | None:
+    def next(self, timeout_ms: float | None) -> Slot | None:
         """The next submitted slot, in order; None at the end of the source or after ``stop``.
 
         Raises:
+            Empty: nothing was submitted within ``timeout_ms``.
             BaseException: what the source or ``submit`` raised, as it was, after every slot submitted before.
         """
-        slot = self._submitted.get()
+        slot = self._submitted.get(timeout=None if timeout_ms is None else timeout_ms / 1e3)
         if slot is None and self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -50,14 +54,19 @@ class Pipeline:
         """The oldest slot's result has been taken: one more frame may be submitted."""
         self._free.release()
 
-    def stop(self) -> None:
-        """Submit nothing more, wake whoever waits in ``next``, and wait for the reader at most ``READER_WAIT_S``."""
+    def stop(self, *, wait: bool = True) -> None:
+        """Submit nothing more, wake whoever is in ``next``, and ``wait`` for the reader, ``READER_WAIT_S`` at most."""
         with self._gate:
             self._stopped = True
         self._free.release()
         self._submitted.put(None)
-        if threading.current_thread() is not self._reader:  # the source itself may close the engine
-            self._reader.join(READER_WAIT_S)
+        if threading.current_thread() is self._reader:  # the source itself may close the engine
+            return
+        self._reader.join(READER_WAIT_S if wait else 0.0)
+        if self._reader.is_alive():
+            _LOG.warning(
+                "a stream has ended, but its source still blocks in next(); its thread is left to end by itself"
+            )
 
     def _read(self) -> None:
         try:
@@ -79,7 +88,7 @@ class Pipeline:
             self._submitted.put(slot)
 
     def _close_source(self) -> None:
-        if isinstance(self._source, Generator):
+        if self._owned and isinstance(self._source, Generator):
             try:
                 self._source.close()
             except Exception:  # the consumer is gone: there is nobody to raise it to

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from queue import Empty
 from time import perf_counter
 from types import TracebackType
 from typing import TypeAlias, TypeVar
@@ -114,19 +115,22 @@ class Session:
         frames before it, and ends the stream. Leaving the loop, ``close`` of this generator or of the engine ends it
         too: frames read ahead are finished, dropped and stay part of the state. A source blocked in ``next`` cannot be
         interrupted: its daemon thread is waited for two seconds, then left to end by itself without touching
-        the session again. A source that is a generator is closed in that thread.
+        the session again. An iterator that is passed in stays open, and up to ``slots`` of its frames have been taken
+        beyond the last result; one that ``iter`` made for this stream is closed.
 
         Args:
             frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.
-            timeout_ms: longest wait for each frame once the consumer asks for it; by default the engine's. The
-                stream ends with the error, and the next call of the session waits for what is still under way.
+            timeout_ms: longest wait for the source to give the next frame, and then for its result, once the consumer
+                asks for it; by default the engine's. The stream ends with the error, and the next call of the session
+                waits for what is still under way.
 
         Raises:
             FrameError, EngineTimeoutError: as ``infer``; while iterating.
         """
         limit_ms = self._limit_ms(timeout_ms)
         self._check_usable()
-        return self._stream(iter(frames), limit_ms)
+        source = iter(frames)
+        return self._stream(source, limit_ms, owned=source is not frames)
 
     def reset(self) -> None:
         """Start a new clip: the next frame that is submitted starts from zero state. Frame numbers go on."""
@@ -161,13 +165,19 @@ class Session:
     ) -> None:
         self.close()
 
-    def _stream(self, source: Iterator[object], limit_ms: float | None) -> Generator[Output, None, None]:
+    def _stream(
+        self, source: Iterator[object], limit_ms: float | None, *, owned: bool
+    ) -> Generator[Output, None, None]:
         self._claim()
         wait_ms = None if limit_ms is None else limit_ms * self._options.slots
         try:
             self._settle(limit_ms)
-            pipeline = self._open_pipeline(source)
-            while (slot := pipeline.next()) is not None:
+            pipeline = self._open_pipeline(source, owned)
+            while True:
+                self._check_usable()  # also in a forked child, where the reader's thread did not come along
+                slot = self._next(pipeline, limit_ms)
+                if slot is None:
+                    break
                 self._wait(slot, limit_ms)
                 output = self._take(slot)
                 pipeline.release()
@@ -177,23 +187,36 @@ class Session:
             wait_ms = _NO_WAIT_MS
             raise
         finally:
-            self._close_pipeline(wait_ms)
-            self._unclaim()
+            try:
+                self._close_pipeline(wait_ms)
+            finally:  # an interrupt in there leaves the ring unsettled, which the next call mends
+                self._unclaim()
 
-    def _open_pipeline(self, source: Iterator[object]) -> Pipeline:
+    def _next(self, pipeline: Pipeline, limit_ms: float | None) -> Slot | None:
+        try:
+            return pipeline.next(limit_ms)
+        except Empty:
+            raise EngineTimeoutError(
+                f"the source of this stream gave no frame within {limit_ms:g} ms (timeout_ms); the stream ends, frame "
+                f"{self._next_id - 1} was its last"
+            ) from None
+
+    def _open_pipeline(self, source: Iterator[object], owned: bool) -> Pipeline:
         with self._guard:
             self._check_usable()
             self._ring.open_pipeline()
-            self._pipeline = Pipeline(source, self._submit_item, self._options.slots)
+            self._pipeline = Pipeline(source, self._submit_item, self._options.slots, owned=owned)
             return self._pipeline
 
     def _close_pipeline(self, wait_ms: float | None) -> None:
         if os.getpid() != self._pid:
             return
-        if self._pipeline is not None:
-            self._pipeline.stop()
-        self._ring.settle(wait_ms)
-        self._pipeline = None
+        try:
+            if self._pipeline is not None:
+                self._pipeline.stop(wait=wait_ms != _NO_WAIT_MS)
+            self._ring.settle(wait_ms)
+        finally:
+            self._pipeline = None
 
     def _submit_item(self, item: object, handed_s: float) -> Slot:
         frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)

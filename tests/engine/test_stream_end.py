@@ -1,6 +1,8 @@
 """How a stream ends early: leaving the loop, closing, interrupts, blocked sources. ``conftest`` looks for threads."""
 
 import gc
+import os
+import signal
 import threading
 import time
 import tracemalloc
@@ -9,20 +11,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mostnet.contract import EngineClosedError
+from mostnet.contract import EngineClosedError, EngineTimeoutError
 from mostnet.engine import pipeline
 
 from .fake import fake_session, frame_of, history
 
 
 class Source:
-    """An endless generator source that notes the thread that closed it."""
+    """An endless source that makes a generator, and notes the thread that closed it."""
 
     def __init__(self, pause_s: float = 0.001) -> None:
         self.closed_in = ""
         self._pause_s = pause_s
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[np.ndarray]:
         number = 0
         try:
             while True:
@@ -37,7 +39,7 @@ def test_break_ends_the_threads_and_closes_the_source() -> None:
     session, lane = fake_session((0, 2, 0))
     source, before = Source(), threading.active_count()
     with session:
-        for output in session.stream(source.frames()):
+        for output in session.stream(source):
             if output.frame_id == 5:
                 break
         assert threading.active_count() == before
@@ -47,6 +49,86 @@ def test_break_ends_the_threads_and_closes_the_source() -> None:
         assert 6 <= len(computed) <= 6 + 3
         assert history(session.infer(frame_of(99))) == [*computed, 99]
     assert lane.violations == []
+
+
+def test_an_iterator_that_is_passed_in_stays_open() -> None:
+    session, _ = fake_session()
+    numbers = (frame_of(number) for number in range(20))
+    with session:
+        for _ in session.stream(numbers):
+            break
+        rest = list(session.stream(numbers))
+    assert 20 - 1 - 3 <= len(rest) <= 20 - 1, "at most three frames were read ahead"
+
+
+def test_an_interrupt_while_a_stream_ends_leaves_the_engine_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, lane = fake_session((0, 2, 0))
+    stop = pipeline.Pipeline.stop
+
+    def interrupted(self: pipeline.Pipeline, *, wait: bool = True) -> None:
+        stop(self, wait=wait)
+        raise KeyboardInterrupt
+
+    with session:
+        monkeypatch.setattr(pipeline.Pipeline, "stop", interrupted)
+        stream = session.stream(Source())
+        next(stream)
+        with pytest.raises(KeyboardInterrupt):
+            stream.close()
+        monkeypatch.undo()
+        assert history(session.infer(frame_of(99)))[-1] == 99
+        assert len(list(session.stream([frame_of(1)] * 5))) == 5
+    assert lane.violations == []
+
+
+def test_a_source_that_stalls_runs_into_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    unblock = threading.Event()
+
+    def camera() -> Iterator[np.ndarray]:
+        yield frame_of(1)
+        unblock.wait()
+
+    session, _ = fake_session()
+    with session:
+        stream = session.stream(camera(), timeout_ms=50)
+        assert history(next(stream)) == [1]
+        begun_s = time.perf_counter()
+        with pytest.raises(EngineTimeoutError, match="source of this stream gave no frame within 50 ms"):
+            next(stream)
+        assert time.perf_counter() - begun_s < pipeline.READER_WAIT_S, "a stalled source is not waited for again"
+        assert history(session.infer(frame_of(2))) == [1, 2]
+        unblock.set()
+
+
+def test_an_endless_timeout_is_none() -> None:
+    session, _ = fake_session()
+    with session:
+        assert len(list(session.stream([frame_of(1)] * 5, timeout_ms=float("inf")))) == 5
+        assert session.infer(frame_of(2), timeout_ms=float("inf")).finite
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_running_stream_ends_in_a_forked_child() -> None:
+    session, _ = fake_session((0, 2, 0))
+    with session:
+        stream = session.stream(Source())
+        next(stream)
+        child = os.fork()
+        if child == 0:
+            try:
+                next(stream)
+                os._exit(1)
+            except EngineClosedError as error:
+                os._exit(0 if "forked from it" in str(error) else 2)
+        deadline = time.perf_counter() + 10
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.perf_counter() < deadline:
+            time.sleep(0.01)
+        if ended == (0, 0):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert ended == (child, 0)
+        stream.close()
 
 
 def test_a_source_that_is_no_generator_stays_open() -> None:
@@ -71,7 +153,7 @@ def test_a_source_that_is_no_generator_stays_open() -> None:
 def test_closing_in_the_loop_ends_the_stream() -> None:
     session, lane = fake_session((0, 2, 0))
     source, before = Source(), threading.active_count()
-    stream = session.stream(source.frames())
+    stream = session.stream(source)
     outputs = [next(stream) for _ in range(4)]
     session.close()
     assert threading.active_count() == before
@@ -88,7 +170,7 @@ def test_closing_from_another_thread_ends_the_stream(pause_s: float) -> None:
     session, lane = fake_session((0, 5, 0))
     threading.Timer(0.1, session.close).start()
     with pytest.raises(EngineClosedError, match="is closed"):
-        for _ in session.stream(Source(pause_s).frames()):
+        for _ in session.stream(Source(pause_s)):
             pass
     deadline = time.perf_counter() + 2
     while not lane.closed and time.perf_counter() < deadline:
@@ -116,7 +198,7 @@ def test_keyboard_interrupt_in_the_consumer() -> None:
     before = threading.active_count()
 
     def consume() -> None:
-        for output in session.stream(Source().frames()):
+        for output in session.stream(Source()):
             if output.frame_id == 3:
                 raise KeyboardInterrupt
 
@@ -131,7 +213,7 @@ def test_a_generator_that_is_dropped_ends_its_threads() -> None:
     session, _ = fake_session()
     before = threading.active_count()
     with session:
-        stream = session.stream(Source().frames())
+        stream = session.stream(Source())
         next(stream)
         assert threading.active_count() == before + 4
         del stream
@@ -144,7 +226,7 @@ def test_a_stream_that_is_never_started_costs_nothing() -> None:
     session, _ = fake_session()
     before = threading.active_count()
     with session:
-        stream = session.stream(Source().frames())
+        stream = session.stream(Source())
         session.infer(frame_of(1))
         assert threading.active_count() == before
         stream.close()
