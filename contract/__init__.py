@@ -23,7 +23,7 @@ from .errors import (
     VideoError,
 )
 from .files import atomic_path, sha256, write_bytes
-from .metadata import FORMAT_VERSION, ONNX_KEY, PRECISIONS, Metadata, PlanInfo
+from .metadata import FORMAT_VERSION, ONNX_DIGEST_KEY, ONNX_KEY, PRECISIONS, Metadata, PlanInfo
 from .tensors import (
     ENHANCED,
     FINITE,
@@ -50,6 +50,7 @@ __all__ = [
     "FRAME",
     "MASK",
     "MIN_SIDE",
+    "ONNX_DIGEST_KEY",
     "ONNX_KEY",
     "OUTPUTS",
     "PRECISIONS",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from .errors import ModelFileError
-from .tensors import StatePair
+from .tensors import MIN_SIDE, StatePair
 
 FORMAT_VERSION = 1
 
 #: Key of the one JSON document kept in the ONNX ``metadata_props``.
 ONNX_KEY = "mostnet"
+
+#: Key of the digest of the rest of an ONNX file, as ``mostnet.engine.onnx_file.onnx_digest`` takes it.
+ONNX_DIGEST_KEY = "mostnet_sha256"
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -62,7 +65,7 @@ class Metadata:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ModelFileError(f"{source}: its description is not JSON ({error}); export the model again") from error
         if not isinstance(values, dict):
             raise ModelFileError(f"{source}: its description is not a JSON object; export the model again")
@@ -97,22 +100,45 @@ def _checked(cls: type[Metadata], values: dict[str, Any], source: str) -> dict[s
     missing, unknown = sorted(known - values.keys()), sorted(values.keys() - known)
     if missing or unknown:
         raise ModelFileError(f"{source}: description lacks {missing} and has unknown {unknown}; export the model again")
-    for known_field in fields(cls):
-        kind = _SCALARS.get(str(known_field.type))
-        if kind is not None and type(values[known_field.name]) is not kind:
-            raise ModelFileError(
-                f"{source}: ill-formed description: {known_field.name} is {values[known_field.name]!r}, "
-                f"expected {known_field.type}; export the model again"
-            )
-    try:
-        height, width = (int(side) for side in values["size_hw"])
-        converted = {
-            "size_hw": (height, width),
-            "states": tuple(StatePair(s["name"], tuple(map(int, s["shape"])), s["dtype"]) for s in values["states"]),
-            "tools": dict(values["tools"]),
-        }
-        if "targets" in values:
-            converted["targets"] = tuple(values["targets"])
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelFileError(f"{source}: ill-formed description ({error!r}); export the model again") from error
+    kinds = {f.name: _SCALARS.get(str(f.type)) for f in fields(cls)}
+    wrong = [name for name, kind in kinds.items() if kind is not None and type(values[name]) is not kind]
+    wrong += [name for name, is_right in _SHAPES.items() if name in values and not is_right(values[name])]
+    if wrong:
+        raise ModelFileError(
+            f"{source}: ill-formed description: {wrong[0]} is {values[wrong[0]]!r}; export the model again"
+        )
+    converted: dict[str, Any] = {
+        "size_hw": tuple(values["size_hw"]),
+        "states": tuple(StatePair(s["name"], tuple(s["shape"]), s["dtype"]) for s in values["states"]),
+    }
+    if "targets" in values:
+        converted["targets"] = tuple(values["targets"])
     return {**values, **converted}
+
+
+def _sizes(value: object, least: int) -> bool:
+    return isinstance(value, list) and all(type(side) is int and side >= least for side in value)
+
+
+def _is_state(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"name", "shape", "dtype"}
+        and isinstance(value["name"], str)
+        and _sizes(value["shape"], 1)
+        and value["dtype"] in ("float32", "float16", "int8")
+    )
+
+
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+#: What the fields that are no plain scalars must look like in JSON.
+_SHAPES: dict[str, Callable[[Any], bool]] = {
+    "precision": lambda value: value in PRECISIONS,
+    "size_hw": lambda value: _sizes(value, MIN_SIDE) and len(value) == 2,
+    "states": lambda value: isinstance(value, list) and all(_is_state(item) for item in value),
+    "tools": lambda value: isinstance(value, dict) and _is_text_list(list(value.values())),
+    "targets": _is_text_list,
+}

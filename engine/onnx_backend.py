@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import (
+    ONNX_DIGEST_KEY,
     ONNX_KEY,
     BackendNotInstalledError,
     DeviceMemoryError,
@@ -23,7 +24,7 @@ from mostnet.contract import (
 
 from .device import Lane
 from .driver import require_gpu
-from .onnx_file import check_onnx_file
+from .onnx_file import check_onnx_file, onnx_digest
 from .onnx_lanes import DeviceLane, HostLane
 from .options import Options
 
@@ -86,11 +87,17 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
             f"{path}: ONNX Runtime is not installed; pip install 'mostnet[cpu]', or for CUDA 'mostnet[gpu]'"
         )
     session, provider = _open_session(path, options)
-    text = session.get_modelmeta().custom_metadata_map.get(ONNX_KEY)
+    properties = session.get_modelmeta().custom_metadata_map
+    text = properties.get(ONNX_KEY)
     if text is None:
         raise ModelFileError(
             f"{path}: an ONNX model without a mostnet description, so not exported by mostnet-export; "
             "export the checkpoint with it"
+        )
+    if properties.get(ONNX_DIGEST_KEY) != onnx_digest(path):
+        raise ModelFileError(
+            f"{path}: altered since mostnet-export wrote it: its SHA-256 is not the one it was written with; "
+            "export or copy it again"
         )
     metadata = Metadata.from_json(text, source=str(path))
     _check_graph(session, metadata, path)
@@ -101,7 +108,12 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
 def usable_cores() -> int:
     """CPU cores this process may use: fewer than the machine has inside many containers."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):  # no control groups of version 2
+        return cores
+    return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
 
 
 def _slot_bytes(metadata: Metadata) -> int:

@@ -6,12 +6,14 @@ An ONNX file is one protobuf message: fields, each a key (number and wire type) 
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from mostnet.contract import ModelFileError
 
-_IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8  # every writer puts the version first
+_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14  # every writer puts the version first
 
 #: Highest field number that a ModelProto may have, generously: random bytes soon exceed it.
 _LAST_FIELD = 100
@@ -32,15 +34,32 @@ def check_onnx_file(path: Path) -> None:
     if size == 0:
         raise ModelFileError(f"{path}: the file is empty; export or copy it again")
     with path.open("rb") as file:
-        seen = _field_numbers(file, size, path)
+        seen = {number for number, _, _ in _fields(file, size, path)}
     if _GRAPH not in seen:
         raise ModelFileError(f"{path}: not an ONNX model: it holds no graph; name a file made by mostnet-export")
     if _OPSET_IMPORT not in seen:
         raise ModelFileError(f"{path}: truncated: {size} bytes, and nothing after the graph; export or copy it again")
 
 
-def _field_numbers(file: BinaryIO, size: int, path: Path) -> set[int]:
-    seen: set[int] = set()
+def onnx_digest(path: Path) -> str:
+    """Hexadecimal SHA-256 of everything in an ONNX file but its metadata properties, which hold this digest.
+
+    Raises:
+        ModelFileError: no ONNX model, or cut short.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for number, begin, end in _fields(file, path.stat().st_size, path):
+            if number == _METADATA:
+                continue
+            file.seek(begin)
+            while (left := end - file.tell()) > 0:
+                digest.update(file.read(min(left, 1 << 20)))
+    return digest.hexdigest()
+
+
+def _fields(file: BinaryIO, size: int, path: Path) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of each outermost field; the file is at its end when the next one is asked for."""
     while (begin := file.tell()) < size:
         number = _skip_field(file)
         end = file.tell()
@@ -48,8 +67,7 @@ def _field_numbers(file: BinaryIO, size: int, path: Path) -> set[int]:
             raise ModelFileError(f"{path}: not an ONNX model; name a file made by mostnet-export")
         if end > size:
             raise ModelFileError(f"{path}: truncated: {size} bytes, expected at least {end}; export or copy it again")
-        seen.add(number)
-    return seen
+        yield number, begin, end
 
 
 def _skip_field(file: BinaryIO) -> int | None:

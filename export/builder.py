@@ -67,6 +67,8 @@ def build_plan(trt: ModuleType, model: onnx.ModelProto, options: BuildOptions) -
     if monitor is not None:
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
+    if monitor is not None and monitor.error is not None:
+        raise monitor.error
     if plan is None:
         raise ExportError(f"{trt.__name__} {trt.__version__} could not build the plan: {logger.last_error}")
     if cache is not None and options.timing_cache is not None:
@@ -109,18 +111,25 @@ def _make_monitor(trt: ModuleType, progress: Progress | None) -> Any:
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
+            self.error: BaseException | None = None  # TensorRT swallows what its callbacks raise
+
+        def tell(self, phase: str, done: int) -> bool:
+            try:
+                report(phase, done, self.steps[phase], time.perf_counter() - started)
+            except BaseException as error:  # raised again when the build has come to its end
+                self.error = error
+            return self.error is None
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
-            report(phase_name, 0, num_steps, time.perf_counter() - started)
+            self.tell(phase_name, 0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            report(phase_name, step + 1, self.steps[phase_name], time.perf_counter() - started)
-            return True
+            return self.tell(phase_name, step + 1)
 
         def phase_finish(self, phase_name: str) -> None:
-            steps = self.steps.pop(phase_name)
-            report(phase_name, steps, steps, time.perf_counter() - started)
+            self.tell(phase_name, self.steps[phase_name])
+            del self.steps[phase_name]
 
     return Monitor()
 

@@ -28,7 +28,10 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _targets(text: str) -> tuple[str, ...]:
-    return tuple(target.strip() for target in text.split(",") if target.strip())
+    targets = tuple(target.strip() for target in text.split(",") if target.strip())
+    if not targets:
+        raise argparse.ArgumentTypeError(f"{text!r} names no architecture, as sm_86")
+    return targets
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,10 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
-    args = _parser().parse_args(argv)
-    options = ExportOptions(
+def _options(args: argparse.Namespace) -> ExportOptions:
+    return ExportOptions(
         precision=args.precision,
         size_hw=args.size,
         output=args.output,
@@ -82,9 +83,14 @@ def main(argv: list[str] | None = None) -> int:
         verify_video=args.verify,
         verify_frames=args.verify_frames,
     )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    args = _parser().parse_args(argv)
     console = Console(highlight=False)
     try:
-        result = export(args.checkpoint, options, console=console)
+        result = export(args.checkpoint, _options(args), console=console)
     except (MostnetError, OSError) as error:
         print(f"mostnet-export: {error}", file=sys.stderr)
         return 1

@@ -27,9 +27,10 @@ from mostnet.video import VideoReader
 
 from .builder import BuildOptions, build_plan
 from .flavour import choose_flavour, load_tensorrt, resolve_targets
-from .graph import build_graph, float32_islands
+from .graph import build_graph, float32_islands, save_graph
 from .opset import TRACED_OPSET
 from .progress import show_step
+from .publish import publish
 from .verify import Report, read_frames, verify
 
 
@@ -48,6 +49,9 @@ class ExportOptions:
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
         verify_video: video to verify the exported graph on; None leaves that out.
         verify_frames: how many of its frames at most.
+
+    Raises:
+        ExportError: a value is out of range, or the output is a file.
     """
 
     precision: str = "fp16"
@@ -60,6 +64,17 @@ class ExportOptions:
     timing_cache: Path | None = None
     verify_video: Path | None = None
     verify_frames: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("output", "timing_cache", "verify_video"):  # plain text is a path too
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else Path(value))
+        if self.verify_frames < 2:
+            raise ExportError(f"verify_frames is {self.verify_frames}; state is carried between two frames at least")
+        if self.targets is not None and not self.targets:
+            raise ExportError("no targets named; leave them out for the usual ones")
+        if self.output.exists() and not self.output.is_dir():
+            raise ExportError(f"{self.output}: is a file; name a folder for the output")
 
 
 @dataclass(frozen=True)
@@ -114,17 +129,18 @@ def export(
                 opset=options.opset,
                 checkpoint_sha256=sha256(path),
             )
-            onnx.save(graph, staged)
+            save_graph(graph, staged)
         metadata = Metadata.from_json(_property(graph, ONNX_KEY), source=name)
         if builder is not None:
             _write_plan(builder, graph, metadata, loaded, staged.with_suffix(".plan"), options, console)
         reports = _verify(loaded, staged, metadata, options, console)
         for report in reports:
             report.check()
-        for file in sorted(Path(folder).iterdir()):
-            file.replace(options.output / file.name)
-    plan = None if builder is None else options.output / f"{name}.plan"
-    return ExportResult(options.output / f"{name}.onnx", plan, metadata, reports)
+        publish(Path(folder), options.output)
+    plan = options.output / f"{name}.plan"
+    if builder is None and plan.exists():
+        console.print(f"{plan} is of an earlier export and was left as it is", soft_wrap=True)
+    return ExportResult(options.output / f"{name}.onnx", None if builder is None else plan, metadata, reports)
 
 
 @dataclass(frozen=True)

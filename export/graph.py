@@ -9,11 +9,24 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import onnx
 import torch
 
-from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, ONNX_KEY, ExportError, Metadata
+from mostnet.contract import (
+    ENHANCED,
+    FINITE,
+    FLOW,
+    FRAME,
+    MASK,
+    ONNX_DIGEST_KEY,
+    ONNX_KEY,
+    ExportError,
+    Metadata,
+    atomic_path,
+)
+from mostnet.engine.onnx_file import onnx_digest
 from mostnet.model import Checkpoint, FrameModel
 from mostnet.model.layers import Float32Island
 
@@ -44,6 +57,7 @@ def build_graph(
         raise ExportError(f"opset {opset} cannot be exported; choose one of {', '.join(map(str, SUPPORTED_OPSETS))}")
     states = checkpoint.model.state_pairs(size_hw, dtype=_NUMPY_DTYPES[precision])
     module = FrameModel(copy.deepcopy(checkpoint.model).to(_TORCH_DTYPES[precision])).eval()
+    _check_finite(module, precision)
     frame = torch.zeros((1, *size_hw, 3), dtype=torch.uint8)
     names_in = [FRAME, *(pair.input.name for pair in states)]
     names_out = [ENHANCED, FLOW, MASK, FINITE, *(pair.output.name for pair in states)]
@@ -76,10 +90,25 @@ def build_graph(
     return model
 
 
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph whole, with a digest of its content, by which an engine knows that nobody altered it."""
+    properties = {p.key: p.value for p in model.metadata_props if p.key != ONNX_DIGEST_KEY}
+    with atomic_path(path) as temporary:
+        onnx.save(model, temporary)
+        onnx.helper.set_model_props(model, {**properties, ONNX_DIGEST_KEY: onnx_digest(temporary)})
+        onnx.save(model, temporary)
+
+
 def float32_islands(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Module paths, as in node names, that stay float32 in a half-precision graph."""
     modules = FrameModel(checkpoint.model).named_modules()
     return tuple(name for name, module in modules if isinstance(module, Float32Island))
+
+
+def _check_finite(module: FrameModel, precision: str) -> None:
+    for name, weight in module.network.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise ExportError(f"weight {name} does not fit {precision}: it becomes infinite; export it with --fp32")
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

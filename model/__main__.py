@@ -55,6 +55,12 @@ def variant_table() -> Table:
     return table
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^63 - 1")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mostnet.model", description=__doc__)
     init = parser.add_subparsers(dest="command").add_parser(
@@ -62,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("variant", choices=VARIANTS)
     init.add_argument("output", type=Path, metavar="OUT.pt")
-    init.add_argument("--seed", type=int, default=0)
+    init.add_argument("--seed", type=_seed, default=0, metavar="N")
     init.add_argument("--random-head", action="store_true", help="a random enhancement head instead of the identity")
     return parser
 

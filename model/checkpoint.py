@@ -12,7 +12,7 @@ import torch
 
 from mostnet.contract import CheckpointError, atomic_path
 
-from .config import ModelConfig
+from .config import VARIANTS, ModelConfig
 from .network import MostNet
 
 FORMAT = "mostnet-checkpoint"
@@ -70,8 +70,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     missing = [key for key in ("variant", "config", "weights") if key not in document]
     if missing:
         raise CheckpointError(f"{path}: the checkpoint lacks {', '.join(missing)}; save it again")
-    model = _build(document["config"], document["weights"], path)
-    return Checkpoint(str(document["variant"]), model, document.get("training"))
+    variant, model = document["variant"], _build(document["config"], document["weights"], path)
+    if not isinstance(variant, str) or VARIANTS.get(variant, model.config) != model.config:
+        raise CheckpointError(f"{path}: calls itself variant {variant!r}, but has another config; rename its variant")
+    return Checkpoint(variant, model, document.get("training"))
 
 
 def _read(path: Path) -> Any:
@@ -100,12 +102,18 @@ def _read(path: Path) -> Any:
 def _build(config: Any, weights: Any, path: Path) -> MostNet:
     if not isinstance(config, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: config and weights of the checkpoint must be dictionaries; save it again")
-    with torch.device("meta"):  # sizes from a file allocate nothing until the weights have been seen to fit
-        model = MostNet(ModelConfig.from_dict(config))
+    try:
+        with torch.device("meta"):  # sizes from a file allocate nothing until the weights have been seen to fit
+            model = MostNet(ModelConfig.from_dict(config))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its config is not one of this mostnet's ({error})") from error
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.is_floating_point():
+            raise CheckpointError(f"{path}: weight {name!r} is not a dense tensor of real numbers; save it again")
+    found = {str(name): tuple(value.shape) for name, value in weights.items()}
     if wanted.keys() != found.keys():
-        missing, unknown = sorted(wanted.keys() - found.keys()), sorted(weights.keys() - wanted.keys())
+        missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
         raise CheckpointError(
             f"{path}: the weights do not fit the config: {len(missing)} missing {missing[:3]}, "
             f"{len(unknown)} unknown {unknown[:3]}"
@@ -113,7 +121,7 @@ def _build(config: Any, weights: Any, path: Path) -> MostNet:
     for name, shape in wanted.items():
         if found[name] != shape:
             raise CheckpointError(f"{path}: weight {name} has shape {found[name]}, the config wants {shape}")
-        if not bool(torch.isfinite(weights[name]).all()):
+        if not bool(torch.isfinite(weights[name].float()).all()):
             raise CheckpointError(f"{path}: weight {name} is not finite; training diverged, use an earlier checkpoint")
     model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     return model.eval().requires_grad_(False)

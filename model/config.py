@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-from mostnet.contract import CheckpointError
 
 #: Pixels per cell at each decoder scale, finest first.
 STRIDES = (4, 8, 16)
+#: Largest count of anything in a config.
+_MOST = 65536
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ class ModelConfig:
     flow_channels: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            counts = (value,) if field.name.endswith(("image_channels", "match_channels")) else value
+            least = 0 if field.name.endswith("blocks") else 1
+            if not isinstance(counts, tuple) or not all(type(n) is int and least <= n <= _MOST for n in counts):
+                raise ValueError(f"{field.name} is {value!r}, expected whole numbers from {least} to {_MOST}")
         per_scale = ("channels", "extractor_blocks", "decoder_blocks", "state_channels")
         if any(len(getattr(self, name)) != len(STRIDES) for name in per_scale):
             raise ValueError(f"{', '.join(per_scale)} take one number per scale")
@@ -57,13 +63,10 @@ class ModelConfig:
         """Read what ``to_dict`` wrote.
 
         Raises:
-            CheckpointError: a size is missing, unknown or not a number.
+            TypeError: a size is missing or unknown.
+            ValueError: a size is not a number, or out of range.
         """
-        try:
-            sizes: dict[str, Any] = {k: v if isinstance(v, int) else tuple(map(int, v)) for k, v in values.items()}
-            return cls(**sizes)
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint's config is not one of this mostnet's ({error})") from error
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 VARIANTS: dict[str, ModelConfig] = {

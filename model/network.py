@@ -48,7 +48,10 @@ class Prediction(NamedTuple):
 
 
 class Extractor(nn.Module):
-    """Deep features at 1/4, 1/8, 1/16, each joined with image-level features of that scale."""
+    """Deep features at 1/4, 1/8, 1/16, each joined with image-level features of that scale.
+
+    At 1/4 these are the stem's, which the residual blocks carry along beside what they add.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -163,6 +166,10 @@ class MostNet(nn.Module):
 
         Returns:
             The predictions and the state for the next frame.
+
+        Raises:
+            FrameError: the frame is too small.
+            ValueError: the state is of another variant, batch or frame size.
         """
         size_hw = (frame.shape[-2], frame.shape[-1])
         scales, new_state = self.predict_scales(frame, state)
@@ -171,7 +178,7 @@ class MostNet(nn.Module):
     def predict_scales(self, frame: Tensor, state: State | None) -> tuple[tuple[ScalePrediction, ...], State]:
         """The predictions of every branch, finest first, of the padded frame; arguments and state as in ``step``."""
         height, width = frame.shape[-2:]
-        hidden, previous_match = self._split(self.zero_state(frame) if state is None else state)
+        hidden, previous_match = self._split(frame, self.zero_state(frame) if state is None else state)
         missing = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
         padded = F.pad(frame, missing, mode="replicate") if any(missing) else frame
         features = self.extractor(padded)
@@ -209,10 +216,14 @@ class MostNet(nn.Module):
         assert state is not None
         return predictions, state
 
-    def _split(self, state: State) -> tuple[State, State]:
-        expected = len(STRIDES) + len(self.config.flow_scales)
-        if len(state) != expected:
-            raise ValueError(f"the state has {len(state)} tensors, this variant carries {expected}")
+    def _split(self, frame: Tensor, state: State) -> tuple[State, State]:
+        pairs = self.state_pairs((frame.shape[-2], frame.shape[-1]))
+        if len(state) != len(pairs):
+            raise ValueError(f"the state has {len(state)} tensors, this variant carries {len(pairs)}")
+        for tensor, pair in zip(state, pairs, strict=True):
+            wanted = (frame.shape[0], *pair.shape[1:])
+            if tuple(tensor.shape) != wanted:
+                raise ValueError(f"state {pair.name} is {tuple(tensor.shape)}, frames like this one need {wanted}")
         return state[: len(STRIDES)], state[len(STRIDES) :]
 
     def _decode(

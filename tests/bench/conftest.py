@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import onnx
 import pytest
 
 from mostnet.bench.machine import Machine
 from mostnet.bench.overhead import summarise_pairs
 from mostnet.bench.report import EngineInfo, Memory, Report, Split, Stream, Timings
 from mostnet.contract import Metadata, sha256
-from mostnet.export.graph import build_graph
+from mostnet.export.graph import build_graph, save_graph
 from mostnet.model import initial_checkpoint, save_checkpoint
 
 SIZE_HW = (64, 96)
@@ -35,7 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     save_checkpoint(initial_checkpoint("nano", seed=2, random_head=True), files.other_checkpoint)
     digest = sha256(files.checkpoint)
     graph = build_graph(checkpoint, size_hw=SIZE_HW, precision="fp32", opset=19, checkpoint_sha256=digest)
-    onnx.save(graph, files.engine)
+    save_graph(graph, files.engine)
     return files
 
 

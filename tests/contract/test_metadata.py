@@ -51,7 +51,15 @@ def edited(**changes: object) -> str:
         (edited(targets=7), "ill-formed description"),
         (edited(opset="new"), "ill-formed description"),
         (edited(trained="no"), "ill-formed description"),
-        (edited(variant=None), "ill-formed description"),
+        (edited(variant=None), "ill-formed description: variant is None"),
+        (edited(precision="int4"), "ill-formed description: precision is 'int4'"),
+        (edited(size_hw="48"), "ill-formed description: size_hw is '48'"),
+        (edited(size_hw=[480.5, 640]), "ill-formed description: size_hw"),
+        (edited(size_hw=[-1, 640]), "ill-formed description: size_hw"),
+        (edited(states=[{"name": 5, "shape": [1], "dtype": "float16"}]), "ill-formed description: states"),
+        (edited(states=[{"name": "x", "shape": [1], "dtype": 7}]), "ill-formed description: states"),
+        (edited(targets="sm_86"), "ill-formed description: targets is 'sm_86'"),
+        ("[" * 100_000, "its description is not JSON"),
     ],
 )
 def test_bad_descriptions(text: str, message: str) -> None:

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from mostnet.contract import BackendNotInstalledError, ModelFileError
 from mostnet.engine import Engine, onnx_backend
-from mostnet.engine.onnx_file import check_onnx_file
+from mostnet.engine.onnx_file import check_onnx_file, onnx_digest
 
 from .toy_graph import METADATA, save_toy
 
@@ -117,3 +119,24 @@ def test_onnx_runtime_is_not_installed(toy: Path, monkeypatch: pytest.MonkeyPatc
         BackendNotInstalledError, match=r"not installed; pip install 'mostnet\[cpu\]'.*'mostnet\[gpu\]'"
     ):
         Engine(toy)
+
+
+def test_an_altered_graph_is_told_from_the_exported_one(toy: Path) -> None:
+    model = onnx.load(toy)
+    constant = model.graph.initializer[0]
+    changed = numpy_helper.to_array(constant) + 1
+    constant.CopyFrom(numpy_helper.from_array(changed, constant.name))
+    onnx.save(model, toy)
+    with pytest.raises(ModelFileError, match="altered since mostnet-export wrote it"):
+        Engine(toy)
+
+
+def test_a_digest_is_of_everything_but_the_description(toy: Path) -> None:
+    before = onnx_digest(toy)
+    model = onnx.load(toy)
+    model.metadata_props.add(key="note", value="mine")
+    onnx.save(model, toy)
+    assert onnx_digest(toy) == before
+    model.producer_name = "somebody else"
+    onnx.save(model, toy)
+    assert onnx_digest(toy) != before

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mostnet.contract import ONNX_KEY, Metadata, StatePair
+from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair
+from mostnet.engine.onnx_file import onnx_digest
 
 SIZE_HW = (64, 80)
 STATES = (StatePair("mean", (1, 1, 1, 1), "float32"), StatePair("last", (1, *SIZE_HW, 3), "float16"))
@@ -42,10 +43,11 @@ def save_toy(path: Path, *, metadata: str | None = METADATA.to_json(), flow_name
     outputs += [_value(pair.output.name, pair.shape, pair.dtype) for pair in STATES]
     graph = helper.make_graph(_nodes(flow_name), "toy", inputs, outputs, _constants())
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
-    if metadata is not None:
-        helper.set_model_props(model, {ONNX_KEY: metadata})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
+    if metadata is not None:
+        helper.set_model_props(model, {ONNX_KEY: metadata, ONNX_DIGEST_KEY: onnx_digest(path)})
+        path.write_bytes(model.SerializeToString())
     return path
 
 

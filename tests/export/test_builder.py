@@ -62,6 +62,14 @@ def test_plan_for_several_architectures(half: onnx.ModelProto, islands: tuple[st
     assert all(done <= total and seconds >= 0 for _, done, total, seconds in steps)
 
 
+def test_an_interrupt_in_the_progress_comes_out_as_itself(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(trt, half, options(islands, progress=interrupt))
+
+
 def test_single_precision_plan(single: onnx.ModelProto, islands: tuple[str, ...]) -> None:
     assert len(build_plan(trt, single, options(islands, precision="fp32"))) > 500_000
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mostnet.contract import PlanInfo, VerificationError, sha256
+from mostnet.contract import ExportError, PlanInfo, VerificationError, sha256
 from mostnet.engine import Engine
 from mostnet.export import ExportOptions, exporter
 from mostnet.export import export as export_function
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import TRIVIAL, main
+from mostnet.export.publish import publish
+from mostnet.model import initial_checkpoint, save_checkpoint
 from mostnet.model.__main__ import main as model_main
 
 from .conftest import SIZE
@@ -100,6 +102,7 @@ def test_interrupt_leaves_nothing(
         (["CKPT", "--onnx-only", "--size", "32x640"], "32x640; each side must be at least 64"),
         (["CKPT", "--onnx-only", "--verify", "gone.mp4"], "gone.mp4"),
         (["CKPT", "--onnx-only", "--target", "sm_86"], "leave them out with onnx_only"),
+        (["CKPT", "--onnx-only", "--verify-frames", "1"], "verify_frames is 1; state is carried between two frames"),
     ],
 )
 def test_one_line_errors(
@@ -123,6 +126,68 @@ def test_missing_tensorrt_is_said_before_any_work(
     error = capsys.readouterr().err
     assert "pip install 'mostnet[rtx]'" in error
     assert "--onnx-only" in error
+
+
+def test_several_files_are_put_in_place_together_or_not_at_all(tmp_path: Path) -> None:
+    staged, target = tmp_path / "staged", tmp_path / "target"
+    for folder in (staged, target):
+        folder.mkdir()
+    for name in ("a", "b", "c"):
+        (staged / name).write_text("new")
+    (target / "a").write_text("old")
+    (target / "c").mkdir()
+    with pytest.raises(ExportError, match="c: is a folder; move it away"):
+        publish(staged, target)
+    assert sorted(p.name for p in target.iterdir()) == ["a", "c"]
+    (target / "c").rmdir()
+    publish(staged, target)
+    assert {p.name: p.read_text() for p in target.iterdir()} == {"a": "new", "b": "new", "c": "new"}
+
+
+def test_a_failure_half_way_puts_the_old_files_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged, target = tmp_path / "staged", tmp_path / "target"
+    for folder in (staged, target):
+        folder.mkdir()
+    for name in ("a", "b", "c"):
+        (staged / name).write_text("new")
+    (target / "a").write_text("old")
+    replace = Path.replace
+
+    def fail(self: Path, to: Path) -> Path:
+        if self == staged / "c":
+            raise KeyboardInterrupt
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        publish(staged, target)
+    assert {p.name: p.read_text() for p in target.iterdir()} == {"a": "old"}
+
+
+def test_output_is_a_file(checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").touch()
+    assert main([str(checkpoint_path), "--onnx-only", "--output", str(tmp_path / "taken")]) == 1
+    assert "taken: is a file; name a folder for the output" in capsys.readouterr().err
+
+
+def test_an_older_plan_beside_a_new_graph_is_said(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"tiny-{SIZE_TEXT}-fp16.plan").touch()
+    assert main([str(checkpoint_path), "--onnx-only", "--size", SIZE_TEXT, "--output", str(tmp_path)]) == 0
+    assert "fp16.plan is of an earlier export and was left as it is" in capsys.readouterr().out
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = initial_checkpoint("nano")
+    loaded.model.branches[0].head.bias.data[0] = 7e4
+    save_checkpoint(loaded, tmp_path / "big.pt")
+    arguments = [str(tmp_path / "big.pt"), "--onnx-only", "--size", SIZE_TEXT, "--output", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    assert "weight branches.0.head.bias does not fit fp16: it becomes infinite; export it with --fp32" in (
+        capsys.readouterr().err
+    )
+    assert main([*arguments, "--fp32"]) == 0
 
 
 @pytest.mark.parametrize("size", ["640", "480x", "ax5"])

@@ -13,7 +13,7 @@ import torch
 from mostnet.contract import ONNX_KEY, ExportError, FrameError, Metadata, input_spec, output_specs
 from mostnet.engine import Engine
 from mostnet.export.accuracy import end_point_error_px
-from mostnet.export.graph import build_graph, float32_islands
+from mostnet.export.graph import build_graph, float32_islands, save_graph
 from mostnet.export.opset import lower_opset
 from mostnet.export.verify import reference_stream
 from mostnet.model import load_checkpoint
@@ -97,7 +97,7 @@ def test_engine_streams_what_pytorch_streams(checkpoint_path: Path, tmp_path: Pa
     """Fifty frames with carried state: within one grey level and 0.01 px of the float32 network."""
     loaded = load_checkpoint(checkpoint_path)
     path = tmp_path / "model.onnx"
-    onnx.save(build_graph(loaded, size_hw=size, precision="fp32", opset=19, checkpoint_sha256="x"), path)
+    save_graph(build_graph(loaded, size_hw=size, precision="fp32", opset=19, checkpoint_sha256="x"), path)
     moved = 0.0
     with Engine(path) as engine:
         for frame, wanted in reference_stream(loaded, moving_clip(50, size)):

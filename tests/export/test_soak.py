@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from mostnet.engine import Engine
-from mostnet.export.graph import build_graph
+from mostnet.export.graph import build_graph, save_graph
 from mostnet.model import load_checkpoint
 
 from .conftest import moving_clip
@@ -31,7 +30,7 @@ def test_ten_thousand_frames_with_flat_memory(checkpoint_path: Path, tmp_path: P
     graph = build_graph(
         load_checkpoint(checkpoint_path), size_hw=SIZE, precision="fp32", opset=19, checkpoint_sha256="x"
     )
-    onnx.save(graph, path)
+    save_graph(graph, path)
     clip = moving_clip(16, SIZE)
 
     def camera(count: int) -> Iterator[np.ndarray]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 import torch
 
@@ -20,12 +19,13 @@ from mostnet.export.accuracy import (
     Activity,
     FrameAccuracy,
     end_point_error_px,
+    few_pixels,
     mask_iou,
     mean,
     psnr_db,
     worst,
 )
-from mostnet.export.graph import build_graph
+from mostnet.export.graph import build_graph, save_graph
 from mostnet.export.verify import Report, read_frames
 from mostnet.model import Checkpoint, FrameModel, initial_checkpoint, load_checkpoint
 
@@ -40,7 +40,7 @@ def checkpoint(checkpoint_path: Path) -> Checkpoint:
 @pytest.fixture(scope="module")
 def engine_path(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("engine") / "tiny.onnx"
-    onnx.save(build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x"), path)
+    save_graph(build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x"), path)
     return path
 
 
@@ -165,14 +165,22 @@ def test_measures_on_known_cases() -> None:
     other[1:] = 255
     other[3] = 127
     assert mask_iou(mask, other) == pytest.approx(1 / 3)
-    few = np.zeros((20, 20), np.uint8)
-    few[0, :4] = 255
-    fewer = few.copy()
-    fewer[0, 3] = 0
-    assert mask_iou(few, fewer) == pytest.approx(1 - 1 / 20), "a union under 5 % of the frame counts as 5 %"
-    assert mask_iou(few, np.zeros_like(few)) == pytest.approx(1 - 4 / 20)
     both = [FrameAccuracy(math.inf, 0, 1, True), FrameAccuracy(40, 1, 0.5, True)]
     assert mean(both).psnr_db == pytest.approx(40 + 10 * math.log10(2))
+
+
+@pytest.mark.parametrize(
+    ("size", "differing", "few"), [((96, 128), 8, True), ((96, 128), 9, False), ((480, 640), 16, False)]
+)
+def test_a_few_pixels_of_a_mask_say_nothing(size: tuple[int, int], differing: int, few: bool) -> None:
+    mask = np.zeros(size, np.uint8)
+    mask[0, :differing] = 255
+    nothing = np.zeros_like(mask)
+    assert mask_iou(mask, nothing) == 0
+    assert few_pixels(mask, nothing) is few
+    frame = FrameAccuracy(60, 0, mask_iou(mask, nothing), True, few_pixels(mask, nothing))
+    assert frame.keeps(BOUNDS["fp16"]) is few
+    assert few_pixels(mask, mask)
 
 
 def test_frames_are_read_and_resized(video_path: Path, clip: list[np.ndarray], tmp_path: Path) -> None:

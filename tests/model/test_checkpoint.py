@@ -121,15 +121,50 @@ def test_not_finite(checkpoint: Checkpoint, path: Path) -> None:
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize("change", [{"channels": [16, 32]}, {"channels": "wide"}, {"colour": 1}, {"search_radii": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": [16, 32]},
+        {"channels": "wide"},
+        {"channels": [16, -32, 64]},
+        {"channels": [16, 32.5, 64]},
+        {"state_channels": [8, 16, 10**19]},
+        {"image_channels": [1, 2]},
+        {"colour": 1},
+        {"search_radii": []},
+    ],
+)
 def test_wrong_config(checkpoint: Checkpoint, path: Path, change: dict[str, object]) -> None:
     edit(path, config={**checkpoint.model.config.to_dict(), **change})
-    with pytest.raises(CheckpointError, match="config is not one of this mostnet's"):
+    with pytest.raises(CheckpointError, match=r"nano\.pt: its config is not one of this mostnet's"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("weight", ["text", torch.zeros(16, dtype=torch.complex64), torch.zeros(16).to_sparse()])
+def test_weights_that_are_no_weights(checkpoint: Checkpoint, path: Path, weight: object) -> None:
+    edit(path, weights={**checkpoint.model.state_dict(), "extractor.stem.0.bias": weight})
+    with pytest.raises(CheckpointError, match=r"'extractor\.stem\.0\.bias' is not a dense tensor of real numbers"):
+        load_checkpoint(path)
+
+
+def test_beyond_single_precision(checkpoint: Checkpoint, path: Path) -> None:
+    weights = {**checkpoint.model.state_dict(), "extractor.stem.0.bias": torch.full((16,), 1e300, dtype=torch.float64)}
+    edit(path, weights=weights)
+    with pytest.raises(CheckpointError, match="is not finite"):
+        load_checkpoint(path)
+
+
+def test_variant_of_another_config(path: Path) -> None:
+    edit(path, variant="dw")
+    with pytest.raises(CheckpointError, match="calls itself variant 'dw', but has another config"):
+        load_checkpoint(path)
+    edit(path, variant=7)
+    with pytest.raises(CheckpointError, match="calls itself variant 7"):
         load_checkpoint(path)
 
 
 def test_huge_config_allocates_nothing(checkpoint: Checkpoint, path: Path) -> None:
-    edit(path, config={**checkpoint.model.config.to_dict(), "channels": [1 << 20, 1 << 20, 1 << 20]})
+    edit(path, config={**checkpoint.model.config.to_dict(), "channels": [1 << 16, 1 << 16, 1 << 16]})
     with pytest.raises(CheckpointError, match="the config wants"):
         load_checkpoint(path)
 

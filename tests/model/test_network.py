@@ -111,6 +111,8 @@ def test_no_previous_frame_means_no_flow(network: MostNet, clip: torch.Tensor) -
 def test_wrong_number_of_state_tensors(network: MostNet, clip: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="2 tensors, this variant carries 5"):
         network.step(clip[:, 0], (torch.zeros(1), torch.zeros(1)))
+    with pytest.raises(ValueError, match=r"state hidden4 is \(1, 8, 16, 16\), .* need \(1, 8, 24, 32\)"):
+        network.step(clip[:, 0], network.zero_state(torch.rand(1, 3, 64, 64)))
     with pytest.raises(ValueError, match="no frames"):
         network(clip[:, :0])
 

@@ -15,7 +15,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
-from mostnet.contract import ONNX_KEY, Metadata, StatePair
+from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair
+from mostnet.engine.onnx_file import onnx_digest
 from mostnet.video import VideoReader, cli
 from mostnet.video.progress import RunProgress
 
@@ -77,8 +78,9 @@ def _save_inverter(path: Path) -> Path:
         states=(STATE,),
         checkpoint_sha256="0" * 64,
     )
-    helper.set_model_props(model, {ONNX_KEY: described.to_json()})
     onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    helper.set_model_props(model, {ONNX_KEY: described.to_json(), ONNX_DIGEST_KEY: onnx_digest(path)})
     path.write_bytes(model.SerializeToString())
     return path
 
