@@ -66,7 +66,8 @@ class ModelConfig:
             TypeError: a size is missing or unknown.
             ValueError: a size is not a number, or out of range.
         """
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**sizes)
 
 
 VARIANTS: dict[str, ModelConfig] = {
