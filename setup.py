@@ -33,7 +33,7 @@ setup(
     packages=list(PACKAGE_DIR),
     package_dir=PACKAGE_DIR,
     package_data={"mostnet": ["VERSION", "py.typed", "weights/*"], "mostnet.video": ["demo.mp4"]},
-    install_requires=["numpy>=1.24", "opencv-python>=4.9", "av>=14", "rich>=13"],
+    install_requires=["numpy>=1.24", "opencv-python>=4.9", "av>=17.1", "rich>=13"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -84,6 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     try:
+        for path in (args.json, args.plot):
+            if path is not None:
+                _require_writable(path)
         if args.plot is not None:
             require_matplotlib()
         with PartProgress(Console(stderr=True)) as progress:
@@ -97,6 +101,20 @@ def main(argv: list[str] | None = None) -> int:
         print("mostnet-bench: interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _require_writable(path: Path) -> None:
+    """Find out before minutes of measuring what writing ``path``, whose folder may be made then, would find out after.
+
+    Raises:
+        MostnetError: it is a folder.
+        OSError: nothing can be written there.
+    """
+    if path.is_dir():
+        raise MostnetError(f"{path}: is a folder; give the name of a file")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    with tempfile.NamedTemporaryFile(prefix=f".{path.stem}-", suffix=path.suffix, dir=folder):
+        pass
 
 
 def _write(report: Report, args: argparse.Namespace) -> None:

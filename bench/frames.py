@@ -41,13 +41,14 @@ def load_clip(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed:
     """At most ``limit`` frames of ``video``, or synthetic ones; fewer where they would fill the memory.
 
     Raises:
-        VideoError: the video cannot be read, or breaks off within these frames.
+        VideoError: the video cannot be read, or is damaged or breaks off within these frames.
     """
     count = min(limit, max(_MIN_FRAMES, _CLIP_BYTES // (size_hw[0] * size_hw[1] * 3)))
     if video is None:
         return Clip(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
     with VideoReader(video) as reader:
         frames = tuple(to_engine(frame, size_hw) for frame in itertools.islice(reader, count))
+        reader.check()
     return Clip(frames, video.name)
 
 

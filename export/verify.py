@@ -109,11 +109,12 @@ def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterato
     """Up to ``limit`` frames of a video, uint8 ``(H, W, 3)`` BGR, resized to ``size_hw``.
 
     Raises:
-        VideoError: the video cannot be read, or breaks off before ``limit`` frames.
+        VideoError: the video cannot be read, is damaged in these frames, or breaks off before ``limit`` of them.
     """
     with VideoReader(video) as reader:
         for _, frame in zip(range(limit), reader, strict=False):
             yield cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA)
+        reader.check()
 
 
 def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Output]]:

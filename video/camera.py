@@ -46,6 +46,9 @@ class CameraSource:
             if not good:
                 raise VideoError(f"{self._name}: gave no picture after frame {count - 1}; check its cable")
 
+    def check(self) -> None:
+        """Nothing: a camera that fails raises at that frame."""
+
     def close(self) -> None:
         """Give the camera back."""
         self._capture.release()

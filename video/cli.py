@@ -29,29 +29,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Engine(options.engine, outputs=LAYOUTS[options.layout].needs) as engine:
             return _run(options, engine)
-    except IncompleteVideoError as error:
-        _report(error.summary)
-        return _fail(error)
-    except MostnetError as error:
+    except (MostnetError, OSError) as error:
         return _fail(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 
 def _run(options: argparse.Namespace, engine: Engine) -> int:
-    with _stop_signal() as stop, RunProgress(Console(stderr=True)) as progress:
-        summary = run(
-            _source(options.video),
-            engine,
-            options.output,
-            layout=options.layout,
-            frames=options.frames,
-            flow_max_px=options.flow_max,
-            progress=progress,
-            stop=stop.__bool__,
-        )
+    failure: IncompleteVideoError | None = None
+    with _stop_signal() as stop:
+        try:
+            with RunProgress(Console(stderr=True)) as progress:
+                summary = run(
+                    _source(options.video),
+                    engine,
+                    options.output,
+                    layout=options.layout,
+                    frames=options.frames,
+                    flow_max_px=options.flow_max,
+                    progress=progress,
+                    stop=stop.__bool__,
+                )
+        except IncompleteVideoError as error:
+            summary, failure = error.summary, error
     _report(summary)
-    return 128 + stop.number if summary.stopped else 0
+    status = 0 if failure is None else _fail(failure)
+    return 128 + stop.number if summary.stopped else status
 
 
 class _Stop:
@@ -135,7 +138,7 @@ def _report(summary: RunSummary) -> None:
     )
 
 
-def _fail(error: MostnetError) -> int:
+def _fail(error: MostnetError | OSError) -> int:
     print(f"mostnet-run: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 
 from mostnet.contract import VideoError
 
 Bgr = npt.NDArray[np.uint8]
+
+# Numbers out of FFmpeg's libswscale/swscale.h: SWS_CS_BT2020, then SWS_BILINEAR, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT.
+# PyAV hands them on as they are, and has names for all of them only since version 18, which needs Python 3.11.
+_SWS_BT2020 = 9
+# Without accurate rounding swscale's fast paths truncate: every channel comes back a grey level too dark.
+_SCALER = 0x2 | 0x40000 | 0x2000
 
 #: H.273 matrix code of a picture -> the matrix swscale knows it by.
 _MATRICES = {
@@ -18,8 +24,8 @@ _MATRICES = {
     5: Colorspace.ITU601,
     6: Colorspace.ITU601,
     7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
+    9: _SWS_BT2020,
+    10: _SWS_BT2020,
 }
 #: RGB, unspecified and reserved: nothing is said about a matrix.
 _UNSPECIFIED = (0, 2, 3)
@@ -27,9 +33,6 @@ _BT709 = 1
 
 #: Pictures at least this high are taken for BT.709 where they do not say; smaller ones for BT.601.
 HD_HEIGHT = 720
-
-# Without accurate rounding swscale's fast paths truncate: every channel comes back a grey level too dark.
-_SCALER = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Bgr:

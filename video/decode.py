@@ -36,7 +36,9 @@ class FileSource:
             self._decoded = 0
             self._end = Fraction(0)
             self._frames = self._decode()
-            self._first = next(self._frames)
+            self._first = next(self._frames, None)
+            if self._first is None:
+                raise VideoError(f"{path}: no frame in it decodes; copy the file again from its source")
         except BaseException:
             self._container.close()
             raise
@@ -55,6 +57,15 @@ class FileSource:
             yield self._picture(first)
         for frame in self._frames:
             yield self._picture(frame)
+
+    def check(self) -> None:
+        """Raise for damage among the frames that came so far; see ``VideoReader.check``."""
+        if self._damage is None:
+            return
+        at = self._clock.since_start(self._damage[0])
+        # The decoder is some packets ahead of its frames: damage after the last of them is not in what was read.
+        if at is None or at < self._end:
+            raise self._damaged(f"reading stopped after {self._decoded} frames")
 
     def close(self) -> None:
         """Close the file."""
@@ -111,26 +122,28 @@ class FileSource:
         return Fraction(item.pts * self._stream.time_base)
 
     def _note(self, stamp: Fraction | None, reason: str) -> None:
-        """Remember the first damage; later ones follow from it more often than not."""
-        if self._damage is None:
+        """Remember the damage that is shown first, which is not always met first; others follow from it mostly."""
+        before = self._damage
+        if before is None or (stamp is not None and before[0] is not None and stamp < before[0]):
             self._damage = (stamp, reason)
 
     def _check_complete(self) -> None:
         promised = self._stream.frames or self._count_by_duration()
         read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
         if self._damage is not None:
-            stamp, reason = self._damage
-            at = self._clock.since_start(stamp)
-            at = self._end if at is None else at
-            raise VideoError(
-                f"{self._path}: damaged at {self._place(at)}: {reason}; {read} frames could be read; "
-                "copy the file again from its source"
-            )
+            raise self._damaged(f"{read} frames could be read")
         if self._is_short(promised):
             raise VideoError(
                 f"{self._path}: breaks off at {self._place(self._end)}, before its promised end; {read} frames could "
                 "be read; copy the file again from its source"
             )
+
+    def _damaged(self, read: str) -> VideoError:
+        assert self._damage is not None
+        stamp, reason = self._damage
+        at = self._clock.since_start(stamp)
+        place = self._place(self._end if at is None else max(at, Fraction(0)))
+        return VideoError(f"{self._path}: damaged at {place}: {reason}; {read}; copy the file again from its source")
 
     def _place(self, seconds: Fraction) -> str:
         return f"frame {round(seconds * self.fps)} ({float(seconds):.2f} s)"

@@ -20,7 +20,7 @@ class VideoReader:
 
     Rotation and mirroring stored in the file are applied; a stream that changes its size is scaled to that of its
     first frame. A damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a
-    video for a whole one.
+    video for a whole one. A loop that stops earlier calls ``check``.
 
     Attributes:
         fps: frame rate, exact where the file is.
@@ -53,6 +53,14 @@ class VideoReader:
                 less time than its header promises); says at which frame and second, and how many frames there were.
         """
         return self._source.pictures()
+
+    def check(self) -> None:
+        """Return if nothing among the frames read so far was damaged; for a loop that stops before the end.
+
+        Raises:
+            VideoError: a frame up to the last one read is missing or damaged; says at which frame and second.
+        """
+        self._source.check()
 
     def close(self) -> None:
         """Close the file or camera; closing twice does nothing."""

@@ -48,7 +48,7 @@ class RunSummary:
 
 
 class IncompleteVideoError(VideoError):
-    """The source broke off; everything before was processed and written, as ``summary`` tells."""
+    """The source is damaged or broke off; all that could be read was processed and written, as ``summary`` tells."""
 
     def __init__(self, message: str, summary: RunSummary) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ def run(
     Raises:
         ValueError: unknown layout, or a number out of range.
         VideoError: the video cannot be opened or the output not written.
-        IncompleteVideoError: the video is damaged or cut short; what could be read is in ``output``.
+        IncompleteVideoError: the video is damaged or cut short, as far as it was read; ``output`` has the rest.
     """
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
@@ -101,6 +101,7 @@ def run(
         begun_s = perf_counter()
         with closing(sink):
             stopped = _pump(source, engine, sink, progress, stop)
+        failure = source.finish()
         summary = RunSummary(
             output=output,
             frames=sink.frames,
@@ -109,10 +110,8 @@ def run(
             elapsed_s=perf_counter() - begun_s,
             stopped=stopped,
         )
-    if source.failure is not None:
-        raise IncompleteVideoError(
-            f"{source.failure}; {summary.frames} frames are in {output}", summary
-        ) from source.failure
+    if failure is not None:
+        raise IncompleteVideoError(f"{failure}; {summary.frames} frames are in {output}", summary) from failure
     return summary
 
 

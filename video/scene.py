@@ -197,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = parser.parse_args(argv).output
     try:
         write_clip(path)
-    except MostnetError as error:
+    except (MostnetError, OSError) as error:
         print(f"scene: {error}", file=sys.stderr)
         return 1
     print(f"{path}: {FRAMES} frames, {path.stat().st_size / 1e3:.0f} kB")

@@ -25,14 +25,14 @@ Original = tuple[Fraction, Bgr]
 class Source:
     """Frames at the engine's size, each with its original.
 
-    A failure of the video ends the frames and is kept in ``failure``: every frame before it is still to be shown.
+    A failure of the video ends the frames and is kept for ``finish``: every frame before it is still to be shown.
     """
 
     def __init__(self, reader: VideoReader, size_hw: tuple[int, int], limit: int | None) -> None:
         self._reader = reader
         self._size_hw = size_hw
         self._limit = limit
-        self.failure: VideoError | None = None
+        self._failure: VideoError | None = None
         counts = [count for count in (reader.frame_count, limit) if count is not None]
         self.expected = min(counts) if counts else None
 
@@ -41,7 +41,15 @@ class Source:
             for time_s, frame in itertools.islice(self._reader.timed(), self._limit):
                 yield to_engine(frame, self._size_hw), (time_s, frame)
         except VideoError as error:
-            self.failure = error
+            self._failure = error
+
+    def finish(self) -> VideoError | None:
+        """What was wrong with the frames read, of which there may be more to come; no thread reads them any more."""
+        try:
+            self._reader.check()
+        except VideoError as error:
+            return self._failure or error
+        return self._failure
 
 
 class Sink:

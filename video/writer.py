@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,8 @@ class VideoWriter:
 
     An odd height or width is made even by repeating the last row or column, since yuv420p halves both.
 
-    Frames go to ``NAME.part.mp4`` beside the file, in fragments: a killed process leaves that file playable.
+    Frames go to a new ``NAME.part-XXXXXXXX.mp4`` beside the file, in fragments: a killed process leaves that file
+    playable, and the next run takes another name and leaves it alone.
     ``close()``, which leaving the ``with`` block always calls, finishes it and renames it to ``path``. So an error or
     Ctrl-C half way keeps every frame written so far, and an existing file is replaced only once there is something to
     play.
@@ -57,15 +59,19 @@ class VideoWriter:
         self.fps = Fraction(fps).limit_denominator(1_000_000)
         self.size_hw = size_hw
         self.frames_written = 0
-        self._part = self.path.with_suffix(".part.mp4")
         self._check_arguments()
         self._ticks = self.fps.numerator * -(-_MIN_TICKS // self.fps.numerator)
         self._last_pts = -1
-        # A hybrid file is fragmented while it grows and becomes an ordinary indexed MP4 when it is closed.
-        options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
-        self._container = av.open(str(self._part), "w", format="mp4", options=options)
-        self._stream = self._add_stream(crf, pixel_aspect)
         self._closed = self._failed = False
+        self._part = self._make_part()
+        try:
+            # A hybrid file is fragmented while it grows and becomes an ordinary indexed MP4 when it is closed.
+            options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
+            self._container = av.open(str(self._part), "w", format="mp4", options=options)
+            self._stream = self._add_stream(crf, pixel_aspect)
+        except BaseException:
+            self._part.unlink()
+            raise
 
     def write(self, frame: Bgr, *, time_s: Fraction | None = None) -> None:
         """Append one uint8 ``(H, W, 3)`` frame, shown at ``time_s`` seconds or one frame period after the last.
@@ -86,7 +92,7 @@ class VideoWriter:
         """Finish the file and give it its name; closing twice does nothing.
 
         Raises:
-            VideoError: the end of the file could not be written; what there is stays in ``NAME.part.mp4``.
+            VideoError: the end of the file could not be written; what there is stays in ``NAME.part-XXXXXXXX.mp4``.
         """
         if self._closed:
             return
@@ -125,10 +131,18 @@ class VideoWriter:
             raise VideoError(f"{self.path}: there is no folder {self.path.parent}; make it first")
         if self.path.is_dir():
             raise VideoError(f"{self.path}: is a folder; give the name of a file")
-        try:
-            self._part.open("wb").close()
-        except OSError as error:
-            raise VideoError(f"{self.path}: cannot write in {self.path.parent} ({error.strerror})") from error
+
+    def _make_part(self) -> Path:
+        """Create the file that grows, under a name that nothing had: what lies beside the output is not ours."""
+        while True:
+            part = self.path.with_suffix(f".part-{secrets.token_hex(4)}.mp4")
+            try:
+                part.open("xb").close()
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise VideoError(f"{self.path}: cannot write in {self.path.parent} ({error.strerror})") from error
+            return part
 
     def _add_stream(self, crf: int, pixel_aspect: Fraction) -> av.VideoStream:
         stream = self._container.add_stream("libx264", rate=self.fps)

@@ -201,12 +201,22 @@ def test_missing_libraries_are_named_before_the_run(
     assert "'mostnet[export]'" in failure(capsys, "--engine", gone, *FAST, "--compare", small.checkpoint)
 
 
-def test_a_file_that_cannot_be_written_is_one_line(
-    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_place_that_cannot_be_written_is_found_before_the_run(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    gone = tmp_path / "gone.onnx"  # not reached
     (tmp_path / "file").touch()
-    assert main(["--engine", str(small.engine), *FAST, "--json", str(tmp_path / "file" / "out.json")]) == 1
-    assert capsys.readouterr().err.startswith("mostnet-bench: ")
+    (tmp_path / "folder.png").mkdir()
+    places = {
+        "folder.png": "folder.png: is a folder; give the name of a file",
+        "file/out.png": "Not a directory",
+        "x" * 300 + ".png": "File name too long",
+    }
+    for place, text in places.items():
+        assert text in failure(capsys, "--engine", gone, *FAST, option, tmp_path / place)
+    assert "gone.onnx" in failure(capsys, "--engine", gone, *FAST, option, tmp_path / "new" / "out.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"], "trying leaves nothing behind"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from mostnet.bench import frames as frames_module
 from mostnet.bench.frames import load_clip, synthetic_frames
 from mostnet.contract import VideoError
 
+from ..video.video_samples import damage_packet, moving_frames, write_with_av
+
 SIZE_HW = (64, 96)
 
 
@@ -71,6 +73,14 @@ def test_the_clip_is_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(clip.frames) == 20
     assert clip.source == "synthetic moving texture, seed 7"
     assert clip[20] is clip.frames[0]
+
+
+def test_damage_before_the_last_frame_taken_is_an_error(tmp_path: Path) -> None:
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(60))
+    damage_packet(path, 24)
+    with pytest.raises(VideoError, match=r"v\.mp4: damaged at frame 2\d "):
+        load_clip(path, SIZE_HW, limit=40, seed=0)
+    assert len(load_clip(path, SIZE_HW, limit=15, seed=0).frames) == 15
 
 
 def test_a_missing_video_is_an_error(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair
+from mostnet.engine import Output
 from mostnet.engine.onnx_file import onnx_digest
 from mostnet.video import VideoReader, cli
 from mostnet.video.progress import RunProgress
+from mostnet.video.stages import Sink
 
-from .video_samples import moving_frames, psnr, write_with_av
+from .video_samples import damage_packet, moving_frames, psnr, write_with_av
 
 SIZE_HW = (64, 80)
 STATE = StatePair("count", (1, 1, 1, 1), "float32")
@@ -188,11 +192,11 @@ sys.exit(cli.main(sys.argv[1:]))
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_a_playable_file(files, tmp_path, number, status):
     video = write_with_av(tmp_path / "long.mp4", moving_frames(400))
-    out, part = tmp_path / "o.mp4", tmp_path / "o.part.mp4"
+    out = tmp_path / "o.mp4"
     command = [sys.executable, "-c", _PACED, str(video), "--engine", files[0], "--output", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         limit = time.monotonic() + 30
-        while not (part.exists() and part.stat().st_size > 2000) and time.monotonic() < limit:
+        while not _grown(tmp_path.glob("o.part-*.mp4")) and time.monotonic() < limit:
             time.sleep(0.02)
         process.send_signal(number)
         printed, complaint = process.communicate(timeout=30)
@@ -202,7 +206,65 @@ def test_a_signal_leaves_a_playable_file(files, tmp_path, number, status):
     assert 1 <= count < 399
     assert f"{count} frames" in printed
     assert "stopped early" in printed
-    assert not part.exists()
+    assert _names(tmp_path) == ["long.mp4", "o.mp4"]
+
+
+def _grown(parts: Iterable[Path]) -> bool:
+    return any(part.stat().st_size > 2000 for part in parts)
+
+
+def test_a_stop_does_not_hide_the_damage_before_it(files, tmp_path, monkeypatch, capsys):
+    video = write_with_av(tmp_path / "v.mp4", moving_frames(60))
+    damage_packet(video, 24)
+    show, shown = Sink.show, []
+
+    def show_and_stop(self: Sink, output: Output) -> None:
+        show(self, output)
+        shown.append(output)
+        if len(shown) == 40:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Sink, "show", show_and_stop)
+    assert cli.main([str(video), "--engine", files[0], "--output", str(tmp_path / "o.mp4")]) == 130
+    printed = capsys.readouterr()
+    assert "o.mp4: 40 frames" in printed.out
+    assert printed.out.endswith("stopped early\n")
+    assert printed.err.startswith(f"mostnet-run: {video}: damaged at frame 2")
+
+
+def test_a_limit_does_not_hide_the_damage_before_it(files, tmp_path, capsys):
+    video = write_with_av(tmp_path / "v.mp4", moving_frames(60))
+    damage_packet(video, 24)
+    command = [str(video), "--engine", files[0], "--output", str(tmp_path / "o.mp4"), "--frames"]
+    assert cli.main([*command, "40"]) == 1
+    printed = capsys.readouterr()
+    assert "o.mp4: 40 frames" in printed.out
+    assert printed.err.startswith(f"mostnet-run: {video}: damaged at frame 2")
+    assert cli.main([*command, "15"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_of_the_system_is_one_line(files, tmp_path, capsys):
+    long = "x" * 300 + ".mp4"
+    for video, output in ((files[1], tmp_path / long), (str(tmp_path / long), tmp_path / "o.mp4")):
+        assert cli.main([video, "--engine", files[0], "--output", str(output)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("mostnet-run: ")
+        assert "File name too long" in error or "no such file" in error  # Python 3.14: such a name does not exist
+        assert error.count("\n") == 1
+    assert _names(tmp_path) == []
+
+
+def test_files_beside_the_output_are_left_alone(files, tmp_path):
+    video = Path(shutil.copy(files[1], tmp_path / "o.part.mp4"))
+    killed = tmp_path / "o.part-00000000.mp4"
+    killed.write_bytes(b"all that is left of a killed run")
+    before = video.read_bytes()
+    assert cli.main([str(video), "--engine", files[0], "--output", str(tmp_path / "o.mp4")]) == 0
+    assert video.read_bytes() == before
+    assert killed.read_bytes() == b"all that is left of a killed run"
+    assert _names(tmp_path) == ["o.mp4", "o.part-00000000.mp4", "o.part.mp4"]
+    assert len(_read(tmp_path / "o.mp4")) == 20
 
 
 def test_signal_handlers_are_put_back(files, tmp_path):

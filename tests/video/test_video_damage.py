@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import av
@@ -11,7 +12,7 @@ import pytest
 from mostnet.contract import VideoError
 from mostnet.video import VideoReader
 
-from .video_samples import moving_frames, psnr, write_with_av
+from .video_samples import damage_packet, moving_frames, psnr, write_with_av
 
 COUNT = 60
 
@@ -76,6 +77,65 @@ def test_a_hole_in_the_middle(tmp_path, name, codec):
     assert 0.1 * COUNT < place < 0.9 * COUNT
     assert f"damaged at frame {place}" in text
     assert f"{len(read)} of 60 frames could be read" in text
+
+
+def test_a_loop_that_stops_early_can_ask_for_damage(tmp_path):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT))
+    damage_packet(path, 24)
+    with VideoReader(path) as reader:
+        frames = iter(reader)
+        for _ in range(15):
+            next(frames)
+        reader.check()
+        for _ in range(25):
+            next(frames)
+        with pytest.raises(VideoError) as caught:
+            reader.check()
+    place, _ = _place(str(caught.value))
+    assert 20 <= place <= 28
+    assert "reading stopped after 40 frames; copy the file again from its source" in str(caught.value)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 24, COUNT])
+def test_nothing_is_reported_of_a_whole_file(tmp_path, taken):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT))
+    with VideoReader(path) as reader:
+        assert len(list(itertools.islice(reader, taken))) == taken
+        reader.check()
+
+
+def test_damage_after_the_last_frame_read_is_not_reported(tmp_path):
+    """The decoder is fed packets ahead of the frame it gives, so it has met this damage already."""
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT))
+    damage_packet(path, 24)
+    with VideoReader(path) as reader:
+        frames = reader.timed()
+        met = next(k for k, _ in enumerate(frames) if reader._source._damage is not None)
+        place, _ = _place(str(reader._source._damaged("")))
+        assert met < place
+        reader.check()
+        for _ in range(place - met + 3):
+            next(frames)
+        with pytest.raises(VideoError, match=f"damaged at frame {place} "):
+            reader.check()
+
+
+def test_a_container_without_frames(tmp_path):
+    path = tmp_path / "v.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(VideoError, match=r"v\.avi: no frame in it decodes; copy the file again"):
+        VideoReader(path)
+
+
+def test_damage_before_the_first_frame_is_at_frame_0(tmp_path):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT))
+    damage_packet(path, 0)
+    read, text = _read_all(path)
+    assert 40 < len(read) < COUNT
+    assert "damaged at frame 0 (0.00 s)" in text
 
 
 def test_an_mp4_cut_before_its_index(tmp_path):

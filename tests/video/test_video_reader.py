@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
+from enum import IntEnum
 from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
+from av.video import reformatter
 
 from mostnet.contract import VideoError
-from mostnet.video import VideoReader, demo_clip
+from mostnet.video import VideoReader, colour, demo_clip
 
 from .video_samples import SIZE_HW, moving_frames, psnr, write_with_av, write_yuv
 
@@ -101,6 +104,24 @@ def test_colour_follows_matrix_and_range(tmp_path, matrix, size_hw, kr, kb, full
     with VideoReader(path) as reader:
         shown = next(iter(reader))[20, 20]
     assert shown == pytest.approx(_rgb_to_bgr_of(yuv, kr=kr, kb=kb, full_range=full_range), abs=1.5)
+
+
+def test_swscale_numbers_need_no_names_of_pyav_18(monkeypatch):
+    """Python 3.10 ends at PyAV 17, whose enumerations are shorter."""
+    before = {"Colorspace": "ITU709 FCC ITU601 SMPTE240M", "Interpolation": "BILINEAR"}
+    for kind, names in before.items():
+        whole = getattr(reformatter, kind)
+        monkeypatch.setattr(reformatter, kind, IntEnum(kind, {name: int(whole[name]) for name in names.split()}))
+    old = runpy.run_path(colour.__file__)
+    assert {int(value) for value in old["_MATRICES"].values()} == {1, 4, 5, 7, 9}
+    assert (old["_SWS_BT2020"], old["_SCALER"]) == (9, 2 + 8192 + 262144)
+
+
+@pytest.mark.skipif(not hasattr(reformatter.Colorspace, "BT2020"), reason="this PyAV has no names for them")
+def test_swscale_numbers_are_pyav_s():
+    flags = reformatter.Interpolation
+    assert int(reformatter.Colorspace.BT2020) == colour._SWS_BT2020
+    assert int(flags.BILINEAR | flags.ACCURATE_RND | flags.FULL_CHR_H_INT) == colour._SCALER
 
 
 def test_unknown_colour_matrix_is_refused(tmp_path):

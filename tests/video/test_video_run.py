@@ -93,6 +93,18 @@ def test_a_hole_is_a_pause_and_what_follows_stays_in_step(tmp_path):
     assert float(times[-1]) == pytest.approx(59 / 25, abs=2e-3)
 
 
+@pytest.mark.parametrize("ended_by", ["frames", "stop"])
+def test_an_early_end_tells_of_damage_before_it(tmp_path, ended_by):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(60))
+    damage_packet(path, 24)
+    done = []
+    early = {"frames": {"frames": 40}, "stop": {"stop": lambda: len(done) >= 40}}[ended_by]
+    with pytest.raises(IncompleteVideoError, match=r"damaged at frame 2\d .* 40 frames are in") as caught:
+        run(path, FakeEngine(), tmp_path / "o.mp4", progress=lambda n, _: done.append(n), **early)
+    assert (caught.value.summary.frames, caught.value.summary.stopped) == (40, ended_by == "stop")
+    assert len(_read(tmp_path / "o.mp4")) == 40
+
+
 def test_stop_keeps_what_is_done(clip, tmp_path):
     done = []
     summary = run(

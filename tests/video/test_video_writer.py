@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -119,6 +121,28 @@ def test_an_old_file_stays_until_there_is_a_frame(tmp_path):
     assert _names(tmp_path) == ["v.mp4"]
 
 
+def test_a_part_takes_a_name_that_nothing_has(tmp_path, monkeypatch):
+    tokens = iter(["taken", "taken", "fresh"])
+    monkeypatch.setattr(secrets, "token_hex", lambda size: next(tokens))
+    taken = tmp_path / "v.part-taken.mp4"
+    taken.write_bytes(b"old")
+    writer = VideoWriter(tmp_path / "v.mp4", 25, (96, 128))
+    assert _names(tmp_path) == ["v.part-fresh.mp4", "v.part-taken.mp4"]
+    writer.close()
+    assert taken.read_bytes() == b"old"
+    assert _names(tmp_path) == ["v.part-taken.mp4"]
+
+
+def test_a_writer_that_does_not_open_leaves_no_part(tmp_path, monkeypatch):
+    def refuse(self, crf, pixel_aspect):
+        raise RuntimeError("no encoder")
+
+    monkeypatch.setattr(VideoWriter, "_add_stream", refuse)
+    with pytest.raises(RuntimeError, match="no encoder"):
+        VideoWriter(tmp_path / "v.mp4", 25, (96, 128))
+    assert _names(tmp_path) == []
+
+
 def test_what_cannot_be_written(tmp_path):
     (tmp_path / "folder.mp4").mkdir()
     cases = [
@@ -180,8 +204,9 @@ except VideoError as error:
 def test_a_killed_process_leaves_a_playable_part(tmp_path):
     done = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "v.mp4")], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert _names(tmp_path) == ["v.part.mp4"]
-    read = _read(tmp_path / "v.part.mp4")
+    (part,) = tmp_path.iterdir()
+    assert re.fullmatch(r"v\.part-[0-9a-f]{8}\.mp4", part.name)
+    read = _read(part)
     assert 60 < len(read) <= 100
     assert abs(int(read[50][9, 9, 0]) - 100) <= 3
 
@@ -192,7 +217,7 @@ def test_a_full_disk_is_said_once_and_clearly(tmp_path):
     done = subprocess.run([sys.executable, "-c", _DISK_FULL, str(path)], check=True, capture_output=True, text=True)
     assert "cannot write frame" in done.stdout
     assert "what was written before is in" in done.stdout
-    assert "v.part.mp4" in done.stdout
-    assert not path.exists()
-    with VideoReader(tmp_path / "v.part.mp4") as reader:
+    (part,) = tmp_path.iterdir()
+    assert str(part) in done.stdout
+    with VideoReader(part) as reader:
         assert next(iter(reader)).shape == (64, 64, 3)
