@@ -58,8 +58,8 @@ def build_plan(trt: ModuleType, model: onnx.ModelProto, options: BuildOptions) -
     check_network(trt, network, precision=options.precision, islands=options.islands)
     config = builder.create_builder_config()
     _set_targets(trt, config, options.targets)
-    if not strongly_typed(trt):
-        _pin_types(trt, network, config, model)
+    if options.precision == "fp16" and not strongly_typed(trt):
+        pin_types(trt, network, config, model)
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else the stream cannot be captured in a CUDA graph
     cache = _load_timing_cache(config, options.timing_cache)
@@ -142,8 +142,12 @@ def _set_targets(trt: ModuleType, config: Any, targets: tuple[str, ...]) -> None
         config.set_compute_capability(getattr(trt.ComputeCapability, target.replace("sm_", "SM")), i)
 
 
-def _pin_types(trt: ModuleType, network: Any, config: Any, model: onnx.ModelProto) -> None:
-    """TensorRT 8.6: give every layer the precision of its ONNX tensors, or its float32 islands are not kept."""
+def pin_types(trt: ModuleType, network: Any, config: Any, model: onnx.ModelProto) -> None:
+    """TensorRT 8.6: give every layer the precision of its ONNX tensors, or its float32 islands are not kept.
+
+    Raises:
+        ExportError: a convolution or matrix product could not be pinned to float16, or a sampling to float32.
+    """
     config.set_flag(trt.BuilderFlag.FP16)
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     inferred = onnx.shape_inference.infer_shapes(model).graph
@@ -161,6 +165,15 @@ def _pin_types(trt: ModuleType, network: Any, config: Any, model: onnx.ModelProt
         for j, kind in enumerate(types):
             if kind is not None:
                 layer.set_output_type(j, kind)
+    must = {
+        trt.LayerType.CONVOLUTION: trt.float16,
+        trt.LayerType.MATRIX_MULTIPLY: trt.float16,
+        trt.LayerType.GRID_SAMPLE: trt.float32,
+    }
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    wrong = [layer.name for layer in layers if layer.type in must and layer.precision != must[layer.type]]
+    if wrong:
+        raise ExportError(f"{trt.__name__} {trt.__version__}: precision could not be pinned for {', '.join(wrong[:5])}")
 
 
 def _load_timing_cache(config: Any, path: Path | None) -> Any:

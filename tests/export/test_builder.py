@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
-from mostnet.export.builder import BuildOptions, build_plan
+from mostnet.export.builder import BuildOptions, build_plan, pin_types
 from mostnet.export.flavour import choose_flavour, network_flags, resolve_targets, strongly_typed
 from mostnet.export.graph import build_graph, float32_islands
 from mostnet.model import load_checkpoint
@@ -124,6 +124,44 @@ def test_targets() -> None:
     assert resolve_targets(trt, "tensorrt", None) == ()
     with pytest.raises(ExportError, match="leave --target out"):
         resolve_targets(trt, "tensorrt", ("sm_86",))
+
+
+class FakeLayer:
+    def __init__(self, kind: str, name: str, output: str) -> None:
+        self.type, self.name, self.precision = kind, name, None
+        self.num_outputs, self.output, self.types = 1, output, {}
+
+    def get_output(self, index: int) -> SimpleNamespace:
+        return SimpleNamespace(name=self.output)
+
+    def set_output_type(self, index: int, kind: str) -> None:
+        self.types[index] = kind
+
+
+def test_types_are_pinned_from_the_onnx_for_tensorrt_8(half: onnx.ModelProto) -> None:
+    fake = SimpleNamespace(
+        __name__="tensorrt",
+        __version__="8.6.1",
+        float16="half",
+        float32="float",
+        LayerType=SimpleNamespace(CONVOLUTION="conv", MATRIX_MULTIPLY="matmul", GRID_SAMPLE="sample"),
+        BuilderFlag=SimpleNamespace(FP16="FP16", OBEY_PRECISION_CONSTRAINTS="OBEY"),
+    )
+    nodes = {n.op_type: n for n in half.graph.node}
+    layers = [
+        FakeLayer(kind, nodes[op].name, nodes[op].output[0])
+        for kind, op in (("conv", "Conv"), ("matmul", "MatMul"), ("sample", "GridSample"), ("shape", "Reshape"))
+    ]
+    flags: list[str] = []
+    network = SimpleNamespace(num_layers=len(layers), get_layer=lambda i: layers[i])
+    pin_types(fake, network, SimpleNamespace(set_flag=flags.append), half)
+    assert flags == ["FP16", "OBEY"]
+    assert [layer.precision for layer in layers[:3]] == ["half", "half", "float"]
+    assert layers[2].types == {0: "float"}
+    layers.append(FakeLayer("conv", "helper", "a tensor that the ONNX does not name"))
+    network.num_layers += 1
+    with pytest.raises(ExportError, match=r"tensorrt 8\.6\.1: precision could not be pinned for helper"):
+        pin_types(fake, network, SimpleNamespace(set_flag=flags.append), half)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
