@@ -18,15 +18,15 @@ _RESIDUAL_GAIN = 0.3
 _RECURRENT_GAIN = 0.5
 #: Gain of the layers that correct the matched flow.
 _FLOW_GAIN = 0.05
-#: Standard deviations that a random head is scaled to: enhancement residual and gain (frame is 0..1), mask logit.
-_RANDOM_HEAD = (0.06, 0.1, 2.0)
+#: Standard deviations that heads are scaled to: enhancement residual and gain (frame is 0..1), mask logit.
+_HEAD_STD = (0.06, 0.1, 2.0)
 
 
 def initial_checkpoint(variant: str, *, seed: int = 0, random_head: bool = False) -> Checkpoint:
     """An untrained network whose weights depend on ``variant`` and ``seed`` alone.
 
-    The enhancement head is zero, so the network returns its frame; with ``random_head`` it is random, scaled on noise
-    so that the picture visibly changes and the mask covers a part of it (for tests of export and runtime).
+    The enhancement head is zero, so the network returns its frame; with ``random_head`` it is random, and the picture
+    visibly changes (for tests of export and runtime). The mask covers some part of the frame either way.
 
     Raises:
         KeyError: no such variant.
@@ -36,9 +36,8 @@ def initial_checkpoint(variant: str, *, seed: int = 0, random_head: bool = False
         model = MostNet(VARIANTS[variant])
         _initialise(model)
         model.eval().requires_grad_(False)
-        if random_head:
-            _randomise_head(model)
-        else:
+        _scale_heads(model)
+        if not random_head:
             _zero_enhancement(model)
     return Checkpoint(variant, model)
 
@@ -76,10 +75,11 @@ def _zero_enhancement(model: MostNet) -> None:
     for branch in _branches(model):
         residual, gain, *_ = branch.head_channels
         branch.head.weight.data[: residual + gain] = 0
+        _bias(branch.head)[: residual + gain] = 0
 
 
-def _randomise_head(model: MostNet) -> None:
-    """Scale each head's rows to ``_RANDOM_HEAD`` on a seeded clip of shifting noise, each row to zero mean."""
+def _scale_heads(model: MostNet) -> None:
+    """Scale each head's rows to ``_HEAD_STD`` on a seeded clip of shifting noise, each row to zero mean."""
     captured: dict[nn.Module, Tensor] = {}
     hooks = [
         branch.head.register_forward_hook(lambda head, _, output: captured.__setitem__(head, output))
@@ -90,7 +90,7 @@ def _randomise_head(model: MostNet) -> None:
         hook.remove()
     for branch in _branches(model):
         start = 0
-        for rows, std in zip(branch.head_channels, _RANDOM_HEAD, strict=False):
+        for rows, std in zip(branch.head_channels, _HEAD_STD, strict=False):
             part = slice(start, start + rows)
             values = captured[branch.head][:, part]
             scale = std / values.std((0, 2, 3)).clamp_min(1e-6)

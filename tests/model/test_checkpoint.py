@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mostnet.contract import CheckpointError
 from mostnet.model import Checkpoint, initial_checkpoint, load_checkpoint, save_checkpoint
@@ -189,4 +190,7 @@ def test_init_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "seed 3, identity enhancement head, untrained" in capsys.readouterr().out
     loaded = load_checkpoint(path)
     frame = torch.rand(1, 3, 64, 96)
-    assert torch.equal(loaded.model.step(frame)[0].enhanced, frame), "an untrained network returns its frame"
+    prediction, _ = loaded.model.step(frame)
+    assert torch.equal(prediction.enhanced, frame), "an untrained network returns its frame"
+    assert all(torch.equal(s.enhanced, F.avg_pool2d(frame, s.stride)) for s in prediction.scales[1:])
+    assert 0.05 < (prediction.mask_logit > 0).float().mean() < 0.95
