@@ -12,6 +12,8 @@ from .flow import FlowEstimator
 from .layers import ChannelAttentionFusion, ResidualBlock
 from .network import Branch, MostNet
 
+#: What is added to the noise that heads are scaled on, BGR: teeth and gums are warm, and so is the light.
+_CLIP_TINT = (-0.3, 0.0, 0.7)
 #: Gain of the last convolution of each residual block, so that depth does not multiply the variance.
 _RESIDUAL_GAIN = 0.3
 #: Gain of the weights that read the previous frame: an untrained recurrence forgets instead of echoing for ever.
@@ -80,6 +82,11 @@ def _zero_enhancement(model: MostNet) -> None:
 
 def _scale_heads(model: MostNet) -> None:
     """Scale each head's rows to ``_HEAD_STD`` on a seeded clip of shifting noise, each row to zero mean."""
+    for branch in _branches(model):
+        row = branch.head_channels[0] + branch.head_channels[1]
+        taps = branch.head.weight.data[row]
+        # A mask that starts smooth: neighbours agree, and one rounding does not decide a pixel.
+        taps.copy_(taps.mean((1, 2), keepdim=True).expand_as(taps))
     captured: dict[nn.Module, Tensor] = {}
     hooks = [
         branch.head.register_forward_hook(lambda head, _, output: captured.__setitem__(head, output))
@@ -105,5 +112,5 @@ def _noise_clip(frames: int = 4, height: int = 128, width: int = 160) -> Tensor:
     for octave in range(5):
         cells = (height >> (5 - octave), canvas.shape[-1] >> (5 - octave))
         canvas += F.interpolate(torch.randn(1, 3, *cells), canvas.shape[-2:], mode="bicubic") * 0.5**octave
-    canvas = torch.sigmoid(canvas)
+    canvas = torch.sigmoid(canvas + torch.tensor(_CLIP_TINT).view(1, 3, 1, 1))
     return torch.stack([canvas[..., 3 * t : 3 * t + width] for t in range(frames)], dim=1)

@@ -119,7 +119,7 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
 
 def _source(text: str) -> Path | int:
     """What VIDEO means: an existing file first, then a camera number or the demo clip."""
-    if not Path(text).exists():
+    if not Path(text).is_file():  # `make demo` leaves a folder of that name
         if text.isdecimal():
             return int(text)
         if text == "demo":

@@ -120,7 +120,9 @@ def test_the_picture_went_through_the_engine(files, tmp_path):
     assert all(psnr(picture, 255 - frame) > 24 for picture, frame in zip(written, originals, strict=False))
 
 
-def test_the_word_demo_is_the_shipped_clip(files, tmp_path):
+def test_the_word_demo_is_the_shipped_clip(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
     assert cli.main(["demo", "--engine", files[0], "--output", str(tmp_path / "o.mp4"), "--frames", "2"]) == 0
     assert _read(tmp_path / "o.mp4")[0].shape == (480, 640, 3)
 
