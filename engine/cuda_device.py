@@ -6,11 +6,14 @@ with one pushed. So everything here is used inside ``with device:``, which never
 
 from __future__ import annotations
 
+import ctypes
+import os
 from functools import lru_cache
 from importlib import import_module
 from traceback import clear_frames
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 from mostnet.contract import BackendNotInstalledError, DeviceError, DeviceMemoryError
 
@@ -18,6 +21,8 @@ from .device import DeviceLostError
 
 #: Calls that report what earlier, asynchronous work did; such failures outlive the call.
 _REPORTING = ("cuEventQuery", "cuStreamQuery", "cuEventElapsedTime")
+
+_OWNERS: WeakSet[object] = WeakSet()
 
 
 class CudaDevice:
@@ -31,6 +36,7 @@ class CudaDevice:
         self.driver = driver
         driver.init()
         self._context = driver.Device(0).retain_primary_context()
+        _keep(self._context)  # its destructor takes it for no primary context at exit, and CUDA refuses that aloud
 
     def __enter__(self) -> None:
         try:
@@ -41,13 +47,13 @@ class CudaDevice:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        own = self.failure(str(error), memory=_is(error, self.driver.MemoryError)) if self._is_ours(error) else None
+        ours = self.failure(str(error), memory=_is(error, self.driver.MemoryError)) if self._is_ours(error) else None
         if error is not None:
             # Streams and contexts in the frames of a kept traceback would outlive their owner, and go off-context.
             clear_frames(error.__traceback__)
         self.driver.Context.pop()
-        if own is not None:
-            raise own from error
+        if ours is not None:
+            raise ours from error
 
     def failure(self, what: str, *, memory: bool = False) -> DeviceError:
         """The exception for a call that failed with the message ``what``; the context is asked whether it still works.
@@ -91,6 +97,25 @@ def cuda_device() -> CudaDevice:
         return CudaDevice(driver)
     except driver.Error as error:
         raise DeviceError(f"CUDA does not start: {error}; nvidia-smi shows whether the GPU is usable") from error
+
+
+def own(owner: object) -> None:
+    """Say that ``owner`` holds objects of the device. In a forked process, where CUDA is dead, it is never destroyed:
+    the destructors of pycuda would abort that process."""
+    _OWNERS.add(owner)
+
+
+def _keep(thing: object) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _keep_owners() -> None:
+    for owner in _OWNERS:
+        _keep(owner)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_owners)
 
 
 def _is(error: BaseException | None, kind: Any) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, Metadata, ModelFileError, input_spec, output_specs
 
-from .cuda_device import CudaDevice
+from .cuda_device import CudaDevice, own
 from .cuda_graph import CudaGraph, load_bindings
 from .cuda_memory import DeviceBlock, Layout, PinnedBlock, aligned
 from .cuda_streams import Clock, CudaEvent, CudaStream
@@ -65,6 +65,7 @@ class TensorRtLane:
         self._graphs: list[CudaGraph] = []
         with device:
             try:
+                own(self)
                 engine.retain()
                 self._held.callback(engine.release)
                 self._make_streams()

@@ -1,5 +1,7 @@
 """A plan on the miniature GPU: results, order of operations, addresses, sessions, graphs."""
 
+import gc
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,3 +289,21 @@ def test_a_frame_allocates_nothing(machine: Machine) -> None:
     for call in ("cuMemAlloc", "cuMemHostAlloc", "Stream"):
         assert before[call] == after[call], call
     assert after["retain_primary_context"] == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_destroys_nothing(classic: Machine) -> None:
+    engine = classic.open()
+    engine.infer(frame_of(1))
+    child = os.fork()
+    if child == 0:
+        try:
+            engine.close()
+            del engine
+            gc.collect()
+            os._exit(1 if classic.gpu.violations else 0)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert history(engine.infer(frame_of(2)).mask) == [1, 2]
+    engine.close()
