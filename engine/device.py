@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import Metadata
+from mostnet.contract import DeviceError, Metadata
+
+
+class DeviceLostError(DeviceError):
+    """The device failed for good: no call of this process will succeed on it, and nothing runs on it any more."""
 
 
 class Event(Protocol):
@@ -21,6 +26,9 @@ class Event(Protocol):
     @property
     def time_s(self) -> float:
         """When the event was last reached, on the clock of ``time.perf_counter``."""
+
+    def since_ms(self, earlier: Any) -> float:
+        """Time from ``earlier``, an event of the same lane, to this one; both were reached, in that order."""
 
     def query(self) -> bool:
         """True once the latest record is reached, and before the first."""
@@ -82,12 +90,19 @@ class Lane(Protocol):
 
     Slot ``k`` owns its input, its outputs and the state that it writes; it reads the state of slot ``k - 1``, and slot
     0 that of the last. The state is zero at first. ``upload``, ``clear_state``, ``execute`` and ``download`` are called
-    from inside ``stream.run``, and either do their work or enqueue it on ``stream``.
+    from inside ``stream.run``, and either do their work or enqueue it on ``stream``; what is enqueued may fail later,
+    in a wait or a query, and then for good. Events, streams and the lane are used inside ``with lane.active():`` only.
+
+    Errors of work, waits and queries:
+        DeviceLostError: the lane can only be closed.
     """
 
     @property
     def slots(self) -> int:
         """Number of slots, at least 2."""
+
+    def active(self) -> AbstractContextManager[None]:
+        """Make the device that of the calling thread, for the length of a call; may be entered inside itself."""
 
     def event(self) -> Event:
         """A new event for the streams of this lane."""
@@ -114,7 +129,7 @@ class Lane(Protocol):
         """Hand over what ``download`` brought, once per frame."""
 
     def close(self) -> None:
-        """Free everything. No work is under way."""
+        """Free everything. No work is under way. Entered or not."""
 
 
 class Model(Protocol):

@@ -35,6 +35,7 @@ class Engine(Session):
         threads: int | None = None,
         provider: str = "auto",
         timeout_ms: float | None = None,
+        graphs: bool = True,
     ) -> None:
         """Open ``path`` (``.onnx`` or ``.plan``) and allocate everything that frames need.
 
@@ -45,14 +46,20 @@ class Engine(Session):
             threads: CPU threads of the network; None takes every core this process may use.
             provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
             timeout_ms: longest wait for one frame, where a call names none.
+            graphs: let a plan run as CUDA graphs, one launch per frame; the results are the same either way.
 
         Raises:
             ValueError: an option is unknown or out of range.
             ModelFileError: the file is missing, truncated, altered or not ours.
             BackendNotInstalledError: the library that runs this kind of file is not installed.
             NoGpuError: the file or ``provider`` needs a GPU and none can be used.
+            PlanMismatchError: the plan is of another version of TensorRT, or for another GPU.
+            DeviceMemoryError: weights or buffers do not fit; what had been taken was given back.
+            DeviceError: the GPU or TensorRT refuses something.
         """
-        options = Options(outputs=outputs, slots=slots, threads=threads, provider=provider, timeout_ms=timeout_ms)
+        options = Options(
+            outputs=outputs, slots=slots, threads=threads, provider=provider, timeout_ms=timeout_ms, graphs=graphs
+        )
         model = open_model(Path(path), options)
         try:
             super().__init__(model, options)

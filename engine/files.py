@@ -16,6 +16,7 @@ def open_model(path: Path, options: Options) -> Model:
     Raises:
         ModelFileError: no such file, not a model file, damaged or not ours.
         BackendNotInstalledError, NoGpuError: what is missing to run it.
+        PlanMismatchError, DeviceError: a plan that this machine cannot run.
     """
     if path.suffix not in (".onnx", ".plan"):
         raise ModelFileError(
@@ -28,7 +29,7 @@ def open_model(path: Path, options: Options) -> Model:
     if path.suffix == ".plan":
         from .plan_backend import open_plan
 
-        return open_plan(path)
+        return open_plan(path, options)
     from .onnx_backend import open_onnx
 
     return open_onnx(path, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from .device import Result, Stream, Streams
 from .streams import HostEvent, host_streams
 
 Array = npt.NDArray[Any]
+
+_NOTHING = nullcontext()
 
 
 class _OnnxLane:
@@ -27,6 +30,10 @@ class _OnnxLane:
         self._frame = input_spec(metadata.size_hw)
         self._bindings: list[Any] = []
         self._results: list[Result | None] = [None] * slots
+
+    def active(self) -> AbstractContextManager[None]:
+        """Nothing: ONNX Runtime sees to its devices itself."""
+        return _NOTHING
 
     def event(self) -> HostEvent:
         """A new event."""

@@ -21,6 +21,7 @@ class Options:
         threads: CPU threads of the network; None takes every core this process may use.
         provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
         timeout_ms: longest wait for one frame, where a call names none; None waits without limit.
+        graphs: let a plan run as CUDA graphs; the results are the same either way.
 
     Raises:
         ValueError: an unknown name or a number out of range.
@@ -31,6 +32,7 @@ class Options:
     threads: int | None = None
     provider: str = "auto"
     timeout_ms: float | None = None
+    graphs: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):

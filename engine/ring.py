@@ -18,23 +18,32 @@ import numpy as np
 import numpy.typing as npt
 
 from .device import Lane, Result, Stream
-from .slot import Slot, Stage
+from .slot import Slot, Stage, Timing
 
 _NEVER = sys.maxsize
 
 
 class Ring:
-    """The slots of one lane in use. One thread submits, one takes; ``request_reset`` and ``settle`` are for any."""
+    """The slots of one lane in use. One thread submits, one takes; ``request_reset`` and ``settle`` are for any.
+
+    Whatever reaches the lane raises DeviceLostError once its device is lost; ``abandon`` and ``close`` are left then.
+    """
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._serial = lane.open_streams(pipelined=False)
+        try:
+            with lane.active():
+                self._serial = lane.open_streams(pipelined=False)
+                self._slots = [self._make_slot(index) for index in range(lane.slots)]
+        except BaseException:
+            lane.close()
+            raise
         self._streams = self._serial
-        self._slots = [self._make_slot(index) for index in range(lane.slots)]
         self._head = 0
         self._failed_at = _NEVER
         self._reset = False
         self._settled = True
+        self._lost = False
         self._failing = threading.Lock()
         self._settling = threading.RLock()
 
@@ -50,7 +59,8 @@ class Ring:
     def open_pipeline(self) -> None:
         """Let frames overlap until the next ``settle``."""
         self._settled = False
-        self._streams = self._lane.open_streams(pipelined=True)
+        with self._lane.active():
+            self._streams = self._lane.open_streams(pipelined=True)
 
     def submit(self, frame: npt.NDArray[np.uint8], frame_id: int, timestamp: object, handed_s: float) -> Slot:
         """Copy ``frame``, already checked, into the next slot and enqueue its three stages.
@@ -67,27 +77,30 @@ class Ring:
         slot.reset = self._reset
         if slot.reset:
             self._reset = False  # after it is noted: a reset that comes in between is done by this very frame
-        self._enqueue(slot)
+        with self._lane.active():
+            self._enqueue(slot)
         self._head += 1
         return slot
 
     def wait(self, slot: Slot, timeout_ms: float | None) -> bool:
         """Block until the slot's frame is done or failed; false if ``timeout_ms`` passes first."""
-        return slot.copy_out.ended.wait(timeout_ms)
+        with self._lane.active():
+            return slot.copy_out.ended.wait(timeout_ms)
 
-    def take(self, slot: Slot) -> Result:
-        """The outputs of a slot that is done; the slot is free after that.
+    def take(self, slot: Slot) -> tuple[Result, Timing]:
+        """The outputs of a slot that is done, and where its time went; the slot is free after that.
 
         Raises:
             BaseException: what a stage of this frame raised, as it was.
         """
-        error = slot.take_error()
-        if error is not None:
-            raise error
-        result = self._lane.result(slot.index)
+        with self._lane.active():
+            error = slot.take_error()
+            if error is not None:
+                raise error
+            result, timing = self._lane.result(slot.index), slot.timing()
         if self._streams is self._serial:
             self._settled = True
-        return result
+        return result, timing
 
     def settle(self, timeout_ms: float | None) -> bool:
         """Wait for what is under way, end a pipeline, and take back a failed frame and all behind it.
@@ -96,19 +109,24 @@ class Ring:
         Returns false, and changes nothing, if ``timeout_ms`` passes first; call it again before the next frame.
         """
         with self._settling:
-            if self._settled:
+            if self._settled or self._lost:
                 return True
-            if self._streams is not self._serial:
-                self._streams.close()
-            if not self._streams.drain(timeout_ms):
-                return False
-            self._streams = self._serial
-            self._take_back()
+            with self._lane.active():
+                if self._streams is not self._serial:
+                    self._streams.close()
+                if not self._streams.drain(timeout_ms):
+                    return False
+                self._streams = self._serial
+                self._take_back()
             self._settled = True
             return True
 
+    def abandon(self) -> None:
+        """The device is lost: nothing is under way any more, and nothing can be waited for."""
+        self._lost = True
+
     def close(self) -> None:
-        """Free the lane. The ring is settled."""
+        """Free the lane. The ring is settled or abandoned."""
         self._serial.close()
         self._lane.close()
 

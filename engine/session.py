@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mostnet.contract import EngineBusyError, EngineClosedError, EngineTimeoutError, Metadata, check_frame
 
 from .counters import Counters
-from .device import Model
+from .device import DeviceLostError, Model
 from .options import Options, check_timeout
 from .output import EngineStats, Output
 from .pipeline import Pipeline
@@ -43,6 +43,7 @@ class Session:
     Errors raised by every call:
         EngineBusyError: another thread is in ``infer``, or a stream of this session is not finished.
         EngineClosedError: after ``close``, or in a process forked from the one that opened the engine.
+        DeviceError: the device failed; where it says that the context is lost, the session is closed.
     """
 
     def __init__(self, model: Model, options: Options) -> None:
@@ -102,6 +103,9 @@ class Session:
             if limit_ms is not None and output.latency_ms > limit_ms:
                 raise _late(slot.frame_id, output.latency_ms, limit_ms)
             return output
+        except DeviceLostError:
+            self._lose()
+            raise
         finally:
             self._unclaim()
 
@@ -186,6 +190,9 @@ class Session:
         except EngineTimeoutError:
             wait_ms = _NO_WAIT_MS
             raise
+        except DeviceLostError:
+            self._lose()
+            raise
         finally:
             try:
                 self._close_pipeline(wait_ms)
@@ -215,6 +222,9 @@ class Session:
             if self._pipeline is not None:
                 self._pipeline.stop(wait=wait_ms != _NO_WAIT_MS)
             self._ring.settle(wait_ms)
+        except DeviceLostError:
+            self._lose()
+            raise
         finally:
             self._pipeline = None
 
@@ -237,7 +247,7 @@ class Session:
         with self._guard:  # a close from another thread frees what the result is taken from
             if self._pipeline is not None:
                 self._check_usable()
-            result, timing = self._ring.take(slot), slot.timing()
+            result, timing = self._ring.take(slot)
         self._counters.add_frame(timing, finite=result.finite, frame_id=slot.frame_id)
         timestamp, slot.timestamp = slot.timestamp, None
         return Output(*result, slot.frame_id, timestamp, timing.latency_ms)
@@ -264,6 +274,10 @@ class Session:
                 "the engine or session is closed; open a new Engine, or a new session of an open one"
             )
 
+    def _lose(self) -> None:
+        self._closed = True
+        self._ring.abandon()
+
     def _claim(self) -> None:
         self._check_usable()
         if not self._busy.acquire(blocking=False):
@@ -288,7 +302,12 @@ class Session:
             if self._freed:
                 return
             self._freed = True
-        if self._ring.settle(CLOSE_WAIT_MS):
+        try:
+            settled = self._ring.settle(CLOSE_WAIT_MS)
+        except DeviceLostError as error:
+            _LOG.warning("close: %s", error)
+            settled = True
+        if settled:
             self._ring.close()
         else:
             _LOG.warning("close: a frame is still not finished after %g ms; its memory is left to it", CLOSE_WAIT_MS)

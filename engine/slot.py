@@ -34,7 +34,7 @@ class Stage(NamedTuple):
     @property
     def duration_ms(self) -> float:
         """How long the stage took the last time."""
-        return (self.ended.time_s - self.begun.time_s) * 1e3
+        return self.ended.since_ms(self.begun)
 
 
 @dataclass(slots=True, eq=False)

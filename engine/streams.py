@@ -46,6 +46,10 @@ class HostEvent:
         """Mark of the latest record."""
         return self._recorded
 
+    def since_ms(self, earlier: HostEvent) -> float:
+        """Time from ``earlier`` to this event."""
+        return (self.time_s - earlier.time_s) * 1e3
+
     def query(self) -> bool:
         """True once the latest record is reached, and before the first."""
         return self._reached >= self._recorded

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -71,6 +72,9 @@ class FakeLane:
         self.states: list[list[int]] = [[] for _ in range(slots)]
         self._results: list[Result | None] = [None] * slots
         self._at_work: set[str] = set()
+
+    def active(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def event(self) -> HostEvent:
         return HostEvent()

@@ -4,11 +4,20 @@ import ctypes
 import json
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mostnet.contract import BackendNotInstalledError, ModelFileError, NoGpuError, PlanInfo, sha256
+from mostnet.contract import (
+    BackendNotInstalledError,
+    ModelFileError,
+    NoGpuError,
+    PlanInfo,
+    PlanMismatchError,
+    sha256,
+)
 from mostnet.engine import Engine, driver, plan_backend
+from mostnet.engine.plan_backend import check_fit, read_plan_info
 
 from .toy_graph import METADATA
 
@@ -89,13 +98,58 @@ def test_a_gpu_without_tensorrt(plan: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "pip install 'mostnet[rtx]', or open nano.onnx" in str(caught.value)
 
 
-def test_everything_there_but_this_release_has_no_runtime(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_pycuda(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(0, 1))
-    monkeypatch.setattr(plan_backend, "find_spec", lambda name: object())
-    with pytest.raises(
-        BackendNotInstalledError, match=r"this mostnet release has no TensorRT runtime yet; open nano.onnx"
-    ):
+    monkeypatch.setattr(plan_backend, "find_spec", lambda name: None if name == "pycuda" else object())
+    with pytest.raises(BackendNotInstalledError) as caught:
         Engine(plan)
+    assert "TensorRT plans run through pycuda, which is not installed; pip install 'mostnet[cuda]'" in str(caught.value)
+    assert "or open nano.onnx" in str(caught.value)
+
+
+def test_the_other_flavour_is_installed(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(0, 1))
+    monkeypatch.setattr(plan_backend, "find_spec", lambda name: None if name == "tensorrt_rtx" else object())
+    with pytest.raises(BackendNotInstalledError) as caught:
+        Engine(plan)
+    assert "(tensorrt_rtx), which is not installed (tensorrt is, but the two do not load each" in str(caught.value)
+
+
+def test_a_plan_does_not_run_on_the_cpu(plan: Path) -> None:
+    with pytest.raises(NoGpuError, match=r"runs on a GPU, and provider='cpu' was asked for; open nano.onnx"):
+        Engine(plan, provider="cpu")
+
+
+#: As much of TensorRT for RTX as is asked before a plan is read.
+LIBRARY = SimpleNamespace(
+    __name__="tensorrt_rtx", __version__="1.4.0", ComputeCapability=SimpleNamespace(SM86=1, SM89=2)
+)
+
+
+def test_another_gpu_than_the_plan_was_built_for(plan: Path) -> None:
+    info = read_plan_info(plan)
+    check_fit(plan, info, LIBRARY, "sm_86")
+    with pytest.raises(PlanMismatchError) as caught:
+        check_fit(plan, info, LIBRARY, "sm_89")
+    assert str(caught.value).endswith(
+        "nano.plan: built for sm_86; the GPU of this machine is sm_89; build it again on this machine: mostnet-export "
+        "CKPT.pt --fp32 --size 64x80 --opset 19 --flavour rtx --target sm_89"
+    )
+
+
+def test_a_gpu_that_the_flavour_leaves_out(plan: Path) -> None:
+    with pytest.raises(PlanMismatchError, match=r"this machine is sm_90; .* --opset 19 --flavour tensorrt$"):
+        check_fit(plan, read_plan_info(plan), LIBRARY, "sm_90")
+
+
+def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
+    newer = SimpleNamespace(**{**vars(LIBRARY), "__version__": "1.5.0"})
+    with pytest.raises(PlanMismatchError) as caught:
+        check_fit(plan, read_plan_info(plan), newer, "sm_86")
+    assert (
+        "built by tensorrt_rtx 1.4.0, and a plan loads in that version alone; 1.5.0 is installed; install "
+        "tensorrt_rtx==1.4.0, or build it again on this machine: mostnet-export CKPT.pt --fp32 --size 64x80"
+    ) in str(caught.value)
 
 
 def test_no_such_plan(plan: Path) -> None:

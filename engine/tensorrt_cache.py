@@ -1,0 +1,58 @@
+"""What TensorRT for RTX compiles for a GPU at first use, kept on disk, so that the second start does not pay again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import PlanInfo, write_bytes
+
+_LOG = logging.getLogger(__name__)
+
+
+class RuntimeCache:
+    """The cache of one plan on one kind of GPU. A file that TensorRT does not accept is replaced."""
+
+    def __init__(self, config: Any, path: Path) -> None:
+        """Read ``path``, if it is there, into a cache for the contexts made from ``config``."""
+        self._path = path
+        self._cache = config.create_runtime_cache()
+        self._known = _read(path)
+        if self._known and not self._cache.deserialize(self._known):
+            _LOG.info("%s: made by another version, driver or GPU; kernels are compiled again", path)
+            self._known = b""
+        config.set_runtime_cache(self._cache)
+
+    def save(self) -> None:
+        """Write what was compiled, if anything was; a folder that cannot be written costs seconds, not the engine."""
+        data = bytes(self._cache.serialize())
+        if data == self._known:
+            return
+        try:
+            write_bytes(self._path, data)
+        except OSError as error:
+            _LOG.warning("%s: kernels are not kept for the next start: %s", self._path, error)
+            return
+        self._known = data
+
+
+def cache_path(info: PlanInfo, architecture: str) -> Path:
+    """File in the user's cache folder for the plan of ``info`` on ``architecture`` (``sm_86``)."""
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "mostnet" / f"{info.plan_sha256[:16]}-{architecture}-{info.tensorrt_version}.kernels"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        _LOG.warning("%s: cannot be read, kernels are compiled again: %s", path, error)
+        return b""

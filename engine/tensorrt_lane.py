@@ -1,0 +1,245 @@
+"""A lane on the GPU: one context per slot at fixed addresses, so that a frame allocates, binds and copies no state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, Metadata, ModelFileError, input_spec, output_specs
+
+from .cuda_device import CudaDevice, own
+from .cuda_graph import CudaGraph, load_bindings
+from .cuda_memory import DeviceBlock, Layout, PinnedBlock, aligned
+from .cuda_streams import Clock, CudaEvent, CudaStream
+from .device import DeviceLostError, Result, Stream, Streams
+from .tensorrt_library import TensorRtEngine
+
+_LOG = logging.getLogger(__name__)
+
+#: The first run initialises and, on TensorRT for RTX, compiles; the second is what RTX captures.
+_WARM_UPS = 2
+
+
+class _SlotBlocks(NamedTuple):
+    """Device addresses of one slot's blocks, and the host memory that they are copied from and to."""
+
+    frame: int
+    pictures: int
+    state: int
+    host_frame: npt.NDArray[np.uint8]
+    host_pictures: npt.NDArray[np.uint8]
+
+
+class TensorRtLane:
+    """Slots on one GPU. Everything is taken here and given back in ``close``, in the opposite order."""
+
+    def __init__(
+        self, device: CudaDevice, engine: TensorRtEngine, metadata: Metadata, slots: int, outputs: Sequence[str]
+    ) -> None:
+        """Allocate, bind and warm up; ``capture`` may follow.
+
+        Raises:
+            DeviceMemoryError: something does not fit; all that was taken is given back.
+            DeviceError: TensorRT or the driver refuses something; likewise.
+        """
+        pictures = output_specs(metadata.size_hw)
+        wanted = (*outputs, FINITE)
+        self.slots = slots
+        self._device = device
+        self._engine = engine
+        self._frame = input_spec(metadata.size_hw)
+        self._pictures = Layout(spec for spec in pictures if spec.name in wanted)
+        self._unwanted = Layout(spec for spec in pictures if spec.name not in wanted)
+        self._state_out = Layout(pair.output for pair in metadata.states)
+        self._state_in = Layout(pair.input for pair in metadata.states)
+        self._held = ExitStack()  # gives back in the opposite order, each thing once
+        self._events: list[CudaEvent] = []
+        self._blocks: list[_SlotBlocks] = []
+        self._contexts: list[Any] = []
+        self._graphs: list[CudaGraph] = []
+        with device:
+            try:
+                own(self)
+                engine.retain()
+                self._held.callback(engine.release)
+                self._make_streams()
+                self._allocate()
+                self._bind()
+                self._warm_up()
+            except BaseException:
+                self._held.close()
+                raise
+
+    def active(self) -> AbstractContextManager[None]:
+        """The primary context, pushed."""
+        return self._device
+
+    def capture(self) -> None:
+        """Make one CUDA graph per slot, of the enqueue alone, if ``cuda.bindings`` is installed.
+
+        Raises:
+            DeviceError: the network cannot be captured.
+        """
+        bindings = load_bindings()
+        if bindings is None:
+            return
+        self._held.callback(self._graphs.clear)
+        with self._device:
+            for slot in range(self.slots):
+                graph = CudaGraph(self._device, bindings, self._compute.handle)
+                self._held.callback(graph.close)
+                if not graph.capture(partial(self._enqueue, slot)):
+                    raise self._engine.failure("TensorRT cannot be captured (graphs=False does without)")
+                self._graphs.append(graph)
+
+    def check_capturable(self) -> None:
+        """Return if TensorRT for RTX can capture this network, as it was told to.
+
+        Raises:
+            ModelFileError: it cannot; says how to export or open it.
+        """
+        with self._device:
+            capturable = all(self._is_capturable(slot) for slot in range(self.slots))
+        if not capturable:
+            raise ModelFileError(
+                "this plan cannot be captured in a CUDA graph: it allocates while it runs; export it again "
+                "(mostnet-export sets REQUIRE_USER_ALLOCATION), or open the engine with graphs=False"
+            )
+
+    def event(self) -> CudaEvent:
+        """A new event; freed with the lane."""
+        event = CudaEvent(self._device, self._clock)
+        self._events.append(event)
+        return event
+
+    def open_streams(self, *, pipelined: bool) -> Streams:
+        """Three streams, or one for all: a lone frame then crosses no stream boundary."""
+        if pipelined:
+            return Streams(self._copy_in, self._compute, self._copy_out)
+        return Streams(self._compute, self._compute, self._compute)
+
+    def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
+        """The pinned frame of ``slot``."""
+        frame: npt.NDArray[np.uint8] = self._blocks[slot].host_frame.reshape(self._frame.shape)[0]
+        return frame
+
+    def upload(self, slot: int, stream: Stream) -> None:
+        """Enqueue the copy of the pinned frame."""
+        blocks = self._blocks[slot]
+        self._device.driver.memcpy_htod_async(blocks.frame, blocks.host_frame, _raw(stream))
+
+    def clear_state(self, slot: int, stream: Stream) -> None:
+        """Enqueue zeros for the state that ``slot`` wrote."""
+        self._device.driver.memset_d8_async(self._blocks[slot].state, 0, self._state_out.nbytes, _raw(stream))
+
+    def execute(self, slot: int, stream: Stream) -> None:
+        """Enqueue the network, as a graph where there is one."""
+        assert stream is self._compute, "contexts and graphs of a ring share scratch memory, so one stream runs them"
+        if self._graphs:
+            self._graphs[slot].launch()
+        else:
+            self._run(slot)
+
+    def download(self, slot: int, stream: Stream) -> None:
+        """Enqueue one copy of all wanted outputs, which lie side by side."""
+        blocks = self._blocks[slot]
+        self._device.driver.memcpy_dtoh_async(blocks.host_pictures, blocks.pictures, _raw(stream))
+
+    def result(self, slot: int) -> Result:
+        """Copies of the pinned outputs."""
+        found = self._pictures.views(self._blocks[slot].host_pictures)
+        owned = {name: found[name][0].copy() for name in (ENHANCED, FLOW, MASK) if name in found}
+        return Result(owned.get(ENHANCED), owned.get(FLOW), owned.get(MASK), bool(found[FINITE][0]))
+
+    def close(self) -> None:
+        """Free everything. Twice without harm."""
+        try:
+            with self._device:
+                self._held.close()
+        except DeviceLostError as error:
+            _LOG.warning("close: %s", error)
+
+    def _make_streams(self) -> None:
+        self._held.callback(self._close_events)
+        self._clock = Clock(self._device)
+        self._held.callback(self._clock.close)
+        streams = []
+        for _ in range(3):
+            streams.append(CudaStream(self._device))
+            self._held.callback(streams[-1].free)
+        self._copy_in, self._compute, self._copy_out = streams
+
+    def _allocate(self) -> None:
+        """One block for the slots' frames, outputs and states, for what nobody wants, and for TensorRT's scratch."""
+        frame_bytes = aligned(self._frame.nbytes)
+        sizes = (frame_bytes, self._pictures.nbytes, self._state_out.nbytes)
+        host_bytes = frame_bytes + self._pictures.nbytes
+        scratch_bytes = aligned(self._engine.scratch_bytes)
+        asked = self.slots * sum(sizes) + self._unwanted.nbytes + scratch_bytes
+        self._arena = DeviceBlock(self._device, asked, f"{self.slots} slots and {scratch_bytes / 1e6:.1f} MB scratch")
+        self._held.callback(self._arena.free)
+        pinned = PinnedBlock(self._device, self.slots * host_bytes, f"frames and outputs of {self.slots} slots")
+        self._held.callback(pinned.free)
+        self._held.callback(self._blocks.clear)
+        for slot in range(self.slots):
+            base, host = self._arena.address + slot * sum(sizes), pinned.array[slot * host_bytes :][:host_bytes]
+            self._blocks.append(
+                _SlotBlocks(
+                    frame=base,
+                    pictures=base + sizes[0],
+                    state=base + sizes[0] + sizes[1],
+                    host_frame=host[: self._frame.nbytes],
+                    host_pictures=host[frame_bytes:],
+                )
+            )
+        self._unwanted_base = self._arena.address + self.slots * sum(sizes)
+        self._scratch = self._unwanted_base + self._unwanted.nbytes
+
+    def _bind(self) -> None:
+        self._held.callback(self._contexts.clear)
+        for slot, blocks in enumerate(self._blocks):
+            addresses = {
+                FRAME: blocks.frame,
+                **self._pictures.addresses(blocks.pictures),
+                **self._unwanted.addresses(self._unwanted_base),
+                **self._state_in.addresses(self._blocks[slot - 1].state),
+                **self._state_out.addresses(blocks.state),
+            }
+            self._contexts.append(self._engine.new_context(self._scratch, addresses))
+
+    def _warm_up(self) -> None:
+        """Run every context on zeros, so that no frame pays for it, then make the state zero again."""
+        driver, raw = self._device.driver, self._compute.raw
+        driver.memset_d8_async(self._arena.address, 0, self._arena.nbytes, raw)
+        for slot in range(self.slots):
+            for _ in range(_WARM_UPS):
+                self._run(slot)
+        for blocks in self._blocks:
+            driver.memset_d8_async(blocks.state, 0, self._state_out.nbytes, raw)
+        self._compute.drain(None)
+
+    def _enqueue(self, slot: int) -> bool:
+        return bool(self._contexts[slot].execute_async_v3(self._compute.handle))
+
+    def _run(self, slot: int) -> None:
+        if not self._enqueue(slot):
+            raise self._engine.failure("TensorRT cannot enqueue a frame")
+
+    def _is_capturable(self, slot: int) -> bool:
+        ask = getattr(self._contexts[slot], "is_stream_capturable", None)  # TensorRT for RTX 1.2 has it
+        return ask is None or bool(ask(self._compute.handle))
+
+    def _close_events(self) -> None:
+        for event in self._events:
+            event.close()
+
+
+def _raw(stream: Stream) -> Any:
+    assert isinstance(stream, CudaStream), "a lane is driven by its own streams"
+    return stream.raw

@@ -1,0 +1,349 @@
+"""A GPU in miniature behind the names of ``pycuda.driver`` and ``cuda.bindings.driver``.
+
+Nothing that is enqueued runs at once: each query runs a few operations, of any stream whose next one is not held back
+by an event, in an order drawn by chance. What a missing wait lets through therefore happens, sooner or later. Memory
+is real, so that results say what ran on what. ``log`` names every operation as it is enqueued.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+BASE = 0x7F00_0000_0000
+
+
+class Error(Exception):
+    """``pycuda.driver.Error``."""
+
+
+class MemoryError_(Error):  # noqa: N801, N818
+    """``pycuda.driver.MemoryError``."""
+
+
+class LogicError(Error):
+    """``pycuda.driver.LogicError``."""
+
+
+class Gpu:
+    """The device and what was done to it.
+
+    Attributes:
+        log: operations enqueued, ``(name, *details)``.
+        violations: uses that real CUDA or pycuda would punish in ways that are hard to find.
+        failures: ``(name, nth call from now)``; that call raises.
+        lost: text of the error that every call gives once it is set.
+        alive: device objects not destroyed yet, by kind.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.memory = np.zeros(1 << 25, np.uint8)
+        self.log: list[tuple[object, ...]] = []
+        self.violations: list[str] = []
+        self.failures: dict[str, tuple[int, Exception]] = {}
+        self.calls: Counter[str] = Counter()
+        self.alive: Counter[str] = Counter()
+        self.lost: str | None = None
+        self.stuck = False
+        self.time_ms = 0.0
+        self.streams: WeakValueDictionary[int, Stream] = WeakValueDictionary()
+        self._next = 0
+        self._random = random.Random(seed)
+        self._depths = threading.local()
+        self._lock = threading.Lock()
+
+    @property
+    def depth(self) -> int:
+        """How many times the context is pushed in this thread."""
+        return getattr(self._depths, "value", 0)
+
+    @depth.setter
+    def depth(self, value: int) -> None:
+        self._depths.value = value
+
+    def call(self, name: str) -> None:
+        """Every entry into the driver: a context must be pushed, and the call may have been told to fail."""
+        self.calls[name] += 1
+        if self.depth == 0:
+            self.violations.append(f"{name} without a context")
+            raise LogicError(f"{name} failed: invalid device context")
+        if self.lost is not None:
+            raise LogicError(f"{name} failed: {self.lost}")
+        if name in self.failures:
+            left, error = self.failures.pop(name)
+            if left == 0:
+                try:
+                    raise error
+                finally:
+                    del error  # else its traceback keeps itself alive, and with it whatever is on the stack
+            self.failures[name] = (left - 1, error)
+
+    def made(self, kind: str) -> None:
+        self.alive[kind] += 1
+
+    def destroyed(self, kind: str) -> None:
+        if self.depth == 0:
+            self.violations.append(f"{kind} destroyed without a context: pycuda leaks it")
+        self.alive[kind] -= 1
+
+    def allocate(self, nbytes: int) -> int:
+        address = BASE + self._next
+        self._next += -(-nbytes // 256) * 256
+        assert self._next <= self.memory.size, "the miniature GPU is full"
+        self.memory[address - BASE :][:nbytes] = 0xAB
+        return address
+
+    def at(self, address: int, nbytes: int) -> np.ndarray:
+        return self.memory[address - BASE :][:nbytes]
+
+    def array(self, address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return self.at(address, nbytes).view(dtype).reshape(shape)
+
+    def advance(self, steps: int = 3) -> None:
+        """Run at most ``steps`` operations."""
+        for _ in range(0 if self.stuck else steps):
+            with self._lock:
+                ready = [stream for stream in self.streams.values() if stream.queue and stream.queue[0][0]()]
+                if not ready:
+                    return
+                self.time_ms += 0.01
+                self._random.choice(ready).queue.popleft()[1]()
+
+
+class Stream:
+    """``pycuda.driver.Stream``."""
+
+    def __init__(self, gpu: Gpu, flags: int = 0) -> None:
+        gpu.call("Stream")
+        assert flags == 1, "a stream that waits for the legacy default stream"
+        gpu.made("stream")
+        self._gpu = gpu
+        self.queue: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
+        self.capture: list[Callable[[], None]] | None = None
+        self.handle = 0x1000 + gpu.calls["Stream"]
+        gpu.streams[self.handle] = self
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            self._gpu.destroyed("stream")
+
+    def put(self, work: Callable[[], None], ready: Callable[[], bool] = lambda: True) -> None:
+        if self.capture is not None:
+            self.capture.append(work)
+        else:
+            self.queue.append((ready, work))
+
+    def wait_for_event(self, event: Event) -> None:
+        self._gpu.call("cuStreamWaitEvent")
+        self._refuse_capture("wait_for_event")
+        mark = event.recorded
+        self.put(lambda: None, lambda: event.reached >= mark)
+
+    def is_done(self) -> bool:
+        self._gpu.call("cuStreamQuery")
+        self._gpu.advance()
+        return not self.queue
+
+    def _refuse_capture(self, name: str) -> None:
+        if self.capture is not None:
+            self._gpu.violations.append(f"{name} in a capture")
+
+
+class Event:
+    """``pycuda.driver.Event``."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        gpu.call("Event")
+        gpu.made("event")
+        self._gpu = gpu
+        self.recorded = self.reached = 0
+        self.time_ms = 0.0
+
+    def __del__(self) -> None:
+        if hasattr(self, "time_ms"):
+            self._gpu.destroyed("event")
+
+    def record(self, stream: Stream) -> None:
+        self._gpu.call("cuEventRecord")
+        stream._refuse_capture("record")
+        self.recorded += 1
+        mark = self.recorded
+
+        def reach() -> None:
+            self.reached = max(self.reached, mark)
+            if mark == self.recorded:
+                self.time_ms = self._gpu.time_ms
+
+        stream.put(reach)
+
+    def query(self) -> bool:
+        self._gpu.call("cuEventQuery")
+        self._gpu.advance()
+        return self.reached >= self.recorded
+
+    def time_till(self, later: Event) -> float:
+        self._gpu.call("cuEventElapsedTime")
+        for event in (self, later):
+            if event.recorded == 0 or event.reached < event.recorded:
+                raise LogicError("cuEventElapsedTime failed: not ready")
+        if later.time_ms < self.time_ms:
+            self._gpu.violations.append("events in the wrong order")
+        return later.time_ms - self.time_ms
+
+
+class Allocation:
+    """``pycuda.driver.DeviceAllocation`` and the base of a pinned array."""
+
+    def __init__(self, gpu: Gpu, kind: str, nbytes: int) -> None:
+        self._gpu, self._kind, self._freed = gpu, kind, False
+        gpu.made(kind)
+        self.address = gpu.allocate(nbytes)
+        self.host = gpu.at(self.address, nbytes)
+        self.__array_interface__ = self.host.__array_interface__
+
+    def __int__(self) -> int:
+        return self.address
+
+    def free(self) -> None:
+        if self._freed:
+            self._gpu.violations.append(f"{self._kind} freed twice")
+        self._freed = True
+        self._gpu.destroyed(self._kind)
+
+
+def pycuda_driver(gpu: Gpu) -> SimpleNamespace:
+    """A module like ``pycuda.driver``."""
+
+    class Context:
+        def push(self) -> None:
+            gpu.depth += 1
+
+        @staticmethod
+        def pop() -> None:
+            assert gpu.depth > 0
+            gpu.depth -= 1
+
+    class Device:
+        def __init__(self, ordinal: int) -> None:
+            assert ordinal == 0
+
+        def retain_primary_context(self) -> Context:
+            gpu.calls["retain_primary_context"] += 1
+            return Context()
+
+    def mem_alloc(nbytes: int) -> Allocation:
+        gpu.call("cuMemAlloc")
+        return Allocation(gpu, "device memory", nbytes)
+
+    def pagelocked_empty(nbytes: int, dtype: type) -> np.ndarray:
+        gpu.call("cuMemHostAlloc")
+        return np.asarray(Allocation(gpu, "pinned memory", nbytes))
+
+    def mem_get_info() -> tuple[int, int]:
+        gpu.call("cuMemGetInfo")
+        return 512_000_000, 1_000_000_000
+
+    def htod(dest: int, src: np.ndarray, stream: Stream) -> None:
+        gpu.call("cuMemcpyHtoDAsync")
+        gpu.log.append(("upload", dest, src.nbytes))
+        stream.put(lambda: np.copyto(gpu.at(dest, src.nbytes), src))
+
+    def dtoh(dest: np.ndarray, src: int, stream: Stream) -> None:
+        gpu.call("cuMemcpyDtoHAsync")
+        gpu.log.append(("download", src, dest.nbytes))
+        stream.put(lambda: np.copyto(dest, gpu.at(src, dest.nbytes)))
+
+    def memset(dest: int, value: int, nbytes: int, stream: Stream) -> None:
+        gpu.call("cuMemsetD8Async")
+        gpu.log.append(("zero", dest, nbytes))
+        assert value == 0
+        stream.put(lambda: gpu.at(dest, nbytes).fill(0))
+
+    return SimpleNamespace(
+        Error=Error,
+        MemoryError=MemoryError_,
+        LogicError=LogicError,
+        init=lambda: None,
+        Device=Device,
+        Context=Context,
+        Stream=lambda flags=0: Stream(gpu, flags),
+        Event=lambda: Event(gpu),
+        mem_alloc=mem_alloc,
+        pagelocked_empty=pagelocked_empty,
+        mem_get_info=mem_get_info,
+        memcpy_htod_async=htod,
+        memcpy_dtoh_async=dtoh,
+        memset_d8_async=memset,
+    )
+
+
+def graph_bindings(gpu: Gpu) -> SimpleNamespace:
+    """A module like ``cuda.bindings.driver``; a graph is the list of what was captured."""
+    success = SimpleNamespace(name="CUDA_SUCCESS")
+    failed = SimpleNamespace(name="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+
+    def status(name: str, *values: object) -> tuple[object, ...]:
+        try:
+            gpu.call(name)
+        except Error:
+            return (failed, *(None for _ in values))
+        return (success, *values)
+
+    things: dict[int, list[Callable[[], None]]] = {}
+
+    def keep(kind: str, work: list[Callable[[], None]]) -> int:
+        gpu.made(kind)
+        handle = len(gpu.calls) * 1000 + sum(gpu.calls.values())
+        things[handle] = work
+        return handle
+
+    def begin(stream: int, mode: object) -> tuple[object, ...]:
+        assert mode == "thread local"
+        if gpu.streams[stream].queue:
+            gpu.violations.append("a capture begins while the stream is at work")
+        gpu.streams[stream].capture = []
+        return status("cuStreamBeginCapture")
+
+    def end(stream: int) -> tuple[object, ...]:
+        captured, gpu.streams[stream].capture = gpu.streams[stream].capture, None
+        result = status("cuStreamEndCapture", 0)
+        return (success, keep("graph", captured)) if result[0] is success else result
+
+    def instantiate(graph: int, flags: int) -> tuple[object, ...]:
+        result = status("cuGraphInstantiate", 0)
+        return (success, keep("executable", list(things[graph]))) if result[0] is success else result
+
+    def launch(executable: int, stream: int) -> tuple[object, ...]:
+        result = status("cuGraphLaunch")
+        if result[0] is success:
+            gpu.log.append(("launch", executable))
+            for work in things[executable]:
+                gpu.streams[stream].put(work)
+        return result
+
+    def destroy(kind: str, name: str) -> Callable[[int], tuple[object, ...]]:
+        def call(handle: int) -> tuple[object, ...]:
+            del things[handle]
+            gpu.destroyed(kind)
+            return status(name)
+
+        return call
+
+    return SimpleNamespace(
+        CUresult=SimpleNamespace(CUDA_SUCCESS=success),
+        CUstreamCaptureMode=SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL="thread local"),
+        CUstream=int,
+        cuStreamBeginCapture=begin,
+        cuStreamEndCapture=end,
+        cuGraphInstantiate=instantiate,
+        cuGraphLaunch=launch,
+        cuGraphDestroy=destroy("graph", "cuGraphDestroy"),
+        cuGraphExecDestroy=destroy("executable", "cuGraphExecDestroy"),
+    )

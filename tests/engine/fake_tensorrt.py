@@ -1,0 +1,291 @@
+"""Modules like ``tensorrt`` and ``tensorrt_rtx`` on the GPU of ``fake_cuda``, in the generations that differ.
+
+The network keeps, as in ``fake.py``, the list of the numbers of the frames that it has seen; ``mask`` begins with it,
+and ``flow`` holds their sum, which is a second state of another type. A frame of number 250 is "not finite".
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+
+from mostnet.contract import Metadata, StatePair, TensorSpec, input_spec, output_specs
+
+from .fake import HISTORY, SIZE_HW
+from .fake_cuda import Gpu
+
+STATES = (StatePair("seen", (1, 1, 1, HISTORY), "float16"), StatePair("sum", (1, 1, 1, 1), "float32"))
+METADATA = Metadata(
+    variant="fake", size_hw=SIZE_HW, precision="fp16", opset=19, trained=True, states=STATES, checkpoint_sha256="0" * 64
+)
+INPUTS = (input_spec(SIZE_HW), *(pair.input for pair in STATES))
+OUTPUTS = (*output_specs(SIZE_HW), *(pair.output for pair in STATES))
+
+SCRATCH = 1000
+NAN = 250
+GENERATIONS = {"8.6": "tensorrt", "10.0": "tensorrt", "11.4": "tensorrt", "rtx": "tensorrt_rtx"}
+
+#: Names that a generation has not, of those that another one needs.
+LACKING = {
+    "8.6": {
+        "set_device_memory",
+        "is_stream_capturable",
+        "device_memory_size_v2",
+        "create_runtime_config",
+        "create_execution_context",
+    },
+    "10.0": {"set_device_memory", "is_stream_capturable", "device_memory_size_v2", "create_runtime_config"},
+    "11.4": {"is_stream_capturable", "device_memory", "device_memory_size"}
+    | {"create_execution_context_without_device_memory"},
+    "rtx": {"device_memory_size", "create_execution_context_without_device_memory"},
+}
+
+_DTYPE_NAMES = {"uint8": "UINT8", "bool": "BOOL", "float16": "HALF", "float32": "FLOAT"}
+
+
+class Module(SimpleNamespace):
+    """A module, which can be the key of a cache."""
+
+    __hash__ = object.__hash__
+
+
+class Enum:
+    """A value of a pybind enumeration, in as far as we use one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _enum(*names: str) -> SimpleNamespace:
+    return SimpleNamespace(**{name: Enum(name) for name in names})
+
+
+_NONE = SimpleNamespace(generation=None)
+
+
+class Context:
+    """``IExecutionContext``."""
+
+    def __init__(self, library: FakeTensorRt) -> None:
+        self.library = library
+        self.addresses: dict[str, int] = {}
+        self.scratch = 0
+        self.runs = 0
+        library.gpu.made("context")
+        library.contexts.append(weakref.ref(self))
+
+    def __del__(self) -> None:
+        self.library.gpu.destroyed("context")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        assert name not in self.library_lacks(), f"no {name} in {self.library.generation}"
+        super().__setattr__("scratch" if name == "device_memory" else name, value)
+
+    def __getattribute__(self, name: str) -> object:
+        if name in object.__getattribute__(self, "library_lacks")():
+            raise AttributeError(name)
+        return object.__getattribute__(self, name)
+
+    def library_lacks(self) -> set[str]:
+        """Names that this generation has not."""
+        generation = object.__getattribute__(self, "__dict__").get("library", _NONE).generation
+        return set() if generation is None else LACKING[generation]
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        assert self.runs == 0, "an address changed after the first run"
+        self.addresses[name] = address
+        return name in {spec.name for spec in (*INPUTS, *OUTPUTS)} and not self.library.says_no("address")
+
+    def execute_async_v3(self, handle: int) -> bool:
+        gpu, stream = self.library.gpu, self.library.gpu.streams[handle]
+        if self.library.says_no("enqueue"):
+            return False
+        assert self.addresses.keys() == {spec.name for spec in (*INPUTS, *OUTPUTS)}
+        assert self.scratch % 256 == 0 and self.scratch
+        if stream.capture is not None and self.runs == 0:
+            gpu.violations.append("captured before the first run")
+        self.runs += 1
+        self.library.streams.add(handle)
+        gpu.log.append(("enqueue", self.addresses["frame"]))
+        stream.put(self._compute)
+        return True
+
+    def set_device_memory(self, address: int, nbytes: int) -> None:
+        assert nbytes >= SCRATCH
+        self.scratch = address
+
+    def is_stream_capturable(self, handle: int) -> bool:
+        return self.library.capturable
+
+    def _compute(self) -> None:
+        gpu = self.library.gpu
+        gpu.at(self.scratch, SCRATCH).fill(0xEE)
+        specs = (*INPUTS, *OUTPUTS)
+        tensor = {spec.name: gpu.array(self.addresses[spec.name], spec.shape, spec.dtype) for spec in specs}
+        frame = tensor["frame"]
+        number = int(frame[0, 0, 0, 0])
+        if (frame != number).any():
+            gpu.violations.append(f"frame {number} is torn")
+        seen = [int(value) for value in tensor["state_in_seen"].ravel() if value]
+        seen = [*seen, number + 1][-HISTORY:]
+        total = float(tensor["state_in_sum"].item()) + number
+        tensor["state_out_seen"][...] = 0
+        tensor["state_out_seen"].ravel()[: len(seen)] = seen
+        tensor["state_out_sum"][...] = total
+        tensor["enhanced"][...] = frame
+        tensor["flow"][...] = total
+        tensor["mask"][...] = 0
+        tensor["mask"].ravel()[: len(seen)] = seen
+        tensor["finite"][...] = number != NAN
+
+
+class Engine:
+    """``ICudaEngine``."""
+
+    def __init__(self, library: FakeTensorRt) -> None:
+        self.library = library
+        library.gpu.made("engine")
+
+    def __del__(self) -> None:
+        if self.library.gpu.alive["context"]:
+            self.library.gpu.violations.append("an engine went before its contexts")
+        self.library.gpu.destroyed("engine")
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self.library.tensors)
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.library.tensors)[index]
+
+    def get_tensor_dtype(self, name: str) -> object:
+        return SimpleNamespace(name=_DTYPE_NAMES[self.library.tensors[name].dtype])
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.library.tensors[name].shape
+
+    def get_tensor_mode(self, name: str) -> object:
+        modes = self.library.module.TensorIOMode
+        return modes.INPUT if name in {spec.name for spec in INPUTS} else modes.OUTPUT
+
+    def __getattribute__(self, name: str) -> object:
+        library = object.__getattribute__(self, "__dict__").get("library")
+        if library is not None and name in LACKING[library.generation]:
+            raise AttributeError(name)
+        return object.__getattribute__(self, name)
+
+    @property
+    def device_memory_size(self) -> int:
+        return SCRATCH
+
+    @property
+    def device_memory_size_v2(self) -> int:
+        return SCRATCH
+
+    def create_runtime_config(self) -> Config:
+        return self.library.config
+
+    def create_execution_context_without_device_memory(self) -> Context | None:
+        return None if self.library.says_no("context") else Context(self.library)
+
+    def create_execution_context(
+        self, strategy: Enum | None = None, runtime_config: Config | None = None
+    ) -> Context | None:
+        chosen = strategy if runtime_config is None else runtime_config.strategy
+        assert chosen is not None
+        assert chosen.name == "USER_MANAGED"
+        return None if self.library.says_no("context") else Context(self.library)
+
+
+class Cache:
+    """``IRuntimeCache``."""
+
+    content = b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        if not blob.startswith(b"kernels"):
+            return False
+        self.content = blob
+        return True
+
+    def serialize(self) -> bytes:
+        return self.content or b"kernels v1"
+
+
+class Config:
+    """``IRuntimeConfig``."""
+
+    cuda_graph_strategy: Enum
+    strategy: Enum
+    cache: Cache | None = None
+
+    def set_execution_context_allocation_strategy(self, strategy: Enum) -> None:
+        self.strategy = strategy
+
+    def create_runtime_cache(self) -> Cache:
+        return Cache()
+
+    def set_runtime_cache(self, cache: Cache) -> None:
+        self.cache = cache
+
+
+class FakeTensorRt:
+    """One generation; ``module`` is what is imported. ``refusals`` maps a step to the error line that it logs."""
+
+    def __init__(self, gpu: Gpu, generation: str) -> None:
+        self.gpu = gpu
+        self.generation = generation
+        self.refusals: dict[str, tuple[int, str]] = {}
+        self.capturable = True
+        self.config = Config()
+        self.streams: set[int] = set()
+        self.contexts: list[weakref.ref[Context]] = []
+        self.tensors: dict[str, TensorSpec] = {spec.name: spec for spec in (*INPUTS, *OUTPUTS)}
+        self.logger: object = None
+        self.module = self._make_module()
+
+    def says_no(self, step: str) -> bool:
+        """Whether ``step`` fails this time; if so, its error line is logged."""
+        if step not in self.refusals:
+            return False
+        left, line = self.refusals.pop(step)
+        if left:
+            self.refusals[step] = (left - 1, line)
+            return False
+        self.logger.log(self.module.ILogger.ERROR, line)
+        return True
+
+    def _make_module(self) -> Module:
+        library = self
+
+        class ILogger:
+            INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+        class Runtime:
+            def __init__(self, logger: ILogger) -> None:
+                library.logger = logger
+
+            def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+                assert isinstance(data, bytes)
+                return None if library.says_no("deserialise") else Engine(library)
+
+        module = Module(
+            __name__=GENERATIONS[self.generation],
+            __version__="1.7.1" if self.generation == "rtx" else self.generation,
+            ILogger=ILogger,
+            Runtime=Runtime,
+            TensorIOMode=_enum("NONE", "INPUT", "OUTPUT"),
+            ComputeCapability=_enum("SM86", "SM89"),
+        )
+        if self.generation != "8.6":
+            module.ExecutionContextAllocationStrategy = _enum("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
+        if self.generation == "rtx":
+            module.CudaGraphStrategy = _enum("DISABLED", "WHOLE_GRAPH_CAPTURE")
+        return module
+
+
+def history(mask: np.ndarray) -> list[int]:
+    """Numbers of the frames that the state behind ``mask`` has seen."""
+    return [int(value) - 1 for value in mask.ravel()[:HISTORY] if value]

@@ -1,0 +1,76 @@
+"""A plan file and a machine to open it on: miniature GPU, fake driver, fake TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import Metadata, PlanInfo, sha256
+from mostnet.engine import Engine, cuda_device, plan_backend, tensorrt_lane, tensorrt_library
+
+from .fake_cuda import Gpu, graph_bindings, pycuda_driver
+from .fake_tensorrt import GENERATIONS, METADATA, FakeTensorRt
+
+
+def write_plan(path: Path, metadata: Metadata = METADATA, **changes: object) -> Path:
+    """A plan that is no plan, and its description."""
+    path.write_bytes(b"a plan" * 50)
+    values = {
+        **asdict(metadata),
+        "states": metadata.states,
+        "plan_sha256": sha256(path),
+        "flavour": "rtx",
+        "tensorrt_version": "1.7.1",
+        "targets": ("sm_86",),
+    }
+    path.with_name(f"{path.name}.json").write_text(PlanInfo(**{**values, **changes}).to_json(), encoding="utf-8")
+    return path
+
+
+class Machine:
+    """What a test opens engines on. Leaves the GPU empty, every context popped and no misuse unreported."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0) -> None:
+        self.gpu = Gpu(seed)
+        self.trt = FakeTensorRt(self.gpu, generation)
+        self.driver = pycuda_driver(self.gpu)
+        self.bindings = graph_bindings(self.gpu)
+        modules = {"pycuda.driver": self.driver, GENERATIONS[generation]: self.trt.module}
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        monkeypatch.setattr(plan_backend, "require_gpu", lambda: 1)
+        monkeypatch.setattr(plan_backend, "gpu_architecture", lambda: "sm_86")
+        monkeypatch.setattr(plan_backend, "find_spec", lambda name: object())
+        monkeypatch.setattr(cuda_device, "import_module", modules.__getitem__)
+        monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
+        monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
+        cuda_device.cuda_device.cache_clear()
+        tensorrt_library._logger.cache_clear()
+        flavour = "rtx" if generation == "rtx" else "tensorrt"
+        self.plan = write_plan(
+            folder / "fake.plan", flavour=flavour, tensorrt_version=self.trt.module.__version__, targets=("sm_86",)
+        )
+
+    def open(self, **options: object) -> Engine:
+        """An engine of the plan."""
+        return Engine(self.plan, **options)
+
+    def check_empty(self) -> None:
+        """Everything was given back, on the right context, once."""
+        assert self.gpu.violations == [], self.gpu.violations
+        assert dict(+self.gpu.alive) == {}, f"left on the GPU: {self.gpu.alive}"
+        assert dict(-self.gpu.alive) == {}, "given back twice"
+        assert self.gpu.depth == 0
+
+
+@contextmanager
+def machine_of(monkeypatch: pytest.MonkeyPatch, folder: Path, **options: object) -> Iterator[Machine]:
+    """A machine, checked to be empty at the end."""
+    machine = Machine(monkeypatch, folder, **options)
+    yield machine
+    machine.check_empty()
+    cuda_device.cuda_device.cache_clear()
+    tensorrt_library._logger.cache_clear()

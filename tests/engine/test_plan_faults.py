@@ -1,0 +1,210 @@
+"""What goes wrong on the GPU, where, and that everything is given back once whatever happens."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import (
+    DeviceError,
+    DeviceMemoryError,
+    EngineClosedError,
+    ModelFileError,
+    PlanMismatchError,
+    TensorSpec,
+)
+from mostnet.engine.device import DeviceLostError
+
+from .fake import collect, frame_of
+from .fake_tensorrt import history
+from .plan_setup import Machine, machine_of
+
+STAGE_CALLS = {"copy in": "cuMemcpyHtoDAsync", "compute": "cuGraphLaunch", "copy out": "cuMemcpyDtoHAsync"}
+DEAD = "an illegal memory access was encountered"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
+    with machine_of(monkeypatch, tmp_path) as made:
+        yield made
+
+
+def count_calls(machine: Machine, name: str) -> int:
+    machine.open().close()
+    return machine.gpu.calls[name]
+
+
+@pytest.mark.parametrize("generation", ["8.6", "rtx"])
+@pytest.mark.parametrize("call", ["cuMemAlloc", "cuMemHostAlloc", "Stream", "Event"])
+def test_out_of_memory_at_every_allocation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str, generation: str
+) -> None:
+    with machine_of(monkeypatch, tmp_path, generation=generation) as machine:
+        taken = count_calls(machine, call)
+        assert taken >= 1
+        for nth in range(taken):
+            machine.gpu.failures[call] = (nth, machine.driver.MemoryError(f"{call} failed: out of memory"))
+            with pytest.raises(DeviceMemoryError, match=f"{call} failed: out of memory") as caught:
+                machine.open()
+            assert "close other sessions" in str(caught.value)
+            del caught
+            machine.check_empty()
+
+
+def test_out_of_memory_says_how_much_was_asked(machine: Machine) -> None:
+    machine.gpu.failures["cuMemAlloc"] = (0, machine.driver.MemoryError("cuMemAlloc failed: out of memory"))
+    with pytest.raises(DeviceMemoryError) as caught:
+        machine.open()
+    assert str(caught.value).startswith(
+        "no GPU memory for 3 slots and 0.0 MB scratch: 0.2 MB asked, 512 MB are free (cuMemAlloc failed: out of memory)"
+    )
+    machine.gpu.failures["cuMemHostAlloc"] = (0, machine.driver.MemoryError("cuMemHostAlloc failed: out of memory"))
+    with pytest.raises(DeviceMemoryError, match=r"no pinned host memory for frames .* of 3 slots: 0.2 MB asked"):
+        machine.open()
+
+
+@pytest.mark.parametrize(
+    ("step", "left", "line", "kind", "text"),
+    [
+        (
+            "context",
+            1,
+            "Error Code 2: OutOfMemory",
+            DeviceMemoryError,
+            "makes no execution context: Error Code 2: OutOf",
+        ),
+        ("context", 0, "Error Code 3: API usage", DeviceError, "makes no execution context: Error Code 3: API usage"),
+        ("address", 4, "not a tensor", DeviceError, "TensorRT refuses the address of .*: not a tensor"),
+        ("enqueue", 3, "kernel is missing", DeviceError, "TensorRT cannot enqueue a frame: kernel is missing"),
+        ("deserialise", 0, "magic tag", PlanMismatchError, "tensorrt 8.6 refuses the plan: magic tag; build it again"),
+        ("deserialise", 0, "out of memory", DeviceMemoryError, "no GPU memory for the weights: out of memory"),
+    ],
+)
+def test_tensorrt_refuses(machine: Machine, step: str, left: int, line: str, kind: type[Exception], text: str) -> None:
+    machine.trt.refusals[step] = (left, line)
+    with pytest.raises(kind, match=text) as caught:
+        machine.open()
+    assert type(caught.value) is kind
+    del caught
+    machine.check_empty()
+    machine.open().close()
+
+
+def test_failing_while_a_second_session_opens_leaves_the_first(machine: Machine) -> None:
+    with machine.open() as engine:
+        engine.infer(frame_of(1))
+        machine.gpu.failures["cuMemAlloc"] = (0, machine.driver.MemoryError("cuMemAlloc failed: out of memory"))
+        with pytest.raises(DeviceMemoryError):
+            engine.session()
+        assert machine.gpu.alive["device memory"] == 1
+        assert history(engine.infer(frame_of(2)).mask) == [1, 2]
+
+
+def test_a_plan_that_is_not_what_its_description_says(machine: Machine) -> None:
+    machine.trt.tensors["mask"] = TensorSpec("mask", (1, 64, 64), "float32")
+    with pytest.raises(ModelFileError, match=r"the plan's outputs do not fit .*: missing mask uint8.* mask float32"):
+        machine.open()
+
+
+@pytest.mark.parametrize("stage", STAGE_CALLS)
+def test_a_call_that_fails_once_costs_one_frame(machine: Machine, stage: str) -> None:
+    with machine.open() as engine:
+        for number in range(4):
+            engine.infer(frame_of(number))
+        machine.gpu.failures[STAGE_CALLS[stage]] = (0, machine.driver.LogicError("odd failed: invalid value"))
+        with pytest.raises(DeviceError) as caught:
+            engine.infer(frame_of(4))
+        assert type(caught.value) is DeviceError
+        assert "the GPU refused a call:" in str(caught.value)
+        assert history(engine.infer(frame_of(5)).mask) == [0, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("stage", STAGE_CALLS)
+def test_a_call_that_fails_once_in_a_stream(machine: Machine, stage: str) -> None:
+    with machine.open() as engine:
+        machine.gpu.failures[STAGE_CALLS[stage]] = (4, machine.driver.LogicError("odd failed: invalid value"))
+        outputs, error = collect(engine.stream(map(frame_of, range(10))))
+        assert [history(output.mask)[-1] for output in outputs] == [0, 1, 2, 3]
+        assert type(error) is DeviceError
+        assert history(engine.infer(frame_of(50)).mask) == [0, 1, 2, 3, 50]
+
+
+@pytest.mark.parametrize("call", ["Stream", "cuEventRecord", "cuStreamWaitEvent", "cuStreamQuery"])
+def test_other_calls_that_fail_while_opening(machine: Machine, call: str) -> None:
+    machine.open().close()
+    machine.gpu.failures[call] = (0, machine.driver.LogicError(f"{call} failed: invalid handle"))
+    error = None
+    try:
+        with machine.open() as engine:
+            engine.infer(frame_of(1))
+    except DeviceError as caught:
+        error = str(caught)
+    assert error is not None
+    assert f"{call} failed: invalid handle" in error
+
+
+def test_an_error_of_the_device_closes_the_engine(machine: Machine) -> None:
+    engine = machine.open()
+    other = engine.session()
+    engine.infer(frame_of(1))
+    machine.gpu.stuck = True
+    machine.gpu.lost = DEAD
+    with pytest.raises(DeviceLostError) as caught:
+        engine.infer(frame_of(2))
+    assert DEAD in str(caught.value)
+    assert "the engine is closed: open a new Engine in a new process" in str(caught.value)
+    with pytest.raises(EngineClosedError, match="the engine or session is closed"):
+        engine.infer(frame_of(3))
+    with pytest.raises(DeviceError, match=DEAD):
+        other.infer(frame_of(1))
+    engine.close()
+    other.close()
+
+
+def test_an_error_of_the_device_found_by_waiting(machine: Machine) -> None:
+    engine = machine.open()
+    machine.gpu.failures["cuEventQuery"] = (0, machine.driver.LogicError(f"cuEventQuery failed: {DEAD}"))
+    with pytest.raises(DeviceLostError, match=f"context is lost: cuEventQuery failed: {DEAD}; the engine is closed"):
+        engine.infer(frame_of(2))
+    engine.close()
+
+
+def test_an_error_of_the_device_in_mid_stream(machine: Machine) -> None:
+    engine = machine.open()
+    stream = engine.stream(map(frame_of, range(20)))
+    for _ in range(5):
+        next(stream)
+    machine.gpu.lost = DEAD
+    with pytest.raises(DeviceLostError, match=DEAD):
+        next(stream)
+    engine.close()
+
+
+def test_a_lost_device_found_by_close(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    engine = machine.open()
+    stream = engine.stream(map(frame_of, range(20)))
+    next(stream)
+    machine.gpu.lost = DEAD
+    engine.close()
+    assert DEAD in caplog.text
+    assert collect(stream)[0] == []
+
+
+def test_closing_an_abandoned_stream_and_twice(machine: Machine) -> None:
+    engine = machine.open()
+    stream = engine.stream(map(frame_of, range(20)))
+    next(stream)
+    engine.close()
+    engine.close()
+    _, error = collect(stream)
+    assert isinstance(error, EngineClosedError)
+
+
+def test_the_errors_of_tensorrt_are_logged_too(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    with machine.open(graphs=False) as engine:
+        machine.trt.refusals["enqueue"] = (0, "Error Code 1: Myelin")
+        with pytest.raises(DeviceError, match="Error Code 1: Myelin"):
+            engine.infer(frame_of(1))
+        machine.trt.logger.log(machine.trt.module.ILogger.WARNING, "a word of warning")
+    assert ("mostnet.tensorrt", 40, "Error Code 1: Myelin") in caplog.record_tuples
+    assert ("mostnet.tensorrt", 30, "a word of warning") in caplog.record_tuples
