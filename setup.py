@@ -12,11 +12,15 @@ PACKAGE_DIR = {"mostnet": "api", **{f"mostnet.{name}": name for name in FOLDERS}
 X86 = "platform_machine == 'x86_64' or platform_machine == 'AMD64'"
 RTX = f"tensorrt-rtx>=1.4; ({X86}) and (sys_platform == 'linux' or sys_platform == 'win32')"
 
+#: What runs plans of either flavour. pycuda is compiled on installation, so it stays out of ``rtx``, which builds them.
+CUDA = ["pycuda>=2024.1", "cuda-bindings>=12"]
+
 EXTRAS = {
     "cpu": ["onnxruntime>=1.20"],
     "gpu": ["onnxruntime-gpu>=1.20"],
     "rtx": [RTX],
-    "tensorrt": ["tensorrt>=8.6", "pycuda>=2024.1", "cuda-bindings>=12"],
+    "cuda": CUDA,
+    "tensorrt": ["tensorrt>=8.6", *CUDA],
     "export": ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5"],
     "plot": ["matplotlib>=3.8"],
     "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.13"],

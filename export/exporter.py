@@ -17,6 +17,7 @@ from mostnet.contract import (
     Metadata,
     NoGpuError,
     PlanInfo,
+    PlanMismatchError,
     check_size,
     sha256,
 )
@@ -221,7 +222,7 @@ def _verify(
             if path.suffix == ".plan":
                 require_gpu()
             engine = Engine(path)
-        except (NoGpuError, BackendNotInstalledError) as error:
+        except (NoGpuError, BackendNotInstalledError, PlanMismatchError) as error:
             if path.suffix == ".onnx":
                 raise
             console.print(f"{path.name} was built and checked, but not run: {error}", soft_wrap=True)

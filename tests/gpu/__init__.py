@@ -1,4 +1,4 @@
-"""Tests of plans on a real GPU. ``README`` of what they need: ``make_case`` and ``build_case`` in this folder.
+"""Tests of plans on a real GPU.
 
 The PyTorch that makes the references and the TensorRT that runs the plan may live in different Pythons, on different
 machines: they meet in a folder of files.

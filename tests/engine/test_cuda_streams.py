@@ -1,0 +1,131 @@
+"""Clock, events and waits of CUDA, on the miniature GPU."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from mostnet.contract import BackendNotInstalledError, DeviceError
+from mostnet.engine import cuda_device, cuda_graph, cuda_streams
+from mostnet.engine.cuda_device import CudaDevice
+from mostnet.engine.cuda_memory import Layout, aligned
+from mostnet.engine.cuda_streams import Clock, CudaEvent, CudaStream, poll
+
+from .fake_cuda import Gpu, pycuda_driver
+from .fake_tensorrt import OUTPUTS
+
+
+@pytest.fixture
+def gpu() -> Gpu:
+    return Gpu()
+
+
+@pytest.fixture
+def device(gpu: Gpu) -> Iterator[CudaDevice]:
+    made = CudaDevice(pycuda_driver(gpu))
+    with made:
+        yield made
+
+
+def test_poll_waits_no_longer_than_told() -> None:
+    answers = iter([False] * 3 + [True])
+    assert poll(lambda: next(answers), None)
+    begun_s = time.perf_counter()
+    assert not poll(lambda: False, 20)
+    assert time.perf_counter() - begun_s >= 0.02
+    assert not poll(lambda: False, 0)
+    assert poll(lambda: True, 0)
+
+
+def test_times_of_the_gpu_are_on_the_clock_of_the_host(gpu: Gpu, device: CudaDevice) -> None:
+    before_s = time.perf_counter()
+    clock, stream = Clock(device), CudaStream(device)
+    after_s = time.perf_counter()
+    first, second = CudaEvent(device, clock), CudaEvent(device, clock)
+    stream.record(first)
+    assert stream.drain(1000)
+    gpu.time_ms += 250
+    stream.record(second)
+    assert second.wait(1000)
+    assert second.since_ms(first) == pytest.approx(250, abs=0.1)
+    assert before_s <= first.time_s <= after_s + 0.001
+    assert second.time_s - first.time_s == pytest.approx(0.25, abs=1e-4)
+
+
+def test_the_clock_is_set_again_and_no_time_is_read_backwards(
+    gpu: Gpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, stream = Clock(device), CudaStream(device)
+    early = CudaEvent(device, clock)
+    stream.record(early)
+    assert stream.drain(1000)
+    monkeypatch.setattr(cuda_streams, "_ANCHOR_LIFE_S", 0.0)
+    late = CudaEvent(device, clock)
+    old = clock._anchor
+    stream.record(late)
+    assert clock._anchor is not old
+    assert stream.drain(1000)
+    assert early.time_s > 0  # against the anchor that it was recorded under
+    assert late.time_s > 0
+    assert gpu.violations == []
+
+
+def test_a_busy_gpu_leaves_the_clock_as_it_was(gpu: Gpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(device)
+    old = clock.anchor()
+    monkeypatch.setattr(cuda_streams, "_ANCHOR_LIFE_S", 0.0)
+    gpu.stuck = True
+    assert clock.anchor() is old
+
+
+def test_a_closed_event_is_reached(device: CudaDevice) -> None:
+    event = CudaEvent(device, Clock(device))
+    assert event.query()
+    event.close()
+    assert event.wait(0)
+    event.close()
+
+
+def test_a_layout_is_aligned_and_its_views_do_not_overlap() -> None:
+    layout = Layout(OUTPUTS)
+    assert all(offset % 256 == 0 for offset in layout.offsets.values())
+    assert layout.nbytes == sum(aligned(spec.nbytes) for spec in OUTPUTS)
+    assert aligned(0) == aligned(1) == aligned(256) == 256
+    assert aligned(257) == 512
+    block = np.zeros(layout.nbytes, np.uint8)
+    views = layout.views(block)
+    for number, spec in enumerate(OUTPUTS, start=1):
+        assert (views[spec.name].shape, str(views[spec.name].dtype)) == (spec.shape, spec.dtype)
+        views[spec.name].reshape(-1).view(np.uint8).fill(number)
+    assert np.count_nonzero(block) == sum(spec.nbytes for spec in OUTPUTS)
+    assert layout.addresses(4096)["flow"] == 4096 + layout.offsets["flow"]
+
+
+def test_graphs_need_bindings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(cuda_graph, "find_spec", lambda name: None)
+    with caplog.at_level("INFO", "mostnet"):
+        assert cuda_graph.load_bindings() is None
+    assert "no CUDA graphs: cuda-bindings is not installed (pip install 'mostnet[cuda]')" in caplog.text
+    monkeypatch.setattr(cuda_graph, "find_spec", lambda name: object())
+    monkeypatch.setattr(cuda_graph, "import_module", lambda name: name)
+    assert cuda_graph.load_bindings() == "cuda.bindings.driver"
+
+
+def test_a_pycuda_that_does_not_load_and_a_cuda_that_does_not_start(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> object:
+        raise ImportError("libcurand.so.10: cannot open shared object file")
+
+    cuda_device.cuda_device.cache_clear()
+    monkeypatch.setattr(cuda_device, "import_module", broken)
+    with pytest.raises(BackendNotInstalledError, match=r"pycuda does not load \(libcurand.so.10: .*mostnet\[cuda\]"):
+        cuda_device.cuda_device()
+    driver = pycuda_driver(gpu)
+
+    def refuse() -> None:
+        raise driver.Error("cuInit failed: system has unsupported display driver")
+
+    driver.init = refuse
+    monkeypatch.setattr(cuda_device, "import_module", lambda name: driver)
+    with pytest.raises(DeviceError, match="CUDA does not start: cuInit failed: system has unsupported display driver"):
+        cuda_device.cuda_device()
