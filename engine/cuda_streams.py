@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from select import select
 from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
@@ -30,8 +32,18 @@ def poll(reached: Callable[[], bool], timeout_ms: float | None) -> bool:
         waited_s = perf_counter() - begun_s
         if timeout_ms is not None and waited_s * 1e3 >= timeout_ms:
             return False
-        sleep(0 if waited_s < _SPIN_S else _NAP_S)
+        if waited_s < _SPIN_S:
+            _let_others_run()
+        else:
+            sleep(_NAP_S)
     return True
+
+
+def _let_others_run() -> None:
+    if sys.platform == "win32":
+        sleep(0)
+    else:
+        select((), (), (), 0)  # lets go of the interpreter for a microsecond; Linux stretches sleep(0) to some 60
 
 
 class _Anchor(NamedTuple):

@@ -27,13 +27,14 @@ _WARM_UPS = 2
 
 
 class _SlotBlocks(NamedTuple):
-    """Device addresses of one slot's blocks, and the host memory that they are copied from and to."""
+    """Device addresses of one slot's blocks, the host memory that they are copied from and to, and its tensors."""
 
     frame: int
     pictures: int
     state: int
     host_frame: npt.NDArray[np.uint8]
     host_pictures: npt.NDArray[np.uint8]
+    views: dict[str, npt.NDArray[Any]]
 
 
 class TensorRtLane:
@@ -126,8 +127,7 @@ class TensorRtLane:
 
     def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
         """The pinned frame of ``slot``."""
-        frame: npt.NDArray[np.uint8] = self._blocks[slot].host_frame.reshape(self._frame.shape)[0]
-        return frame
+        return self._blocks[slot].views[FRAME]
 
     def upload(self, slot: int, stream: Stream) -> None:
         """Enqueue the copy of the pinned frame."""
@@ -153,9 +153,9 @@ class TensorRtLane:
 
     def result(self, slot: int) -> Result:
         """Copies of the pinned outputs."""
-        found = self._pictures.views(self._blocks[slot].host_pictures)
-        owned = {name: found[name][0].copy() for name in (ENHANCED, FLOW, MASK) if name in found}
-        return Result(owned.get(ENHANCED), owned.get(FLOW), owned.get(MASK), bool(found[FINITE][0]))
+        found = self._blocks[slot].views
+        owned = {name: found[name].copy() for name in (ENHANCED, FLOW, MASK) if name in found}
+        return Result(owned.get(ENHANCED), owned.get(FLOW), owned.get(MASK), bool(found[FINITE]))
 
     def close(self) -> None:
         """Free everything. Twice without harm."""
@@ -189,15 +189,17 @@ class TensorRtLane:
         self._held.callback(self._blocks.clear)
         for slot in range(self.slots):
             base, host = self._arena.address + slot * sum(sizes), pinned.array[slot * host_bytes :][:host_bytes]
-            self._blocks.append(
-                _SlotBlocks(
-                    frame=base,
-                    pictures=base + sizes[0],
-                    state=base + sizes[0] + sizes[1],
-                    host_frame=host[: self._frame.nbytes],
-                    host_pictures=host[frame_bytes:],
-                )
+            blocks = _SlotBlocks(
+                frame=base,
+                pictures=base + sizes[0],
+                state=base + sizes[0] + sizes[1],
+                host_frame=host[: self._frame.nbytes],
+                host_pictures=host[frame_bytes:],
+                views={},
             )
+            views = Layout([self._frame]).views(host[:frame_bytes]) | self._pictures.views(host[frame_bytes:])
+            blocks.views.update((name, view[0, ...]) for name, view in views.items())
+            self._blocks.append(blocks)
         self._unwanted_base = self._arena.address + self.slots * sum(sizes)
         self._scratch = self._unwanted_base + self._unwanted.nbytes
 
