@@ -22,6 +22,7 @@ _RECURRENT_GAIN = 0.5
 _FLOW_GAIN = 0.05
 #: Standard deviations that heads are scaled to: enhancement residual and gain (frame is 0..1), mask logit.
 _HEAD_STD = (0.06, 0.1, 2.0)
+_MASK_OFFSET = 1.0
 
 
 def initial_checkpoint(variant: str, *, seed: int = 0, random_head: bool = False) -> Checkpoint:
@@ -73,6 +74,11 @@ def _branches(model: MostNet) -> list[Branch]:
     return [module for module in model.modules() if isinstance(module, Branch)]
 
 
+def _mask_row(branch: Branch) -> int:
+    """Which output of the head is the mask logit."""
+    return branch.head_channels[0] + branch.head_channels[1]
+
+
 def _zero_enhancement(model: MostNet) -> None:
     for branch in _branches(model):
         residual, gain, *_ = branch.head_channels
@@ -83,8 +89,7 @@ def _zero_enhancement(model: MostNet) -> None:
 def _scale_heads(model: MostNet) -> None:
     """Scale each head's rows to ``_HEAD_STD`` on a seeded clip of shifting noise, each row to zero mean."""
     for branch in _branches(model):
-        row = branch.head_channels[0] + branch.head_channels[1]
-        taps = branch.head.weight.data[row]
+        taps = branch.head.weight.data[_mask_row(branch)]
         # A mask that starts smooth: neighbours agree, and one rounding does not decide a pixel.
         taps.copy_(taps.mean((1, 2), keepdim=True).expand_as(taps))
     captured: dict[nn.Module, Tensor] = {}
@@ -104,6 +109,8 @@ def _scale_heads(model: MostNet) -> None:
             branch.head.weight.data[part].mul_(scale[:, None, None, None])
             _bias(branch.head)[part] = -values.mean((0, 2, 3)) * scale
             start += rows
+        # More tooth than not, as a close view of one shows.
+        _bias(branch.head)[_mask_row(branch)] += _MASK_OFFSET
 
 
 def _noise_clip(frames: int = 4, height: int = 128, width: int = 160) -> Tensor:
