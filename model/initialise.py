@@ -76,7 +76,7 @@ def _branches(model: MostNet) -> list[Branch]:
 
 def _mask_row(branch: Branch) -> int:
     """Which output of the head is the mask logit."""
-    return branch.head_channels[0] + branch.head_channels[1]
+    return int(branch.head_channels[0] + branch.head_channels[1])
 
 
 def _zero_enhancement(model: MostNet) -> None:
