@@ -6,23 +6,19 @@ with one pushed. So everything here is used inside ``with device:``, which never
 
 from __future__ import annotations
 
-import ctypes
-import os
 from functools import lru_cache
 from importlib import import_module
 from traceback import clear_frames
 from types import TracebackType
 from typing import Any
-from weakref import WeakSet
 
 from mostnet.contract import BackendNotInstalledError, DeviceError, DeviceMemoryError
 
 from .device import DeviceLostError
+from .fork import keep
 
 #: Calls that report what earlier, asynchronous work did; such failures outlive the call.
 _REPORTING = ("cuEventQuery", "cuStreamQuery", "cuEventElapsedTime")
-
-_OWNERS: WeakSet[object] = WeakSet()
 
 
 class CudaDevice:
@@ -36,7 +32,7 @@ class CudaDevice:
         self.driver = driver
         driver.init()
         self._context = driver.Device(0).retain_primary_context()
-        _keep(self._context)  # its destructor takes it for no primary context at exit, and CUDA refuses that aloud
+        keep(self._context)  # its destructor takes it for no primary context at exit, and CUDA refuses that aloud
 
     def __enter__(self) -> None:
         try:
@@ -97,25 +93,6 @@ def cuda_device() -> CudaDevice:
         return CudaDevice(driver)
     except driver.Error as error:
         raise DeviceError(f"CUDA does not start: {error}; nvidia-smi shows whether the GPU is usable") from error
-
-
-def own(owner: object) -> None:
-    """Say that ``owner`` holds objects of the device. In a forked process, where CUDA is dead, it is never destroyed:
-    the destructors of pycuda would abort that process."""
-    _OWNERS.add(owner)
-
-
-def _keep(thing: object) -> None:
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-
-
-def _keep_owners() -> None:
-    for owner in _OWNERS:
-        _keep(owner)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_owners)
 
 
 def _is(error: BaseException | None, kind: Any) -> bool:

@@ -24,6 +24,7 @@ from mostnet.contract import (
 
 from .device import Lane
 from .driver import require_gpu
+from .fork import own
 from .onnx_file import check_onnx_file, onnx_digest
 from .onnx_lanes import DeviceLane, HostLane
 from .options import Options
@@ -160,11 +161,13 @@ def _create(path: Path, options: Options, providers: list[str]) -> Any:
     # consumer of a stream, which gets 5 to 15 % slower, and double the CPU time of a paced camera.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise ModelFileError(
             f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error}); export or copy it again"
         ) from error
+    own(session)
+    return session
 
 
 def _check_graph(session: Any, metadata: Metadata, path: Path) -> None:

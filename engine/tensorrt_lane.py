@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, Metadata, ModelFileError, input_spec, output_specs
 
-from .cuda_device import CudaDevice, own
+from .cuda_device import CudaDevice
 from .cuda_graph import CudaGraph, load_bindings
 from .cuda_memory import DeviceBlock, Layout, PinnedBlock, aligned
 from .cuda_streams import Clock, CudaEvent, CudaStream
 from .device import DeviceLostError, Result, Stream, Streams
+from .fork import own
 from .tensorrt_library import TensorRtEngine
 
 _LOG = logging.getLogger(__name__)

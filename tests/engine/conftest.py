@@ -1,6 +1,5 @@
-"""Every engine test leaves the threads as it found them, and a hanging one ends the run with its stacks."""
+"""Every engine test leaves the threads as it found them."""
 
-import faulthandler
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +10,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def _threads_back() -> Iterator[None]:
     before = set(threading.enumerate())
-    faulthandler.dump_traceback_later(60, exit=True)
     yield
-    faulthandler.cancel_dump_traceback_later()
     deadline = time.perf_counter() + 2
     while (left := set(threading.enumerate()) - before) and time.perf_counter() < deadline:
         time.sleep(0.005)

@@ -1,7 +1,10 @@
 """The engine on ONNX Runtime, against the same arithmetic in NumPy."""
 
+import gc
 import logging
+import os
 import resource
+import signal
 import sys
 import threading
 from collections.abc import Iterable
@@ -232,3 +235,25 @@ def test_cuda_that_does_not_open(toy: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Engine(toy, provider="cuda")
     with Engine(toy) as engine:
         assert engine.provider == "cpu"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "dropped"])
+def test_a_forked_process_does_not_wait_for_the_threads_of_its_parent(toy: Path, close: bool) -> None:
+    engine = Engine(toy, threads=2, provider="cpu")
+    engine.infer(toy_frames(1)[0])
+    gc.collect()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            if close:
+                engine.close()
+            del engine
+            gc.collect()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    engine.close()
