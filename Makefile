@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-FOLDERS := api contract engine video model calibration export bench
+FOLDERS := api contract engine video model calibration export training bench
 SOURCES := $(shell find $(FOLDERS) -type f -not -name '*.pyc') setup.py pyproject.toml
 
 .PHONY: demo test lint clean
@@ -22,7 +22,7 @@ lint: $(VENV)/.installed-dev
 $(VENV)/.dependencies: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation '.[cpu,export,rtx,plot]'
+	$(PIP) --no-build-isolation '.[cpu,export,rtx,train]'
 	touch $@
 
 # The package alone, so that a changed source is installed in a second.
@@ -32,7 +32,7 @@ $(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --no-build-isolation '.[cpu,export,rtx,plot,dev]'
+	$(PIP) --no-build-isolation '.[cpu,export,rtx,train,dev]'
 	rm -rf build *.egg-info
 	touch $@
 

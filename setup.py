@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).parent
-FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "bench")
+FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "training", "bench")
 PACKAGE_DIR = {"mostnet": "api", **{f"mostnet.{name}": name for name in FOLDERS}}
 
 #: TensorRT for RTX and its like have wheels for these machines alone.
@@ -22,8 +22,9 @@ EXTRAS = {
     "cuda": CUDA,
     "tensorrt": ["tensorrt>=8.6", *CUDA],
     "export": ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5"],
+    "train": ["torch>=2.6", "matplotlib>=3.8", "pyyaml>=6"],
     "plot": ["matplotlib>=3.8"],
-    "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.13"],
+    "dev": ["scikit-image>=0.24", "pytest>=8", "ruff>=0.9", "mypy>=1.13"],
 }
 
 setup(

@@ -20,7 +20,8 @@ ALLOWED = {
     "model": {"contract"},
     "calibration": {"contract", "video"},
     "export": {"contract", "model", "calibration", "engine", "video"},
-    "bench": {"contract", "engine", "video", "model", "calibration", "export"},
+    "training": {"contract", "model", "video", "engine"},
+    "bench": {"contract", "engine", "video", "model", "calibration", "export", "training"},
 }
 #: Libraries that must stay out of a folder, even inside its functions.
 FORBIDDEN = {
