@@ -119,8 +119,8 @@ class Session:
         frames before it, and ends the stream. Leaving the loop, ``close`` of this generator or of the engine ends it
         too: frames read ahead are finished, dropped and stay part of the state. A source blocked in ``next`` cannot be
         interrupted: its daemon thread is waited for two seconds, then left to end by itself without touching
-        the session again. An iterator that is passed in stays open, and up to ``slots`` of its frames have been taken
-        beyond the last result; one that ``iter`` made for this stream is closed.
+        the session again. An iterator that is passed in stays open, and up to ``slots + 1`` of its frames have been
+        taken beyond the last result; one that ``iter`` made for this stream is closed.
 
         Args:
             frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.

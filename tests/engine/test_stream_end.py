@@ -58,7 +58,8 @@ def test_an_iterator_that_is_passed_in_stays_open() -> None:
         for _ in session.stream(numbers):
             break
         rest = list(session.stream(numbers))
-    assert 20 - 1 - 3 <= len(rest) <= 20 - 1, "at most three frames were read ahead"
+    taken_beyond = 20 - 1 - len(rest)
+    assert 0 <= taken_beyond <= 3 + 1, "one frame per slot, and one in the reader's hand"
 
 
 def test_an_interrupt_while_a_stream_ends_leaves_the_engine_usable(monkeypatch: pytest.MonkeyPatch) -> None:
