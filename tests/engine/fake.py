@@ -7,7 +7,7 @@ every result says which frames went into it; it comes back as ``Output.mask``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -50,6 +50,7 @@ def collect(stream: Iterable[Output]) -> tuple[list[Output], BaseException | Non
 
 class FakeLane:
     """Stages sleep ``delays_ms`` (upload, execute, download). ``failures[stage, number]`` is raised there, once.
+    ``meet(stage, number)`` is called in each stage.
 
     ``log`` holds ``(stage, slot, number)`` in the order of the stages' ends, ``violations`` what a lane must never see.
     ``in_flight`` counts frames between their upload and the taking of their result.
@@ -59,6 +60,7 @@ class FakeLane:
         self.slots = slots
         self.delays_ms = dict(zip(("upload", "execute", "download"), delays_ms, strict=True))
         self.failures: dict[tuple[str, int], BaseException] = {}
+        self.meet: Callable[[str, int], object] | None = None
         self.log: list[tuple[str, int, int]] = []
         self.violations: list[str] = []
         self.in_flight = 0
@@ -131,6 +133,8 @@ class FakeLane:
                 self.violations.append(f"{stage} of frame {number}: {busy} is at work already")
             self._at_work.add(busy)
         try:
+            if self.meet is not None:
+                self.meet(stage, number)
             if self.delays_ms[stage]:
                 time.sleep(self.delays_ms[stage] / 1e3)
             if (error := self.failures.pop((stage, number), None)) is not None:

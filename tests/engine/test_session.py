@@ -118,17 +118,17 @@ def test_heals_are_counted_and_the_first_is_logged(caplog: pytest.LogCaptureFixt
 
 
 def test_stats_split_the_latency() -> None:
-    session, _ = fake_session((4, 8, 2))
+    session, _ = fake_session((20, 60, 5))
     with session:
         outputs = [session.infer(frame_of(number)) for number in range(5)]
     stats = session.stats
     assert stats.frames == 5
-    assert 4 <= stats.copy_in_ms < stats.compute_ms
-    assert 2 <= stats.copy_out_ms < stats.copy_in_ms
+    assert 20 <= stats.copy_in_ms < stats.compute_ms
+    assert 5 <= stats.copy_out_ms < stats.copy_in_ms
     mean_ms = sum(output.latency_ms for output in outputs) / 5
     split_ms = stats.copy_in_ms + stats.compute_ms + stats.copy_out_ms + stats.host_ms
     assert split_ms == pytest.approx(mean_ms)
-    assert 0 <= stats.host_ms < 2
+    assert 0 <= stats.host_ms < stats.copy_in_ms
 
 
 def test_a_late_inline_frame_is_reported_and_stays_in_the_state() -> None:

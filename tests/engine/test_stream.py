@@ -10,6 +10,7 @@ import pytest
 
 from mostnet.contract import EngineBusyError, EngineTimeoutError, FrameError
 
+from . import overlap
 from .fake import collect, fake_session, frame_of, history
 
 
@@ -29,49 +30,36 @@ def test_stream_gives_what_infer_gives() -> None:
 
 
 def test_three_stages_overlap() -> None:
-    def serial_and_streamed_s() -> tuple[float, float]:
-        session, _ = fake_session((10, 10, 10))
-        frames = [frame_of(number) for number in range(100)]
-        with session:
-            begun_s = time.perf_counter()
-            for frame in frames[:30]:
-                session.infer(frame)
-            serial_s = (time.perf_counter() - begun_s) / 30
-            begun_s = time.perf_counter()
-            assert sum(1 for _ in session.stream(frames)) == 100
-            return serial_s, (time.perf_counter() - begun_s) / 100
+    """The stages of three frames in a row stand in one barrier: none gets on before all three are at work."""
+    session, lane = fake_session()
+    count, barrier = 40, threading.Barrier(3, timeout=20)
+    lead = {"upload": 2, "execute": 1, "download": 0}
 
-    ratios = []
-    for _ in range(4):
-        serial_s, streamed_s = serial_and_streamed_s()
-        ratios.append(serial_s / streamed_s)
-        if ratios[-1] >= 2.7:
-            return
-    pytest.fail(f"stream is only {max(ratios):.2f} times as fast as a serial loop, of {ratios}")
+    def meet(stage: str, number: int) -> None:
+        if lead[stage] <= number < count - 2 + lead[stage]:
+            barrier.wait()
+
+    lane.meet = meet
+    with session:
+        outputs, error = collect(session.stream(frame_of(number) for number in range(count)))
+    assert error is None, "a stage waited in vain for the other two"
+    assert history(outputs[-1])[-3:] == [count - 3, count - 2, count - 1]
 
 
-def test_a_paced_source_gets_each_result_before_its_next_frame() -> None:
-    session, _ = fake_session((3, 10, 2))
-    asked_s: list[float] = []
-    yielded_s: list[float] = []
+def test_a_result_does_not_wait_for_the_next_frame() -> None:
+    session, _ = fake_session()
+    seen = threading.Semaphore(0)
 
     def camera() -> Iterator[np.ndarray]:
         for number in range(15):
-            time.sleep(0.04)
-            asked_s.append(time.perf_counter())
             yield frame_of(number)
+            assert seen.acquire(timeout=20), f"no result of frame {number} before the next was given"
 
     with session:
-        latencies_ms = []
         for output in session.stream(camera()):
-            yielded_s.append(time.perf_counter())
-            latencies_ms.append(output.latency_ms)
-        split = session.stats
-    assert all(yielded < following for yielded, following in zip(yielded_s, asked_s[1:], strict=False))
-    stages_ms = split.copy_in_ms + split.compute_ms + split.copy_out_ms
-    assert np.median(latencies_ms) <= stages_ms + 2
-    waits_ms = (np.array(yielded_s) - asked_s) * 1e3
-    assert np.median(waits_ms) <= stages_ms + 2
+            assert history(output)[-1] == output.frame_id
+            seen.release()
+        assert session.stats.frames == 15
 
 
 @pytest.mark.parametrize("slots", [2, 3, 5])
@@ -87,7 +75,9 @@ def test_a_slow_consumer_holds_the_source_back(slots: int) -> None:
 
     with session:
         for taken, output in enumerate(session.stream(source()), start=1):
-            time.sleep(0.005)
+            deadline_s = time.perf_counter() + 20
+            while read < min(20, taken + slots) and time.perf_counter() < deadline_s:
+                time.sleep(0.001)
             assert output.enhanced[0, 0, 0] == taken - 1
             assert read <= taken + slots + 1  # one more is in the reader's hand
     assert lane.most_in_flight == slots
@@ -240,14 +230,14 @@ def test_a_stream_that_times_out_ends_and_the_next_call_waits() -> None:
     def source() -> Iterator[np.ndarray]:
         for number in range(8):
             if number == 4:
-                lane.delays_ms["execute"] = 200
+                lane.delays_ms["execute"] = 1500
             yield frame_of(number)
             time.sleep(0.01)
 
     with session:
-        outputs, error = collect(session.stream(source(), timeout_ms=40))
+        outputs, error = collect(session.stream(source(), timeout_ms=400))
         assert isinstance(error, EngineTimeoutError)
-        assert re.match(r"frame 4 was not ready after \d+ ms \(timeout_ms is 40\)", str(error))
+        assert re.match(r"frame 4 was not ready after \d+ ms \(timeout_ms is 400\)", str(error))
         with pytest.raises(EngineTimeoutError, match="are not done after another"):
             session.infer(frame_of(50), timeout_ms=10)
         lane.delays_ms["execute"] = 0
@@ -257,3 +247,8 @@ def test_a_stream_that_times_out_ends_and_the_next_call_waits() -> None:
     assert history(late)[:5] == [0, 1, 2, 3, 4]
     assert history(late) == [*lane.done("execute")[:-1], 60]
     assert lane.violations == []
+
+
+def test_the_overlap_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    overlap.main(frames=4)
+    assert capsys.readouterr().out.count(" ms") == 2
