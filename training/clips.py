@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch.utils.data import Dataset
 from mostnet.contract import DatasetError
 
 from .augment import Clip, flip, jitter, rescale, reverse, stack
-from .dataset import LabelledFrame, SequenceFiles, read_labelled_frame
+from .dataset import LabelledFrame, SequenceFiles, first_size, read_labelled_frame
 
 log = logging.getLogger("mostnet.training")
 
@@ -83,6 +82,7 @@ class FrameSource:
         self.bad: dict[tuple[int, int], str] = {}
         self._most_bad = most_bad * sum(len(sequence) for sequence in sequences)
         self._frames: dict[tuple[int, int], LabelledFrame] = {}
+        self.sizes_hw = tuple(first_size(sequence) for sequence in self.sequences)
         if cache == "ram":
             self._load()
 
@@ -98,10 +98,20 @@ class FrameSource:
         if key in self.bad:
             raise DatasetError(self.bad[key])
         try:
-            return read_labelled_frame(self.sequences[sequence], index)
+            return self._decode(key)
         except DatasetError as error:
             self._note(key, error)
             raise
+
+    def _decode(self, key: tuple[int, int]) -> LabelledFrame:
+        sequence = self.sequences[key[0]]
+        frame = read_labelled_frame(sequence, key[1])
+        if frame.size_hw != self.sizes_hw[key[0]]:
+            raise DatasetError(
+                f"{sequence.input[key[1]]}: is {_text(frame.size_hw)}, its sequence {_text(self.sizes_hw[key[0]])}; "
+                "frames of a sequence have one size"
+            )
+        return frame
 
     def _note(self, key: tuple[int, int], error: DatasetError) -> None:
         self.bad[key] = str(error)
@@ -122,7 +132,7 @@ class FrameSource:
 
     def _try(self, key: tuple[int, int]) -> LabelledFrame | DatasetError:
         try:
-            frame = read_labelled_frame(self.sequences[key[0]], key[1])
+            frame = self._decode(key)
         except DatasetError as error:
             return error
         # Half precision keeps flow within 1/128 pixel up to 32 pixels, in half the memory.
@@ -150,6 +160,11 @@ class ClipDataset(Dataset[Batch]):
                 raise DatasetError(
                     f"{sequence.folder}: {len(sequence)} frames, a training window takes {options.frames}; "
                     "lower --clip or --chunks"
+                )
+        for sequence, size in zip(source.sequences, source.sizes_hw, strict=True):
+            if size is not None and (size[0] < options.crop_hw[0] or size[1] < options.crop_hw[1]):
+                raise DatasetError(
+                    f"{sequence.folder}: frames of {_text(size)}, clips are of {_text(options.crop_hw)}; lower --crop"
                 )
 
     def __getitem__(self, item: int) -> Batch:
@@ -182,18 +197,14 @@ class ClipDataset(Dataset[Batch]):
             raise
         except DatasetError as error:
             raise _BadClipError from error
-        window = self._window(frames, self.source.sequences[sequence].folder, rng)
+        window = self._window(frames[0].size_hw, rng)
         clip = rescale(stack(frames, window), options.crop_hw)
         return self._vary(clip, rng) if options.augment else clip
 
-    def _window(self, frames: Sequence[LabelledFrame], folder: Path, rng: np.random.Generator) -> tuple[slice, slice]:
+    def _window(self, size_hw: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
         """Rows and columns of the picture that are cut out before scaling."""
-        height, width = frames[0].size_hw
+        height, width = size_hw
         crop_h, crop_w = self.options.crop_hw
-        if height < crop_h or width < crop_w or any(frame.size_hw != (height, width) for frame in frames):
-            raise DatasetError(
-                f"{folder}: frames of {height}x{width}, expected one size of at least {crop_h}x{crop_w}; lower --crop"
-            )
         if not self.options.augment:
             top, left = (height - crop_h) // 2, (width - crop_w) // 2
             return slice(top, top + crop_h), slice(left, left + crop_w)
@@ -226,3 +237,7 @@ def as_tensors(clip: Clip) -> Batch:
     parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
     parts += [torch.tensor(clip.reference is not None), torch.tensor(clip.mask is not None)]
     return Batch(*parts)
+
+
+def _text(size_hw: tuple[int, int] | None) -> str:
+    return "unknown" if size_hw is None else f"{size_hw[0]}x{size_hw[1]}"

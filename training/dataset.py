@@ -138,6 +138,17 @@ def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:
     return LabelledFrame(frame, reference, mask, flow, valid)
 
 
+def first_size(sequence: SequenceFiles) -> tuple[int, int] | None:
+    """Height and width of the first readable input frame of a sequence; None if there is none."""
+    for path in sequence.input:
+        try:
+            picture = _read_picture(path, cv2.IMREAD_COLOR)
+        except DatasetError:
+            continue  # whoever reads the frame itself reports it
+        return picture.shape[0], picture.shape[1]
+    return None
+
+
 def _is_sequence(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 

@@ -199,7 +199,7 @@ class Trainer:
             self._log()
         if options.validate_every and (step % options.validate_every == 0 or finished):
             self._validate()
-        if self._bad_steps == 0 and (step % options.save_every == 0 or finished):
+        if finished or (self._bad_steps == 0 and step % options.save_every == 0):
             self._save()
 
     def _log(self) -> None:

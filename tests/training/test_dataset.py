@@ -185,5 +185,16 @@ def test_clips_that_do_not_fit(data: Path) -> None:
     source = FrameSource(index_split(data, "train"))
     with pytest.raises(DatasetError, match=r"0000: 5 frames, a training window takes 6"):
         ClipDataset(source, replace(OPTIONS, frames=6))
-    with pytest.raises(DatasetError, match=r"frames of 80x96, expected one size of at least 96x96; lower --crop"):
-        ClipDataset(source, replace(OPTIONS, crop_hw=(96, 96)))[0]
+    with pytest.raises(DatasetError, match=r"0000: frames of 80x96, clips are of 96x96; lower --crop"):
+        ClipDataset(source, replace(OPTIONS, crop_hw=(96, 96)))
+
+
+def test_a_frame_of_another_size_is_a_bad_file(data: Path) -> None:
+    sequence = data / "train" / "0002"
+    for kind in ("input", "reference", "mask"):
+        cv2.imwrite(str(sequence / kind / "000003.png"), np.zeros((64, 64, 3), np.uint8))
+    write_flow(sequence / "flow" / "000003.flo", np.zeros((2, 64, 64), np.float32), np.ones((64, 64), np.bool_))
+    source = FrameSource(index_split(data, "train"), most_bad=0.1)
+    with pytest.raises(DatasetError, match=r"0002/input/000003.png: is 64x64, its sequence 80x96"):
+        source.read(2, 3)
+    assert source.read(2, 4).size_hw == (80, 96) and len(source.bad) == 1
