@@ -296,8 +296,8 @@ def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -
 
 
 def _data_record(data: Path) -> dict[str, Any]:
-    """What the data set says of itself in ``dataset.json``, where it has one."""
-    path = data / "dataset.json"
+    """What the data set says of its training split in ``train/dataset.json``, where it has one."""
+    path = data / "train" / "dataset.json"
     if not path.is_file():
         return {}
     try:
