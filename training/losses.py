@@ -1,0 +1,163 @@
+"""What training minimises: every task at every decoder scale, and nothing for labels that are missing.
+
+Enhancement: Charbonnier penalty of the error and of its horizontal and vertical differences (the detail term), against
+the reference averaged over each cell. Flow: generalised Charbonnier penalty of the end-point error in pixels of the
+frame (D. Sun et al., IJCV 106 (2014), exponent 0.45), at each predicted scale and at the frame's size. Mask: binary
+cross-entropy and Dice (F. Milletari et al., 3DV 2016), against the fraction of each cell that is tooth.
+
+The default weights bring an untrained network's three terms within a factor of two of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mostnet.model import STRIDES, Prediction
+
+TASKS = ("enhance", "flow", "mask")
+
+_PICTURE_EPSILON = 1e-3
+_FLOW_EPSILON_PX = 0.05
+_FLOW_EXPONENT = 0.45
+#: Weight of the finest scale, of each of the others, and of each scale's flow beside that at the frame's size.
+_FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
+#: How many fields of a ``Target`` are maps.
+_SPATIAL = 4
+
+
+class Target(NamedTuple):
+    """Labels of one frame of N clips.
+
+    ``reference`` ``(N, 3, H, W)`` 0..1; ``mask`` ``(N, 1, H, W)`` 0..1; ``flow`` ``(N, 2, H, W)`` in pixels; ``valid``
+    ``(N, 1, H, W)`` 0 or 1; ``has_reference`` and ``has_mask`` ``(N,)`` 0 or 1. All float32.
+    """
+
+    reference: Tensor
+    mask: Tensor
+    flow: Tensor
+    valid: Tensor
+    has_reference: Tensor
+    has_mask: Tensor
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Weights of the tasks.
+
+    Attributes:
+        tasks: which tasks are trained.
+        enhance: weight of the enhancement loss.
+        flow: weight of the flow loss.
+        mask: weight of the mask loss.
+        detail: weight of the detail term beside the error itself.
+    """
+
+    tasks: tuple[str, ...] = TASKS
+    enhance: float = 1.0
+    flow: float = 0.03
+    mask: float = 0.1
+    detail: float = 0.5
+
+    def weight(self, task: str) -> float:
+        """The weight of a task, zero if it is not trained."""
+        return float(getattr(self, task)) if task in self.tasks else 0.0
+
+
+class TaskWeights(nn.Module):
+    """Fixed weights, or weights learned from each task's uncertainty (A. Kendall et al., CVPR 2018).
+
+    Learned, a task of loss ``L`` adds ``exp(-s) w L + s / 2`` (with its fixed weight ``w``); ``s`` starts at zero.
+    """
+
+    def __init__(self, options: LossOptions, *, learned: bool = False) -> None:
+        super().__init__()
+        self.options = options
+        self.log_variance = nn.Parameter(torch.zeros(len(TASKS))) if learned else None
+
+    def forward(self, losses: dict[str, Tensor]) -> Tensor:
+        """One number from the tasks' losses; tasks that are not trained are left out."""
+        total = torch.zeros((), device=losses[TASKS[0]].device)
+        for i, task in enumerate(TASKS):
+            if task not in self.options.tasks:
+                continue
+            weighted = self.options.weight(task) * losses[task]
+            if self.log_variance is not None:
+                # A task without labels in this batch must not drive its own weight.
+                labelled = (losses[task].detach() > 0).float()
+                weighted = torch.exp(-self.log_variance[i]) * weighted + 0.5 * self.log_variance[i] * labelled
+            total = total + weighted
+        return total
+
+
+def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -> dict[str, Tensor]:
+    """Unweighted loss of each task for one frame, float32 scalars; zero for tasks not trained or without labels.
+
+    The frame's sides must be multiples of the coarsest stride.
+    """
+    losses = dict.fromkeys(TASKS, target.flow.new_zeros(()))
+    cells = target_cells(target)
+    for i, scale in enumerate(prediction.scales):
+        share = _FINEST if i == 0 else _COARSER
+        cell = cells[scale.stride]
+        if "enhance" in options.tasks:
+            pictured = target if i == 0 else cell  # the finest scale shows every pixel
+            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, pictured, options.detail)
+        if "mask" in options.tasks:
+            losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
+        if "flow" in options.tasks and scale.flow is not None:
+            losses["flow"] = losses["flow"] + _FLOW_SCALE * _flow_loss(scale.flow, cell)
+    if "flow" in options.tasks:
+        losses["flow"] = losses["flow"] + _flow_loss(prediction.flow, target)
+    return losses
+
+
+def target_cells(target: Target) -> dict[int, Target]:
+    """The labels averaged over the cells of each stride: flow over the known pixels, ``valid`` their fraction."""
+    sums = target._replace(flow=target.flow * target.valid)
+    cells, side = {}, 1
+    for stride in STRIDES:
+        pooled = [F.avg_pool2d(part, stride // side) for part in sums[:_SPATIAL]]
+        sums, side = Target(*pooled, *sums[_SPATIAL:]), stride
+        cells[stride] = sums._replace(flow=sums.flow / sums.valid.clamp_min(1e-6))
+    return cells
+
+
+def charbonnier(x: Tensor, epsilon: float = _PICTURE_EPSILON) -> Tensor:
+    """A smooth absolute value, zero at zero."""
+    return torch.sqrt(x * x + epsilon * epsilon) - epsilon
+
+
+def _enhance_loss(enhanced: Tensor, target: Target, detail: float) -> Tensor:
+    error = enhanced.float() - target.reference
+    loss = charbonnier(error).mean((1, 2, 3))
+    if detail:
+        across = charbonnier(error[..., 1:] - error[..., :-1]).mean((1, 2, 3))
+        down = charbonnier(error[..., 1:, :] - error[..., :-1, :]).mean((1, 2, 3))
+        loss = loss + detail * (across + down)
+    return _mean_of_labelled(loss, target.has_reference)
+
+
+def _mask_loss(mask_logit: Tensor, target: Target) -> Tensor:
+    logit, tooth = mask_logit.float(), target.mask
+    entropy = F.binary_cross_entropy_with_logits(logit, tooth, reduction="none").mean((1, 2, 3))
+    probability = torch.sigmoid(logit)
+    overlap = (probability * tooth).sum((1, 2, 3))
+    # One cell is added to both, so that an empty mask that is predicted empty costs nothing.
+    dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + tooth.sum((1, 2, 3)) + 1)
+    return _mean_of_labelled(entropy + dice, target.has_mask)
+
+
+def _flow_loss(flow: Tensor, target: Target) -> Tensor:
+    """Robust end-point error, each cell weighted by how much of it is known; zero where nothing is."""
+    difference = (flow.float() - target.flow) * (target.valid > 0)
+    robust = (difference.square().sum(1, keepdim=True) + _FLOW_EPSILON_PX**2) ** _FLOW_EXPONENT
+    return (robust * target.valid).sum() / target.valid.sum().clamp_min(1.0)
+
+
+def _mean_of_labelled(loss: Tensor, labelled: Tensor) -> Tensor:
+    return (loss * labelled).sum() / labelled.sum().clamp_min(1.0)

@@ -1,0 +1,306 @@
+"""The training loop: windows of frames, cut into chunks that hand their state on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mostnet.contract import TrainingError, write_bytes
+from mostnet.model import Checkpoint, State, save_checkpoint
+
+from .clips import Batch, ClipDataset, ClipOptions, FrameSource
+from .dataset import index_split
+from .learner import Learner
+from .losses import TASKS
+from .options import TrainOptions
+from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
+from .run_state import Position, load_run, save_run
+from .schedule import learning_rate, progress
+from .stopping import StopRequest, leave_stopping_to_the_parent
+from .validate import validate
+
+log = logging.getLogger("mostnet.training")
+
+LAST, BEST, MODEL = "last.pt", "best.pt", "model.pt"
+#: Steps in a row without a finite loss or gradient that end a run.
+_MOST_BAD_STEPS = 20
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        steps: optimiser steps done.
+        finished: false where a signal stopped it; it can be resumed.
+        validation: figures of the last validation, by name; empty if there was none.
+    """
+
+    steps: int
+    finished: bool
+    validation: dict[str, float | None]
+
+
+def train(
+    data: Path,
+    run_dir: Path,
+    *,
+    options: TrainOptions,
+    init: Path | None = None,
+    resume: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> TrainResult:
+    """Train a network on the ``train`` split of ``data``, validating on ``val``.
+
+    ``run_dir`` gets ``last.pt`` (to resume from), ``model.pt`` (averaged weights, to evaluate and export), ``best.pt``
+    (the same at the best validation), ``train.csv``, ``val.csv``, ``curves.png``, ``samples.png``, ``options.yaml``.
+
+    Args:
+        init: checkpoint to start from instead of seeded initial weights.
+        resume: go on from ``last.pt``.
+        report: takes the lines of progress.
+
+    Raises:
+        DatasetError: the data cannot be used.
+        TrainingError: ``run_dir`` holds another run, nothing to resume, or the run diverged.
+        CheckpointError: ``init`` cannot be used.
+        NoGpuError: CUDA was asked for and is not there.
+    """
+    if not resume and (run_dir / LAST).exists():
+        raise TrainingError(f"{run_dir}: already holds a run; go on with --resume, or choose another folder")
+    with StopRequest() as stop:
+        trainer = Trainer(data, run_dir, options=options, init=init, resume=resume, report=report)
+        return trainer.run(stop)
+
+
+class Trainer:
+    """One run: data, network, optimiser, log. ``run`` does the rest."""
+
+    def __init__(
+        self,
+        data: Path,
+        run_dir: Path,
+        *,
+        options: TrainOptions,
+        init: Path | None,
+        resume: bool,
+        report: Callable[[str], None],
+    ) -> None:
+        self.options, self.run_dir, self.report = options, run_dir, report
+        self.position = Position()
+        self.state: State | None = None
+        self.validation: dict[str, float | None] = {}
+        self._data_name, self._data_record = data.resolve().name, _data_record(data)
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        torch.manual_seed(options.seed)
+        self.learner = Learner(options, init)
+        self._open_data(data)
+        if resume:
+            self._restore()
+        self._open_logs()
+        self._sums, self._bad_steps = _LogSums(), 0
+
+    def run(self, stop: StopRequest) -> TrainResult:
+        """Train until the schedule ends or a signal comes; either way everything is saved."""
+        started = time.monotonic() - self.position.minutes * 60
+        finished = self._finished()
+        for batch, chunk in () if finished else self._chunks():
+            self.position.minutes = (time.monotonic() - started) / 60
+            self._step(batch, chunk)
+            self.position.minutes = (time.monotonic() - started) / 60
+            finished = self._finished()
+            self._after_step(finished)
+            if finished or stop:
+                break
+        if finished:
+            self.report(
+                f"done: {self.position.step} steps, {self.position.minutes:.1f} minutes; {self.run_dir / MODEL}"
+            )
+        else:
+            self._save()
+            self.report(f"stopped by {stop.name} after step {self.position.step}; go on with the same command --resume")
+        return TrainResult(self.position.step, finished, self.validation)
+
+    def _open_data(self, data: Path) -> None:
+        options = self.options
+        sequences = index_split(data, "train")
+        sequences = sequences[: options.overfit] if options.overfit else sequences
+        validates = bool(options.validate_every)
+        held_out = () if not validates else sequences if options.overfit else index_split(data, "val")
+        self.dataset = ClipDataset(FrameSource(sequences, cache=options.cache), _clip_options(options))
+        self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
+        self.report(f"{data}: {len(sequences)} training sequences, {sum(map(len, sequences))} frames")
+
+    def _open_logs(self) -> None:
+        at = self.position.step
+        self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
+        self.val_log = CsvLog(self.run_dir / "val.csv", VAL_COLUMNS, resume_step=at)
+        write_bytes(self.run_dir / "options.yaml", yaml.safe_dump(self.options.to_dict(), sort_keys=False).encode())
+
+    def _finished(self) -> bool:
+        return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
+
+    def _chunks(self) -> Iterator[tuple[Batch, int]]:
+        """Every batch from the current position on, once per chunk of it that is still to be done."""
+        options, position = self.options, self.position
+        windows = options.steps + 1  # every chunk of a window may be skipped but the first
+        loader: DataLoader[Batch] = DataLoader(
+            self.dataset,
+            batch_size=options.batch,
+            sampler=range(position.window * options.batch, windows * options.batch),
+            num_workers=options.workers,
+            worker_init_fn=leave_stopping_to_the_parent,
+            pin_memory=self.learner.device.type == "cuda",
+        )
+        for batch in loader:
+            on_device = batch.to(self.learner.device)
+            while position.chunk < options.chunks:
+                yield on_device, position.chunk
+            position.window, position.chunk, self.state = position.window + 1, 0, None
+
+    def _step(self, batch: Batch, chunk: int) -> None:
+        """One optimiser step on one chunk; a chunk whose loss or gradient is not finite is skipped with its window."""
+        options, position = self.options, self.position
+        rate = learning_rate(options, step=position.step, minutes=position.minutes)
+        frames = batch.frames(chunk * options.clip, (chunk + 1) * options.clip)
+        position.step += 1
+        result = self.learner.step(frames, self.state, rate=rate, number=position.step)
+        if not result.is_sound:
+            self._skip()
+            return
+        self._bad_steps, self.state = 0, result.state
+        position.chunk += 1
+        self._sums.add(result.values)
+
+    def _skip(self) -> None:
+        self.position.skipped += 1
+        self._bad_steps += 1
+        self.position.chunk, self.state = self.options.chunks, None
+        if self._bad_steps >= _MOST_BAD_STEPS:
+            raise TrainingError(
+                f"{self._bad_steps} steps in a row had no finite loss or gradient; "
+                f"{self.run_dir / LAST} is from before: resume it with a lower --lr"
+            )
+
+    def _after_step(self, finished: bool) -> None:
+        options, step = self.options, self.position.step
+        if step % options.log_every == 0 or finished:
+            self._log()
+        if options.validate_every and (step % options.validate_every == 0 or finished):
+            self._validate()
+        if finished or (self._bad_steps == 0 and step % options.save_every == 0):
+            self._save()
+
+    def _log(self) -> None:
+        position, means = self.position, self._sums.means()
+        rate = learning_rate(self.options, step=position.step, minutes=position.minutes)
+        row = {"step": position.step, "minutes": position.minutes, "lr": rate, "skipped": position.skipped, **means}
+        self.train_log.append(row)
+        shown = " ".join(f"{name} {means[name]:.4f}" for name in ("loss", *TASKS) if name in means)
+        self.report(f"step {position.step} {position.minutes:.1f} min lr {rate:.2e} {shown} skipped {position.skipped}")
+
+    def _validate(self) -> None:
+        assert self.held_out is not None
+        options, position = self.options, self.position
+        self.validation = validate(
+            self.learner.average.model,
+            self.held_out,
+            frames=options.val_frames,
+            tasks=options.tasks,
+            recurrence=options.recurrence,
+            samples=self.run_dir / "samples.png",
+        )
+        self.val_log.append({"step": position.step, "minutes": position.minutes, **self.validation})
+        shown = " ".join(f"{name} {value:.4f}" for name, value in self.validation.items() if value is not None)
+        self.report(f"validation at step {position.step}: {shown}")
+        plot_curves(self.train_log, self.val_log, self.run_dir / "curves.png")
+        score = self.validation["score"]
+        if score is not None and (position.best is None or score > position.best):
+            position.best = score
+            save_checkpoint(self._checkpoint(), self.run_dir / BEST)
+
+    def _save(self) -> None:
+        state = None if self.state is None else list(self.state)
+        parts = {**self.learner.state_dict(), "state": state, "torch_rng": torch.get_rng_state()}
+        save_run(self.run_dir / LAST, position=self.position, options=self.options, parts=parts)
+        save_checkpoint(self._checkpoint(), self.run_dir / MODEL)
+
+    def _restore(self) -> None:
+        self.position, saved, parts = load_run(self.run_dir / LAST)
+        _check_same_run(saved, self.options, self.run_dir)
+        self.learner.load_state_dict(parts)
+        self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
+        torch.set_rng_state(parts["torch_rng"])
+        self.report(f"resumed at step {self.position.step}")
+
+    def _checkpoint(self) -> Checkpoint:
+        """The averaged weights, on the CPU, with a record of the run in plain values."""
+        position = self.position
+        record = {
+            "steps": position.step,
+            "minutes": round(position.minutes, 2),
+            "skipped_steps": position.skipped,
+            "data": {"name": self._data_name, **self._data_record},
+            "options": self.options.to_dict(),
+            "validation": dict(self.validation),
+            "torch": str(torch.__version__),
+        }
+        return Checkpoint(self.options.variant, self.learner.averaged_copy(), record)
+
+
+class _LogSums:
+    """Sums of values since the last line of the log, kept on the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        self._sums = {name: self._sums.get(name, 0) + value.detach() for name, value in values.items()}
+        self._count += 1
+
+    def means(self) -> dict[str, float]:
+        """The means, and start over."""
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+def _clip_options(options: TrainOptions) -> ClipOptions:
+    return ClipOptions(
+        frames=options.clip * options.chunks,
+        crop_hw=options.crop_hw,
+        scale=(options.scale_min, options.scale_max),
+        augment=not options.overfit,
+        seed=options.seed,
+    )
+
+
+def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -> None:
+    """What the state in the file depends on must not change between a run and its resumption."""
+    for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit"):
+        before, now = getattr(saved, name), getattr(options, name)
+        if before != now:
+            raise TrainingError(f"{run_dir}: was begun with {name} {before}, and cannot be resumed with {now}")
+
+
+def _data_record(data: Path) -> dict[str, Any]:
+    """What the data set says of its training split in ``train/dataset.json``, where it has one."""
+    path = data / "train" / "dataset.json"
+    if not path.is_file():
+        return {}
+    try:
+        return {"description": json.loads(path.read_text(encoding="utf-8"))}
+    except ValueError as error:
+        raise TrainingError(f"{path}: not JSON ({error}); make the data set again, or remove the file") from error
