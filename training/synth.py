@@ -24,7 +24,7 @@ from .scene import Scene, build_scene
 
 #: Greatest root mean square speed of the picture down the frame, relative to the shutter's. Towards 1 the shutter sees
 #: the same place twice, and what it misses leaves no flow to label.
-_WOBBLE = 0.15
+_WOBBLE = 0.18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class SynthOptions:
     """
 
     fps: float = 25.0
-    hand_px: tuple[float, float] = (12.0, 42.0)
+    hand_px: tuple[float, float] = (14.0, 46.0)
     vibration_px: tuple[float, float] = (4.0, 15.0)
     readout: tuple[float, float] = (0.3, 0.9)
     exposure_s: tuple[float, float] = (1 / 200, 1 / 40)
