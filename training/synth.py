@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import MIN_SIDE, FrameError, check_size
+from mostnet.contract import DatasetError, FrameError, check_size
 
 from .camera_path import Array, Path, random_path
 from .degrade import Degrader
@@ -54,6 +54,19 @@ class SynthOptions:
     drops_share: float = 0.35
     path: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            DatasetError: a range that is not two numbers in order, above zero where its logarithm is drawn.
+        """
+        for name, least in (("hand_px", 1e-6), ("vibration_px", 1e-6), ("exposure_s", 1e-6), ("readout", 0.0)):
+            low, high = getattr(self, name)
+            if not least <= low <= high:
+                raise DatasetError(f"{name} is ({low}, {high}); expected (least, greatest), from {least:g} on")
+        if not (self.fps > 0 and self.degradation >= 0):
+            raise DatasetError(f"fps is {self.fps}, degradation {self.degradation}; expected above 0, and 0 or more")
+
 
 @dataclass(frozen=True)
 class Sequence:
@@ -85,7 +98,7 @@ def make_sequence(seed: int, *, frames: int, size_hw: tuple[int, int], options: 
     """
     check_size(size_hw)
     if frames < 1:
-        raise FrameError(f"{frames} frames asked for; a sequence has at least 1 (and sides of at least {MIN_SIDE})")
+        raise FrameError(f"{frames} frames asked for; a sequence has at least 1")
     made = list(_Recording(seed, frames, size_hw, options or SynthOptions()).frames())
     return Sequence(*(np.stack(part) for part in zip(*made, strict=True)))
 
