@@ -70,7 +70,8 @@ def random_path(rng: np.random.Generator, *, hand: Array, vibration: Array) -> P
     Slow components carry most of the hand motion, and low carriers most of the vibration, as in a mass on a spring.
     """
     slow_hz = np.sort(rng.uniform(*_HAND_HZ, 7))
-    carriers_hz = np.exp(rng.uniform(*np.log(_CARRIER_HZ), int(rng.integers(2, 5))))
+    low, high = np.log(_CARRIER_HZ[0]), np.log(_CARRIER_HZ[1])
+    carriers_hz = np.exp(rng.uniform(low, high, int(rng.integers(2, 5))))
     sidebands = np.concatenate([[0.0], rng.uniform(-_SIDEBAND_HZ, _SIDEBAND_HZ, 2)])
     fast_hz = (carriers_hz[:, None] + sidebands).ravel()
     slow = rng.uniform(0.5, 1, (PARAMETERS, len(slow_hz))) / (1 + (slow_hz / 1.5) ** 2)

@@ -111,7 +111,7 @@ def _drift(rng: np.random.Generator, frames: int, base: float, share: float) -> 
 def _blobs(rng: np.random.Generator, size_hw: tuple[int, int]) -> Plane:
     """Smooth field of 0 to 1: where mist lies."""
     field = cv2.resize(rng.random((4, 5), dtype=np.float32), size_hw[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(0.4 + 0.9 * field, 0, 1.3).astype(np.float32)
+    return np.asarray(np.clip(0.4 + 0.9 * field, 0, 1.3), np.float32)
 
 
 def _vignette(rng: np.random.Generator, size_hw: tuple[int, int], strength: float) -> Plane:
@@ -119,7 +119,7 @@ def _vignette(rng: np.random.Generator, size_hw: tuple[int, int], strength: floa
     height, width = size_hw
     x = np.arange(width, dtype=np.float32) / height - np.float32(rng.uniform(0.35, 0.65) * width / height)
     y = np.arange(height, dtype=np.float32)[:, None] / height - np.float32(rng.uniform(0.35, 0.65))
-    return (1 / (1 + np.float32(strength * rng.uniform(0.0, 0.9)) * (x * x + y * y))).astype(np.float32)
+    return np.asarray(1 / (1 + np.float32(strength * rng.uniform(0.0, 0.9)) * (x * x + y * y)), np.float32)
 
 
 def _place_drops(rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Drop, ...]:

@@ -16,6 +16,8 @@ _STEP = 8
 _ITERATIONS = 16
 _TOLERANCE_PX = 1e-3
 _SOLVED_PX = 0.02
+#: Rounding must not put the edge of a still frame outside of it.
+_EDGE_PX = 1e-3
 #: The similarity is fitted to the teeth where they are at least this fraction of the frame.
 _ENOUGH_TOOTH = 0.005
 
@@ -72,7 +74,7 @@ def validity(
     height, width = surface.shape
     x = flow[0] + np.arange(width, dtype=np.float32)
     y = flow[1] + np.arange(height, dtype=np.float32)[:, None]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    inside = (x > -_EDGE_PX) & (x < width - 1 + _EDGE_PX) & (y > -_EDGE_PX) & (y < height - 1 + _EDGE_PX)
     seen = cv2.remap(surface_before, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=255)
     return np.asarray(inside & (seen == surface))
 

@@ -61,7 +61,7 @@ class Renderer:
     def __init__(self, scene: Scene, size_hw: tuple[int, int]) -> None:
         self._scene = scene
         self._size_hw = size_hw
-        self._columns = np.arange(size_hw[1], dtype=np.float64)
+        self._ends = np.array([0.0, size_hw[1] - 1.0])
         dx = (np.arange(size_hw[1]) - (size_hw[1] - 1) / 2) / size_hw[0]
         dy = (np.arange(size_hw[0]) - (size_hw[0] - 1) / 2) / size_hw[0]
         self._mirror_x = (scene.highlight_xy[0] - _LAMP_NEARNESS * dx).astype(np.float32)[None]
@@ -71,24 +71,26 @@ class Renderer:
         """Draw one frame from poses ``(4, H)`` of the camera and of the instrument, one per row."""
         gum, gum_normal = self._look(self._scene.gum, camera)
         teeth, teeth_normal = self._look(self._scene.teeth, camera)
-        alpha = teeth[..., 3].astype(np.float32) / 255
-        picture = gum[..., :3] * (1 - alpha[..., None]) + teeth[..., :3]
         assert gum_normal is not None and teeth_normal is not None
-        picture += self._highlights(gum_normal, teeth_normal, alpha)[..., None]
+        alpha = teeth[..., 3].astype(np.float32) / 255
+        picture = _over(teeth, cv2.cvtColor(gum, cv2.COLOR_BGRA2BGR).astype(np.float32))
+        picture += cv2.cvtColor(self._highlights(gum_normal, teeth_normal, alpha), cv2.COLOR_GRAY2BGR)
         surface = np.where(teeth[..., 3] >= 128, TOOTH, GUM).astype(np.uint8)
         if self._scene.tool is not None:
             front, _ = self._look(self._scene.tool, tool)
-            picture = picture * (1 - front[..., 3:] / np.float32(255)) + front[..., :3]
+            picture = _over(front, picture)
             surface[front[..., 3] >= 128] = TOOL
-        return View(np.minimum(picture, 255).astype(np.float32), surface)
+        return View(np.minimum(picture, np.float32(255)), surface)
 
     def _look(self, layer: Layer, pose: Array) -> tuple[npt.NDArray[np.uint8], Plane | None]:
         """A layer's picture ``(H, W, 4)`` and normals ``(H, W, 2)`` on the screen."""
         canvas = self._scene.canvas
         x0, y0 = canvas.centre_xy
         scale = canvas.per_unit / self._size_hw[0]
-        x, y = to_world(motion(pose, layer.parallax), self._columns, self._size_hw).astype(np.float32)
-        x, y = x * np.float32(scale) + np.float32(x0), y * np.float32(scale) + np.float32(y0)
+        # Along a row the place on the canvas is linear, so that its ends give the rest.
+        ends = to_world(motion(pose, layer.parallax), self._ends, self._size_hw) * scale
+        x = _between(ends[0] + x0, self._size_hw[1])
+        y = _between(ends[1] + y0, self._size_hw[1])
         border = cv2.BORDER_REFLECT_101 if layer is self._scene.gum else cv2.BORDER_CONSTANT
         colour = cv2.remap(layer.colour, x, y, cv2.INTER_LINEAR, borderMode=border)
         if layer.normal is None:
@@ -97,7 +99,24 @@ class Renderer:
 
     def _highlights(self, gum: Plane, teeth: Plane, alpha: Plane) -> Plane:
         """Light that the lamp's mirror images add, ``(H, W)``; they stay with the lamp while the surface moves."""
-        normal = gum * (1 - alpha[..., None]) + teeth
+        behind = 1 - alpha
+        gum_x, gum_y = cv2.split(gum)
+        tooth_x, tooth_y = cv2.split(teeth)
         gloss = self._scene.gum.gloss + (self._scene.teeth.gloss - self._scene.gum.gloss) * alpha
-        off = (normal[..., 0] - self._mirror_x) ** 2 + (normal[..., 1] - self._mirror_y) ** 2
+        off_x, off_y = gum_x * behind + tooth_x - self._mirror_x, gum_y * behind + tooth_y - self._mirror_y
+        off = off_x * off_x + off_y * off_y
         return np.asarray(230 * gloss * cv2.exp(off * np.float32(-0.5 / self._scene.sharpness**2)), np.float32)
+
+
+def _over(front: npt.NDArray[np.uint8], behind: Plane) -> Plane:
+    """``front`` ``(H, W, 4)``, premultiplied, laid over ``behind`` ``(H, W, 3)``."""
+    clear = cv2.cvtColor(255 - front[..., 3], cv2.COLOR_GRAY2BGR)
+    shown = cv2.multiply(behind, clear, scale=1 / 255, dtype=cv2.CV_32F)
+    return np.asarray(cv2.add(shown, cv2.cvtColor(front, cv2.COLOR_BGRA2BGR), dtype=cv2.CV_32F), np.float32)
+
+
+def _between(ends: Array, width: int) -> Plane:
+    """``width`` values from the first to the last of each row of ``ends`` ``(H, 2)``, ``(H, width)``."""
+    step = (ends[:, 1:] - ends[:, :1]) / (width - 1)
+    columns = np.arange(width, dtype=np.float32)
+    return np.asarray(ends[:, :1].astype(np.float32) + step.astype(np.float32) * columns, np.float32)

@@ -25,7 +25,9 @@ def paint_gum(
     cover = teeth.colour[..., 3].astype(np.float32) / 255
     near = blur(cover, 0.05 * canvas.per_unit)
     flesh, grain = fractal(rng, canvas, cell=0.4, octaves=5), fractal(rng, canvas, cell=0.05, octaves=3, decay=0.7)
-    colour = mix(np.broadcast_to(np.float32(_GUM_BGR), (*canvas.size_hw, 3)), _RED_BGR, smoothstep(0.4 + 0.3 * flesh))
+    colour = mix(
+        np.broadcast_to(np.asarray(_GUM_BGR, np.float32), (*canvas.size_hw, 3)), _RED_BGR, smoothstep(0.4 + 0.3 * flesh)
+    )
     colour = mix(colour, _PALE_BGR, 0.6 * smoothstep(-0.1 - 0.4 * flesh))
     colour = mix(colour, _RED_BGR, 0.7 * smoothstep(near * 2.2 - 0.2))
     colour = mix(colour, _VESSEL_BGR, _vessels(rng, canvas))

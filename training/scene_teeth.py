@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .scene_texture import Canvas, Layer, Plane, fractal, lambert, mix, normals, premultiplied, smoothstep
 
-_IVORY_BGR = (190.0, 218.0, 230.0)
+_IVORY_BGR = (190.0, 214.0, 232.0)
 _NECK_BGR = (128.0, 178.0, 212.0)
 _EDGE_BGR = (196.0, 200.0, 200.0)
 _CARIES_BGR = (28.0, 52.0, 92.0)
@@ -142,7 +142,9 @@ def _paint(
     enamel, stain = noise
     inside = np.clip(1 - radius**3, 0, 1)
     height = np.float32(0.24 * tooth.width) * np.sqrt(inside)
-    shade = np.float32(rng.uniform(0.84, 1.06)) * np.asarray(rng.normal(1, 0.025, 3), np.float32)
+    yellow = rng.normal(0, 0.06)
+    tint = np.array([1 - yellow, 1 - 0.3 * yellow, 1 + 0.1 * yellow]) * rng.normal(1, 0.01, 3)
+    shade = (rng.uniform(0.84, 1.06) * tint).astype(np.float32)
     paint = np.broadcast_to(np.asarray(_IVORY_BGR, np.float32), (*u.shape, 3))
     if occlusal:
         paint, height = _chewing_surface(rng, tooth, shape, stain, paint, height)

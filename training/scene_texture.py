@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+#: Float32 by convention; mypy takes any arithmetic with a NumPy scalar for float64.
+Plane = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -89,19 +91,19 @@ def lambert(normal: Plane, light: npt.NDArray[np.float64], *, ambient: float) ->
     """Diffuse shading, float32 ``(H, W)``, 1 where the surface faces the unit vector ``light``."""
     nz = np.sqrt(np.clip(1 - normal[..., 0] ** 2 - normal[..., 1] ** 2, 0, 1))
     facing = normal[..., 0] * light[0] + normal[..., 1] * light[1] + nz * light[2]
-    return (ambient + (1 - ambient) * np.clip(facing, 0, None)).astype(np.float32)
+    return np.asarray(ambient + (1 - ambient) * np.clip(facing, 0, None), np.float32)
 
 
 def mix(under: Plane, over: tuple[float, float, float] | Plane, share: Plane) -> Plane:
     """``under`` ``(H, W, 3)`` with ``over`` laid on it, ``share`` ``(H, W)`` of it, 0 to 1."""
     share = share[..., None]
-    return (under + (np.asarray(over, np.float32) - under) * share).astype(np.float32)
+    return np.asarray(under + (np.asarray(over, np.float32) - under) * share, np.float32)
 
 
 def smoothstep(x: Plane) -> Plane:
     """0 below 0, 1 above 1, smooth between."""
     x = np.clip(x, 0, 1)
-    return (x * x * (3 - 2 * x)).astype(np.float32)
+    return np.asarray(x * x * (3 - 2 * x), np.float32)
 
 
 def premultiplied(colour: Plane, alpha: Plane) -> npt.NDArray[np.uint8]:
