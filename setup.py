@@ -45,6 +45,7 @@ setup(
             "mostnet-export = mostnet.export.cli:main",
             "mostnet-bench = mostnet.bench.cli:main",
             "mostnet-run = mostnet.video.cli:main",
+            "mostnet-train = mostnet.training.train_cli:main",
         ]
     },
 )

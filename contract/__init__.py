@@ -8,6 +8,7 @@ stabiliser and files. Frames are BGR everywhere, inside the network too.
 from .errors import (
     BackendNotInstalledError,
     CheckpointError,
+    DatasetError,
     DeviceError,
     DeviceMemoryError,
     EngineBusyError,
@@ -19,6 +20,7 @@ from .errors import (
     MostnetError,
     NoGpuError,
     PlanMismatchError,
+    TrainingError,
     VerificationError,
     VideoError,
 )
@@ -56,6 +58,7 @@ __all__ = [
     "PRECISIONS",
     "BackendNotInstalledError",
     "CheckpointError",
+    "DatasetError",
     "DeviceError",
     "DeviceMemoryError",
     "EngineBusyError",
@@ -71,6 +74,7 @@ __all__ = [
     "PlanMismatchError",
     "StatePair",
     "TensorSpec",
+    "TrainingError",
     "VerificationError",
     "VideoError",
     "atomic_path",

@@ -62,3 +62,11 @@ class VerificationError(ExportError):
 
 class VideoError(MostnetError):
     """A video or camera cannot be opened, read to its end, or written."""
+
+
+class DatasetError(MostnetError):
+    """A data set lacks a split, a sequence or files, or one of its files cannot be used."""
+
+
+class TrainingError(MostnetError):
+    """A training run has options that cannot work, cannot be resumed, or diverged."""

@@ -1,0 +1,38 @@
+"""Parts of the method that can be left out, to see what they are worth. The exported graph has no such switches."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mostnet.model import MostNet, Prediction, State
+from mostnet.model.network import Branch
+
+
+class Unaligned(nn.Module):
+    """Stands in for a warp: the previous features stay where they were."""
+
+    def forward(self, x: Tensor, flow: Tensor, stride: int) -> Tensor:
+        """``x``, whatever the flow."""
+        return x
+
+
+def remove_alignment(model: MostNet) -> None:
+    """Fuse the previous features unwarped, at every scale. Weights and the cascade of the flow stay as they are."""
+    for branch in model.branches:
+        cast(Branch, branch).warp = cast(nn.Module, Unaligned())  # type: ignore[assignment]
+
+
+class Stepper:
+    """Steps a network through a clip, with or without its memory."""
+
+    def __init__(self, model: MostNet, *, recurrence: bool = True, compiled: bool = False) -> None:
+        self._step = torch.compile(model.step) if compiled else model.step
+        self._recurrence = recurrence
+
+    def __call__(self, frame: Tensor, state: State | None) -> tuple[Prediction, State | None]:
+        """As ``MostNet.step``; without recurrence the state is None, in and out."""
+        prediction, state = self._step(frame, state if self._recurrence else None)
+        return prediction, state if self._recurrence else None

@@ -1,0 +1,95 @@
+"""Optical flow on disk: Middlebury ``.flo`` and the 16-bit PNG of KITTI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import DatasetError, atomic_path
+
+Flow = npt.NDArray[np.float32]
+Valid = npt.NDArray[np.bool_]
+
+#: First four bytes of a ``.flo`` file: 202021.25 as a little-endian float.
+_FLO_MAGIC = b"PIEH"
+#: Middlebury's readers take any component beyond this as unknown.
+_FLO_UNKNOWN = 1e9
+_FLO_UNKNOWN_VALUE = 1e10
+_MOST_PIXELS = 1 << 28
+
+_KITTI_ZERO = 1 << 15
+_KITTI_STEPS_PER_PX = 64.0
+
+
+def read_flow(path: Path) -> tuple[Flow, Valid]:
+    """Flow ``(2, H, W)`` float32 in pixels, ``(dx, dy)``, zero where unknown; and where it is known, ``(H, W)`` bool.
+
+    ``.flo``: S. Baker et al., IJCV 92 (2011). ``.png``: the KITTI 2015 development kit, ``(value - 2^15) / 64`` in red
+    (dx) and green (dy), blue not zero where known.
+
+    Raises:
+        DatasetError: missing, damaged, or neither of the two formats.
+    """
+    flow, valid = _read_flo(path) if path.suffix.lower() == ".flo" else _read_kitti(path)
+    flow[:, ~valid] = 0
+    return flow, valid
+
+
+def write_flow(path: Path, flow: Flow, valid: Valid) -> None:
+    """Write what ``read_flow`` reads, in the format that the suffix names, atomically.
+
+    A PNG keeps 1/64 pixel and up to 511 pixels; longer vectors are written as unknown.
+
+    Raises:
+        DatasetError: the suffix is neither ``.flo`` nor ``.png``, or the shapes do not fit.
+    """
+    if flow.shape != (2, *valid.shape) or valid.ndim != 2:
+        raise DatasetError(f"{path}: flow is {flow.shape} and valid {valid.shape}; expected (2, H, W) and (H, W)")
+    writers = {".flo": _flo_bytes, ".png": _kitti_bytes}
+    if path.suffix not in writers:
+        raise DatasetError(f"{path}: flow is written as .flo or .png, not as {path.suffix or 'a file without suffix'}")
+    data = writers[path.suffix](flow, valid)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _read_flo(path: Path) -> tuple[Flow, Valid]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    if data[:4] != _FLO_MAGIC or len(data) < 12:
+        raise DatasetError(f"{path}: not a .flo file (no PIEH at its start); write it again")
+    width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, 4))
+    if min(width, height) < 1 or width * height > _MOST_PIXELS or len(data) != 12 + 8 * width * height:
+        raise DatasetError(f"{path}: {len(data)} bytes do not hold flow of {width}x{height} pixels; write it again")
+    vectors = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
+    flow = np.ascontiguousarray(vectors.transpose(2, 0, 1), dtype=np.float32)
+    valid: Valid = (np.isfinite(flow) & (np.abs(flow) < _FLO_UNKNOWN)).all(axis=0)
+    return flow, valid
+
+
+def _read_kitti(path: Path) -> tuple[Flow, Valid]:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    if picture is None:
+        raise DatasetError(f"{path}: {'damaged' if path.is_file() else 'missing'}; copy it again")
+    if picture.dtype != np.uint16 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise DatasetError(f"{path}: {picture.dtype} {picture.shape}; KITTI flow is a 16-bit PNG of three channels")
+    flow = (picture[..., 2:0:-1].transpose(2, 0, 1).astype(np.float32) - _KITTI_ZERO) / np.float32(_KITTI_STEPS_PER_PX)
+    return np.ascontiguousarray(flow), picture[..., 0] != 0
+
+
+def _flo_bytes(flow: Flow, valid: Valid) -> bytes:
+    height, width = valid.shape
+    vectors = np.where(valid, flow, _FLO_UNKNOWN_VALUE).transpose(1, 2, 0).astype("<f4")
+    return _FLO_MAGIC + np.array([width, height], "<i4").tobytes() + vectors.tobytes()
+
+
+def _kitti_bytes(flow: Flow, valid: Valid) -> bytes:
+    steps = np.rint(np.where(valid, flow, 0) * _KITTI_STEPS_PER_PX) + _KITTI_ZERO
+    known = valid & ((steps >= 0) & (steps < 1 << 16)).all(axis=0)
+    picture = np.stack([known, steps[1] * known, steps[0] * known], axis=-1).astype(np.uint16)
+    return bytes(cv2.imencode(".png", picture)[1])

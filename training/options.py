@@ -1,0 +1,188 @@
+"""Everything a training run can be told, from flags or a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mostnet.contract import MIN_SIDE, TrainingError
+from mostnet.model import STRIDES, VARIANTS
+
+from .losses import TASKS
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of one run; every field is also a flag and a key of the YAML file.
+
+    Attributes:
+        variant: network variant.
+        steps: optimiser steps of the whole run.
+        max_minutes: wall-clock budget; the schedule ends at whichever of the two comes first. 0 is none.
+        batch: clips per step.
+        clip: frames per step, through which gradients flow.
+        chunks: steps of one window of ``clip * chunks`` frames, with the state carried over.
+        crop_hw: height and width of a clip.
+        scale_min: least magnification.
+        scale_max: greatest magnification.
+        lr: greatest learning rate.
+        warmup: steps over which it rises from zero.
+        final_lr: fraction of it that is left at the end of the cosine.
+        weight_decay: of AdamW, on convolution kernels.
+        clip_norm: greatest norm of the gradient.
+        ema: decay of the averaged weights.
+        amp: ``off``, ``bf16`` or ``fp16`` (CUDA alone) for the network; losses are float32.
+        channels_last: memory layout of convolutions.
+        compile: run the network through ``torch.compile``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: of PyTorch on the CPU; 0 leaves its default.
+        workers: processes that read clips; 0 reads in the training process.
+        cache: ``ram`` decodes the training split first, ``none`` reads as it goes.
+        seed: of weights, clips and augmentation.
+        tasks: which tasks are trained.
+        w_enhance: weight of enhancement.
+        w_flow: weight of flow.
+        w_mask: weight of the mask.
+        learned_weights: learn the weights from each task's uncertainty.
+        recurrence: carry the state; without, every frame is a first one.
+        alignment: warp the previous features by the flow; without, they are fused where they were.
+        overfit: train on the first N clips without augmentation; 0 is the whole split.
+        validate_every: steps between validations; 0 is none.
+        val_sequences: sequences of the ``val`` split that are validated on.
+        val_frames: frames of each.
+        save_every: steps between saves of the training state.
+        log_every: steps between lines of the log.
+    """
+
+    variant: str = "nano"
+    steps: int = 20000
+    max_minutes: float = 0.0
+    batch: int = 4
+    clip: int = 6
+    chunks: int = 2
+    crop_hw: tuple[int, int] = (192, 256)
+    scale_min: float = 0.7
+    scale_max: float = 1.4
+    lr: float = 1e-3
+    warmup: int = 200
+    final_lr: float = 0.01
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    amp: str = "off"
+    channels_last: bool = False
+    compile: bool = False
+    device: str = "auto"
+    threads: int = 0
+    workers: int = 0
+    cache: str = "none"
+    seed: int = 0
+    tasks: tuple[str, ...] = TASKS
+    w_enhance: float = 1.0
+    w_flow: float = 0.03
+    w_mask: float = 0.1
+    learned_weights: bool = False
+    recurrence: bool = True
+    alignment: bool = True
+    overfit: int = 0
+    validate_every: int = 500
+    val_sequences: int = 4
+    val_frames: int = 24
+    save_every: int = 200
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise TrainingError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        for name, least in _LEAST.items():
+            if not getattr(self, name) >= least:
+                raise TrainingError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        for name in ("scale_max", "lr", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"{name} is {getattr(self, name)}; expected a number above 0")
+        if not 0 <= self.ema < 1:
+            raise TrainingError(f"ema is {self.ema}; expected a decay from 0 up to 1")
+        if not 0 < self.scale_min <= self.scale_max:
+            raise TrainingError(f"scale_min is {self.scale_min}; expected above 0 and at most {self.scale_max}")
+        stray = [task for task in self.tasks if task not in TASKS]
+        if stray or not self.tasks:
+            raise TrainingError(f"tasks are {', '.join(self.tasks) or 'none'}; expected some of {', '.join(TASKS)}")
+        if any(side < MIN_SIDE or side % STRIDES[-1] for side in self.crop_hw):
+            raise TrainingError(
+                f"crop is {self.crop_hw[0]}x{self.crop_hw[1]}; expected multiples of {STRIDES[-1]} from {MIN_SIDE}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as plain values: what a YAML file holds, and a checkpoint."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    def updated(self, values: Mapping[str, Any], *, source: str) -> TrainOptions:
+        """A copy with other values; ``source`` names where they come from in errors.
+
+        Raises:
+            TrainingError: an unknown name, or a value of the wrong type or out of range.
+        """
+        kinds = {field.name: type(getattr(TrainOptions, field.name)) for field in fields(TrainOptions)}
+        unknown = sorted(str(name) for name in values if name not in kinds)
+        if unknown:
+            raise TrainingError(f"{source}: unknown option {unknown[0]!r}; known are {', '.join(kinds)}")
+        try:
+            return replace(self, **{name: _converted(name, value, kinds[name]) for name, value in values.items()})
+        except TrainingError as error:
+            raise TrainingError(f"{source}: {error}") from error
+
+    @staticmethod
+    def values_from_yaml(path: Path) -> dict[str, Any]:
+        """The options that a YAML file sets, unchecked.
+
+        Raises:
+            TrainingError: no such file, not YAML, or not a mapping.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise TrainingError(f"{path}: cannot be read ({error.strerror})") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise TrainingError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(values, dict):
+            raise TrainingError(f"{path}: holds {type(values).__name__}, expected one `option: value` a line")
+        return values
+
+
+_CHOICES = {
+    "variant": tuple(VARIANTS),
+    "amp": ("off", "bf16", "fp16"),
+    "device": ("auto", "cpu", "cuda"),
+    "cache": ("none", "ram"),
+}
+_LEAST: dict[str, float] = {
+    **dict.fromkeys(("steps", "batch", "clip", "chunks", "save_every", "log_every", "val_sequences", "val_frames"), 1),
+    **dict.fromkeys(("max_minutes", "warmup", "final_lr", "weight_decay", "threads", "workers", "seed", "overfit"), 0),
+    **dict.fromkeys(("validate_every", "w_enhance", "w_flow", "w_mask"), 0),
+}
+
+
+def _converted(name: str, value: Any, kind: type) -> Any:
+    if kind is tuple:
+        inner = int if name == "crop_hw" else str
+        is_list = isinstance(value, (list, tuple)) and all(type(item) is inner for item in value)
+        if is_list and (name != "crop_hw" or len(value) == 2):
+            return tuple(value)
+        raise TrainingError(
+            f"{name} is {value!r}; expected a list of {'two whole numbers' if inner is int else 'names'}"
+        )
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is float and isinstance(value, str):
+        try:  # YAML 1.1 reads 1e-3, without a dot, as text
+            return float(value)
+        except ValueError:
+            pass
+    if type(value) is not kind:
+        raise TrainingError(f"{name} is {value!r}; expected {kind.__name__}")
+    return value

@@ -1,0 +1,102 @@
+"""``mostnet-train``: the command line of ``mostnet.training.trainer.train``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import MostnetError
+
+from .options import TrainOptions
+from .run_state import load_run
+from .trainer import LAST, train
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, x, width = text.lower().partition("x")
+    if not (x and height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as 192x256")
+    return int(height), int(width)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _help() -> dict[str, str]:
+    """What each option means, from the one place where it is written."""
+    entries = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", TrainOptions.__doc__ or "", re.MULTILINE | re.DOTALL)
+    return {name: " ".join(text.split()).rstrip(".").replace("%", "%%") for name, text in entries}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mostnet-train",
+        description="Train a network on DATA/{train,val}/SEQUENCE/{input,reference,mask,flow}/.",
+        epilog="Exit status: 0 done or stopped by a signal and saved, 1 failed. A flag wins over the YAML file.",
+    )
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for everything that is made")
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` a line")
+    parser.add_argument("--init", type=Path, metavar="CKPT.pt", help="start from these weights")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR, with its options")
+    for field in fields(TrainOptions):
+        _add_option(parser, field.name, field.default, _help()[field.name])
+    return parser
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, default: Any, text: str) -> None:
+    flag = "--" + name.removesuffix("_hw").replace("_", "-")
+    if isinstance(default, bool):
+        action = argparse.BooleanOptionalAction
+        shown = "on" if default else "off"
+        parser.add_argument(flag, dest=name, action=action, default=None, help=f"{text} (default: {shown})")
+        return
+    kind: Any = type(default)
+    shown, metavar = str(default), name.upper()
+    if name == "crop_hw":
+        kind, shown, metavar = _size, f"{default[0]}x{default[1]}", "HxW"
+    elif kind is tuple:
+        kind, shown = _names, ",".join(default)
+    parser.add_argument(flag, dest=name, type=kind, metavar=metavar, help=f"{text} (default: {shown})")
+
+
+def chosen_options(args: argparse.Namespace) -> TrainOptions:
+    """The run's options: those of the run that is resumed, or the defaults; then the YAML file; then the flags.
+
+    Raises:
+        TrainingError: a file cannot be read, an unknown option or a bad value.
+    """
+    options = load_run(args.out / LAST)[1] if args.resume else TrainOptions()
+    if args.config is not None:
+        options = options.updated(TrainOptions.values_from_yaml(args.config), source=str(args.config))
+    given = {field.name: getattr(args, field.name) for field in fields(TrainOptions)}
+    return options.updated({name: value for name, value in given.items() if value is not None}, source="flags")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    try:
+        train(
+            args.data,
+            args.out,
+            options=chosen_options(args),
+            init=args.init,
+            resume=args.resume,
+            report=lambda line: print(line, flush=True),
+        )
+    except (MostnetError, OSError) as error:
+        print(f"mostnet-train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
