@@ -25,10 +25,10 @@ _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 
 
 class FlowError(NamedTuple):
-    """Sum of the end-point errors of ``count`` flow vectors, in pixels."""
+    """Sum of the end-point errors of so many flow vectors, in pixels."""
 
     sum_px: float
-    count: int
+    pixels: int
 
 
 class Overlap(NamedTuple):

@@ -17,7 +17,7 @@ Similarity = npt.NDArray[np.float64]
 #: Fewer tooth pixels with known flow than this say nothing about the motion of the teeth.
 MIN_POINTS = 50
 #: More pixels are thinned out evenly: they add time and no accuracy.
-_MOST_POINTS = 20_000
+_MOST_POINTS = 5000
 _ITERATIONS = 15
 #: Tuning constant of the Cauchy weight for 95 % efficiency on normal residuals, and MAD to standard deviation.
 _CAUCHY, _MAD = 2.385, 1.4826
