@@ -46,6 +46,7 @@ setup(
             "mostnet-bench = mostnet.bench.cli:main",
             "mostnet-run = mostnet.video.cli:main",
             "mostnet-train = mostnet.training.train_cli:main",
+            "mostnet-eval = mostnet.training.eval_cli:main",
         ]
     },
 )
