@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -221,6 +222,7 @@ def as_tensors(clip: Clip) -> Batch:
     flow = np.zeros((shape[0], 2, *shape[1:]), np.float32) if clip.flow is None else clip.flow
     valid = np.zeros(shape, np.bool_) if clip.valid is None else clip.valid
     reference = np.zeros_like(clip.input) if clip.reference is None else clip.reference
-    flags = (np.array(clip.reference is not None), np.array(clip.mask is not None))
-    parts = (clip.input, reference, mask, flow, valid, *flags)
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+    arrays: tuple[npt.NDArray[Any], ...] = (clip.input, reference, mask, flow, valid)
+    parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    parts += [torch.tensor(clip.reference is not None), torch.tensor(clip.mask is not None)]
+    return Batch(*parts)

@@ -68,8 +68,8 @@ def _read_flo(path: Path) -> tuple[Flow, Valid]:
         raise DatasetError(f"{path}: {len(data)} bytes do not hold flow of {width}x{height} pixels; write it again")
     vectors = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
     flow = np.ascontiguousarray(vectors.transpose(2, 0, 1), dtype=np.float32)
-    valid: Valid = (np.isfinite(flow) & (np.abs(flow) < _FLO_UNKNOWN)).all(axis=0)
-    return flow, valid
+    known = np.isfinite(flow) & (np.abs(flow) < _FLO_UNKNOWN)
+    return flow, known[0] & known[1]
 
 
 def _read_kitti(path: Path) -> tuple[Flow, Valid]:

@@ -37,6 +37,6 @@ class StopRequest:
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:
-    """In a process that reads clips: Ctrl-C reaches all of a terminal's processes, and the parent still wants a batch."""
+    """In a process that reads clips: Ctrl-C reaches all of a terminal's processes; the parent still wants a batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

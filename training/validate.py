@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +88,8 @@ def validate(
 def sums_of_frame(sums: Sums, frame: LabelledFrame, prediction: Prediction, *, has_previous: bool) -> None:
     """Add one frame's errors."""
     if frame.reference is not None:
-        error = np.mean((enhanced_picture(prediction).astype(np.float64) - frame.reference) ** 2)
-        sums.psnr_db.append(min(_MOST_DB, float(10 * np.log10(255**2 / max(error, 1e-12)))))
+        error = float(np.mean((enhanced_picture(prediction).astype(np.float64) - frame.reference) ** 2))
+        sums.psnr_db.append(min(_MOST_DB, 10 * math.log10(255**2 / max(error, 1e-12))))
     if frame.flow is not None and frame.valid is not None and has_previous and frame.valid.any():
         distance = np.linalg.norm(prediction.flow[0].float().cpu().numpy() - frame.flow, axis=0)
         sums.epe_px.append(float(distance[frame.valid].mean()))
