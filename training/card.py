@@ -22,8 +22,8 @@ WEIGHTS = Path("api/weights")
 
 _LIMITS = """\
 - **Not for clinical use.** Nothing here was tested on patients or by clinicians; it is no medical device.
-- The data are what the table of figures says. Synthetic scenes are simpler than mouths: figures on them say that the
-  method works, not how well it does on real video, and blood, gloves, other instruments, or lighting that the
+- The figures hold for the data named above. Where that is synthetic, it is simpler than a mouth: the figures say that
+  the method works, not how well it does on real video, and blood, gloves, other instruments or light that the
   generator does not draw are unknown to this network.
 - A picture that looks clean can be wrong: the network may smooth away or invent detail. Keep the input frame at hand.
 - Frame sizes and frame rates far from the training ones are untested.
@@ -107,7 +107,7 @@ def _tools(report: Mapping[str, Any]) -> str:
 
 def _training(record: Mapping[str, Any], command: str) -> str:
     minutes = record.get("minutes")
-    wall = "not recorded" if minutes is None else f"{minutes / 60:.1f} hours"
+    wall = "not recorded" if minutes is None else f"{minutes:.0f} minutes"
     data = (record.get("data") or {}).get("name", "DATA")
     command = command or f"mostnet-train {data} --config recipe.yaml --out RUN_DIR"
     recipe = yaml.safe_dump(record.get("options"), sort_keys=False)
@@ -118,12 +118,13 @@ def _training(record: Mapping[str, Any], command: str) -> str:
 
 
 def _data(record: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    data = report["data"]
     trained_on = json.dumps(record.get("data"), indent=1, default=str)
-    evaluated_on = json.dumps(report["data"]["description"], indent=1)
+    evaluated_on = json.dumps(data["descriptions"], indent=1)
     return (
-        "Seeds and options are those of the generator, where data is generated. Trained on:\n\n"
+        "Seeds and options are those of the generator, where the data is generated. Trained on:\n\n"
         f"```json\n{trained_on}\n```\n\n"
-        f"Evaluated on:\n\n```json\n{evaluated_on}\n```\n"
+        f"Evaluated on `{data['split']}` of `{data['name']}`, whose splits are:\n\n```json\n{evaluated_on}\n```\n"
     )
 
 

@@ -27,12 +27,13 @@ class DataInfo:
     Attributes:
         name: name of the dataset's folder.
         split: ``train``, ``val`` or ``test``.
-        description: content of its ``dataset.json`` (seeds and options of synthetic data); None without one.
+        descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split: the
+            training data's too, so that a reader sees that the seeds differ.
     """
 
     name: str
     split: str
-    description: Mapping[str, Any] | None
+    descriptions: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from mostnet.contract import DatasetError
 
 from .contact_sheet import write_sheet
-from .dataset import index_split
+from .dataset import SPLITS, index_split
 from .eval_report import DataInfo, Report
 from .evaluate import check_sizes, evaluate
 from .open_model import open_model
@@ -83,7 +83,7 @@ def evaluate_file(
     options = options or EvalOptions()
     sequences = index_split(data, options.split)[: options.max_sequences]
     total = sum(min(len(s), options.frames or len(s)) for s in sequences)
-    description = _description(data)
+    descriptions = {split: found for split in SPLITS if (found := _description(data / split)) is not None}
     with open_model(model, device=options.device, threads=options.threads) as (stream, info):
         check_sizes(sequences, info)
         tick = None if progress is None else lambda done: progress(done, total)
@@ -92,7 +92,7 @@ def evaluate_file(
             command=command,
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             model=info,
-            data=DataInfo(data.resolve().name, options.split, description),
+            data=DataInfo(data.resolve().name, options.split, descriptions),
             versions=_versions(),
             evaluation=evaluation,
         )
@@ -105,9 +105,9 @@ def evaluate_file(
     return report
 
 
-def _description(data: Path) -> dict[str, Any] | None:
-    """Content of ``dataset.json``, which generated data has."""
-    path = data / "dataset.json"
+def _description(split: Path) -> dict[str, Any] | None:
+    """Content of ``dataset.json``, which the splits of generated data have."""
+    path = split / "dataset.json"
     if not path.is_file():
         return None
     try:

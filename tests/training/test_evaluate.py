@@ -38,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clip = replace(moving_clip(3, size_hw=SIZE, seed=7), flow=None, valid=None, mask=None)
     write_sequence(root / "test" / "partly", clip)
     write_sequence(root / "val" / "partly", clip)
-    (root / "dataset.json").write_text('{"seed": 5}')
+    (root / "test" / "dataset.json").write_text('{"seed": 5}')
     return root
 
 
@@ -191,7 +191,7 @@ def test_command_prints_the_table_and_writes_everything(
     assert "IoU: over the 10 of 13 frames that have a usable mask label" in printed
     assert "untrained" in printed
     document = json.loads((tmp_path / "evaluation.json").read_text())
-    assert document["data"] == {"name": "tiny", "split": "test", "description": {"seed": 5}}
+    assert document["data"] == {"name": "tiny", "split": "test", "descriptions": {"test": {"seed": 5}}}
     assert document["labelled_frames"] == {"picture": 13, "flow": 8, "mask": 10, "motion": 8}
     assert f"{document['rows']['model']['psnr_db']:.2f}" in lines[4]
     with (tmp_path / "sequences.csv").open() as file:
@@ -219,7 +219,7 @@ def test_missing_labels_are_dashes_with_a_reason(
     [
         (["{checkpoint}", "{data}", "--split", "train"], "train: no such split"),
         (["{data}/nothing.pt", "{data}"], "no such checkpoint"),
-        (["{data}/dataset.json", "{data}"], "expected a checkpoint (.pt) or an exported model (.onnx, .plan)"),
+        (["{data}/test/dataset.json", "{data}"], "expected a checkpoint (.pt) or an exported model (.onnx, .plan)"),
     ],
 )
 def test_command_says_what_is_wrong(

@@ -49,7 +49,7 @@ def document(**model: object) -> dict:
             "training": RECORD,
             **model,
         },
-        "data": {"name": "scenes", "split": "test", "description": {"seed": 900}},
+        "data": {"name": "scenes", "split": "test", "descriptions": {"test": {"seed": 900}}},
         "rows": {
             "baseline": {**FIGURES, "psnr_db": 17.8, "motion_px": 8.0, "slope": 0.0},
             "oracle colour": {name: 21.0 if name == "psnr_db" else None for name in FIGURES},
@@ -134,7 +134,7 @@ def test_card_says_what_was_trained_how_and_how_good_it_is(run_dir: Path, tmp_pa
     text = (folder / "nano.md").read_text()
     assert "| nano | 24.12 | 0.910 | 2.50 | 0.800 | 0.25 | 0.980 |" in text
     assert "| baseline | 17.80 | 0.910 | 2.50 | 0.800 | 8.00 | - |" in text
-    assert "4000 steps, wall time 1.5 hours" in text
+    assert "4000 steps, wall time 90 minutes" in text
     assert "mostnet-train scenes --config recipe.yaml --out RUN_DIR" in text and "lr: 0.001" in text
     assert '"seed": 11' in text and '"seed": 900' in text
     assert "Not for clinical use" in text and sha256(run_dir / "model.pt") in text
