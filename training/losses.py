@@ -5,7 +5,7 @@ the reference averaged over each cell. Flow: generalised Charbonnier penalty of 
 frame (D. Sun et al., IJCV 106 (2014), exponent 0.45), at each predicted scale and at the frame's size. Mask: binary
 cross-entropy and Dice (F. Milletari et al., 3DV 2016), against the fraction of each cell that is tooth.
 
-The default weights bring an untrained network's three terms to about 0.1 each.
+The default weights bring an untrained network's three terms within a factor of two of each other.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mostnet.model import Prediction, ScalePrediction
+from mostnet.model import STRIDES, Prediction
 
 TASKS = ("enhance", "flow", "mask")
 
 _PICTURE_EPSILON = 1e-3
 _FLOW_EPSILON_PX = 0.05
 _FLOW_EXPONENT = 0.45
-#: Weight of the finest scale, and of each of the others.
-_FINEST, _COARSER = 1.0, 0.25
+#: Weight of the finest scale, of each of the others, and of each scale's flow beside that at the frame's size.
+_FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
+#: How many fields of a ``Target`` are maps.
+_SPATIAL = 4
 
 
 class Target(NamedTuple):
@@ -97,19 +99,32 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
 
     The frame's sides must be multiples of the coarsest stride.
     """
-    zero = target.flow.new_zeros(())
-    losses = dict.fromkeys(TASKS, zero)
+    losses = dict.fromkeys(TASKS, target.flow.new_zeros(()))
+    cells = target_cells(target)
     for i, scale in enumerate(prediction.scales):
         share = _FINEST if i == 0 else _COARSER
+        cell = cells[scale.stride]
         if "enhance" in options.tasks:
-            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale, target, options.detail)
+            pictured = target if i == 0 else cell  # the finest scale shows every pixel
+            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, pictured, options.detail)
         if "mask" in options.tasks:
-            losses["mask"] = losses["mask"] + share * _mask_loss(scale, target)
+            losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
         if "flow" in options.tasks and scale.flow is not None:
-            losses["flow"] = losses["flow"] + 0.5 * _flow_loss(scale.flow, target, stride=scale.stride)
+            losses["flow"] = losses["flow"] + _FLOW_SCALE * _flow_loss(scale.flow, cell)
     if "flow" in options.tasks:
         losses["flow"] = losses["flow"] + _flow_loss(prediction.flow, target)
     return losses
+
+
+def target_cells(target: Target) -> dict[int, Target]:
+    """The labels averaged over the cells of each stride: flow over the known pixels, ``valid`` their fraction."""
+    sums = target._replace(flow=target.flow * target.valid)
+    cells, side = {}, 1
+    for stride in STRIDES:
+        pooled = [F.avg_pool2d(part, stride // side) for part in sums[:_SPATIAL]]
+        sums, side = Target(*pooled, *sums[_SPATIAL:]), stride
+        cells[stride] = sums._replace(flow=sums.flow / sums.valid.clamp_min(1e-6))
+    return cells
 
 
 def charbonnier(x: Tensor, epsilon: float = _PICTURE_EPSILON) -> Tensor:
@@ -117,10 +132,8 @@ def charbonnier(x: Tensor, epsilon: float = _PICTURE_EPSILON) -> Tensor:
     return torch.sqrt(x * x + epsilon * epsilon) - epsilon
 
 
-def _enhance_loss(scale: ScalePrediction, target: Target, detail: float) -> Tensor:
-    enhanced = scale.enhanced.float()
-    cell = target.reference.shape[-1] // enhanced.shape[-1]
-    error = enhanced - (target.reference if cell == 1 else F.avg_pool2d(target.reference, cell))
+def _enhance_loss(enhanced: Tensor, target: Target, detail: float) -> Tensor:
+    error = enhanced.float() - target.reference
     loss = charbonnier(error).mean((1, 2, 3))
     if detail:
         across = charbonnier(error[..., 1:] - error[..., :-1]).mean((1, 2, 3))
@@ -129,9 +142,8 @@ def _enhance_loss(scale: ScalePrediction, target: Target, detail: float) -> Tens
     return _mean_of_labelled(loss, target.has_reference)
 
 
-def _mask_loss(scale: ScalePrediction, target: Target) -> Tensor:
-    logit = scale.mask_logit.float()
-    tooth = F.avg_pool2d(target.mask, scale.stride)
+def _mask_loss(mask_logit: Tensor, target: Target) -> Tensor:
+    logit, tooth = mask_logit.float(), target.mask
     entropy = F.binary_cross_entropy_with_logits(logit, tooth, reduction="none").mean((1, 2, 3))
     probability = torch.sigmoid(logit)
     overlap = (probability * tooth).sum((1, 2, 3))
@@ -140,15 +152,11 @@ def _mask_loss(scale: ScalePrediction, target: Target) -> Tensor:
     return _mean_of_labelled(entropy + dice, target.has_mask)
 
 
-def _flow_loss(flow: Tensor, target: Target, *, stride: int = 1) -> Tensor:
-    """Robust end-point error against the mean known flow of each cell, weighted by how much of it is known."""
-    known, wanted = target.valid, torch.where(target.valid > 0, target.flow, 0.0)
-    if stride > 1:
-        known = F.avg_pool2d(known, stride)
-        wanted = F.avg_pool2d(wanted, stride) / known.clamp_min(1e-6)
-    square = ((flow.float() - wanted) ** 2).sum(1, keepdim=True)
-    robust = (square + _FLOW_EPSILON_PX**2) ** _FLOW_EXPONENT
-    return (robust * known).sum() / known.sum().clamp_min(1.0)
+def _flow_loss(flow: Tensor, target: Target) -> Tensor:
+    """Robust end-point error, each cell weighted by how much of it is known; zero where nothing is."""
+    difference = (flow.float() - target.flow) * (target.valid > 0)
+    robust = (difference.square().sum(1, keepdim=True) + _FLOW_EPSILON_PX**2) ** _FLOW_EXPONENT
+    return (robust * target.valid).sum() / target.valid.sum().clamp_min(1.0)
 
 
 def _mean_of_labelled(loss: Tensor, labelled: Tensor) -> Tensor:

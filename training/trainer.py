@@ -12,20 +12,20 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mostnet.contract import NoGpuError, TrainingError, write_bytes
-from mostnet.model import Checkpoint, MostNet, State, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.contract import TrainingError, write_bytes
+from mostnet.model import Checkpoint, State, save_checkpoint
 
-from .ablations import Stepper, remove_alignment
 from .clips import Batch, ClipDataset, ClipOptions, FrameSource
 from .dataset import index_split
-from .losses import TASKS, LossOptions, Target, TaskWeights, frame_losses
+from .learner import Learner
+from .losses import TASKS
 from .options import TrainOptions
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run
-from .schedule import AveragedWeights, learning_rate, progress
+from .schedule import learning_rate, progress
 from .stopping import StopRequest, leave_stopping_to_the_parent
 from .validate import validate
 
@@ -101,11 +101,11 @@ class Trainer:
         self.state: State | None = None
         self.validation: dict[str, float | None] = {}
         self._data_name, self._data_record = data.resolve().name, _data_record(data)
-        self.device = choose_device(options)
         if options.threads:
             torch.set_num_threads(options.threads)
+        torch.manual_seed(options.seed)
+        self.learner = Learner(options, init)
         self._open_data(data)
-        self._build(init)
         if resume:
             self._restore()
         self._open_logs()
@@ -142,24 +142,6 @@ class Trainer:
         self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
         self.report(f"{data}: {len(sequences)} training sequences, {sum(map(len, sequences))} frames")
 
-    def _build(self, init: Path | None) -> None:
-        options = self.options
-        torch.manual_seed(options.seed)
-        checkpoint = load_checkpoint(init) if init else initial_checkpoint(options.variant, seed=options.seed)
-        if checkpoint.variant != options.variant:
-            raise TrainingError(f"{init}: is a {checkpoint.variant}, the run is to train a {options.variant}")
-        self.model = checkpoint.model.to(self.device).train().requires_grad_(True)
-        if options.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if not options.alignment:
-            remove_alignment(self.model)
-        losses = LossOptions(options.tasks, enhance=options.w_enhance, flow=options.w_flow, mask=options.w_mask)
-        self.weights = TaskWeights(losses, learned=options.learned_weights).to(self.device)
-        self.optimiser = make_optimiser(self.model, self.weights, options)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
-        self.average = AveragedWeights(self.model, options.ema)
-        self.stepper = Stepper(self.model, recurrence=options.recurrence, compiled=options.compile)
-
     def _open_logs(self) -> None:
         at = self.position.step
         self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
@@ -179,10 +161,10 @@ class Trainer:
             sampler=range(position.window * options.batch, windows * options.batch),
             num_workers=options.workers,
             worker_init_fn=leave_stopping_to_the_parent,
-            pin_memory=self.device.type == "cuda",
+            pin_memory=self.learner.device.type == "cuda",
         )
         for batch in loader:
-            on_device = batch.to(self.device)
+            on_device = batch.to(self.learner.device)
             while position.chunk < options.chunks:
                 yield on_device, position.chunk
             position.window, position.chunk, self.state = position.window + 1, 0, None
@@ -191,40 +173,15 @@ class Trainer:
         """One optimiser step on one chunk; a chunk whose loss or gradient is not finite is skipped with its window."""
         options, position = self.options, self.position
         rate = learning_rate(options, step=position.step, minutes=position.minutes)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        losses, state = self._losses(batch.frames(chunk * options.clip, (chunk + 1) * options.clip))
-        total = self.weights(losses)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
-        self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-        is_sound = bool(torch.isfinite(total) & torch.isfinite(norm))
-        if is_sound:
-            self.scaler.step(self.optimiser)
-        self.scaler.update()
+        frames = batch.frames(chunk * options.clip, (chunk + 1) * options.clip)
         position.step += 1
-        if not is_sound:
+        result = self.learner.step(frames, self.state, rate=rate, number=position.step)
+        if not result.is_sound:
             self._skip()
             return
-        self._bad_steps = 0
-        self.average.update(self.model, position.step)
-        self.state = None if state is None else tuple(part.detach() for part in state)
+        self._bad_steps, self.state = 0, result.state
         position.chunk += 1
-        self._sums.add({"loss": total, "grad_norm": norm, **losses})
-
-    def _losses(self, batch: Batch) -> tuple[dict[str, Tensor], State | None]:
-        """Mean loss of each task over the frames of a chunk, and the state after it."""
-        options, state = self.options, self.state
-        sums: dict[str, Tensor] = {}
-        count = batch.input.shape[1]
-        for t in range(count):
-            frame = batch.input[:, t].permute(0, 3, 1, 2).float() / 255
-            with torch.autocast(self.device.type, _AMP_TYPES[options.amp], enabled=options.amp != "off"):
-                prediction, state = self.stepper(frame, state)
-            losses = frame_losses(prediction, frame_target(batch, t), self.weights.options)
-            sums = {task: sums.get(task, 0) + loss / count for task, loss in losses.items()}
-        return sums, state
+        self._sums.add(result.values)
 
     def _skip(self) -> None:
         self.position.skipped += 1
@@ -257,7 +214,7 @@ class Trainer:
         assert self.held_out is not None
         options, position = self.options, self.position
         self.validation = validate(
-            self.average.model,
+            self.learner.average.model,
             self.held_out,
             frames=options.val_frames,
             tasks=options.tasks,
@@ -274,34 +231,21 @@ class Trainer:
             save_checkpoint(self._checkpoint(), self.run_dir / BEST)
 
     def _save(self) -> None:
-        parts: dict[str, Any] = {
-            "model": self.model.state_dict(),
-            "average": self.average.model.state_dict(),
-            "weights": self.weights.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "state": None if self.state is None else list(self.state),
-            "torch_rng": torch.get_rng_state(),
-        }
+        state = None if self.state is None else list(self.state)
+        parts = {**self.learner.state_dict(), "state": state, "torch_rng": torch.get_rng_state()}
         save_run(self.run_dir / LAST, position=self.position, options=self.options, parts=parts)
         save_checkpoint(self._checkpoint(), self.run_dir / MODEL)
 
     def _restore(self) -> None:
         self.position, saved, parts = load_run(self.run_dir / LAST)
         _check_same_run(saved, self.options, self.run_dir)
-        self.model.load_state_dict(parts["model"])
-        self.average.model.load_state_dict(parts["average"])
-        self.weights.load_state_dict(parts["weights"])
-        self.optimiser.load_state_dict(parts["optimiser"])
-        self.scaler.load_state_dict(parts["scaler"])
-        self.state = None if parts["state"] is None else tuple(part.to(self.device) for part in parts["state"])
+        self.learner.load_state_dict(parts)
+        self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
         torch.set_rng_state(parts["torch_rng"])
         self.report(f"resumed at step {self.position.step}")
 
     def _checkpoint(self) -> Checkpoint:
         """The averaged weights, on the CPU, with a record of the run in plain values."""
-        model = MostNet(self.model.config)
-        model.load_state_dict({name: value.cpu() for name, value in self.average.model.state_dict().items()})
         position = self.position
         record = {
             "steps": position.step,
@@ -312,7 +256,7 @@ class Trainer:
             "validation": dict(self.validation),
             "torch": str(torch.__version__),
         }
-        return Checkpoint(self.options.variant, model, record)
+        return Checkpoint(self.options.variant, self.learner.averaged_copy(), record)
 
 
 class _LogSums:
@@ -331,49 +275,6 @@ class _LogSums:
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
-
-
-_AMP_TYPES = {"off": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def choose_device(options: TrainOptions) -> torch.device:
-    """The device that the options ask for.
-
-    Raises:
-        NoGpuError: CUDA was asked for and is not there.
-        TrainingError: half precision without CUDA.
-    """
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise NoGpuError(
-            "device is cuda, and PyTorch finds no GPU; take --device cpu, or install a CUDA build of torch"
-        )
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
-    if options.amp == "fp16" and name != "cuda":
-        raise TrainingError("amp is fp16, which needs CUDA; take --amp bf16 on the CPU")
-    return torch.device(name)
-
-
-def make_optimiser(model: nn.Module, weights: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
-    """AdamW with weight decay on kernels alone: not on biases, the softmax's sharpness or the task weights."""
-    kernels = [value for value in model.parameters() if value.dim() > 1]
-    others = [*(value for value in model.parameters() if value.dim() <= 1), *weights.parameters()]
-    groups = [
-        {"params": kernels, "weight_decay": options.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.lr)
-
-
-def frame_target(batch: Batch, t: int) -> Target:
-    """Labels of frame ``t`` of every clip."""
-    return Target(
-        reference=batch.reference[:, t].permute(0, 3, 1, 2).float() / 255,
-        mask=batch.mask[:, t, None].float() / 255,
-        flow=batch.flow[:, t],
-        valid=batch.valid[:, t, None].float(),
-        has_reference=batch.has_reference.float(),
-        has_mask=batch.has_mask.float(),
-    )
 
 
 def _clip_options(options: TrainOptions) -> ClipOptions:

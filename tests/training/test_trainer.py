@@ -13,7 +13,7 @@ import torch
 
 from mostnet.contract import CheckpointError, DatasetError, TrainingError
 from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
-from mostnet.training import trainer
+from mostnet.training import learner, trainer
 from mostnet.training.options import TrainOptions
 from mostnet.training.run_state import load_run
 from mostnet.training.train_cli import main
@@ -157,13 +157,13 @@ def test_twenty_such_steps_end_the_run_and_keep_the_last_good_file(
 
 def poison_steps(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Make the loss of some steps (from 1) NaN."""
-    count, forward = [0], trainer.TaskWeights.forward
+    count, forward = [0], learner.TaskWeights.forward
 
-    def poisoned(self: trainer.TaskWeights, values: dict[str, torch.Tensor]) -> torch.Tensor:
+    def poisoned(self: learner.TaskWeights, values: dict[str, torch.Tensor]) -> torch.Tensor:
         count[0] += 1
         return forward(self, values) * (float("nan") if count[0] in steps else 1.0)
 
-    monkeypatch.setattr(trainer.TaskWeights, "forward", poisoned)
+    monkeypatch.setattr(learner.TaskWeights, "forward", poisoned)
 
 
 def test_ablations(data: Path, tmp_path: Path) -> None:

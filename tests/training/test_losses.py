@@ -1,0 +1,218 @@
+"""Losses: their values on hand-made cases, missing labels, and options of a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mostnet.contract import TrainingError
+from mostnet.model import MostNet, Prediction, ScalePrediction, initial_checkpoint
+from mostnet.training.ablations import Stepper, Unaligned, remove_alignment
+from mostnet.training.losses import LossOptions, Target, TaskWeights, frame_losses, target_cells
+from mostnet.training.options import TrainOptions
+from mostnet.training.schedule import AveragedWeights, learning_rate
+
+SIZE = (64, 64)
+
+
+def make_target(*, flow: tuple[float, float] = (4.0, -3.0), labelled: bool = True) -> Target:
+    ones = torch.full((2,), float(labelled))
+    vectors = torch.tensor(flow).view(1, 2, 1, 1).expand(2, 2, *SIZE).clone() * labelled
+    mask = torch.zeros(2, 1, *SIZE)
+    mask[..., :32] = float(labelled)
+    reference = torch.full((2, 3, *SIZE), 0.5 * labelled)
+    return Target(reference, mask, vectors, torch.full((2, 1, *SIZE), float(labelled)), ones, ones)
+
+
+def make_prediction(*, picture: float, flow: tuple[float, float], logit: Tensor | None = None) -> Prediction:
+    def at(stride: int, channels: int) -> tuple[int, ...]:
+        return (2, channels, SIZE[0] // stride, SIZE[1] // stride)
+
+    logit = torch.zeros(at(1, 1)) if logit is None else logit
+    vectors = torch.tensor(flow).view(1, 2, 1, 1)
+    scales = tuple(
+        ScalePrediction(
+            stride,
+            torch.full(at(1 if stride == 4 else stride, 3), picture),
+            torch.nn.functional.avg_pool2d(logit, stride),
+            None if stride == 4 else vectors.expand(at(stride, 2)),
+        )
+        for stride in (4, 8, 16)
+    )
+    return Prediction(scales[0].enhanced, logit, vectors.expand(at(1, 2)), scales)
+
+
+def test_values_on_a_hand_made_case() -> None:
+    """A constant error of 0.1 has no detail; the flow is off by (3, 4), that is by 5 pixels; the mask is undecided."""
+    losses = frame_losses(make_prediction(picture=0.6, flow=(7.0, 1.0)), make_target(), LossOptions())
+    charbonnier = math.sqrt(0.1**2 + 1e-6) - 1e-3
+    assert float(losses["enhance"]) == pytest.approx(1.5 * charbonnier, rel=1e-4)
+    assert float(losses["flow"]) == pytest.approx(2 * (25 + 0.05**2) ** 0.45, rel=1e-4)
+    dice = [1 - (cells / 2 + 1) / (cells + 1) for cells in (256, 64, 16)]
+    assert float(losses["mask"]) == pytest.approx(1.5 * math.log(2) + dice[0] + 0.25 * (dice[1] + dice[2]), rel=1e-4)
+
+
+def test_perfect_predictions_cost_next_to_nothing() -> None:
+    target = make_target()
+    logit = (target.mask * 2 - 1) * 30
+    losses = frame_losses(make_prediction(picture=0.5, flow=(4.0, -3.0), logit=logit), target, LossOptions())
+    assert float(losses["enhance"]) == 0.0
+    assert float(losses["flow"]) == pytest.approx(2 * 0.05**0.9, rel=1e-4), "the floor of the robust penalty"
+    assert float(losses["mask"]) < 1e-3
+
+
+def test_blur_costs_detail() -> None:
+    stripes = make_target()
+    stripes.reference[..., ::2] += 0.2
+    flat = make_prediction(picture=0.6, flow=(0.0, 0.0))
+    without, with_detail = (
+        float(frame_losses(flat, stripes, LossOptions(detail=detail))["enhance"]) for detail in (0.0, 0.5)
+    )
+    assert with_detail == pytest.approx(without + 0.5 * (math.sqrt(0.04 + 1e-6) - 1e-3), rel=1e-3)
+
+
+def test_cells_average_the_known_flow_alone() -> None:
+    target = make_target(flow=(4.0, -3.0))
+    target.valid[..., 1::2] = 0
+    target.flow[..., 1::2] = 0
+    target.valid[..., :16] = 0
+    cell = target_cells(target)[8]
+    assert cell.flow[:, :, :, 2:].unique().tolist() == [-3.0, 4.0]
+    assert cell.valid[..., 2:].unique().tolist() == [0.5] and float(cell.valid[..., :2].sum()) == 0
+    assert cell.mask[..., :4].unique().tolist() == [1.0]
+
+
+def test_clips_without_a_label_do_not_count() -> None:
+    both = make_target()
+    one = both._replace(has_reference=torch.tensor([1.0, 0.0]), has_mask=torch.tensor([1.0, 0.0]))
+    one.reference[1] = 0.0
+    one.mask[1] = 0.0
+    prediction = make_prediction(picture=0.6, flow=(0.0, 0.0))
+    expected = frame_losses(prediction, make_target(), LossOptions())
+    found = frame_losses(prediction, one, LossOptions())
+    assert float(found["enhance"]) == pytest.approx(float(expected["enhance"]))
+    assert float(found["mask"]) == pytest.approx(float(expected["mask"]))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_no_labels_at_all_give_no_loss_and_finite_zero_gradients(learned: bool) -> None:
+    model = initial_checkpoint("nano", random_head=True).model.requires_grad_(True)
+    weights = TaskWeights(LossOptions(), learned=learned)
+    prediction, state = model.step(torch.rand(2, 3, *SIZE))
+    prediction, _ = model.step(torch.rand(2, 3, *SIZE), state)
+    total = weights(frame_losses(prediction, make_target(labelled=False), LossOptions()))
+    assert float(total.detach()) == 0.0
+    total.backward()
+    values = [p.grad for p in [*model.parameters(), *weights.parameters()] if p.grad is not None]
+    assert values and all(float(value.abs().max()) == 0.0 for value in values)
+
+
+def test_every_weight_of_the_network_learns() -> None:
+    model = initial_checkpoint("nano", random_head=True).model.requires_grad_(True)
+    torch.manual_seed(0)
+    state, total = None, torch.zeros(())
+    for _ in range(3):
+        prediction, state = model.step(torch.rand(2, 3, *SIZE), state)
+        total = total + TaskWeights(LossOptions())(frame_losses(prediction, make_target(), LossOptions()))
+    total.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not bool((p.grad != 0).any())] == []
+
+
+def test_task_weights_fixed_and_learned() -> None:
+    losses = {"enhance": torch.tensor(2.0), "flow": torch.tensor(10.0), "mask": torch.tensor(3.0)}
+    fixed = TaskWeights(LossOptions(enhance=1.0, flow=0.1, mask=0.5))
+    assert float(fixed(losses)) == pytest.approx(4.5)
+    assert float(TaskWeights(LossOptions(("flow",), flow=0.1))(losses)) == pytest.approx(1.0)
+    learned = TaskWeights(LossOptions(enhance=1.0, flow=0.1, mask=0.5), learned=True)
+    assert learned.log_variance is not None
+    learned.log_variance.data = torch.tensor([math.log(2.0), 0.0, 0.0])
+    assert float(learned(losses)) == pytest.approx(1.0 + 0.5 * math.log(2.0) + 1.0 + 1.5)
+
+
+def test_single_task_has_no_other_loss() -> None:
+    losses = frame_losses(make_prediction(picture=0.6, flow=(7.0, 1.0)), make_target(), LossOptions(("mask",)))
+    assert float(losses["enhance"]) == float(losses["flow"]) == 0.0 < float(losses["mask"])
+
+
+def test_ablated_networks() -> None:
+    checkpoint = initial_checkpoint("nano", random_head=True)
+    frames = torch.rand(3, 1, 3, *SIZE)
+
+    def last(model: MostNet, *, recurrence: bool = True) -> Prediction:
+        step, state = Stepper(model, recurrence=recurrence), None
+        for frame in frames:
+            prediction, state = step(frame, state)
+        return prediction
+
+    with torch.no_grad():
+        full, still = last(checkpoint.model), last(checkpoint.model, recurrence=False)
+        first, _ = checkpoint.model.step(frames[-1])
+        names = list(checkpoint.model.state_dict())
+        remove_alignment(checkpoint.model)
+        unaligned = last(checkpoint.model)
+    assert torch.equal(still.enhanced, first.enhanced) and not torch.equal(full.enhanced, first.enhanced)
+    assert not torch.equal(unaligned.enhanced, full.enhanced) and unaligned.flow.abs().max() > 0
+    assert list(checkpoint.model.state_dict()) == names
+    assert sum(isinstance(module, Unaligned) for module in checkpoint.model.modules()) == 3
+
+
+def test_learning_rate_over_steps_and_minutes() -> None:
+    options = TrainOptions(steps=100, lr=1.0, warmup=9, final_lr=0.1)
+    assert learning_rate(options, step=0, minutes=0) == pytest.approx(0.1)
+    assert learning_rate(options, step=50, minutes=0) == pytest.approx(0.55)
+    assert learning_rate(options, step=100, minutes=0) == pytest.approx(0.1)
+    timed = replace(options, max_minutes=10.0)
+    assert learning_rate(timed, step=20, minutes=5) == pytest.approx(0.55), "time is further than steps"
+    assert learning_rate(timed, step=75, minutes=1) == learning_rate(options, step=75, minutes=0)
+    assert learning_rate(timed, step=20, minutes=11) == pytest.approx(0.1)
+
+
+def test_averaged_weights_start_fast_and_settle() -> None:
+    model = initial_checkpoint("nano").model
+    average = AveragedWeights(model, decay=0.9)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(1.0)
+        for p in average.model.parameters():
+            p.zero_()
+    average.update(model, 1)
+    assert next(average.model.parameters()).unique().tolist() == pytest.approx([1 - 2 / 11])
+    average.update(model, 10**6)
+    assert next(average.model.parameters()).unique().tolist() == pytest.approx([1 - 0.9 * 2 / 11])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz: 5", "unknown option 'stepz'; known are variant, steps"),
+        ("steps: many", "steps is 'many'; expected int"),
+        ("steps: true", "steps is True; expected int"),
+        ("lr: [1]", r"lr is \[1\]; expected float"),
+        ("steps: 0", "steps is 0; expected at least 1"),
+        ("lr: 0", "lr is 0.0; expected a number above 0"),
+        ("lr: .nan", "lr is nan; expected a number above 0"),
+        ("ema: 1", "ema is 1.0; expected a decay"),
+        ("amp: fp8", "amp is 'fp8'; expected one of off, bf16, fp16"),
+        ("crop_hw: [60, 64]", "crop is 60x64; expected multiples of 16 from 64"),
+        ("crop_hw: [64]", r"crop_hw is \[64\]; expected a list of two whole numbers"),
+        ("tasks: [enhance, depth]", "tasks are enhance, depth; expected some of enhance, flow, mask"),
+        ("scale_min: 2", "scale_min is 2.0; expected above 0 and at most 1.4"),
+        ("- steps", "holds list, expected one `option: value` a line"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_yaml_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(TrainingError, match=message):
+        TrainOptions().updated(TrainOptions.values_from_yaml(path), source=str(path))
+
+
+def test_missing_yaml_file(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"none.yaml: cannot be read \(No such file"):
+        TrainOptions.values_from_yaml(tmp_path / "none.yaml")

@@ -1,0 +1,158 @@
+"""A network while it learns: optimiser, averaged weights, and one step on one chunk of a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mostnet.contract import NoGpuError, TrainingError
+from mostnet.model import MostNet, State, initial_checkpoint, load_checkpoint
+
+from .ablations import Stepper, remove_alignment
+from .clips import Batch
+from .losses import LossOptions, Target, TaskWeights, frame_losses
+from .options import TrainOptions
+from .schedule import AveragedWeights
+
+_AMP_TYPES = {"off": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class StepResult(NamedTuple):
+    """What one step gives.
+
+    ``is_sound`` is false where loss or gradient was not finite, and no weight changed; ``values`` are detached scalars:
+    ``loss``, ``grad_norm``, and the unweighted loss of each task; ``state`` is detached.
+    """
+
+    is_sound: bool
+    values: dict[str, Tensor]
+    state: State | None
+
+
+class Learner:
+    """The network of a run, on its device, with all that changes when it learns."""
+
+    def __init__(self, options: TrainOptions, init: Path | None = None) -> None:
+        """Build it from seeded initial weights, or from those of ``init``.
+
+        Raises:
+            TrainingError: ``init`` is of another variant, or the options do not fit the device.
+            CheckpointError: ``init`` cannot be used.
+            NoGpuError: CUDA was asked for and is not there.
+        """
+        self.options = options
+        self.device = choose_device(options)
+        checkpoint = load_checkpoint(init) if init else initial_checkpoint(options.variant, seed=options.seed)
+        if checkpoint.variant != options.variant:
+            raise TrainingError(f"{init}: is a {checkpoint.variant}, the run is to train a {options.variant}")
+        self.model = checkpoint.model.to(self.device).train().requires_grad_(True)
+        if options.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not options.alignment:
+            remove_alignment(self.model)
+        losses = LossOptions(options.tasks, enhance=options.w_enhance, flow=options.w_flow, mask=options.w_mask)
+        self.weights = TaskWeights(losses, learned=options.learned_weights).to(self.device)
+        self.optimiser = make_optimiser(self.model, self.weights, options)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
+        self.average = AveragedWeights(self.model, options.ema)
+        self._stepper = Stepper(self.model, recurrence=options.recurrence, compiled=options.compile)
+
+    def step(self, batch: Batch, state: State | None, *, rate: float, number: int) -> StepResult:
+        """Step ``number`` (from 1) of the run, at learning rate ``rate``, on the frames of ``batch`` that follow
+        ``state``.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        losses, state = self._losses(batch, state)
+        total = self.weights(losses)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        is_sound = bool(torch.isfinite(total.detach()) & torch.isfinite(norm))
+        if is_sound:
+            self.scaler.step(self.optimiser)
+            self.average.update(self.model, number)
+        self.scaler.update()
+        values = {name: value.detach() for name, value in {"loss": total, "grad_norm": norm, **losses}.items()}
+        return StepResult(is_sound, values, None if state is None else tuple(part.detach() for part in state))
+
+    def _losses(self, batch: Batch, state: State | None) -> tuple[dict[str, Tensor], State | None]:
+        """Mean loss of each task over the frames of a chunk, and the state after it."""
+        amp = self.options.amp
+        sums: dict[str, Tensor] = {}
+        count = batch.input.shape[1]
+        for t in range(count):
+            frame = batch.input[:, t].permute(0, 3, 1, 2).float() / 255
+            with torch.autocast(self.device.type, _AMP_TYPES[amp], enabled=amp != "off"):
+                prediction, state = self._stepper(frame, state)
+            losses = frame_losses(prediction, frame_target(batch, t), self.weights.options)
+            sums = {task: sums.get(task, 0) + loss / count for task, loss in losses.items()}
+        return sums, state
+
+    def averaged_copy(self) -> MostNet:
+        """The averaged weights in a network of their own, on the CPU."""
+        model = MostNet(self.model.config)
+        model.load_state_dict({name: value.cpu() for name, value in self.average.model.state_dict().items()})
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that ``load_state_dict`` needs to go on alike."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, parts: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave."""
+        for name, part in self._parts().items():
+            part.load_state_dict(parts[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "average": self.average.model,
+            "weights": self.weights,
+            "optimiser": self.optimiser,
+            "scaler": self.scaler,
+        }
+
+
+def choose_device(options: TrainOptions) -> torch.device:
+    """The device that the options ask for.
+
+    Raises:
+        NoGpuError: CUDA was asked for and is not there.
+        TrainingError: half precision without CUDA.
+    """
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise NoGpuError(
+            "device is cuda, and PyTorch finds no GPU; take --device cpu, or install a CUDA build of torch"
+        )
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    if options.amp == "fp16" and name != "cuda":
+        raise TrainingError("amp is fp16, which needs CUDA; take --amp bf16 on the CPU")
+    return torch.device(name)
+
+
+def make_optimiser(model: nn.Module, weights: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
+    """AdamW with weight decay on kernels alone: not on biases, the softmax's sharpness or the task weights."""
+    kernels = [value for value in model.parameters() if value.dim() > 1]
+    others = [*(value for value in model.parameters() if value.dim() <= 1), *weights.parameters()]
+    groups = [
+        {"params": kernels, "weight_decay": options.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.lr)
+
+
+def frame_target(batch: Batch, t: int) -> Target:
+    """Labels of frame ``t`` of every clip."""
+    return Target(
+        reference=batch.reference[:, t].permute(0, 3, 1, 2).float() / 255,
+        mask=batch.mask[:, t, None].float() / 255,
+        flow=batch.flow[:, t],
+        valid=batch.valid[:, t, None].float(),
+        has_reference=batch.has_reference.float(),
+        has_mask=batch.has_mask.float(),
+    )
