@@ -47,6 +47,7 @@ setup(
             "mostnet-run = mostnet.video.cli:main",
             "mostnet-train = mostnet.training.train_cli:main",
             "mostnet-synth = mostnet.training.synth_cli:main",
+            "mostnet-eval = mostnet.training.eval_cli:main",
         ]
     },
 )

@@ -1,0 +1,230 @@
+"""Streaming evaluation: of what is known to be right, of a checkpoint, and of the engine made from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mostnet.contract import DatasetError, FrameError, NoGpuError
+from mostnet.engine import Output
+from mostnet.export.exporter import ExportOptions, export
+from mostnet.model import Checkpoint, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.training.dataset import index_split, read_labelled_frame
+from mostnet.training.eval_cli import main
+from mostnet.training.eval_run import EvalOptions, evaluate_file
+from mostnet.training.evaluate import check_sizes, evaluate
+from mostnet.training.open_model import open_model
+from mostnet.training.scores import PSNR_CAP_DB
+from mostnet.training.streams import NetworkStream
+
+from .moving_scenes import moving_clip, write_sequence
+
+SIZE = (72, 96)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sequences with every label, and a shorter one without flow and mask."""
+    root = tmp_path_factory.mktemp("eval") / "tiny"
+    for i, step in enumerate(((3.0, -4.0), (-2.0, 1.0))):
+        write_sequence(root / "test" / f"full{i}", moving_clip(5, size_hw=SIZE, step_px=step, seed=i))
+    clip = replace(moving_clip(3, size_hw=SIZE, seed=7), flow=None, valid=None, mask=None)
+    write_sequence(root / "test" / "partly", clip)
+    write_sequence(root / "val" / "partly", clip)
+    (root / "test" / "dataset.json").write_text('{"seed": 5}')
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("eval-checkpoint") / "tiny.pt"
+    save_checkpoint(initial_checkpoint("nano", seed=1, random_head=True), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine_file(checkpoint: Path) -> Path:
+    return export(
+        checkpoint, ExportOptions(precision="fp32", size_hw=SIZE, output=checkpoint.parent, onnx_only=True)
+    ).onnx
+
+
+class Knowing:
+    """Gives back the labels: a model that is always right."""
+
+    def __init__(self, data: Path) -> None:
+        frames = [read_labelled_frame(s, t) for s in index_split(data, "test") for t in range(len(s))]
+        self._answers = {frame.input.tobytes(): frame for frame in frames}
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def infer(self, frame: np.ndarray) -> Output:
+        labels = self._answers[frame.tobytes()]
+        return Output(labels.reference, labels.flow, labels.mask, True, 0, None, 2.0)
+
+
+def test_a_model_that_is_right_is_measured_as_right(data: Path) -> None:
+    model = Knowing(data)
+    evaluation = evaluate(model, index_split(data, "test"))
+    scores = evaluation.rows.summary()["model"]
+    assert scores.psnr_db == PSNR_CAP_DB and scores.ssim == pytest.approx(1)
+    assert scores.epe_px == 0 and scores.iou == 1
+    assert scores.motion_px == pytest.approx(0, abs=1e-9) and scores.slope == pytest.approx(1)
+    assert model.resets == 3
+    assert evaluation.fps == pytest.approx(500)
+
+
+def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
+    evaluation = evaluate(Knowing(data), index_split(data, "test")[:1])
+    frames = [read_labelled_frame(index_split(data, "test")[0], t) for t in range(5)]
+    baseline = evaluation.rows.summary()["baseline"]
+    assert baseline.epe_px == pytest.approx(5) and baseline.motion_px == pytest.approx(5)
+    assert baseline.iou == pytest.approx(np.mean([frame.mask > 0 for frame in frames]))
+    assert evaluation.rows.summary()["oracle colour"].psnr_db > baseline.psnr_db + 10
+
+
+def test_warm_up_is_counted_from_each_reset(data: Path) -> None:
+    steps = evaluate(Knowing(data), index_split(data, "test")).warm_up()
+    assert [len(step.model) for step in steps] == [3, 3, 3, 2, 2]
+    assert [step.summary()["model"].epe_px for step in steps] == [None, 0, 0, 0, 0]
+    assert len(evaluate(Knowing(data), index_split(data, "test"), frames=2).warm_up()) == 2
+
+
+def test_progress_counts_frames(data: Path) -> None:
+    told: list[int] = []
+    evaluate(Knowing(data), index_split(data, "test"), frames=4, progress=told.append)
+    assert told == list(range(1, 12))
+
+
+def test_network_stream_carries_state_as_the_network_does(data: Path, checkpoint: Path) -> None:
+    network = load_checkpoint(checkpoint).model
+    frames = np.stack([cv2.imread(str(path)) for path in index_split(data, "test")[0].input])
+    clip = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255
+    with torch.inference_mode():
+        wanted, _ = network(clip)
+    stream = NetworkStream(network)
+    outputs = [stream.infer(frame) for frame in frames]
+    assert np.abs(outputs[-1].flow - wanted[-1].flow[0].numpy()).max() < 1e-3
+    assert np.abs(outputs[1].flow).max() > 0.1
+    stream.reset()
+    assert (stream.infer(frames[0]).enhanced == outputs[0].enhanced).all()
+    forgetful = NetworkStream(network, recurrence=False)
+    forgetful.infer(frames[0])
+    assert not forgetful.infer(frames[1]).flow.any()
+
+
+def test_sequences_do_not_leak_into_each_other(data: Path, checkpoint: Path) -> None:
+    sequences = index_split(data, "test")
+    stream = NetworkStream(load_checkpoint(checkpoint).model)
+    both, alone = evaluate(stream, sequences[:2]), evaluate(stream, sequences[1:2])
+    assert both.sequences[1].rows == alone.sequences[0].rows
+
+
+def test_engine_has_the_figures_of_its_checkpoint(data: Path, checkpoint: Path, engine_file: Path) -> None:
+    options = EvalOptions(device="cpu", threads=1)
+    one, other = (evaluate_file(path, data, options) for path in (checkpoint, engine_file))
+    wanted, found = (report.evaluation.rows.summary()["model"] for report in (one, other))
+    assert found.psnr_db == pytest.approx(wanted.psnr_db, abs=0.05)
+    assert found.ssim == pytest.approx(wanted.ssim, abs=0.002)
+    assert found.epe_px == pytest.approx(wanted.epe_px, abs=0.01)
+    assert found.iou == pytest.approx(wanted.iou, abs=0.002)
+    assert wanted.epe_px > 1 and 0.05 < wanted.iou < 0.95, "a model that does nothing would agree too"
+    assert other.model.parameters_m == one.model.parameters_m == pytest.approx(0.55, abs=0.01)
+    assert (other.model.size_hw, one.model.size_hw) == (SIZE, None)
+
+
+def test_ablated_checkpoints_run_as_they_were_trained(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    loaded, path = load_checkpoint(checkpoint), tmp_path / "ablated.pt"
+
+    def figures(**options: object) -> dict:
+        save_checkpoint(Checkpoint("nano", loaded.model, {"options": options}), path)
+        with open_model(path, device="cpu") as (stream, info):
+            return evaluate(stream, index_split(data, "test")[:1], tasks=info.tasks).rows.summary()
+
+    full, forgetful, unaligned = figures(), figures(recurrence=False), figures(alignment=False)
+    assert forgetful["model"].epe_px == forgetful["baseline"].epe_px
+    assert unaligned["model"].psnr_db not in (full["model"].psnr_db, forgetful["model"].psnr_db)
+    flow_only = figures(tasks=["flow"])["model"]
+    assert flow_only.epe_px == full["model"].epe_px
+    assert flow_only.psnr_db is None and flow_only.iou is None
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path: Path, checkpoint: Path) -> None:
+    write_sequence(tmp_path / "test" / "odd", replace(moving_clip(2, size_hw=SIZE), flow=None))
+    picture = np.zeros((80, 96, 3), np.uint8)
+    for kind in ("input", "reference", "mask"):
+        cv2.imwrite(str(tmp_path / "test" / "odd" / kind / "000001.png"), picture)
+    with pytest.raises(DatasetError, match=r"000001.png: is 80x96, the first frame of its sequence is 72x96"):
+        evaluate(NetworkStream(load_checkpoint(checkpoint).model), index_split(tmp_path, "test"))
+
+
+def test_engine_of_another_size_is_refused_before_anything_runs(data: Path, engine_file: Path) -> None:
+    with open_model(engine_file, device="cpu") as (_, info):
+        check_sizes(index_split(data, "test"), info)
+        with pytest.raises(FrameError, match=r"takes frames of 96x72, but sequence full0 has 72x96; .* --size 72x96"):
+            check_sizes(index_split(data, "test"), replace(info, size_hw=(96, 72)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(NoGpuError, match="use --device cpu"), open_model(checkpoint, device="cuda"):
+        pass
+
+
+def test_command_prints_the_table_and_writes_everything(
+    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(checkpoint), str(data), "--out", str(tmp_path), "--threads", "1", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["baseline", "oracle colour", "nano"]
+    assert "EPE: over the 8 of 10 frames that have a usable flow label" in printed
+    assert "IoU: over the 10 of 13 frames that have a usable mask label" in printed
+    assert "untrained" in printed
+    document = json.loads((tmp_path / "evaluation.json").read_text())
+    assert document["data"] == {"name": "tiny", "split": "test", "descriptions": {"test": {"seed": 5}}}
+    assert document["labelled_frames"] == {"picture": 13, "flow": 8, "mask": 10, "motion": 8}
+    assert f"{document['rows']['model']['psnr_db']:.2f}" in lines[4]
+    with (tmp_path / "sequences.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["sequence"] for row in rows] == ["full0", "full1", "partly"]
+    assert float(rows[0]["baseline_epe_px"]) == pytest.approx(5) and rows[2]["model_epe_px"] == ""
+    with (tmp_path / "warm_up.csv").open() as file:
+        assert [row["sequences"] for row in csv.DictReader(file)] == ["3", "3", "3", "2", "2"]
+    assert cv2.imread(str(tmp_path / "contact_sheet.png")) is not None
+
+
+def test_missing_labels_are_dashes_with_a_reason(
+    data: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(checkpoint), str(data), "--split", "val", "--frames", "2", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    cells = [cell.strip() for cell in next(x for x in printed.splitlines() if x.startswith("| nano")).split("|")]
+    assert cells[4:6] == ["-", "-"] and cells[2] != "-"
+    assert "EPE: '-', no frame has a flow label to measure on" in printed
+    assert "IoU: '-', no frame has a mask label to measure on" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["{checkpoint}", "{data}", "--split", "train"], "train: no such split"),
+        (["{data}/nothing.pt", "{data}"], "no such checkpoint"),
+        (["{data}/test/dataset.json", "{data}"], "expected a checkpoint (.pt) or an exported model (.onnx, .plan)"),
+    ],
+)
+def test_command_says_what_is_wrong(
+    arguments: list[str], text: str, data: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(checkpoint=checkpoint, data=data) for argument in arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("mostnet-eval: ") and text in error and len(error.splitlines()) == 1

@@ -1,0 +1,158 @@
+"""What an evaluation leaves behind: one JSON document, a CSV per sequence, a CSV of the warm-up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import MostnetError, write_bytes
+
+from .evaluate import Evaluation, RowScores
+from .scores import FrameScore
+from .streams import ModelInfo
+
+FORMAT = "mostnet-evaluation"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What it was evaluated on.
+
+    Attributes:
+        name: name of the dataset's folder.
+        split: ``train``, ``val`` or ``test``.
+        descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split: the
+            training data's too, so that a reader sees that the seeds differ.
+    """
+
+    name: str
+    split: str
+    descriptions: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation with what is needed to repeat it.
+
+    Attributes:
+        command: the command line.
+        created_utc: ISO 8601.
+        versions: version of each package that took part.
+    """
+
+    command: str
+    created_utc: str
+    model: ModelInfo
+    data: DataInfo
+    versions: Mapping[str, str]
+    evaluation: Evaluation
+
+    def to_json(self) -> str:
+        """The report as a JSON object; a figure whose label is missing is null."""
+        evaluation = self.evaluation
+        document = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "command": self.command,
+            "created_utc": self.created_utc,
+            "model": asdict(self.model),
+            "data": asdict(self.data),
+            "versions": dict(self.versions),
+            "frames": len(evaluation.rows.model),
+            "labelled_frames": labelled_frames(evaluation.rows.model),
+            "healed_frames": sum(sequence.healed for sequence in evaluation.sequences),
+            "fps": evaluation.fps,
+            "rows": _figures(evaluation.rows),
+            "sequences": [
+                {"name": s.name, "frames": len(s.rows.model), "rows": _figures(s.rows)} for s in evaluation.sequences
+            ],
+            "warm_up": [
+                {"frame": t, "sequences": len(rows.model), "rows": _figures(rows)}
+                for t, rows in enumerate(evaluation.warm_up())
+            ],
+        }
+        return json.dumps(document, indent=1, allow_nan=False, default=str)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write ``evaluation.json``, ``sequences.csv`` and ``warm_up.csv``, each whole or not at all."""
+        sequences = [
+            {"sequence": s.name, "frames": len(s.rows.model), **_flat(s.rows)} for s in self.evaluation.sequences
+        ]
+        warm_up = [
+            {"frame": t, "sequences": len(rows.model), **_flat(rows)}
+            for t, rows in enumerate(self.evaluation.warm_up())
+        ]
+        files = {
+            folder / "evaluation.json": self.to_json(),
+            folder / "sequences.csv": _csv(sequences),
+            folder / "warm_up.csv": _csv(warm_up),
+        }
+        for path, text in files.items():
+            write_bytes(path, text.encode())
+        return list(files)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The JSON document that ``Report.write`` left.
+
+    Raises:
+        MostnetError: no such file, or not an evaluation that this mostnet reads.
+    """
+    if not path.is_file():
+        raise MostnetError(f"{path}: no such file; mostnet-eval writes evaluation.json into its --out folder")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise MostnetError(f"{path}: not JSON ({error}); name the evaluation.json that mostnet-eval wrote") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise MostnetError(f"{path}: not an evaluation; name the evaluation.json that mostnet-eval wrote")
+    if document.get("format_version") != FORMAT_VERSION:
+        raise MostnetError(
+            f"{path}: evaluation format {document.get('format_version')!r}, this mostnet reads {FORMAT_VERSION}; "
+            "evaluate again"
+        )
+    return document
+
+
+def labelled_frames(frames: Sequence[FrameScore]) -> dict[str, int]:
+    """How many frames each kind of figure was measured on."""
+    return {
+        "picture": sum(f.psnr_db is not None for f in frames),
+        "flow": sum(f.flow is not None and f.flow.pixels > 0 for f in frames),
+        "mask": sum(f.overlap is not None for f in frames),
+        "motion": sum(f.motion is not None for f in frames),
+    }
+
+
+def _figures(rows: RowScores) -> dict[str, dict[str, float | None]]:
+    return {name: asdict(scores) for name, scores in rows.summary().items()}
+
+
+def _flat(rows: RowScores) -> dict[str, str]:
+    """One CSV cell per row and figure; empty where there is none."""
+    cells = {}
+    for row, scores in rows.summary().items():
+        for figure, value in asdict(scores).items():
+            if row == "model" or _applies(row, figure):
+                cells[f"{row.replace(' ', '_')}_{figure}"] = "" if value is None else f"{value:.6g}"
+    return cells
+
+
+def _applies(row: str, figure: str) -> bool:
+    """Whether a row without a model says anything by a figure."""
+    picture = figure in ("psnr_db", "ssim")
+    return picture if row == "oracle colour" else figure != "slope"
+
+
+def _csv(records: Sequence[Mapping[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
