@@ -31,7 +31,8 @@ def _names(text: str) -> tuple[str, ...]:
 def _help() -> dict[str, str]:
     """What each option means, from the one place where it is written."""
     entries = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", TrainOptions.__doc__ or "", re.MULTILINE | re.DOTALL)
-    return {name: " ".join(text.split()).rstrip(".").replace("%", "%%") for name, text in entries}
+    plain = {name: " ".join(text.split()).rstrip(".").replace("``", "") for name, text in entries}
+    return {name: text.replace("%", "%%") for name, text in plain.items()}
 
 
 def _parser() -> argparse.ArgumentParser:
