@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import Metadata, PlanInfo, sha256
-from mostnet.engine import Engine, cuda_device, plan_backend, tensorrt_lane, tensorrt_library
+from mostnet.engine import Engine, cuda_device, plan_backend, tensorrt_lane, tensorrt_library, tensorrt_log
 
 from .fake_cuda import Gpu, graph_bindings, pycuda_driver
 from .fake_tensorrt import GENERATIONS, METADATA, FakeTensorRt
@@ -48,7 +48,7 @@ class Machine:
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
         cuda_device.cuda_device.cache_clear()
-        tensorrt_library._logger.cache_clear()
+        tensorrt_log.tensorrt_logger.cache_clear()
         flavour = "rtx" if generation == "rtx" else "tensorrt"
         self.plan = write_plan(
             folder / "fake.plan", flavour=flavour, tensorrt_version=self.trt.module.__version__, targets=("sm_86",)
@@ -73,4 +73,4 @@ def machine_of(monkeypatch: pytest.MonkeyPatch, folder: Path, **options: object)
     yield machine
     machine.check_empty()
     cuda_device.cuda_device.cache_clear()
-    tensorrt_library._logger.cache_clear()
+    tensorrt_log.tensorrt_logger.cache_clear()

@@ -74,7 +74,15 @@ HOLDERS = {
     "bindings": BINDINGS,
     "_bindings": BINDINGS,
 }
-FILES = ("tensorrt_library", "tensorrt_cache", "cuda_device", "cuda_streams", "cuda_memory", "cuda_graph")
+FILES = (
+    "tensorrt_library",
+    "tensorrt_log",
+    "tensorrt_cache",
+    "cuda_device",
+    "cuda_streams",
+    "cuda_memory",
+    "cuda_graph",
+)
 
 
 def missing(module: object, names: dict[str, set[str]]) -> list[str]:
