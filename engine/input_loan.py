@@ -25,7 +25,7 @@ class InputLoan:
         self._lent = self._ever = True
 
     def end(self) -> None:
-        """A frame is submitted, or the next slot is another one: what was lent is the engine's again."""
+        """A frame is submitted: what was lent is the engine's again."""
         self._lent = False
 
     def covers(self, frame: npt.NDArray[np.uint8], slot: int) -> bool:

@@ -177,7 +177,6 @@ class Ring:
     def _take_back(self) -> None:
         self._head = min(self._head, self._failed_at)
         self._failed_at = _NEVER
-        self._loan.end()
         for slot in self._slots:
             if slot.reset and slot.sequence >= self._head:
                 self._reset = True

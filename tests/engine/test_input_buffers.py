@@ -298,16 +298,20 @@ def test_a_source_of_an_ended_stream_gets_memory_of_its_own(monkeypatch: pytest.
 def test_closing_while_the_source_waits_for_a_slot(machine: Machine) -> None:
     engine = machine.open()
     ends: list[str] = []
+    waiting = threading.Event()
 
     def source() -> Iterator[np.ndarray]:
         try:
-            yield from camera(engine, 50)
+            yield from camera(engine, 4)
+            waiting.set()  # one result is taken and three frames are under way: there is no fifth slot
+            yield from camera(engine, 1)
         except EngineClosedError as error:
             ends.append(str(error))
             raise
 
     stream = engine.stream(source())
     next(stream)
+    assert waiting.wait(5)
     engine.close()
     with pytest.raises(EngineClosedError, match="is closed"):
         next(stream)
