@@ -28,14 +28,16 @@ class InputLoan:
         """A frame is submitted: what was lent is the engine's again."""
         self._lent = False
 
-    def covers(self, frame: npt.NDArray[np.uint8], slot: int) -> bool:
-        """True if ``frame`` is the whole input of ``slot``, the next, as lent; false if it has to be copied there.
+    def covers(self, frame: npt.NDArray[np.uint8], slot: int, whole: npt.NDArray[np.uint8]) -> bool:
+        """True if ``frame`` is ``whole``, the input of ``slot``, the next, as lent; false if it has to be copied there.
 
         Raises:
             FrameError: it is memory of a slot, and not lent.
         """
         if not self._ever:
             return False
+        if self._lent and frame is whole:
+            return True
         address = _address(frame)
         owners = [index for index, start in enumerate(self._starts) if start <= address < start + self._nbytes]
         if not owners:

@@ -75,7 +75,8 @@ class Ring:
         Raises:
             FrameError: it is in the host input of a slot, but was not lent for the next frame.
         """
-        return self._loan.covers(frame, self._head % len(self._slots))
+        index = self._head % len(self._slots)
+        return self._loan.covers(frame, index, self._lane.host_input(index))
 
     def adopt(self, frame: object) -> DeviceFrame:
         """Take a frame that is on the device; the copy-in stream waits for its producer.

@@ -93,7 +93,7 @@ class Session:
             frame: uint8 ``(H, W, 3)`` BGR of the model's size, copied before this returns: a NumPy array; what
                 ``input_buffer`` lent, which is not copied; or, where the engine runs on the GPU, an array on it with
                 DLPack or ``__cuda_array_interface__``, row by row, copied on the device once the stream that its
-                producer names has come to it.
+                producer names has come to it; after an EngineTimeoutError, copied once the next call succeeds.
             timestamp: anything; handed back in ``Output.timestamp``.
             timeout_ms: longest time to the result; by default the engine's.
 

@@ -309,10 +309,3 @@ def test_what_is_not_on_a_device() -> None:
     assert not is_on_device([1, 2])
     with session, pytest.raises(FrameError, match="frame is a CpuTensor, not a numpy array"):
         session.infer(CpuTensor())
-
-
-def test_torch_tensors_of_the_cpu_are_said_to_be_no_arrays() -> None:
-    torch = pytest.importorskip("torch")
-    session, _ = fake_session()
-    with session, pytest.raises(FrameError, match="frame is a Tensor, not a numpy array"):
-        session.infer(torch.zeros(SHAPE, dtype=torch.uint8))
