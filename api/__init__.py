@@ -21,13 +21,14 @@ from mostnet.contract import (
     VerificationError,
     VideoError,
 )
-from mostnet.engine import Engine, EngineStats, Output, Session
+from mostnet.engine import DeviceArray, Engine, EngineStats, Output, Session
 
 __version__ = _files(__name__).joinpath("VERSION").read_text().strip()
 
 __all__ = [
     "BackendNotInstalledError",
     "CheckpointError",
+    "DeviceArray",
     "DeviceError",
     "DeviceMemoryError",
     "Engine",

@@ -3,8 +3,9 @@
 Needs numpy and the standard library; the backend of a model file is imported when that file is opened.
 """
 
+from .device_array import DeviceArray
 from .engine import Engine
 from .output import EngineStats, Output
 from .session import Session
 
-__all__ = ["Engine", "EngineStats", "Output", "Session"]
+__all__ = ["DeviceArray", "Engine", "EngineStats", "Output", "Session"]

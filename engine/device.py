@@ -77,12 +77,22 @@ class Streams(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Outputs of one frame as ``Output`` describes them, None where not asked for. Owned by whoever takes it."""
+    """Outputs of one frame as ``Output`` describes them, None where not asked for.
 
-    enhanced: npt.NDArray[np.uint8] | None
-    flow: npt.NDArray[np.float32] | None
-    mask: npt.NDArray[np.uint8] | None
+    NumPy arrays, or ``DeviceArray`` from a lane whose results stay on the device.
+    """
+
+    enhanced: Any
+    flow: Any
+    mask: Any
     finite: bool
+
+
+class DeviceFrame(NamedTuple):
+    """A frame in device memory, checked: uint8 ``(H, W, 3)``, row by row. ``owner`` keeps the memory alive."""
+
+    address: int
+    owner: object
 
 
 class Lane(Protocol):
@@ -111,10 +121,23 @@ class Lane(Protocol):
         """Streams for one frame at a time, or for overlapping frames; the latter are closed and drained after use."""
 
     def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
-        """Where the frame is written, uint8 ``(H, W, 3)``."""
+        """Where the frame is written, uint8 ``(H, W, 3)``; the same array each time, contiguous.
+
+        Its memory lives as long as it does, lane or no lane: it is lent to callers.
+        """
 
     def upload(self, slot: int, stream: Stream) -> None:
         """Bring the host input to the device."""
+
+    def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
+        """Check a frame in device memory, and let ``stream``, which will copy it, wait for its producer.
+
+        Raises:
+            FrameError: it does not fit, or this lane takes none.
+        """
+
+    def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
+        """Copy an adopted frame on the device, in place of ``upload``."""
 
     def clear_state(self, slot: int, stream: Stream) -> None:
         """Zero the state that ``slot`` wrote, all of it."""
@@ -123,10 +146,10 @@ class Lane(Protocol):
         """Run the network."""
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Bring the wanted outputs to the host."""
+        """Bring to the host what ``results`` of ``Model.lane`` wants there; ``finite`` always."""
 
     def result(self, slot: int) -> Result:
-        """Hand over what ``download`` brought, once per frame."""
+        """Hand over what ``download`` brought, once per frame; owned, or the slot's own until its next frame."""
 
     def close(self) -> None:
         """Free everything. No work is under way. Entered or not."""
@@ -143,10 +166,11 @@ class Model(Protocol):
     def provider(self) -> str:
         """What runs it: ``cpu`` or ``cuda``."""
 
-    def lane(self, slots: int, outputs: Sequence[str]) -> Lane:
-        """A new lane that hands over ``outputs``.
+    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
+        """A new lane that hands over ``outputs``; ``results`` as in ``Options``.
 
         Raises:
+            NoGpuError: results are to stay on the device, and there is none.
             DeviceMemoryError: its buffers do not fit.
         """
 

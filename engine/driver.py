@@ -19,7 +19,7 @@ def require_gpu() -> int:
         NoGpuError: no driver, or a driver without a usable device; says which.
     """
     count = ctypes.c_int()
-    status = _load_driver().cuDeviceGetCount(ctypes.byref(count))
+    status = load_driver().cuDeviceGetCount(ctypes.byref(count))
     if status != 0 or count.value == 0:
         raise NoGpuError(f"the NVIDIA driver reports {count.value} GPUs (CUDA error {status})")
     return count.value
@@ -32,7 +32,7 @@ def gpu_architecture() -> str:
         NoGpuError: as ``require_gpu``, or the driver does not tell.
     """
     require_gpu()
-    driver = _load_driver()
+    driver = load_driver()
     device, value = ctypes.c_int(), ctypes.c_int()
     numbers = []
     status = driver.cuDeviceGet(ctypes.byref(device), 0)
@@ -44,7 +44,12 @@ def gpu_architecture() -> str:
     return f"sm_{numbers[0]}{numbers[1]}"
 
 
-def _load_driver() -> Any:
+def load_driver() -> Any:
+    """The CUDA driver as a ctypes library, initialised.
+
+    Raises:
+        NoGpuError: no driver, or none that starts.
+    """
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)

@@ -36,6 +36,7 @@ class Engine(Session):
         provider: str = "auto",
         timeout_ms: float | None = None,
         graphs: bool = True,
+        results: str = "owned",
     ) -> None:
         """Open ``path`` (``.onnx`` or ``.plan``) and allocate everything that frames need.
 
@@ -47,18 +48,31 @@ class Engine(Session):
             provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
             timeout_ms: longest wait for one frame, where a call names none.
             graphs: let a plan run as CUDA graphs, one launch per frame; the results are the same either way.
+            results: what ``Output`` holds. ``owned``: fresh arrays, the caller's for good. ``borrowed``: read-only
+                views of a slot's host memory, without a copy. ``device``: ``DeviceArray`` in a slot's GPU memory;
+                nothing but ``finite`` comes to the host. What is not owned is overwritten by the ``slots``-th frame
+                submitted after its own. ``infer`` submits one a call, so results are good for ``slots - 1`` more
+                calls. ``stream`` reads ahead, so a result is good until the next one is asked for; the last one before
+                the loop is left, until the next call that takes a frame. Whoever reads it has done by then, on a GPU
+                stream too. The memory itself stays readable after ``close``.
 
         Raises:
             ValueError: an option is unknown or out of range.
             ModelFileError: the file is missing, truncated, altered or not ours.
             BackendNotInstalledError: the library that runs this kind of file is not installed.
-            NoGpuError: the file or ``provider`` needs a GPU and none can be used.
+            NoGpuError: the file, ``provider`` or ``results`` needs a GPU and none can be used.
             PlanMismatchError: the plan is of another version of TensorRT, or for another GPU.
             DeviceMemoryError: weights or buffers do not fit; what had been taken was given back.
             DeviceError: the GPU or TensorRT refuses something.
         """
         options = Options(
-            outputs=outputs, slots=slots, threads=threads, provider=provider, timeout_ms=timeout_ms, graphs=graphs
+            outputs=outputs,
+            slots=slots,
+            threads=threads,
+            provider=provider,
+            timeout_ms=timeout_ms,
+            graphs=graphs,
+            results=results,
         )
         model = open_model(Path(path), options)
         try:

@@ -50,16 +50,22 @@ class OnnxModel:
         self.provider = provider
         self._session = session
 
-    def lane(self, slots: int, outputs: Sequence[str]) -> Lane:
+    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
         """Buffers and bindings of ``slots`` slots.
 
         Raises:
+            NoGpuError: results are to stay on the device, and this is the CPU.
             DeviceMemoryError: they do not fit.
         """
         try:
             if self.provider == "cuda":
-                return DeviceLane(self._session, self.metadata, slots, outputs, device="cuda")
-            return HostLane(self._session, self.metadata, slots, outputs)
+                return DeviceLane(self._session, self.metadata, slots, outputs, device="cuda", results=results)
+            if results == "device":
+                raise NoGpuError(
+                    "results='device' keeps results in GPU memory, and this engine runs on the CPU; open it with "
+                    "results='borrowed', which copies nothing here, or with 'owned'"
+                )
+            return HostLane(self._session, self.metadata, slots, outputs, results=results)
         except Exception as error:
             if not isinstance(error, MemoryError) and "allocate" not in str(error):
                 raise

@@ -9,9 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, Metadata, TensorSpec, input_spec, output_specs
+from mostnet.contract import (
+    ENHANCED,
+    FINITE,
+    FLOW,
+    FRAME,
+    MASK,
+    FrameError,
+    Metadata,
+    TensorSpec,
+    input_spec,
+    output_specs,
+)
 
-from .device import Result, Stream, Streams
+from .device import DeviceFrame, Result, Stream, Streams
+from .device_array import DeviceArray
 from .streams import HostEvent, host_streams
 
 Array = npt.NDArray[Any]
@@ -21,6 +33,8 @@ _NOTHING = nullcontext()
 
 class _OnnxLane:
     """What the two lanes share: bindings made once, runs in the calling thread, results handed over."""
+
+    _takes = "runs on the CPU"
 
     def __init__(self, session: Any, metadata: Metadata, slots: int, outputs: Sequence[str]) -> None:
         self.slots = slots
@@ -43,6 +57,21 @@ class _OnnxLane:
         """Inline, or worker threads: a run is over when its call returns."""
         return host_streams(pipelined=pipelined)
 
+    def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
+        """Refuse a frame in GPU memory.
+
+        Raises:
+            FrameError: always.
+        """
+        raise FrameError(
+            f"frame is a {type(frame).__name__} in GPU memory, and this engine {self._takes}; expected a NumPy array: "
+            "bring the frame to the host, or open a TensorRT plan, which copies it on the device"
+        )
+
+    def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
+        """Never called: ``adopt`` takes no frame."""
+        raise AssertionError("a lane that adopts no frame copies none")
+
     def execute(self, slot: int, stream: Stream) -> None:
         """Run the network in this thread and ONNX Runtime's."""
         self._session.run_with_iobinding(self._bindings[slot])
@@ -53,25 +82,27 @@ class _OnnxLane:
         assert result is not None, "result is called once after download"
         return result
 
-    def _keep(self, slot: int, pictures: dict[str, Array]) -> None:
-        finite = bool(pictures[FINITE])
+    def _keep(self, slot: int, pictures: dict[str, Any], finite: bool) -> None:
         self._results[slot] = Result(pictures.get(ENHANCED), pictures.get(FLOW), pictures.get(MASK), finite)
 
 
 class HostLane(_OnnxLane):
     """Slots in host memory, bound by address: the frame is written where the graph reads it."""
 
-    def __init__(self, session: Any, metadata: Metadata, slots: int, outputs: Sequence[str]) -> None:
+    def __init__(
+        self, session: Any, metadata: Metadata, slots: int, outputs: Sequence[str], *, results: str = "owned"
+    ) -> None:
         super().__init__(session, metadata, slots, outputs)
         self._frames = [_zeros(self._frame) for _ in range(slots)]
+        self._inputs: list[npt.NDArray[np.uint8]] = [frame[0] for frame in self._frames]
         self._pictures = [{spec.name: _zeros(spec) for spec in self._wanted} for _ in range(slots)]
+        self._lent = [_read_only(pictures) for pictures in self._pictures] if results == "borrowed" else []
         self._memory = [[_zeros(pair.output) for pair in self._states] for _ in range(slots)]
         self._bindings = [self._bind(slot) for slot in range(slots)]
 
     def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
         """The graph's own input."""
-        frame: npt.NDArray[np.uint8] = self._frames[slot][0]
-        return frame
+        return self._inputs[slot]
 
     def upload(self, slot: int, stream: Stream) -> None:
         """Nothing to do: the frame is where the graph reads it."""
@@ -82,13 +113,15 @@ class HostLane(_OnnxLane):
             state.fill(0)
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Copy the wanted outputs out of the slot."""
-        self._keep(slot, {name: picture[0].copy() for name, picture in self._pictures[slot].items()})
+        """Copy the wanted outputs out of the slot, unless they are lent."""
+        pictures = self._pictures[slot]
+        found = self._lent[slot] if self._lent else {name: picture[0].copy() for name, picture in pictures.items()}
+        self._keep(slot, found, bool(pictures[FINITE][0]))
 
     def close(self) -> None:
         """Let go of bindings, then buffers."""
         self._bindings, self._session = [], None
-        self._frames, self._pictures, self._memory = [], [], []
+        self._frames, self._pictures, self._memory, self._inputs, self._lent = [], [], [], [], []
 
     def _bind(self, slot: int) -> Any:
         binding = self._session.io_binding()
@@ -105,10 +138,23 @@ class HostLane(_OnnxLane):
 class DeviceLane(_OnnxLane):
     """Slots in a device's memory, held by ONNX Runtime: frames and pictures cross over, state stays."""
 
-    def __init__(self, session: Any, metadata: Metadata, slots: int, outputs: Sequence[str], *, device: str) -> None:
+    _takes = "runs an ONNX file, whose frames come from the host"
+
+    def __init__(
+        self,
+        session: Any,
+        metadata: Metadata,
+        slots: int,
+        outputs: Sequence[str],
+        *,
+        device: str,
+        results: str = "owned",
+    ) -> None:
         super().__init__(session, metadata, slots, outputs)
         self._device = device
+        self._on_device = results == "device"
         self._host_frames = [_zeros(self._frame) for _ in range(slots)]
+        self._inputs: list[npt.NDArray[np.uint8]] = [frame[0] for frame in self._host_frames]
         self._blank = [_zeros(pair.output) for pair in self._states]
         self._frames = [self._allocate(self._frame) for _ in range(slots)]
         self._pictures = [{spec.name: self._allocate(spec) for spec in self._wanted} for _ in range(slots)]
@@ -117,8 +163,7 @@ class DeviceLane(_OnnxLane):
 
     def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
         """The host's copy of the frame."""
-        frame: npt.NDArray[np.uint8] = self._host_frames[slot][0]
-        return frame
+        return self._inputs[slot]
 
     def upload(self, slot: int, stream: Stream) -> None:
         """Copy the frame to the device."""
@@ -130,13 +175,16 @@ class DeviceLane(_OnnxLane):
             state.update_inplace(blank)
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Copy the wanted outputs to fresh host arrays."""
-        self._keep(slot, {name: _owned(value.numpy())[0] for name, value in self._pictures[slot].items()})
+        """Copy the wanted outputs to fresh host arrays, unless they stay on the device."""
+        values = self._pictures[slot]
+        lend = _device_array if self._on_device else _host_array
+        found = {spec.name: lend(values[spec.name], spec) for spec in self._wanted if spec.name != FINITE}
+        self._keep(slot, found, bool(values[FINITE].numpy()[0]))
 
     def close(self) -> None:
         """Let go of bindings, then device memory."""
         self._bindings, self._session = [], None
-        self._frames, self._pictures, self._memory = [], [], []
+        self._frames, self._pictures, self._memory, self._inputs = [], [], [], []
 
     def _allocate(self, spec: TensorSpec) -> Any:
         from onnxruntime import OrtValue
@@ -157,9 +205,24 @@ class DeviceLane(_OnnxLane):
         return binding
 
 
-def _owned(array: Array) -> Array:
-    """``array`` with memory of its own: ONNX Runtime copies off a device, but lends what is in host memory."""
-    return array if array.flags.owndata else array.copy()
+def _host_array(value: Any, spec: TensorSpec) -> Array:
+    """A copy of its own: ONNX Runtime copies off a device, but lends what is in host memory."""
+    array: Array = value.numpy()
+    owned: Array = array if array.flags.owndata else array.copy()
+    picture: Array = owned[0]
+    return picture
+
+
+def _device_array(value: Any, spec: TensorSpec) -> DeviceArray:
+    return DeviceArray(value.data_ptr(), spec.shape[1:], spec.dtype, value)
+
+
+def _read_only(pictures: dict[str, Array]) -> dict[str, Array]:
+    """Views of the slot's outputs for callers."""
+    views = {name: picture[0, ...].view() for name, picture in pictures.items()}
+    for view in views.values():
+        view.flags.writeable = False
+    return views
 
 
 def _zeros(spec: TensorSpec) -> Array:

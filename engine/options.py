@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mostnet.contract import OUTPUTS
 
 PROVIDERS = ("auto", "cpu", "cuda")
+RESULTS = ("owned", "borrowed", "device")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Options:
         provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
         timeout_ms: longest wait for one frame, where a call names none; None waits without limit.
         graphs: let a plan run as CUDA graphs; the results are the same either way.
+        results: ``owned`` arrays, ``borrowed`` views of a slot's host memory, or arrays on the ``device``.
 
     Raises:
         ValueError: an unknown name or a number out of range.
@@ -33,6 +35,7 @@ class Options:
     provider: str = "auto"
     timeout_ms: float | None = None
     graphs: bool = True
+    results: str = "owned"
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
@@ -55,6 +58,8 @@ class Options:
             raise ValueError(f"threads is {self.threads}; expected at least 1, or None for all cores")
         if self.provider not in PROVIDERS:
             raise ValueError(f"unknown provider {self.provider!r}; expected one of {list(PROVIDERS)}")
+        if self.results not in RESULTS:
+            raise ValueError(f"unknown results {self.results!r}; expected one of {list(RESULTS)}")
         object.__setattr__(self, "timeout_ms", check_timeout(self.timeout_ms))
 
 

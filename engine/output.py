@@ -12,6 +12,9 @@ import numpy.typing as npt
 class Output:
     """Result of one frame. The arrays belong to the caller: the engine never writes to them again.
 
+    Not so if it was opened with ``results="borrowed"`` (read-only views) or ``results="device"`` (``DeviceArray`` of
+    these shapes and dtypes): ``Engine`` says how long those are good.
+
     Attributes:
         enhanced: uint8 ``(H, W, 3)`` BGR, or None where the engine was opened without it.
         flow: float32 ``(2, H, W)``, backward flow in pixels, or None.
@@ -35,6 +38,10 @@ class Output:
 @dataclass(frozen=True, slots=True)
 class EngineStats:
     """Figures of one session since it was opened; times are means over ``frames``.
+
+    No figure counts dropped frames, for none is left out to catch up: a source waits for a free slot instead. Results
+    are dropped only where a call is late (``timeout_ms``) or the loop over a stream is left; their frames stay part of
+    the state and of the frame numbers.
 
     Attributes:
         frames: results made ready for the caller.

@@ -8,6 +8,9 @@ from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from time import perf_counter
 
+import numpy as np
+import numpy.typing as npt
+
 from .slot import Slot
 
 _LOG = logging.getLogger(__name__)
@@ -17,25 +20,71 @@ READER_WAIT_S = 2.0
 
 
 class Pipeline:
-    """Reads ``source`` in a thread, from when it is made until the source ends, raises, or ``stop``.
+    """Reads ``source`` in a thread, from ``start`` until the source ends, raises, or ``stop``.
 
     ``submit(item, handed_s)`` is called in that thread, at most ``slots`` times ahead of ``release``, and never after
-    ``stop`` has returned. A generator that is ``owned`` is closed in that thread too.
+    ``stop`` has returned; ``let_go(slot)`` follows it, and returns when the item may change. A generator that is
+    ``owned`` is closed in that thread too.
     """
 
     def __init__(
-        self, source: Iterator[object], submit: Callable[[object, float], Slot], slots: int, *, owned: bool
+        self,
+        source: Iterator[object],
+        submit: Callable[[object, float], Slot],
+        let_go: Callable[[Slot], None],
+        slots: int,
+        *,
+        owned: bool,
     ) -> None:
-        self._source = source
+        self._source: Iterator[object] | None = source
         self._owned = owned
         self._submit = submit
+        self._let_go = let_go
         self._free = threading.Semaphore(slots)
         self._submitted: SimpleQueue[Slot | None] = SimpleQueue()
         self._gate = threading.RLock()
         self._stopped = False
+        self._reserved = False
+        self._lent = False
         self._error: BaseException | None = None
         self._reader = threading.Thread(target=self._read, name="mostnet-reader", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
         self._reader.start()
+
+    @property
+    def reading(self) -> bool:
+        """True until the source has ended, raised or given back what was read after ``stop``."""
+        return self._reader.is_alive()
+
+    @property
+    def is_here(self) -> bool:
+        """True in the reader's own thread, in which the source runs."""
+        return threading.current_thread() is self._reader
+
+    @property
+    def holds_buffer(self) -> bool:
+        """True while the source may write to what ``lend`` gave it, also after ``stop``."""
+        return self._lent and self.reading
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the reader to end, ``timeout_s`` at most."""
+        self._reader.join(timeout_s)
+
+    def reserve(self, timeout_ms: float | None) -> bool:
+        """In the reader's thread: wait until one more frame may be submitted; false if ``timeout_ms`` passes first."""
+        if not self._reserved:
+            self._reserved = self._free.acquire(timeout=None if timeout_ms is None else timeout_ms / 1e3)
+        return self._reserved
+
+    def lend(self, lend: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8] | None:
+        """In the reader's thread, after ``reserve``: what ``lend`` gives, or None after ``stop``."""
+        with self._gate:
+            if self._stopped:
+                return None
+            self._lent = True
+            return lend()
 
     def next(self, timeout_ms: float | None) -> Slot | None:
         """The next submitted slot, in order; None at the end of the source or after ``stop``.
@@ -47,7 +96,10 @@ class Pipeline:
         slot = self._submitted.get(timeout=None if timeout_ms is None else timeout_ms / 1e3)
         if slot is None and self._error is not None:
             error, self._error = self._error, None
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # else its traceback keeps it alive, and with it the source's latest frame
         return slot
 
     def release(self) -> None:
@@ -60,7 +112,7 @@ class Pipeline:
             self._stopped = True
         self._free.release()
         self._submitted.put(None)
-        if threading.current_thread() is self._reader:  # the source itself may close the engine
+        if self.is_here:  # the source itself may close the engine
             return
         self._reader.join(READER_WAIT_S if wait else 0.0)
         if self._reader.is_alive():
@@ -76,16 +128,20 @@ class Pipeline:
         finally:
             self._submitted.put(None)
             self._close_source()
+            self._source = None
 
     def _feed(self) -> None:
+        assert self._source is not None, "a source is read once"
         for item in self._source:
             handed_s = perf_counter()
-            self._free.acquire()
+            self.reserve(None)
             with self._gate:
                 if self._stopped:
                     return
                 slot = self._submit(item, handed_s)
+                self._reserved = self._lent = False
             self._submitted.put(slot)
+            self._let_go(slot)
 
     def _close_source(self) -> None:
         if self._owned and isinstance(self._source, Generator):

@@ -17,7 +17,8 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from .device import Lane, Result, Stream
+from .device import DeviceFrame, Lane, Result, Stream
+from .input_loan import InputLoan
 from .slot import Slot, Stage, Timing
 
 _NEVER = sys.maxsize
@@ -39,6 +40,7 @@ class Ring:
             lane.close()
             raise
         self._streams = self._serial
+        self._loan = InputLoan([lane.host_input(slot) for slot in range(lane.slots)])
         self._head = 0
         self._failed_at = _NEVER
         self._reset = False
@@ -62,15 +64,49 @@ class Ring:
         with self._lane.active():
             self._streams = self._lane.open_streams(pipelined=True)
 
-    def submit(self, frame: npt.NDArray[np.uint8], frame_id: int, timestamp: object, handed_s: float) -> Slot:
-        """Copy ``frame``, already checked, into the next slot and enqueue its three stages.
+    def lend(self) -> npt.NDArray[np.uint8]:
+        """The host input of the next slot, to be written until the next ``submit``; its last result has been taken."""
+        self._loan.lend()
+        return self._lane.host_input(self._head % len(self._slots))
+
+    def owns(self, frame: npt.NDArray[np.uint8]) -> bool:
+        """True if ``frame`` is what ``lend`` gave, and so lies where ``submit`` would copy it.
+
+        Raises:
+            FrameError: it is in the host input of a slot, but was not lent for the next frame.
+        """
+        index = self._head % len(self._slots)
+        return self._loan.covers(frame, index, self._lane.host_input(index))
+
+    def adopt(self, frame: object) -> DeviceFrame:
+        """Take a frame that is on the device; the copy-in stream waits for its producer.
+
+        Raises:
+            FrameError: it does not fit, or the lane takes none.
+        """
+        with self._lane.active():
+            return self._lane.adopt(frame, self._streams.copy_in)
+
+    def submit(
+        self,
+        frame: npt.NDArray[np.uint8] | DeviceFrame | None,
+        frame_id: int,
+        timestamp: object,
+        handed_s: float,
+    ) -> Slot:
+        """Bring ``frame``, checked, adopted, or None if it is in its place, to the next slot; enqueue its stages.
 
         The slot's last result has been taken. What a stage raises is raised by ``take``.
         """
         self._settled = False
+        self._loan.end()
         slot = self._slots[self._head % len(self._slots)]
         begun_s = perf_counter()
-        np.copyto(self._lane.host_input(slot.index), frame)
+        slot.source = None
+        if isinstance(frame, DeviceFrame):
+            slot.source = frame
+        elif frame is not None:
+            np.copyto(self._lane.host_input(slot.index), frame)
         slot.copied_s = perf_counter() - begun_s
         slot.sequence, slot.error = self._head, None
         slot.frame_id, slot.timestamp, slot.handed_s = frame_id, timestamp, handed_s
@@ -87,6 +123,11 @@ class Ring:
         with self._lane.active():
             return slot.copy_out.ended.wait(timeout_ms)
 
+    def wait_copied(self, slot: Slot, timeout_ms: float | None) -> bool:
+        """Block until the slot's frame has been copied from where it was; false if ``timeout_ms`` passes first."""
+        with self._lane.active():
+            return slot.copy_in.ended.wait(timeout_ms)
+
     def take(self, slot: Slot) -> tuple[Result, Timing]:
         """The outputs of a slot that is done, and where its time went; the slot is free after that.
 
@@ -94,9 +135,13 @@ class Ring:
             BaseException: what a stage of this frame raised, as it was.
         """
         with self._lane.active():
+            slot.source = None
             error = slot.take_error()
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # else its traceback keeps it alive, and with it the frame that was handed in
             result, timing = self._lane.result(slot.index), slot.timing()
         if self._streams is self._serial:
             self._settled = True
@@ -136,14 +181,14 @@ class Ring:
         for slot in self._slots:
             if slot.reset and slot.sequence >= self._head:
                 self._reset = True
-            slot.reset, slot.error = False, None
+            slot.reset, slot.source, slot.error = False, None, None
             for event in slot.events:  # an interrupted submit may have left one announced and never reached
                 self._serial.copy_in.record(event)
 
     def _make_slot(self, index: int) -> Slot:
         return Slot(
             index,
-            copy_in=self._make_stage(index, self._lane.upload),
+            copy_in=self._make_stage(index, self._upload),
             compute=self._make_stage(index, self._execute),
             copy_out=self._make_stage(index, self._lane.download),
         )
@@ -159,6 +204,13 @@ class Ring:
         slot.compute.enqueue(compute)
         copy_out.wait(slot.compute.ended)
         slot.copy_out.enqueue(copy_out)
+
+    def _upload(self, index: int, stream: Stream) -> None:
+        source = self._slots[index].source
+        if source is None:
+            self._lane.upload(index, stream)
+        else:
+            self._lane.upload_from(index, source, stream)
 
     def _execute(self, index: int, stream: Stream) -> None:
         if self._slots[index].reset:

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from mostnet.contract import EngineBusyError, EngineClosedError, EngineTimeoutError, Metadata, check_frame
 
 from .counters import Counters
-from .device import DeviceLostError, Model
+from .device import DeviceFrame, DeviceLostError, Model
+from .device_frame import is_on_device
 from .options import Options, check_timeout
 from .output import EngineStats, Output
 from .pipeline import Pipeline
+from .readers import Readers, lend_to_source
 from .ring import Ring
 from .slot import Slot
 
@@ -31,6 +33,9 @@ CLOSE_WAIT_MS = 5000.0
 
 #: A stream that ran into its timeout does not wait for the late frame again: the next call does.
 _NO_WAIT_MS = 0.0
+
+#: While a frame is copied on the device, the reader looks this often whether its stream goes on.
+_COPY_LOOK_MS = 100.0
 
 Frame: TypeAlias = npt.NDArray[np.uint8]
 
@@ -50,13 +55,14 @@ class Session:
         self._model = model
         self._options = options
         self._size_hw = model.metadata.size_hw
-        self._ring = Ring(model.lane(options.slots, options.outputs))
+        self._ring = Ring(model.lane(options.slots, options.outputs, results=options.results))
         self._counters = Counters()
         self._next_id = 0
         self._busy = threading.Lock()
         # Reentrant: a signal handler may close the engine while its own thread is inside.
         self._guard = threading.RLock()
         self._pipeline: Pipeline | None = None
+        self._readers = Readers()
         self._closed = False
         self._freed = False
         self._pid = os.getpid()
@@ -84,12 +90,15 @@ class Session:
         ``timeout_ms``: a late frame is reported once it is done.
 
         Args:
-            frame: uint8 ``(H, W, 3)`` BGR of the model's size, copied before this returns.
+            frame: uint8 ``(H, W, 3)`` BGR of the model's size, copied before this returns: a NumPy array; what
+                ``input_buffer`` lent, which is not copied; or, where the engine runs on the GPU, an array on it with
+                DLPack or ``__cuda_array_interface__``, row by row, copied on the device once the stream that its
+                producer names has come to it; after an EngineTimeoutError, copied once the next call succeeds.
             timestamp: anything; handed back in ``Output.timestamp``.
             timeout_ms: longest time to the result; by default the engine's.
 
         Raises:
-            FrameError: wrong shape or dtype; nothing has changed.
+            FrameError: wrong shape, dtype or device, or a buffer whose time is over; nothing has changed.
             EngineTimeoutError: not ready within ``timeout_ms``.
         """
         handed_s = perf_counter()
@@ -136,6 +145,50 @@ class Session:
         source = iter(frames)
         return self._stream(source, limit_ms, owned=source is not frames)
 
+    def input_buffer(self, *, timeout_ms: float | None = None) -> Frame:
+        """Lend the memory that the next frame is uploaded from, so that a camera can write it there.
+
+        Fill it and hand it in next, to ``infer`` or out of the source of ``stream``; it is not copied then. From that
+        moment it is the engine's again, as it is when any other frame is handed in instead, which overwrites it. In a
+        stream the source alone asks, one buffer for each frame: it gets the next slot's as soon as that is free::
+
+            def camera():
+                while True:
+                    buffer = engine.input_buffer()
+                    sdk.read_into(buffer)
+                    yield buffer
+
+        A source that asks after its stream has ended gets an ordinary array, for a frame that nobody will see. The
+        memory stays writable after ``close``.
+
+        Args:
+            timeout_ms: longest wait for the slot: in a stream for the consumer, by default without limit; else for
+                earlier, late frames, by default the engine's.
+
+        Returns:
+            uint8 ``(H, W, 3)``, contiguous, page-locked where the engine runs a plan; its content is undefined.
+
+        Raises:
+            EngineTimeoutError: no slot was free within ``timeout_ms``.
+            EngineBusyError: also where a stream runs, outside its source.
+        """
+        wait_ms = check_timeout(timeout_ms)
+        self._check_usable()
+        pipeline = self._readers.here()
+        if pipeline is not None:
+            buffer = lend_to_source(pipeline, self._ring.lend, wait_ms)
+            self._check_usable()
+            return np.empty((*self._size_hw, 3), np.uint8) if buffer is None else buffer
+        self._claim()
+        try:
+            self._settle(self._limit_ms(timeout_ms))
+            return self._ring.lend()
+        except DeviceLostError:
+            self._lose()
+            raise
+        finally:
+            self._unclaim()
+
     def reset(self) -> None:
         """Start a new clip: the next frame that is submitted starts from zero state. Frame numbers go on."""
         self._check_usable()
@@ -174,6 +227,7 @@ class Session:
     ) -> Generator[Output, None, None]:
         self._claim()
         wait_ms = None if limit_ms is None else limit_ms * self._options.slots
+        owned_results = self._options.results == "owned"  # others are the slot's until the next is asked for
         try:
             self._settle(limit_ms)
             pipeline = self._open_pipeline(source, owned)
@@ -184,8 +238,11 @@ class Session:
                     break
                 self._wait(slot, limit_ms)
                 output = self._take(slot)
-                pipeline.release()
+                if owned_results:
+                    pipeline.release()
                 yield output
+                if not owned_results:
+                    pipeline.release()
             self._check_usable()
         except EngineTimeoutError:
             wait_ms = _NO_WAIT_MS
@@ -212,7 +269,9 @@ class Session:
         with self._guard:
             self._check_usable()
             self._ring.open_pipeline()
-            self._pipeline = Pipeline(source, self._submit_item, self._options.slots, owned=owned)
+            self._pipeline = Pipeline(source, self._submit_item, self._wait_copied, self._options.slots, owned=owned)
+            self._readers.add(self._pipeline)
+            self._pipeline.start()
             return self._pipeline
 
     def _close_pipeline(self, wait_ms: float | None) -> None:
@@ -227,16 +286,29 @@ class Session:
             raise
         finally:
             self._pipeline = None
+            self._readers.prune()
 
     def _submit_item(self, item: object, handed_s: float) -> Slot:
         frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
         return self._submit(frame, timestamp, handed_s)
 
     def _submit(self, frame: object, timestamp: object, handed_s: float) -> Slot:
-        checked = check_frame(frame, self._size_hw)
+        admitted = self._admit(frame)
         frame_id = self._next_id
         self._next_id += 1
-        return self._ring.submit(checked, frame_id, timestamp, handed_s)
+        return self._ring.submit(admitted, frame_id, timestamp, handed_s)
+
+    def _admit(self, frame: object) -> Frame | DeviceFrame | None:
+        """``frame``, checked; None where it lies in its slot already."""
+        if not isinstance(frame, np.ndarray) and is_on_device(frame):
+            return self._ring.adopt(frame)
+        checked = check_frame(frame, self._size_hw)
+        return None if self._ring.owns(checked) else checked
+
+    def _wait_copied(self, slot: Slot) -> None:
+        """Block until a frame on the device is copied, for its owner may write to it or free it after that."""
+        while slot.source is not None and not self._closed and not self._ring.wait_copied(slot, _COPY_LOOK_MS):
+            pass
 
     def _wait(self, slot: Slot, limit_ms: float | None) -> None:
         begun_s = perf_counter()
@@ -254,6 +326,7 @@ class Session:
 
     def _settle(self, limit_ms: float | None) -> None:
         begun_s = perf_counter()
+        self._readers.reclaim(limit_ms)
         if not self._ring.settled and not self._ring.settle(limit_ms):
             raise EngineTimeoutError(
                 f"earlier frames of this session, up to frame {self._next_id - 1}, are not done after another "

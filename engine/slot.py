@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .device import Event, Stream
+from .device import DeviceFrame, Event, Stream
 
 
 class Timing(NamedTuple):
@@ -47,6 +47,7 @@ class Slot:
         frame_id, timestamp: as in ``Output``.
         handed_s, copied_s: when the frame was handed in, and how long its copy into the slot took.
         reset: the frame starts from zero state.
+        source: where the frame is copied from on the device, held until it is; None for a frame of the host.
         error: what a stage raised.
     """
 
@@ -60,6 +61,7 @@ class Slot:
     handed_s: float = 0.0
     copied_s: float = 0.0
     reset: bool = False
+    source: DeviceFrame | None = None
     error: BaseException | None = None
 
     @property

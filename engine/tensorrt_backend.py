@@ -39,14 +39,14 @@ class PlanModel:
             self.close()
             raise
 
-    def lane(self, slots: int, outputs: Sequence[str]) -> Lane:
+    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
         """Contexts, streams and memory of ``slots`` slots, warmed up.
 
         Raises:
             DeviceMemoryError: they do not fit.
             DeviceError: TensorRT or the driver refuses something, such as the capture of a CUDA graph.
         """
-        lane = TensorRtLane(self._device, self._engine, self.metadata, slots, outputs)
+        lane = TensorRtLane(self._device, self._engine, self.metadata, slots, outputs, results=results)
         try:
             if self._graphs and self._engine.captures_itself:
                 lane.check_capturable()

@@ -14,10 +14,13 @@ import numpy.typing as npt
 from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, Metadata, ModelFileError, input_spec, output_specs
 
 from .cuda_device import CudaDevice
+from .cuda_foreign import ForeignStreams
 from .cuda_graph import CudaGraph, load_bindings
 from .cuda_memory import DeviceBlock, Layout, PinnedBlock, aligned
 from .cuda_streams import Clock, CudaEvent, CudaStream
-from .device import DeviceLostError, Result, Stream, Streams
+from .device import DeviceFrame, DeviceLostError, Result, Stream, Streams
+from .device_array import DeviceArray
+from .device_frame import adopt_frame
 from .fork import own
 from .tensorrt_library import TensorRtEngine
 
@@ -28,7 +31,10 @@ _WARM_UPS = 2
 
 
 class _SlotBlocks(NamedTuple):
-    """Device addresses of one slot's blocks, the host memory that they are copied from and to, and its tensors."""
+    """Device addresses of one slot's blocks, the host memory that they are copied from and to, and its tensors.
+
+    ``views`` are for use inside; ``lent_frame`` and ``lent`` (enhanced, flow, mask) are what callers get of the slot.
+    """
 
     frame: int
     pictures: int
@@ -36,13 +42,22 @@ class _SlotBlocks(NamedTuple):
     host_frame: npt.NDArray[np.uint8]
     host_pictures: npt.NDArray[np.uint8]
     views: dict[str, npt.NDArray[Any]]
+    lent_frame: npt.NDArray[np.uint8]
+    lent: tuple[Any, Any, Any]
 
 
 class TensorRtLane:
     """Slots on one GPU. Everything is taken here and given back in ``close``, in the opposite order."""
 
     def __init__(
-        self, device: CudaDevice, engine: TensorRtEngine, metadata: Metadata, slots: int, outputs: Sequence[str]
+        self,
+        device: CudaDevice,
+        engine: TensorRtEngine,
+        metadata: Metadata,
+        slots: int,
+        outputs: Sequence[str],
+        *,
+        results: str,
     ) -> None:
         """Allocate, bind and warm up; ``capture`` may follow.
 
@@ -55,8 +70,12 @@ class TensorRtLane:
         self.slots = slots
         self._device = device
         self._engine = engine
+        self._results = results
+        self._size_hw = metadata.size_hw
         self._frame = input_spec(metadata.size_hw)
         self._pictures = Layout(spec for spec in pictures if spec.name in wanted)
+        # ``finite`` is the last of them, so that what comes down ends where the outputs end.
+        self._down = Layout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
         self._unwanted = Layout(spec for spec in pictures if spec.name not in wanted)
         self._state_out = Layout(pair.output for pair in metadata.states)
         self._state_in = Layout(pair.input for pair in metadata.states)
@@ -71,6 +90,8 @@ class TensorRtLane:
                 engine.retain()
                 self._held.callback(engine.release)
                 self._make_streams()
+                self._foreign = ForeignStreams(device)
+                self._held.callback(self._foreign.close)
                 self._allocate()
                 self._bind()
                 self._warm_up()
@@ -128,12 +149,25 @@ class TensorRtLane:
 
     def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
         """The pinned frame of ``slot``."""
-        return self._blocks[slot].views[FRAME]
+        return self._blocks[slot].lent_frame
 
     def upload(self, slot: int, stream: Stream) -> None:
         """Enqueue the copy of the pinned frame."""
         blocks = self._blocks[slot]
         self._device.driver.memcpy_htod_async(blocks.frame, blocks.host_frame, _raw(stream))
+
+    def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
+        """Check a frame on the GPU, and let ``stream`` wait for its producer.
+
+        Raises:
+            FrameError: wrong device, dtype, shape or strides.
+        """
+        return adopt_frame(frame, self._size_hw, ours=_handle(stream), streams=self._foreign)
+
+    def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
+        """Enqueue the copy to the slot's own frame: graphs and contexts are bound to its address."""
+        target = self._blocks[slot].frame
+        self._device.driver.memcpy_dtod_async(target, frame.address, self._frame.nbytes, _raw(stream))
 
     def clear_state(self, slot: int, stream: Stream) -> None:
         """Enqueue zeros for the state that ``slot`` wrote."""
@@ -148,13 +182,16 @@ class TensorRtLane:
             self._run(slot)
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Enqueue one copy of all wanted outputs, which lie side by side."""
+        """Enqueue one copy of all outputs that the host is to have, which lie side by side."""
         blocks = self._blocks[slot]
-        self._device.driver.memcpy_dtoh_async(blocks.host_pictures, blocks.pictures, _raw(stream))
+        source = blocks.pictures + self._pictures.nbytes - self._down.nbytes
+        self._device.driver.memcpy_dtoh_async(blocks.host_pictures, source, _raw(stream))
 
     def result(self, slot: int) -> Result:
-        """Copies of the pinned outputs."""
+        """Copies of the pinned outputs, or what is lent of the slot."""
         found = self._blocks[slot].views
+        if self._results != "owned":
+            return Result(*self._blocks[slot].lent, bool(found[FINITE]))
         owned = {name: found[name].copy() for name in (ENHANCED, FLOW, MASK) if name in found}
         return Result(owned.get(ENHANCED), owned.get(FLOW), owned.get(MASK), bool(found[FINITE]))
 
@@ -180,7 +217,7 @@ class TensorRtLane:
         """One block for the slots' frames, outputs and states, for what nobody wants, and for TensorRT's scratch."""
         frame_bytes = aligned(self._frame.nbytes)
         sizes = (frame_bytes, self._pictures.nbytes, self._state_out.nbytes)
-        host_bytes = frame_bytes + self._pictures.nbytes
+        host_bytes = frame_bytes + self._down.nbytes
         scratch_bytes = aligned(self._engine.scratch_bytes)
         asked = self.slots * sum(sizes) + self._unwanted.nbytes + scratch_bytes
         self._arena = DeviceBlock(self._device, asked, f"{self.slots} slots and {scratch_bytes / 1e6:.1f} MB scratch")
@@ -188,21 +225,31 @@ class TensorRtLane:
         pinned = PinnedBlock(self._device, self.slots * host_bytes, f"frames and outputs of {self.slots} slots")
         self._held.callback(pinned.free)
         self._held.callback(self._blocks.clear)
+        inputs, outputs = pinned.lend(read_only=False), pinned.lend(read_only=True)
         for slot in range(self.slots):
-            base, host = self._arena.address + slot * sum(sizes), pinned.array[slot * host_bytes :][:host_bytes]
+            base, part = self._arena.address + slot * sum(sizes), slice(slot * host_bytes, (slot + 1) * host_bytes)
+            host = pinned.array[part]
             blocks = _SlotBlocks(
                 frame=base,
                 pictures=base + sizes[0],
                 state=base + sizes[0] + sizes[1],
                 host_frame=host[: self._frame.nbytes],
                 host_pictures=host[frame_bytes:],
-                views={},
+                views=_pictures(self._down, host[frame_bytes:]),
+                lent_frame=_pictures(Layout([self._frame]), inputs[part][:frame_bytes])[FRAME],
+                lent=self._lend(base + sizes[0], outputs[part][frame_bytes:]),
             )
-            views = Layout([self._frame]).views(host[:frame_bytes]) | self._pictures.views(host[frame_bytes:])
-            blocks.views.update((name, view[0, ...]) for name, view in views.items())
             self._blocks.append(blocks)
         self._unwanted_base = self._arena.address + self.slots * sum(sizes)
         self._scratch = self._unwanted_base + self._unwanted.nbytes
+
+    def _lend(self, pictures: int, host: npt.NDArray[np.uint8]) -> tuple[Any, Any, Any]:
+        """Enhanced, flow and mask of a slot whose outputs are at ``pictures`` and come down to ``host``."""
+        found: dict[str, Any] = _pictures(self._down, host)
+        if self._results == "device":
+            memory, addresses = self._arena.memory, self._pictures.addresses(pictures)
+            found = {s.name: DeviceArray(addresses[s.name], s.shape[1:], s.dtype, memory) for s in self._pictures.specs}
+        return found.get(ENHANCED), found.get(FLOW), found.get(MASK)
 
     def _bind(self) -> None:
         self._held.callback(self._contexts.clear)
@@ -241,6 +288,16 @@ class TensorRtLane:
     def _close_events(self) -> None:
         for event in self._events:
             event.close()
+
+
+def _pictures(layout: Layout, block: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+    """The tensors in ``block`` without their axis of one frame."""
+    return {name: view[0, ...] for name, view in layout.views(block).items()}
+
+
+def _handle(stream: Stream) -> int:
+    assert isinstance(stream, CudaStream), "a lane is driven by its own streams"
+    return stream.handle
 
 
 def _raw(stream: Stream) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections import deque
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,7 @@ from mostnet.contract import BackendNotInstalledError, DeviceError, PlanMismatch
 
 from .cuda_device import CudaDevice
 from .tensorrt_cache import RuntimeCache
-
-_LOG = logging.getLogger("mostnet.tensorrt")
+from .tensorrt_log import tensorrt_logger
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "BOOL": "bool"}
 
@@ -57,7 +53,7 @@ class TensorRtEngine:
         """
         self._trt = trt
         self._device = device
-        self.log = _logger(trt)
+        self.log = tensorrt_logger(trt)
         self._users = 1
         self._config: Any = None
         self.cache: RuntimeCache | None = None
@@ -152,36 +148,6 @@ class TensorRtEngine:
         if hasattr(self._trt, "ExecutionContextAllocationStrategy"):
             return self._engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         return self._engine.create_execution_context_without_device_memory()
-
-
-@lru_cache(maxsize=2)
-def _logger(trt: Any) -> Any:
-    """A logger for the life of the process: TensorRT keeps the first it is given, and writes to it even later."""
-    levels = {
-        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
-        trt.ILogger.ERROR: logging.ERROR,
-        trt.ILogger.WARNING: logging.WARNING,
-        trt.ILogger.INFO: logging.DEBUG,
-        trt.ILogger.VERBOSE: logging.DEBUG,
-    }
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._errors: deque[str] = deque(maxlen=8)
-
-        def log(self, severity: Any, message: str) -> None:
-            _LOG.log(levels[severity], message)
-            if levels[severity] == logging.ERROR:
-                self._errors.append(message)
-
-        def take_errors(self) -> str:
-            """The latest error lines, forgotten here."""
-            lines = list(self._errors)
-            self._errors.clear()
-            return "; ".join(lines) or "it logged no error"
-
-    return Logger()
 
 
 def _says_no_memory(errors: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from typing import Any
 import onnx
 
 from mostnet.contract import ExportError, write_bytes
+from mostnet.engine.tensorrt_log import tensorrt_logger
 
 from .flavour import network_flags, strongly_typed
 from .inspection import check_network
-
-log = logging.getLogger("mostnet.tensorrt")
 
 #: Called with a phase's name, its steps done, its number of steps, and the seconds since the build began.
 Progress = Callable[[str, int, int, float], None]
@@ -48,7 +46,8 @@ def build_plan(trt: ModuleType, model: onnx.ModelProto, options: BuildOptions) -
     Raises:
         ExportError: TensorRT refuses the graph, the parsed network is not what was asked for, or the build fails.
     """
-    logger = _make_logger(trt)
+    logger = tensorrt_logger(trt)
+    logger.take_errors()  # those of an earlier build are not this one's
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, logger)
@@ -70,34 +69,10 @@ def build_plan(trt: ModuleType, model: onnx.ModelProto, options: BuildOptions) -
     if monitor is not None and monitor.error is not None:
         raise monitor.error
     if plan is None:
-        raise ExportError(f"{trt.__name__} {trt.__version__} could not build the plan: {logger.last_error}")
+        raise ExportError(f"{trt.__name__} {trt.__version__} could not build the plan: {logger.take_errors()}")
     if cache is not None and options.timing_cache is not None:
         write_bytes(options.timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
-
-
-def _make_logger(trt: ModuleType) -> Any:
-    """A logger that hands TensorRT's lines to Python's logging and keeps the last error."""
-    levels = {
-        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
-        trt.ILogger.ERROR: logging.ERROR,
-        trt.ILogger.WARNING: logging.WARNING,
-        trt.ILogger.INFO: logging.INFO,
-        trt.ILogger.VERBOSE: logging.DEBUG,
-    }
-
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last_error = "it logged no error"
-
-        def log(self, severity: Any, message: str) -> None:
-            level = levels[severity]
-            log.log(level, message)
-            if level == logging.ERROR:
-                self.last_error = message
-
-    return Logger()
 
 
 def _make_monitor(trt: ModuleType, progress: Progress | None) -> Any:

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from mostnet.contract import Metadata
+from mostnet.contract import FrameError, Metadata
 from mostnet.engine import Output, Session
-from mostnet.engine.device import Result, Stream, Streams
+from mostnet.engine.device import DeviceFrame, Result, Stream, Streams
 from mostnet.engine.options import Options
 from mostnet.engine.streams import HostEvent, ThreadStream, host_streams
 
@@ -56,7 +56,13 @@ class FakeLane:
     ``in_flight`` counts frames between their upload and the taking of their result.
     """
 
-    def __init__(self, slots: int, delays_ms: Sequence[float] = (0, 0, 0), asynchronous: bool = False) -> None:
+    def __init__(
+        self,
+        slots: int,
+        delays_ms: Sequence[float] = (0, 0, 0),
+        asynchronous: bool = False,
+        results: str = "owned",
+    ) -> None:
         self.slots = slots
         self.delays_ms = dict(zip(("upload", "execute", "download"), delays_ms, strict=True))
         self.failures: dict[tuple[str, int], BaseException] = {}
@@ -67,6 +73,7 @@ class FakeLane:
         self.most_in_flight = 0
         self.closed = 0
         self._asynchronous = asynchronous
+        self._borrowed = results == "borrowed"
         self._host = [frame_of(0) for _ in range(slots)]
         self._device = [frame_of(0) for _ in range(slots)]
         self._outputs = [frame_of(0) for _ in range(slots)]
@@ -96,6 +103,12 @@ class FakeLane:
         self._work("upload", slot, number)
         np.copyto(self._device[slot], self._host[slot])
 
+    def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
+        raise FrameError("the fake lane takes no frame on a device")
+
+    def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
+        raise AssertionError
+
     def clear_state(self, slot: int, stream: Stream) -> None:
         self.states[slot] = []
         self.log.append(("clear", slot, -1))
@@ -112,7 +125,8 @@ class FakeLane:
     def download(self, slot: int, stream: Stream) -> None:
         number = int(self._outputs[slot][0, 0, 0])
         self._work("download", slot, number)
-        self._results[slot] = Result(self._outputs[slot].copy(), None, self._masks[slot], number != NAN)
+        picture = self._outputs[slot] if self._borrowed else self._outputs[slot].copy()
+        self._results[slot] = Result(picture, None, self._masks[slot], number != NAN)
 
     def result(self, slot: int) -> Result:
         self.in_flight -= 1
@@ -154,8 +168,8 @@ class FakeModel:
         self.lanes: list[FakeLane] = []
         self._arguments = (delays_ms, asynchronous)
 
-    def lane(self, slots: int, outputs: Sequence[str]) -> FakeLane:
-        self.lanes.append(FakeLane(slots, *self._arguments))
+    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> FakeLane:
+        self.lanes.append(FakeLane(slots, *self._arguments, results))
         return self.lanes[-1]
 
     def close(self) -> None:

@@ -159,8 +159,8 @@ class Stream:
 class Event:
     """``pycuda.driver.Event``."""
 
-    def __init__(self, gpu: Gpu) -> None:
-        gpu.call("Event")
+    def __init__(self, gpu: Gpu, call: str = "Event") -> None:
+        gpu.call(call)
         gpu.made("event")
         self._gpu = gpu
         self.recorded = self.reached = 0
@@ -260,6 +260,11 @@ def pycuda_driver(gpu: Gpu) -> SimpleNamespace:
         gpu.log.append(("download", src, dest.nbytes))
         stream.put(lambda: np.copyto(dest, gpu.at(src, dest.nbytes)))
 
+    def dtod(dest: int, src: int, nbytes: int, stream: Stream) -> None:
+        gpu.call("cuMemcpyDtoDAsync")
+        gpu.log.append(("copy", dest, src, nbytes))
+        stream.put(lambda: np.copyto(gpu.at(dest, nbytes), gpu.at(src, nbytes)))
+
     def memset(dest: int, value: int, nbytes: int, stream: Stream) -> None:
         gpu.call("cuMemsetD8Async")
         gpu.log.append(("zero", dest, nbytes))
@@ -280,6 +285,7 @@ def pycuda_driver(gpu: Gpu) -> SimpleNamespace:
         mem_get_info=mem_get_info,
         memcpy_htod_async=htod,
         memcpy_dtoh_async=dtoh,
+        memcpy_dtod_async=dtod,
         memset_d8_async=memset,
     )
 

@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import Metadata, PlanInfo, sha256
-from mostnet.engine import Engine, cuda_device, plan_backend, tensorrt_lane, tensorrt_library
+from mostnet.engine import (
+    Engine,
+    cuda_device,
+    cuda_foreign,
+    plan_backend,
+    tensorrt_lane,
+    tensorrt_library,
+    tensorrt_log,
+)
 
 from .fake_cuda import Gpu, graph_bindings, pycuda_driver
+from .fake_interop import driver_library
 from .fake_tensorrt import GENERATIONS, METADATA, FakeTensorRt
 
 
@@ -39,6 +48,7 @@ class Machine:
         self.trt = FakeTensorRt(self.gpu, generation)
         self.driver = pycuda_driver(self.gpu)
         self.bindings = graph_bindings(self.gpu)
+        self.library = driver_library(self.gpu)
         modules = {"pycuda.driver": self.driver, GENERATIONS[generation]: self.trt.module}
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         monkeypatch.setattr(plan_backend, "require_gpu", lambda: 1)
@@ -47,8 +57,9 @@ class Machine:
         monkeypatch.setattr(cuda_device, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
+        monkeypatch.setattr(cuda_foreign, "load_driver", lambda: self.library)
         cuda_device.cuda_device.cache_clear()
-        tensorrt_library._logger.cache_clear()
+        tensorrt_log.tensorrt_logger.cache_clear()
         flavour = "rtx" if generation == "rtx" else "tensorrt"
         self.plan = write_plan(
             folder / "fake.plan", flavour=flavour, tensorrt_version=self.trt.module.__version__, targets=("sm_86",)
@@ -73,4 +84,4 @@ def machine_of(monkeypatch: pytest.MonkeyPatch, folder: Path, **options: object)
     yield machine
     machine.check_empty()
     cuda_device.cuda_device.cache_clear()
-    tensorrt_library._logger.cache_clear()
+    tensorrt_log.tensorrt_logger.cache_clear()

@@ -38,7 +38,7 @@ TENSORRT = {
 CLASSIC = {"device_memory_size", "create_execution_context_without_device_memory"}
 PYCUDA = {
     "": {"init", "Device", "Context", "Error", "MemoryError", "Stream", "Event", "mem_alloc", "pagelocked_empty"}
-    | {"mem_get_info", "memcpy_htod_async", "memcpy_dtoh_async", "memset_d8_async"},
+    | {"mem_get_info", "memcpy_htod_async", "memcpy_dtoh_async", "memcpy_dtod_async", "memset_d8_async"},
     "Device": {"retain_primary_context"},
     "Context": {"push", "pop"},
     "Stream": {"handle", "is_done", "wait_for_event"},
@@ -74,7 +74,15 @@ HOLDERS = {
     "bindings": BINDINGS,
     "_bindings": BINDINGS,
 }
-FILES = ("tensorrt_library", "tensorrt_cache", "cuda_device", "cuda_streams", "cuda_memory", "cuda_graph")
+FILES = (
+    "tensorrt_library",
+    "tensorrt_log",
+    "tensorrt_cache",
+    "cuda_device",
+    "cuda_streams",
+    "cuda_memory",
+    "cuda_graph",
+)
 
 
 def missing(module: object, names: dict[str, set[str]]) -> list[str]:

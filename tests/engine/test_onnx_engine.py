@@ -185,8 +185,8 @@ def test_device_values_are_the_reference(toy: Path) -> None:
         metadata = METADATA
         provider = "device"
 
-        def lane(self, slots: int, outputs: list[str]) -> DeviceLane:
-            return DeviceLane(session, METADATA, slots, outputs, device="cpu")
+        def lane(self, slots: int, outputs: list[str], *, results: str) -> DeviceLane:
+            return DeviceLane(session, METADATA, slots, outputs, device="cpu", results=results)
 
     with Session(DeviceModel(), Options()) as device:
         assert_equal_to_reference(map(device.infer, frames), frames)

@@ -35,7 +35,7 @@ def count_calls(machine: Machine, name: str) -> int:
 
 
 @pytest.mark.parametrize("generation", ["8.6", "rtx"])
-@pytest.mark.parametrize("call", ["cuMemAlloc", "cuMemHostAlloc", "Stream", "Event"])
+@pytest.mark.parametrize("call", ["cuMemAlloc", "cuMemHostAlloc", "Stream", "Event", "cuEventCreate"])
 def test_out_of_memory_at_every_allocation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str, generation: str
 ) -> None:

@@ -1,0 +1,88 @@
+"""A result that stays on the GPU, for PyTorch, CuPy, Numba and whoever else speaks their interchange protocols."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .dlpack import CUDA, export_capsule
+
+
+class DeviceArray:
+    """A tensor in a slot's memory on the first GPU, compact, row by row: ``torch.from_dlpack(array)``.
+
+    Its frame is complete, as the host has seen, when the array is handed out: no stream need wait for it, on whichever
+    it is read. Naming our own stream instead would make a consumer wait for the frames after it. The other way round
+    nobody tells us when a consumer has done: it finishes its reads (synchronises its stream) before the memory is
+    written again, which ``Engine(results=...)`` states. Until then the memory is the consumer's, to write to as well.
+
+    The memory outlives the engine: it is given back when the engine is closed and no array, capsule or tensor made
+    from it is left.
+
+    Attributes:
+        shape: as ``Output`` describes it.
+        dtype: NumPy dtype.
+        address: device address.
+    """
+
+    __slots__ = ("_owner", "address", "dtype", "shape")
+
+    def __init__(self, address: int, shape: tuple[int, ...], dtype: str, owner: object) -> None:
+        """``owner`` keeps the memory at ``address`` alive."""
+        self.address = address
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._owner = owner
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Version 3 of the interface; ``stream`` is None, there being nothing to wait for."""
+        return {
+            "version": 3,
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.address, False),  # PyTorch takes no array that says it is read-only
+            "strides": None,
+            "stream": None,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The first GPU."""
+        return CUDA, 0
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule of this memory, which lives until the consumer deletes it.
+
+        Args:
+            stream: the consumer's stream (None and 1 the legacy default, 2 the per-thread default, -1 none); any of
+                them may read at once.
+            max_version: the consumer's; it gets an unversioned capsule, as the standard allows.
+            dl_device: where the consumer wants it; here, or nowhere.
+            copy: True is refused.
+
+        Raises:
+            BufferError: a copy, another device, or stream 0, which the standard forbids as ambiguous.
+        """
+        if stream == 0:
+            raise BufferError("stream 0 is ambiguous; give 1 for the legacy default stream or 2 for the per-thread one")
+        if copy:
+            raise BufferError("a result on the device is lent without a copy; copy the array that comes of it")
+        if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
+            raise BufferError(f"the result is on device {self.__dlpack_device__()}, not on {tuple(dl_device)}")
+        return export_capsule(self.address, self.shape, self.dtype, self._owner)
+
+    def __repr__(self) -> str:
+        return f"DeviceArray(shape={self.shape}, dtype={self.dtype}, address={self.address:#x})"

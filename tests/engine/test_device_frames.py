@@ -1,0 +1,311 @@
+"""Frames that are on the GPU already: copied there, after their producer, before their owner may touch them again."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
+from mostnet.engine import Engine
+from mostnet.engine.device_frame import is_on_device
+
+from .fake import SIZE_HW, collect, fake_session, frame_of
+from .fake_cuda import BASE, Stream
+from .fake_interop import LEGACY, Produced, Tensor
+from .fake_tensorrt import history
+from .plan_setup import Machine, machine_of
+from .toy_graph import save_toy
+
+SHAPE = (*SIZE_HW, 3)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
+    with machine_of(monkeypatch, tmp_path) as made:
+        yield made
+
+
+class Library:
+    """Another library on the same GPU, with a stream of its own."""
+
+    def __init__(self, machine: Machine, handle: int | None = None) -> None:
+        self.gpu = machine.gpu
+        self.gpu.depth += 1
+        self.stream: Stream | None = Stream(self.gpu, 1)
+        if handle is not None:
+            self.stream.handle = handle
+            self.gpu.streams[handle] = self.stream
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stream = None
+        gc.collect()
+        self.gpu.depth -= 1
+
+    def frame(self, number: int, **options: object) -> Produced:
+        """A frame that the GPU is yet to make."""
+        return Produced(self.gpu, SHAPE, stream=self.stream, **options).write(number)
+
+
+@pytest.mark.parametrize("kind", ["interface", "dlpack"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_frame_is_copied_after_its_producer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, seed: int
+) -> None:
+    with machine_of(monkeypatch, tmp_path, seed=seed) as machine, machine.open() as engine, Library(machine) as other:
+        outputs = []
+        for number in range(12):
+            frame = other.frame(number)
+            outputs.append(engine.infer(frame if kind == "interface" else Tensor(frame), timestamp=number))
+        assert [int(output.enhanced[9, 9, 2]) for output in outputs] == list(range(12))
+        assert history(outputs[-1].mask) == list(range(12))
+        assert outputs[5].timestamp == 5
+        del frame
+
+
+def test_the_order_of_operations(machine: Machine) -> None:
+    with machine.open() as engine, Library(machine) as other:
+        lane = engine._ring._lane
+        frame = other.frame(3)
+        del machine.gpu.log[:]
+        engine.infer(frame)
+        compute = lane._compute.handle
+        assert [name for name, *_ in machine.gpu.log] == ["follow", "copy", "launch", "download"]
+        assert machine.gpu.log[0] == ("follow", compute, other.stream.handle)
+        assert machine.gpu.log[1] == ("copy", lane._blocks[0].frame, frame.address, frame.nbytes)
+        del machine.gpu.log[:]
+        list(engine.stream([other.frame(4)]))
+        assert machine.gpu.log[0] == ("follow", lane._copy_in.handle, other.stream.handle)
+        tensor = Tensor(other.frame(5))
+        list(engine.stream([tensor]))
+        assert tensor.asked == [lane._copy_in.handle]
+        del frame, tensor, lane
+
+
+def test_only_frames_are_ever_copied_on_the_device(machine: Machine) -> None:
+    """State never is: neither with frames of the device between those of the host, nor over resets."""
+    with machine.open(graphs=False, results="device") as engine, Library(machine) as other:
+        inputs = {blocks.frame for blocks in engine._ring._lane._blocks}
+        del machine.gpu.log[:]
+        for number in range(30):
+            if number % 10 == 5:
+                engine.reset()
+            engine.infer(other.frame(number) if number % 3 else frame_of(number))
+        list(engine.stream(other.frame(number) for number in range(10)))
+        log = list(machine.gpu.log)
+    copies = [operation for operation in log if operation[0] == "copy"]
+    assert len(copies) == 20 + 10
+    assert {(dest in inputs, nbytes) for _, dest, _, nbytes in copies} == {(True, 64 * 64 * 3)}
+    assert sum(operation[0] == "upload" for operation in log) == 10
+    assert {operation[0] for operation in log} == {"follow", "copy", "upload", "enqueue", "zero", "download"}
+
+
+@pytest.mark.parametrize("interface", ["version 2", "legacy"])
+def test_a_producer_that_names_no_stream_is_on_the_legacy_one(machine: Machine, interface: str) -> None:
+    with machine.open() as engine, Library(machine, LEGACY) as other:
+        frame = other.frame(8, handle=LEGACY if interface == "legacy" else "absent")
+        assert history(engine.infer(frame).mask) == [8]
+        assert machine.gpu.log[-4][0::2] == ("follow", LEGACY)
+        del frame
+
+
+def test_a_producer_that_is_done_is_not_waited_for(machine: Machine) -> None:
+    with machine.open() as engine:
+        del machine.gpu.log[:]
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(6)
+        assert history(engine.infer(frame).mask) == [6]
+        assert "follow" not in {name for name, *_ in machine.gpu.log}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("slots", [2, 3])
+def test_a_source_may_write_to_its_frame_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, slots: int, seed: int
+) -> None:
+    with machine_of(monkeypatch, tmp_path, seed=seed) as machine, machine.open(slots=slots) as engine:
+
+        def source() -> Iterator[Produced]:
+            frame = Produced(machine.gpu, SHAPE, stream=None, handle=None)
+            for number in range(30):
+                yield frame.write(number)  # with no stream, at once: a copy still under way would be torn
+
+        outputs = list(engine.stream(source()))
+    assert [int(output.enhanced[0, 0, 0]) for output in outputs] == list(range(30))
+
+
+@pytest.mark.parametrize("call", ["infer", "stream"])
+def test_memory_is_let_go_when_it_is_copied(machine: Machine, call: str) -> None:
+    deleted: list[int] = []
+
+    class Owner(Produced):
+        def __del__(self) -> None:
+            deleted.append(1)
+
+    with machine.open() as engine:
+
+        def frames() -> Iterator[Tensor]:
+            for number in range(5):
+                yield Tensor(Owner(machine.gpu, SHAPE, stream=None).write(number))
+
+        if call == "infer":
+            for frame in frames():
+                engine.infer(frame)
+            del frame
+        else:
+            list(engine.stream(frames()))
+        assert len(deleted) == 5
+
+
+def test_a_result_of_the_device_is_a_frame_of_the_next(machine: Machine) -> None:
+    with machine.open(results="device") as engine, engine.session() as second:
+        for number in range(8):
+            output = engine.infer(frame_of(number))
+            chained = second.infer(output.enhanced)
+        mask = chained.mask.__cuda_array_interface__
+        assert history(machine.gpu.array(mask["data"][0], mask["shape"], mask["typestr"])) == list(range(8))
+        del output, chained
+
+
+WRONG = {
+    "shape": ({"shape": (64, 65, 3)}, r"has shape \(64, 65, 3\); expected uint8 BGR of shape \(64, 64, 3\) on GPU 0"),
+    "planes": ({"shape": (3, 64, 64)}, r"has shape \(3, 64, 64\).*: permute or resize it"),
+    "dtype": ({"typestr": "<f4"}, "has dtype <f4; expected uint8 BGR .*: scale it to 0..255 and convert it"),
+    "pitch": ({"strides": (256, 3, 1)}, r"has strides \(256, 3, 1\) .*, row by row without gaps: make it contiguous"),
+    "address": ({"data": (0x1000, False)}, "frame at 0x1000 is in no memory of a GPU; expected uint8"),
+    "stream": ({"stream": 0}, "names stream 0, which is ambiguous"),
+    "mask": ({"mask": object()}, "has a mask of valid pixels"),
+    "no data": ({"data": "absent"}, "Produced has an ill-formed __cuda_array_interface__: KeyError"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_frame_that_does_not_fit(machine: Machine, case: str) -> None:
+    changes, text = WRONG[case]
+    with machine.open() as engine:
+        engine.infer(frame_of(1))
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
+        frame.interface.update(changes)
+        with pytest.raises(FrameError, match=text):
+            engine.infer(frame)
+        outputs, error = collect(engine.stream([frame_of(3), frame, frame_of(4)]))
+        assert isinstance(error, FrameError)
+        assert [output.frame_id for output in outputs] == [1]
+        assert history(engine.infer(frame_of(5)).mask) == [1, 3, 5]
+
+
+def test_strides_of_a_compact_frame_are_no_gaps(machine: Machine) -> None:
+    with machine.open() as engine:
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
+        frame.interface["strides"] = (192, 3, 1)
+        assert history(engine.infer(frame).mask) == [2]
+
+
+def test_a_frame_on_another_gpu(machine: Machine) -> None:
+    with machine.open() as engine:
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
+        with pytest.raises(FrameError, match=r"on DLPack device \(2, 1\); expected \(2, 0\), GPU 0"):
+            engine.infer(Tensor(frame, device=(2, 1)))
+        known = machine.library.cuPointerGetAttribute
+
+        def second_gpu(value: object, *rest: object) -> int:
+            status: int = known(value, *rest)
+            value._obj.value = 1
+            return status
+
+        machine.library.cuPointerGetAttribute = second_gpu
+        with pytest.raises(FrameError, match="is on GPU 1; expected uint8 BGR"):
+            engine.infer(frame)
+
+
+def test_a_tensor_that_cannot_be_handed_over(machine: Machine) -> None:
+    class Refuses(Tensor):
+        def __dlpack__(self, *, stream: int) -> object:
+            raise BufferError("Can't export tensors that require gradient")
+
+    with machine.open() as engine:
+        frame = Produced(machine.gpu, SHAPE, stream=None)
+        with pytest.raises(FrameError, match="Refuses does not hand over its memory by DLPack: Can't export tensors"):
+            engine.infer(Refuses(frame))
+        with pytest.raises(FrameError, match=r"has dtype of DLPack type \(2, 32, 1\)"):
+            engine.infer(Tensor(frame, dtype="float32"))
+
+
+def test_a_stream_that_is_none(machine: Machine) -> None:
+    with machine.open() as engine:
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=0xDEAD)
+        with pytest.raises(DeviceError, match="the GPU refused a call: cuEventRecord failed: CUDA error 400"):
+            engine.infer(frame)
+        assert history(engine.infer(frame_of(1)).mask) == [1]
+
+
+def test_a_failed_copy_costs_one_frame(machine: Machine) -> None:
+    with machine.open() as engine:
+        engine.infer(frame_of(1))
+        machine.gpu.failures["cuMemcpyDtoDAsync"] = (0, machine.driver.LogicError("odd failed: invalid value"))
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
+        with pytest.raises(DeviceError, match="odd failed"):
+            engine.infer(frame)
+        assert history(engine.infer(frame).mask) == [1, 2]
+
+
+def test_a_lost_gpu_while_a_frame_is_taken(machine: Machine) -> None:
+    engine = machine.open()
+    frame = Produced(machine.gpu, SHAPE, stream=None, handle=LEGACY)
+    machine.gpu.lost = "an illegal memory access was encountered"
+    with pytest.raises(DeviceError, match="context is lost"):
+        engine.infer(frame)
+    with pytest.raises(EngineClosedError):
+        engine.infer(frame)
+    engine.close()
+
+
+def test_a_copy_that_hangs_does_not_keep_the_stream(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mostnet.engine.session._COPY_LOOK_MS", 5.0)
+    with machine.open() as engine:
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
+        machine.gpu.stuck = True
+        with pytest.raises(EngineTimeoutError):
+            list(engine.stream([frame, frame_of(3)], timeout_ms=30))
+        machine.gpu.stuck = False
+        assert history(engine.infer(frame_of(4)).mask) == [2, 4]
+    deadline = threading.Event()
+    for _ in range(100):
+        if "mostnet-reader" not in {thread.name for thread in threading.enumerate()}:
+            break
+        deadline.wait(0.01)
+
+
+def test_a_device_frame_ends_the_loan_of_a_buffer(machine: Machine) -> None:
+    with machine.open() as engine:
+        buffer = engine.input_buffer()
+        engine.infer(Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2))
+        with pytest.raises(FrameError, match="input buffer whose time is over"):
+            engine.infer(buffer)
+
+
+def test_no_device_frames_on_the_cpu(tmp_path: Path) -> None:
+    array = SimpleNamespace(__cuda_array_interface__={"data": (BASE, False)})
+    with Engine(save_toy(tmp_path / "toy.onnx"), provider="cpu") as engine:
+        with pytest.raises(FrameError, match=r"in GPU memory, and this engine runs on the CPU; expected a NumPy array"):
+            engine.infer(array)
+        assert engine.infer(np.zeros((*engine.metadata.size_hw, 3), np.uint8)).frame_id == 0
+
+
+def test_what_is_not_on_a_device() -> None:
+    class CpuTensor:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (1, 0)
+
+    session, _ = fake_session()
+    assert not is_on_device(CpuTensor())
+    assert not is_on_device([1, 2])
+    with session, pytest.raises(FrameError, match="frame is a CpuTensor, not a numpy array"):
+        session.infer(CpuTensor())
