@@ -62,3 +62,7 @@ class VerificationError(ExportError):
 
 class VideoError(MostnetError):
     """A video or camera cannot be opened, read to its end, or written."""
+
+
+class MeasurementError(MostnetError):
+    """A measurement could not be made: its program failed, took too long, or lacks its files."""
