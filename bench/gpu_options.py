@@ -39,7 +39,7 @@ class ReportOptions:
     opset: int = 17
     rounds: int = 5
     frames: int = 300
-    seconds: float = 2.0
+    seconds: float = 1.0
     minutes: float | None = None
     resume: bool = False
 

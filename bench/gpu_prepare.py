@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,24 @@ SEED = 1
 
 
 def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, device: str = "cpu") -> Path:
-    """Write the folder of ``case`` under ``root``; ``case.json`` comes last, so a folder that has it is complete.
+    """Write the folder of ``case`` under ``root``, whole or not at all, in place of one that was there.
 
     Raises:
         ExportError: the graph cannot be exported.
     """
+    root.mkdir(parents=True, exist_ok=True)
     folder = root / case.name
-    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{case.name}-", dir=root) as temporary:
+        staged = Path(temporary) / case.name
+        staged.mkdir()
+        _write(staged, case, opset, count, device)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staged.rename(folder)
+    return folder
+
+
+def _write(folder: Path, case: Case, opset: int, count: int | None, device: str) -> None:
     checkpoint = folder / "case.pt"
     save_checkpoint(initial_checkpoint(case.variant, seed=SEED, random_head=True), checkpoint)
     made = export(
@@ -65,7 +78,6 @@ def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, dev
         "reference": f"PyTorch {torch.__version__} float32 on {device}, TF32 off",
     }
     write_bytes(folder / "case.json", json.dumps(facts, indent=1).encode())
-    return folder
 
 
 def _write_reference(folder: Path, case: Case, frames: Sequence[np.ndarray], device: str) -> None:

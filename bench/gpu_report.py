@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--opset", type=int, default=17, choices=(17, 18, 19), help="of graphs made here (default: %(default)s)")
     add("--rounds", type=int, default=5, metavar="N", help="side by side (default: %(default)s)")
     add("--frames", type=int, default=300, metavar="N", help="of a round, at most (default: %(default)s)")
-    add("--seconds", type=float, default=2.0, metavar="S", help="of a round, at most (default: %(default)s)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="of a round, at most (default: %(default)s)")
     add("--minutes", type=float, metavar="M", help="begin nothing after this time")
     add("--render", type=Path, metavar="JSON", help="measure nothing; write Markdown and plot of this report to OUT")
     return parser
