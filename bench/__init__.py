@@ -1,7 +1,24 @@
-"""Measuring an engine: ``mostnet-bench``, and the function behind it."""
+"""Measuring an engine: ``mostnet-bench``, and the function behind it.
 
-from .options import BenchOptions
-from .report import Report
-from .runner import benchmark
+Nothing is imported until it is asked for: parts of this package run beside TensorRT where there is only numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .options import BenchOptions
+    from .report import Report
+    from .runner import benchmark
 
 __all__ = ["BenchOptions", "Report", "benchmark"]
+
+_HOMES = {"BenchOptions": "options", "Report": "report", "benchmark": "runner"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -11,9 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.video import VideoReader
-from mostnet.video.resize import to_engine
-
 Frame = npt.NDArray[np.uint8]
 
 #: Distinct frames kept in memory; a longer benchmark loops over them.
@@ -46,6 +43,9 @@ def load_clip(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed:
     count = min(limit, max(_MIN_FRAMES, _CLIP_BYTES // (size_hw[0] * size_hw[1] * 3)))
     if video is None:
         return Clip(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
+    from mostnet.video import VideoReader  # synthetic frames need no PyAV
+    from mostnet.video.resize import to_engine
+
     with VideoReader(video) as reader:
         frames = tuple(to_engine(frame, size_hw) for frame in itertools.islice(reader, count))
         reader.check()

@@ -12,54 +12,18 @@ import numpy.typing as npt
 
 from mostnet.contract import VerificationError
 from mostnet.engine import Session
-from mostnet.engine.device import Model, Result
 from mostnet.engine.files import open_model
 from mostnet.engine.options import Options
 
 from .frames import Clip, Frame
 from .measure import Tick, no_collection, split_between
+from .raw_call import RawCall
 from .report import Overhead, Split, Timings
 
 #: One graph on the same frames: rounding in another order is all that may differ.
 _SAME_LEVELS = 0.5
 _SAME_PX = 0.05
 _SAME_FRAMES = 3
-
-
-class RawCall:
-    """The backend's bare call on buffers that are bound once: two slots, each reading the state the other wrote.
-
-    On ONNX Runtime one call is one ``run_with_iobinding``.
-    """
-
-    def __init__(self, model: Model, outputs: Sequence[str]) -> None:
-        self._lane = model.lane(2, outputs)
-        self._stream = self._lane.open_streams(pipelined=False).compute
-        self._slot = 0
-
-    def load(self, frame: Frame) -> None:
-        """Put ``frame`` where the next call reads it."""
-        np.copyto(self._lane.host_input(self._slot), frame)
-        self._lane.upload(self._slot, self._stream)
-        self._stream.drain(None)
-
-    def __call__(self) -> None:
-        """Run the network on the loaded frame, carrying the state."""
-        self._lane.execute(self._slot, self._stream)
-        self._stream.drain(None)
-        self._slot = 1 - self._slot
-
-    def result(self) -> Result:
-        """Outputs of the latest call."""
-        slot = 1 - self._slot
-        self._lane.download(slot, self._stream)
-        self._stream.drain(None)
-        return self._lane.result(slot)
-
-    def close(self) -> None:
-        """Free the buffers."""
-        self._stream.close()
-        self._lane.close()
 
 
 def measure_overhead(path: Path, options: Options, clip: Clip, *, frames: int, warmup: int, tick: Tick) -> Overhead:
@@ -72,7 +36,7 @@ def measure_overhead(path: Path, options: Options, clip: Clip, *, frames: int, w
     try:
         raw = RawCall(model, options.outputs)
         try:
-            with Session(model, options) as session:
+            with Session(model, options) as session, raw.active():
                 _check_same_work(session, raw, clip)
                 for i in range(warmup):
                     session.infer(clip[i])

@@ -70,3 +70,7 @@ class DatasetError(MostnetError):
 
 class TrainingError(MostnetError):
     """A training run has options that cannot work, cannot be resumed, or diverged."""
+
+
+class MeasurementError(MostnetError):
+    """A measurement could not be made: its program failed, took too long, or lacks its files."""

@@ -1,16 +1,17 @@
-"""``mostnet-export``: the command line of ``mostnet.export.export``."""
+"""``mostnet-export``: the command line of ``mostnet.export.export_sizes``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from mostnet.contract import MostnetError
 
-from .exporter import ExportOptions, ExportResult, export
+from .exporter import ExportOptions, ExportResult, export_sizes
 from .flavour import DEFAULT_TARGETS
 from .opset import SUPPORTED_OPSETS, TRACED_OPSET
 
@@ -45,7 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("fp16", "half precision with float32 islands (default)"), ("fp32", "single precision")):
         precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name, help=text)
     parser.set_defaults(precision="fp16")
-    parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW", help="frame size (default: 480x640)")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        action="append",
+        metavar="HxW",
+        help="frame size; may be given several times: one graph and plan each, all or none (default: 480x640)",
+    )
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)")
     parser.add_argument(
         "--opset", type=int, default=TRACED_OPSET, choices=SUPPORTED_OPSETS, help="(default: %(default)s)"
@@ -73,7 +80,6 @@ def _parser() -> argparse.ArgumentParser:
 def _options(args: argparse.Namespace) -> ExportOptions:
     return ExportOptions(
         precision=args.precision,
-        size_hw=args.size,
         output=args.output,
         opset=args.opset,
         onnx_only=args.onnx_only,
@@ -90,29 +96,33 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     console = Console(highlight=False)
     try:
-        result = export(args.checkpoint, _options(args), console=console)
+        options = _options(args)
+        results = export_sizes(args.checkpoint, options, args.size or [options.size_hw], console=console)
     except (MostnetError, OSError) as error:
         print(f"mostnet-export: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mostnet-export: interrupted; nothing was written", file=sys.stderr)
         return 130
-    return _report(result, console, allow_trivial=args.allow_trivial)
+    return _report(results, console, allow_trivial=args.allow_trivial)
 
 
-def _report(result: ExportResult, console: Console, *, allow_trivial: bool) -> int:
-    for report in result.reports:
-        console.print(report.table())
-    for path in (result.onnx, result.plan):
-        if path is not None:
-            console.print(f"{path}  {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
-    if not result.metadata.trained:
+def _report(results: Sequence[ExportResult], console: Console, *, allow_trivial: bool) -> int:
+    reasons: list[str] = []
+    for result in results:
+        for report in result.reports:
+            console.print(report.table())
+        for path in (result.onnx, result.plan):
+            if path is not None:
+                console.print(f"{path}  {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+        trivial = result.reports[0].trivial if result.reports else ()
+        reasons += [reason if len(results) == 1 else f"{result.onnx.name}: {reason}" for reason in trivial]
+    if not results[0].metadata.trained:
         console.print("The checkpoint is untrained: seeded initial weights.")
-    trivial = result.reports[0].trivial if result.reports else ()
-    if not trivial:
+    if not reasons:
         return 0
     console.print(
-        f"TRIVIAL verification, which a network that does nothing would pass: {'; '.join(trivial)}.", soft_wrap=True
+        f"TRIVIAL verification, which a network that does nothing would pass: {'; '.join(reasons)}.", soft_wrap=True
     )
     if allow_trivial:
         return 0

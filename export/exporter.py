@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +25,6 @@ from mostnet.contract import (
 from mostnet.engine import Engine
 from mostnet.engine.driver import gpu_architecture, require_gpu
 from mostnet.model import Checkpoint, load_checkpoint
-from mostnet.video import VideoReader
 
 from .builder import BuildOptions, build_plan
 from .flavour import choose_flavour, load_tensorrt, resolve_targets
@@ -114,34 +114,65 @@ def export(
         VerificationError: the exported graph breaks a bound.
     """
     options = options or ExportOptions()
+    return export_sizes(checkpoint, options, [options.size_hw], console=console)[0]
+
+
+def export_sizes(
+    checkpoint: str | Path,
+    options: ExportOptions,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    console: Console | None = None,
+) -> tuple[ExportResult, ...]:
+    """As ``export``, once for each of ``sizes`` (height and width in pixels) in place of ``options.size_hw``.
+
+    A plan is of one size. All files are put in place together: where one size fails, nothing of any is written.
+
+    Raises:
+        ExportError: no size; and whatever ``export`` raises, for the first size that fails.
+    """
+    if not sizes:
+        raise ExportError("no size named; name at least one, as 480x640")
     console = console or Console(quiet=True)
     path = Path(checkpoint)
-    builder = _prepare(options)
+    each = [replace(options, size_hw=size_hw) for size_hw in dict.fromkeys(sizes)]
+    builders = [_prepare(one) for one in each]
+    builder = builders[0]
     loaded = load_checkpoint(path)
-    name = f"{path.stem}-{options.size_hw[0]}x{options.size_hw[1]}-{options.precision}"
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mostnet-export-", dir=options.output) as folder:
-        staged = Path(folder) / f"{name}.onnx"
-        with show_step(console, "ONNX graph"):
-            graph = build_graph(
-                loaded,
-                size_hw=options.size_hw,
-                precision=options.precision,
-                opset=options.opset,
-                checkpoint_sha256=sha256(path),
-            )
-            save_graph(graph, staged)
-        metadata = Metadata.from_json(_property(graph, ONNX_KEY), source=name)
-        if builder is not None:
-            _write_plan(builder, graph, metadata, loaded, staged.with_suffix(".plan"), options, console)
-        reports = _verify(loaded, staged, metadata, options, console)
-        for report in reports:
-            report.check()
+        results = [_stage(path, loaded, one, builder, Path(folder), console) for one in each]
         publish(Path(folder), options.output)
-    plan = options.output / f"{name}.plan"
-    if builder is None and plan.exists():
-        console.print(f"{plan} is of an earlier export and was left as it is", soft_wrap=True)
-    return ExportResult(options.output / f"{name}.onnx", None if builder is None else plan, metadata, reports)
+    for result in results:
+        plan = result.onnx.with_suffix(".plan")
+        if builder is None and plan.exists():
+            console.print(f"{plan} is of an earlier export and was left as it is", soft_wrap=True)
+    return tuple(results)
+
+
+def _stage(
+    path: Path, loaded: Checkpoint, options: ExportOptions, builder: _Builder | None, folder: Path, console: Console
+) -> ExportResult:
+    """Make and verify the files of one size in ``folder``; the result names them where they will be."""
+    name = f"{path.stem}-{options.size_hw[0]}x{options.size_hw[1]}-{options.precision}"
+    staged = folder / f"{name}.onnx"
+    with show_step(console, f"ONNX graph {name}"):
+        graph = build_graph(
+            loaded,
+            size_hw=options.size_hw,
+            precision=options.precision,
+            opset=options.opset,
+            checkpoint_sha256=sha256(path),
+        )
+        save_graph(graph, staged)
+    metadata = Metadata.from_json(_property(graph, ONNX_KEY), source=name)
+    if builder is not None:
+        _write_plan(builder, graph, metadata, loaded, staged.with_suffix(".plan"), options, console)
+    reports = _verify(loaded, staged, metadata, options, console)
+    for report in reports:
+        report.check()
+    plan = None if builder is None else options.output / f"{name}.plan"
+    return ExportResult(options.output / staged.name, plan, metadata, reports)
 
 
 @dataclass(frozen=True)
@@ -155,6 +186,8 @@ def _prepare(options: ExportOptions) -> _Builder | None:
     """Refuse what cannot succeed before any work is done; find the TensorRT to build with."""
     check_size(options.size_hw)
     if options.verify_video is not None:
+        from mostnet.video import VideoReader  # an export that verifies on no video needs no PyAV
+
         with VideoReader(options.verify_video):
             pass
     if options.onnx_only:

@@ -16,7 +16,6 @@ from rich.table import Table
 from mostnet.contract import FOREGROUND, VerificationError
 from mostnet.engine import Output
 from mostnet.model import Checkpoint, FrameModel
-from mostnet.video import VideoReader
 
 from .accuracy import (
     BOUNDS,
@@ -111,6 +110,8 @@ def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterato
     Raises:
         VideoError: the video cannot be read, is damaged in these frames, or breaks off before ``limit`` of them.
     """
+    from mostnet.video import VideoReader  # an export that verifies on no video needs no PyAV
+
     with VideoReader(video) as reader:
         for _, frame in zip(range(limit), reader, strict=False):
             yield cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA)

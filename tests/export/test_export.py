@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mostnet.contract import ExportError, PlanInfo, VerificationError, sha256
+from mostnet.contract import ExportError, FrameError, PlanInfo, VerificationError, sha256
 from mostnet.engine import Engine
-from mostnet.export import ExportOptions, exporter
+from mostnet.export import ExportOptions, export_sizes, exporter
 from mostnet.export import export as export_function
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import TRIVIAL, main
@@ -168,6 +170,51 @@ def test_output_is_a_file(checkpoint_path: Path, tmp_path: Path, capsys: pytest.
     (tmp_path / "taken").touch()
     assert main([str(checkpoint_path), "--onnx-only", "--output", str(tmp_path / "taken")]) == 1
     assert "taken: is a file; name a folder for the output" in capsys.readouterr().err
+
+
+@needs_rtx
+def test_several_sizes_give_one_graph_and_plan_each(checkpoint_path: Path, video_path: Path, tmp_path: Path) -> None:
+    arguments = ["--size", SIZE_TEXT, "--size", "64x96", "--size", SIZE_TEXT, "--output", str(tmp_path)]
+    arguments += ["--flavour", "rtx", "--target", "sm_86", "--verify", str(video_path), "--verify-frames", "4"]
+    assert main([str(checkpoint_path), *arguments]) == 0
+    names = [f"tiny-{size}-fp16.{suffix}" for size in (SIZE_TEXT, "64x96") for suffix in ("onnx", "plan", "plan.json")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    for size_hw in (SIZE, (64, 96)):
+        text = (tmp_path / f"tiny-{size_hw[0]}x{size_hw[1]}-fp16.plan.json").read_text()
+        assert PlanInfo.from_json(text, source="plan").size_hw == size_hw
+
+
+def test_where_one_size_fails_nothing_of_any_is_written(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = exporter.build_graph
+
+    def fail(*args: object, size_hw: tuple[int, int], **options: object) -> object:
+        if size_hw == (64, 96):
+            raise ExportError("the second size cannot be built")
+        return build(*args, size_hw=size_hw, **options)
+
+    monkeypatch.setattr(exporter, "build_graph", fail)
+    arguments = ["--size", SIZE_TEXT, "--size", "64x96", "--onnx-only", "--output", str(tmp_path)]
+    assert main([str(checkpoint_path), *arguments]) == 1
+    assert "the second size cannot be built" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_too_small_is_refused_before_the_first_is_made(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "build_graph", lambda *_, **__: pytest.fail("work was done first"))
+    with pytest.raises(FrameError, match="32x640; each side must be at least 64"):
+        export_sizes(checkpoint_path, ExportOptions(onnx_only=True, output=tmp_path), [SIZE, (32, 640)])
+    with pytest.raises(ExportError, match="no size named"):
+        export_sizes(checkpoint_path, ExportOptions(onnx_only=True, output=tmp_path), [])
+
+
+def test_export_without_verification_needs_no_pyav() -> None:
+    code = "import sys; sys.modules['av'] = None; import mostnet.export.cli, mostnet.bench.gpu_prepare"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_older_plan_beside_a_new_graph_is_said(

@@ -1,0 +1,115 @@
+"""The report's end of a worker: another Python, asked by lines of JSON, with a limit on every answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any, Protocol
+
+from mostnet.contract import MeasurementError
+
+_CLOSE_S = 10.0
+_NVIDIA_SMI_S = 20.0
+_SHOWN_LINES = 3
+
+
+class Link(Protocol):
+    """What the report asks."""
+
+    def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
+        """The answer to one request.
+
+        Raises:
+            MeasurementError: the action failed, or the worker ended or took longer than ``timeout_s``.
+        """
+
+    def close(self) -> None:
+        """End the worker. Twice without harm."""
+
+
+class ProcessLink:
+    """A worker in a process of its own; what it and its libraries print goes to ``log``."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._name = " ".join(command[-4:])
+        self._log = log
+        self._log_file = log.open("a", encoding="utf-8")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log_file, text=True
+        )
+        self._lines: Queue[str | None] = Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
+        """See ``Link``; a worker that is late is ended, since its late answer would be taken for the next one."""
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
+            line = self._lines.get(timeout=timeout_s)
+        except BrokenPipeError:
+            line = None
+        except Empty:
+            self._process.kill()
+            raise MeasurementError(f"{self._name}: no answer to {do!r} within {timeout_s:.0f} s; ended") from None
+        if line is None:
+            raise MeasurementError(f"{self._name}: ended with status {self._process.wait()}; {self._last_words()}")
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise MeasurementError(f"{do}: {answer['failed']}")
+        done: dict[str, Any] = answer["done"]
+        return done
+
+    def close(self) -> None:
+        """Let the worker end by itself, or end it."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.closed:
+            with suppress(BrokenPipeError):  # it has ended already, which is what is wanted
+                self._process.stdin.close()
+            try:
+                self._process.wait(_CLOSE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._log_file.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return " | ".join(lines[-_SHOWN_LINES:]) or "it printed nothing"
+
+
+def query_gpu() -> dict[str, Any]:
+    """Name, driver, memory in use, clock and temperature of the first GPU, from ``nvidia-smi``; empty without one."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return {}
+    fields = ("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
+    command = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_S)
+    except subprocess.TimeoutExpired:
+        return {}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        return {}
+    name, driver, *numbers = (value.strip() for value in lines[0].split(","))
+    keys = ("memory_mib", "clock_mhz", "temperature_c")
+    return {"name": name, "driver": driver, **dict(zip(keys, map(_number, numbers), strict=True))}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:  # "[N/A]" on some machines
+        return None

@@ -1,0 +1,79 @@
+"""The route that needs no compiler: the same graph on ONNX Runtime's CUDA provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from mostnet.contract import FOREGROUND
+from mostnet.engine import Engine, Output
+
+from .conftest import lacking, require
+
+#: Frames that the CPU, which is slow, is asked for too.
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    folder = require(lacking("onnxruntime", files=("case.onnx", "frames.npy")) or _without_cuda())
+    return list(np.load(folder / "frames.npy")[:COUNT])
+
+
+@pytest.fixture
+def engine(frames: list[np.ndarray]) -> Iterator[Engine]:
+    with Engine(require(None) / "case.onnx", provider="cuda") as engine:
+        yield engine
+
+
+def _without_cuda() -> str | None:
+    import onnxruntime
+
+    found = onnxruntime.get_available_providers()
+    return None if "CUDAExecutionProvider" in found else f"the installed ONNX Runtime has {', '.join(found)} alone"
+
+
+def same(left: Output, right: Output) -> bool:
+    """Bit for bit."""
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("enhanced", "flow", "mask"))
+
+
+def test_cuda_gives_what_the_cpu_gives(engine: Engine, frames: list[np.ndarray]) -> None:
+    """Both compute in another order, and the CPU in float32 between casts: the bounds are those of FP16."""
+    with Engine(require(None) / "case.onnx", provider="cpu") as cpu:
+        for index, frame in enumerate(frames):
+            found, wanted = engine.infer(frame), cpu.infer(frame)
+            error = np.mean((found.enhanced.astype(np.float64) - wanted.enhanced) ** 2)
+            assert error <= 255**2 / 10**4.5, f"frame {index}: below 45 dB"
+            assert np.hypot(*(found.flow - wanted.flow)).mean() <= 0.05, index
+            differing = np.mean((found.mask >= FOREGROUND) != (wanted.mask >= FOREGROUND))
+            assert differing <= 0.005, index
+
+
+def test_stream_is_infer(engine: Engine, frames: list[np.ndarray]) -> None:
+    alone = [engine.infer(frame) for frame in frames]
+    engine.reset()
+    assert all(map(same, engine.stream(frames), alone))
+    assert not same(alone[0], alone[1])
+
+
+def test_the_state_stays_on_the_device(engine: Engine, frames: list[np.ndarray]) -> None:
+    """Every state is ONNX Runtime's own memory on CUDA, at addresses that no frame changes."""
+    lane = engine._ring._lane
+    values = [value for slot in lane._memory for value in slot]
+    before = [value.data_ptr() for value in values]
+    for frame in frames:
+        engine.infer(frame)
+    assert {value.device_name() for value in values} == {"cuda"}
+    assert [value.data_ptr() for slot in lane._memory for value in slot] == before
+
+
+def test_reset_and_sessions(engine: Engine, frames: list[np.ndarray]) -> None:
+    alone = [engine.infer(frame) for frame in frames[:4]]
+    with engine.session() as other:
+        again = [other.infer(frame) for frame in frames[:4]]
+    engine.reset()
+    assert all(map(same, again, alone))
+    assert same(engine.infer(frames[0]), alone[0])
