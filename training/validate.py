@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,9 @@ from mostnet.video.flow_colour import flow_picture
 from .ablations import Stepper
 from .clips import FrameSource
 from .dataset import LabelledFrame, Picture
+from .metrics import FlowError, Overlap, flow_error, overlap, psnr_db
+from .scores import PSNR_CAP_DB
 
-#: An identical picture counts as this many decibels.
-_MOST_DB = 100.0
 _GREY = 96
 
 
@@ -30,18 +29,19 @@ class Sums:
     """What is added up over the frames of a validation."""
 
     psnr_db: list[float] = field(default_factory=list)
-    epe_px: list[float] = field(default_factory=list)
-    intersection: int = 0
-    union: int = 0
+    flow: list[FlowError] = field(default_factory=list)
+    overlap: list[Overlap] = field(default_factory=list)
 
     def figures(self, tasks: Sequence[str]) -> dict[str, float | None]:
-        """Mean PSNR and EPE over frames, IoU over all pixels; None where there was no label or the task is not trained.
+        """Mean PSNR over frames, EPE and IoU over all pixels; None where there was no label or the task is not trained.
 
         ``score`` is PSNR in dB, less EPE in pixels, plus ten times IoU: of what there is.
         """
+        pixels = sum(error.pixels for error in self.flow)
+        union = sum(overlap.union for overlap in self.overlap)
         psnr = float(np.mean(self.psnr_db)) if self.psnr_db and "enhance" in tasks else None
-        epe = float(np.mean(self.epe_px)) if self.epe_px and "flow" in tasks else None
-        iou = self.intersection / self.union if self.union and "mask" in tasks else None
+        epe = sum(error.sum_px for error in self.flow) / pixels if pixels and "flow" in tasks else None
+        iou = sum(overlap.intersection for overlap in self.overlap) / union if union and "mask" in tasks else None
         score = (psnr or 0.0) - (epe or 0.0) + 10 * (iou or 0.0)
         return {"psnr_db": psnr, "epe_px": epe, "iou": iou, "score": score}
 
@@ -62,7 +62,7 @@ def validate(
         samples: where a picture of the last frame of each sequence is written.
 
     Raises:
-        DatasetError: a sequence has no readable frame, or frames too small for the network.
+        FrameError: frames too small for the network, or a flow that is not finite.
     """
     step, sums = Stepper(model, recurrence=recurrence), Sums()
     rows: list[Picture] = []
@@ -88,15 +88,13 @@ def validate(
 def sums_of_frame(sums: Sums, frame: LabelledFrame, prediction: Prediction, *, has_previous: bool) -> None:
     """Add one frame's errors."""
     if frame.reference is not None:
-        error = float(np.mean((enhanced_picture(prediction).astype(np.float64) - frame.reference) ** 2))
-        sums.psnr_db.append(min(_MOST_DB, 10 * math.log10(255**2 / max(error, 1e-12))))
-    if frame.flow is not None and frame.valid is not None and has_previous and frame.valid.any():
-        distance = np.linalg.norm(prediction.flow[0].float().cpu().numpy() - frame.flow, axis=0)
-        sums.epe_px.append(float(distance[frame.valid].mean()))
+        sums.psnr_db.append(min(PSNR_CAP_DB, psnr_db(enhanced_picture(prediction), frame.reference)))
+    if frame.flow is not None and frame.valid is not None and has_previous:
+        flow = prediction.flow[0].float().cpu().numpy()
+        sums.flow.append(flow_error(flow, frame.flow.astype(np.float32), frame.valid))
     if frame.mask is not None:
-        found, true = prediction.mask_logit[0, 0].cpu().numpy() > 0, frame.mask >= 128
-        sums.intersection += int((found & true).sum())
-        sums.union += int((found | true).sum())
+        probability = torch.sigmoid(prediction.mask_logit[0, 0].float()).cpu().numpy()
+        sums.overlap.append(overlap(np.rint(probability * 255).astype(np.uint8), frame.mask))
 
 
 def enhanced_picture(prediction: Prediction) -> Picture:

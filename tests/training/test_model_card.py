@@ -10,7 +10,7 @@ import pytest
 
 from mostnet.contract import MostnetError, sha256
 from mostnet.model import Checkpoint, initial_checkpoint, save_checkpoint
-from mostnet.training import ablation, card
+from mostnet.training import ablation_table, card
 from mostnet.training.eval_report import read_report
 
 FIGURES = {
@@ -70,7 +70,7 @@ def test_ablation_table_compares_with_the_first(tmp_path: Path, capsys: pytest.C
     full = written(tmp_path / "full.json", document())
     out = tmp_path / "table.md"
     part = written(tmp_path / "part.json", other)
-    assert ablation.main([f"full={full}", f"no-flow={part}", "--out", str(out)]) == 0
+    assert ablation_table.main([f"full={full}", f"no-flow={part}", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == [
         "| baseline |  | 17.80 |  | 0.910 | 2.50 | 0.800 | 8.00 |",
@@ -85,7 +85,7 @@ def test_evaluations_on_different_frames_are_not_compared(tmp_path: Path, capsys
     other = copy.deepcopy(document())
     other["sequences"] = other["sequences"][:1]
     paths = [written(tmp_path / "a.json", document()), written(tmp_path / "b.json", other)]
-    assert ablation.main([f"a={paths[0]}", f"b={paths[1]}"]) == 1
+    assert ablation_table.main([f"a={paths[0]}", f"b={paths[1]}"]) == 1
     error = capsys.readouterr().err
     assert "b was evaluated on scenes/test, 1 sequences, 10 frames, a on scenes/test, 2 sequences, 20 frames" in error
 
@@ -93,7 +93,7 @@ def test_evaluations_on_different_frames_are_not_compared(tmp_path: Path, capsys
 @pytest.mark.parametrize("arguments", [["full"], ["=a.json"], ["a=x.json", "a=y.json"]])
 def test_ablation_wants_names_of_their_own(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        ablation.main(arguments)
+        ablation_table.main(arguments)
 
 
 @pytest.mark.parametrize(

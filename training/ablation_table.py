@@ -1,4 +1,4 @@
-"""``python -m mostnet.training.ablation NAME=EVALUATION.json ...``: what each part of the method is worth, as Markdown.
+"""``python -m mostnet.training.ablation_table NAME=EVALUATION.json ...``: what each part of the method is worth.
 
 The first evaluation is the full method; the others are compared with it.
 """
@@ -79,7 +79,7 @@ def _named_path(text: str) -> tuple[str, Path]:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m mostnet.training.ablation",
+        prog="python -m mostnet.training.ablation_table",
         description="Compare evaluations of networks that lack a part of the method with the first, the full one.",
     )
     parser.add_argument("evaluations", type=_named_path, nargs="+", metavar="NAME=EVALUATION.json")
