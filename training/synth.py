@@ -48,7 +48,7 @@ class SynthOptions:
     hand_px: tuple[float, float] = (14.0, 46.0)
     vibration_px: tuple[float, float] = (4.0, 15.0)
     readout: tuple[float, float] = (0.3, 0.9)
-    exposure_s: tuple[float, float] = (1 / 200, 1 / 40)
+    exposure_s: tuple[float, float] = (1 / 1000, 1 / 120)
     degradation: float = 1.0
     tool_share: float = 0.5
     drops_share: float = 0.35
