@@ -22,7 +22,7 @@ from mostnet.engine import Output
 from mostnet.engine.onnx_file import onnx_digest
 from mostnet.video import VideoReader, cli
 from mostnet.video.progress import RunProgress
-from mostnet.video.stages import Sink
+from mostnet.video.sink import Sink
 
 from .video_samples import damage_packet, moving_frames, psnr, write_with_av
 
