@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,8 +13,8 @@ from mostnet.contract import FOREGROUND
 
 from .similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
 
-#: Flow is read at every eighth pixel of each direction: 4,800 points of a 480x640 frame.
-GRID_PX = 8
+#: Flow is read at about this many points whatever the frame's size: every eighth pixel each way of 480x640.
+GRID_POINTS = 4800
 #: Least share of the frame that must be tooth for the teeth alone to be followed.
 MIN_TOOTH = 0.04
 #: Fewer finite vectors than this share of the grid tell nothing.
@@ -52,11 +53,11 @@ def camera_step(flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> S
     """
     size_hw = (int(flow.shape[1]), int(flow.shape[2]))
     places = _grid(size_hw)
-    half = GRID_PX // 2
-    vectors = np.asarray(flow[:, half::GRID_PX, half::GRID_PX], np.float64)
-    moved = vectors[0] + 1j * vectors[1]
-    level = mask[half::GRID_PX, half::GRID_PX]
-    usable = np.isfinite(moved) & (np.abs(vectors).max(axis=0) < max(size_hw))
+    stride = _stride(size_hw)
+    vectors = np.asarray(flow[:, stride // 2 :: stride, stride // 2 :: stride], np.float64)
+    usable = (np.abs(vectors) < max(size_hw)).all(axis=0)  # false for NaN too
+    moved = np.where(usable, vectors[0], 0) + 1j * np.where(usable, vectors[1], 0)
+    level = mask[stride // 2 :: stride, stride // 2 :: stride]
     tooth = usable & (level >= FOREGROUND)
     source = "teeth" if tooth.sum() >= MIN_TOOTH * tooth.size else "frame"
     chosen = tooth if source == "teeth" else usable
@@ -82,9 +83,13 @@ def _believable(fit: Fit, source: str, size_hw: tuple[int, int]) -> Step:
 
 @lru_cache(maxsize=4)
 def _grid(size_hw: tuple[int, int]) -> Points:
-    """Grid points in pixels from the centre, complex ``(H / 8, W / 8)``."""
-    half = GRID_PX // 2
-    y, x = np.mgrid[half : size_hw[0] : GRID_PX, half : size_hw[1] : GRID_PX]
+    """Grid points in pixels from the centre, complex, one per stride each way."""
+    stride = _stride(size_hw)
+    y, x = np.mgrid[stride // 2 : size_hw[0] : stride, stride // 2 : size_hw[1] : stride]
     grid: Points = x + 1j * y - centre_of(size_hw)
     grid.setflags(write=False)
     return grid
+
+
+def _stride(size_hw: tuple[int, int]) -> int:
+    return max(1, round(math.sqrt(size_hw[0] * size_hw[1] / GRID_POINTS)))

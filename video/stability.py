@@ -59,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(found: Mapping[str, Stability], fidelity: Mapping[str, Fidelity]) -> Table:
-    table = Table(caption="vibration: RMS of the path minus its 27-frame Hann average")
+    table = Table(caption="vibration: RMS of the path minus its 27-frame Hann average; jitter: above 0.15 cycles/frame")
     table.add_column("video")
-    names = ("frames", "vibration px", "vibration deg", "stability", "ITF dB", "untracked")
+    names = ("frames", "vibration px", "vibration deg", "jitter px", "stability", "ITF dB", "untracked")
     for column in (*names, *(("cropping", "distortion") if fidelity else ())):
         table.add_column(column, justify="right")
     for name, one in found.items():
-        row = [name, f"{one.frames}", f"{one.vibration_px:.3f}", f"{one.vibration_deg:.3f}", f"{one.stability:.3f}"]
-        row += [f"{one.itf_db:.2f}", f"{one.untracked}"]
+        row = [name, f"{one.frames}", f"{one.vibration_px:.3f}", f"{one.vibration_deg:.3f}"]
+        row += [f"{one.jitter_px:.3f}", f"{one.stability:.3f}", f"{one.itf_db:.2f}", f"{one.untracked}"]
         if name in fidelity:
             row += [f"{fidelity[name].cropping:.3f}", f"{fidelity[name].distortion:.3f}"]
         table.add_row(*row)

@@ -1,8 +1,8 @@
 """How steady a video is, measured on its pictures alone.
 
 Path: corners tracked by pyramidal Lucas-Kanade from frame to frame, a similarity fitted to them by RANSAC, its steps
-added up. Measures after S. Liu et al., "Bundled Camera Paths for Video Stabilization" (SIGGRAPH 2013): stability, cropping
-ratio and distortion; ITF is the mean inter-frame PSNR.
+added up. Stability, cropping ratio and distortion are those of S. Liu et al., "Bundled Camera Paths for Video
+Stabilization" (SIGGRAPH 2013); ITF is the mean inter-frame PSNR.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .colour import Bgr
+from .path_filter import STOP_BAND
 from .similarity import Similarity
 
 Path2d = npt.NDArray[np.float64]
@@ -34,6 +35,7 @@ class Stability:
         frames: frames measured.
         vibration_px: RMS of the path of the picture's centre minus its 27-frame Hann average.
         vibration_deg: the same of the angle.
+        jitter_px: RMS of the path of the centre above 0.15 cycles per frame.
         stability: share of the path's energy in its 2nd to 6th lowest frequencies, the least of x, y and angle; 0 to 1.
         itf_db: mean PSNR between neighbouring frames.
         untracked: frames whose motion could not be measured, counted as none.
@@ -43,6 +45,7 @@ class Stability:
     frames: int
     vibration_px: float
     vibration_deg: float
+    jitter_px: float
     stability: float
     itf_db: float
     untracked: int
@@ -87,6 +90,7 @@ def measure(frames: Iterable[Bgr]) -> Stability:
         frames=len(path),
         vibration_px=vibration(path[:, :2]),
         vibration_deg=float(np.degrees(vibration(path[:, 2:]))),
+        jitter_px=jitter(path[:, :2]),
         stability=_low_frequency_share(path),
         itf_db=float(np.mean(levels)),
         untracked=sum(step is None for step in steps),
@@ -137,6 +141,16 @@ def vibration(path: Path2d) -> float:
     window = np.hanning(HANN_FRAMES + 2)[1:-1]
     smooth = np.stack([np.convolve(column, window / window.sum(), "valid") for column in path.T], axis=1)
     return float(np.sqrt(((path[half:-half] - smooth) ** 2).sum(axis=1).mean()))
+
+
+def jitter(path: Path2d, *, above: float = STOP_BAND) -> float:
+    """RMS length of what ``(N, D)`` has above ``above`` cycles per frame; trend and ends tapered off."""
+    ramp = np.linspace(path[0], path[-1], len(path))
+    window = np.hanning(len(path) + 2)[1:-1, None]
+    spectrum = np.fft.rfft((path - ramp) * window, axis=0)
+    spectrum[np.fft.rfftfreq(len(path)) < above] = 0
+    fast = np.fft.irfft(spectrum, len(path), axis=0)
+    return float(np.sqrt((fast**2).sum() / (window**2).sum()))
 
 
 def _low_frequency_share(path: Path2d) -> float:
