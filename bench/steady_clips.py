@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from mostnet.video.border import warp
 from mostnet.video.colour import Bgr
 from mostnet.video.similarity import Similarity
 
-from .shaken import FlowFaults, Shake, compose, intended, jitter, outputs, world
+from .shaken import SIZE_HW, FlowFaults, Shake, compose, intended, jitter, outputs, world
 
 #: Zoom into a video file before it is shaken, so that its edge stays out of sight.
 _ROOM = 0.12
@@ -57,6 +57,8 @@ def synthetic(name: str, *, count: int, pan_px: float = 0.0, seed: int = 5, dark
 def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: int = 5) -> Clip:
     """Frames of a file, shaken by known jitter; flow by OpenCV's DIS, no mask: the whole frame is followed.
 
+    ``shake`` is for a width of 640 pixels and scales with the width.
+
     Raises:
         VideoError: the file cannot be read.
     """
@@ -65,6 +67,8 @@ def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: in
     if shake is not None:
         size_hw = (frames[0].shape[0], frames[0].shape[1])
         zoom = Similarity(1 / (1 - _ROOM) + 0j)
+        # The same shake in shares of the picture, whatever its size.
+        shake = replace(shake, shift_px=shake.shift_px * size_hw[1] / SIZE_HW[1])
         shakes = jitter(len(frames), np.random.default_rng(seed), shake)
         frames = [
             warp(frame, zoom.then(pose.inverse()).matrix(size_hw)) for frame, pose in zip(frames, shakes, strict=True)

@@ -20,8 +20,8 @@ Weights = npt.NDArray[np.float64]
 _MEDIAN_TO_SIGMA = 1 / 1.1774
 #: Tukey's biweight rejects beyond this many standard deviations (95 % efficiency; P. Huber, "Robust Statistics").
 _TUKEY = 4.685
-_HYPOTHESES = 96
-_VOTERS = 256
+_HYPOTHESES = 64
+_VOTERS = 192
 #: The best hypothesis has the smallest residual at this quantile: up to 60 % of the points may be wrong.
 _QUANTILE = 0.4
 _ITERATIONS = 4
@@ -83,7 +83,7 @@ class Fit:
 
     Attributes:
         motion: the transform.
-        inliers: share of the weight whose residual is within Tukey's bound, 0 to 1.
+        inliers: share of the weight whose residual is within the slack, 0 to 1.
         residual_px: robust standard deviation of the residuals' length, in pixels.
     """
 
@@ -107,7 +107,7 @@ def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px:
     Args:
         points, moved: complex ``(N,)``, N at least 2, finite.
         weights: float ``(N,)``, not negative, some above zero.
-        slack_px: a residual below this counts as agreement where the scale estimate is smaller still.
+        slack_px: a residual up to this counts as agreement.
     """
     motion = moved - points
     start = _propose(points, motion, weights)
@@ -115,12 +115,11 @@ def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px:
     weights = weights / weights.sum()
     sigma = 0.0
     for _ in range(_ITERATIONS):
-        residual = np.abs(motion - rate * points - shift)
-        sigma = max(_weighted_median(residual, weights) * _MEDIAN_TO_SIGMA, _FLOOR_PX)
-        trust = np.clip(1 - (residual / (_TUKEY * sigma)) ** 2, 0, None) ** 2 * weights
+        squares = _squares(motion - rate * points - shift)
+        sigma = max(float(np.sqrt(np.median(squares))) * _MEDIAN_TO_SIGMA, _FLOOR_PX)
+        trust = np.maximum(1 - squares / (_TUKEY * sigma) ** 2, 0) ** 2 * weights
         rate, shift = _least_squares(points, motion, trust)
-    residual = np.abs(motion - rate * points - shift)
-    agree = residual <= max(2.5 * _FLOOR_PX, slack_px)
+    agree = _squares(motion - rate * points - shift) <= max(2.5 * _FLOOR_PX, slack_px) ** 2
     return Fit(Similarity(1 + rate, shift), float(weights[agree].sum()), sigma)
 
 
@@ -129,14 +128,14 @@ def _propose(points: Points, motion: Points, weights: Weights) -> tuple[complex,
     rng = np.random.default_rng(0)  # seeded per call: the answer must not depend on what was fitted before
     chance = np.cumsum(weights / weights.sum())
     drawn = np.minimum(np.searchsorted(chance, rng.random(_VOTERS)), len(points) - 1)
-    voters, moves = points[drawn], motion[drawn]
+    voters, moves = points[drawn].astype(np.complex64), motion[drawn].astype(np.complex64)
     first, second = rng.integers(0, _VOTERS, (2, _HYPOTHESES))
     apart = voters[first] - voters[second]
     spread = np.abs(voters - voters.mean()).mean()
     usable = np.abs(apart) > 0.25 * spread
     rates = np.where(usable, (moves[first] - moves[second]) / np.where(usable, apart, 1), 0)
     shifts = moves[first] - rates * voters[first]
-    residuals = np.abs(moves - rates[:, None] * voters - shifts[:, None])
+    residuals = _squares(moves - rates[:, None] * voters - shifts[:, None])
     rank = int(_QUANTILE * _VOTERS)
     best = int(np.argmin(np.partition(residuals, rank, axis=1)[:, rank]))
     return complex(rates[best]), complex(shifts[best])
@@ -153,7 +152,6 @@ def _least_squares(points: Points, motion: Points, weights: Weights) -> tuple[co
     return complex(rate), complex(moved - rate * mean)
 
 
-def _weighted_median(values: Weights, weights: Weights) -> float:
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(total, 0.5 * total[-1])]])
+def _squares(residual: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.floating]:
+    """Squared lengths; ``abs`` of complex numbers takes ten times as long."""
+    return np.asarray(residual.real**2 + residual.imag**2)

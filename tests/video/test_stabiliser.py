@@ -74,7 +74,7 @@ def test_the_matrix_moves_the_picture_as_it_says():
 def test_static_stays_static():
     poses = [Similarity()] * 60
     steady = Stabiliser()
-    for output in outputs_of(poses, noise_px=0.2):
+    for output in outputs_of(poses, noise_px=0.1):
         correction = steady.update(output, GREY)
         view = view_of(correction)
         assert abs(view.b) < 0.05
