@@ -1,20 +1,32 @@
-"""Video in and out: read files and cameras, run them through an engine, draw and write the results."""
+"""Video in and out: read files and cameras, run them through an engine, steady, draw and write the results."""
 
 from .flow_colour import FlowScale, flow_picture
 from .layouts import LAYOUTS, Layout
+from .policies import FreezeGuard, SceneEvent, SceneGuard
 from .reader import VideoReader, demo_clip
-from .run import IncompleteVideoError, RunSummary, run
+from .run import IncompleteVideoError, RunSummary, outputs_needed, run
+from .stabiliser import Correction, Stabiliser, StabiliserOptions, SteadyState
+from .tracking import Tracking
 from .writer import VideoWriter
 
 __all__ = [
     "LAYOUTS",
+    "Correction",
     "FlowScale",
+    "FreezeGuard",
     "IncompleteVideoError",
     "Layout",
     "RunSummary",
+    "SceneEvent",
+    "SceneGuard",
+    "Stabiliser",
+    "StabiliserOptions",
+    "SteadyState",
+    "Tracking",
     "VideoReader",
     "VideoWriter",
     "demo_clip",
     "flow_picture",
+    "outputs_needed",
     "run",
 ]

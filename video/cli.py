@@ -15,19 +15,30 @@ from rich.console import Console
 from mostnet.contract import MostnetError
 from mostnet.engine import Engine
 
+from .border import BORDERS
 from .layouts import LAYOUTS
 from .progress import RunProgress
 from .reader import demo_clip
-from .run import IncompleteVideoError, RunSummary, run
+from .run import IncompleteVideoError, RunSummary, outputs_needed, run
+from .stabiliser import StabiliserOptions
+from .view import Window
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 for an error, 128 + the signal where one stopped it."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
     try:
-        with Engine(options.engine, outputs=LAYOUTS[options.layout].needs) as engine:
+        _steadying(options)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.output is None and not options.view:
+        parser.error("give --output, --view or both")
+    try:
+        outputs = outputs_needed(options.layout, stabilise=options.stabilise)
+        with Engine(options.engine, outputs=outputs) as engine:
             return _run(options, engine)
     except (MostnetError, OSError) as error:
         return _fail(error)
@@ -47,6 +58,9 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
                     layout=options.layout,
                     frames=options.frames,
                     flow_max_px=options.flow_max,
+                    stabilise=_steadying(options),
+                    status=options.status,
+                    window=Window() if options.view else None,
                     progress=progress,
                     stop=stop.__bool__,
                 )
@@ -94,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("video", help="video file, camera number, or 'demo' for the clip that comes with mostnet")
     parser.add_argument("--engine", type=Path, required=True, help="model.onnx or model.plan", metavar="FILE")
-    parser.add_argument("--output", type=Path, required=True, help="MP4 file to write", metavar="OUT.mp4")
+    parser.add_argument("--output", type=Path, help="MP4 file to write", metavar="OUT.mp4")
+    parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape ends")
     parser.add_argument("--layout", choices=LAYOUTS, default="enhanced", help="what the output shows")
     parser.add_argument("--frames", type=_positive(int), help="stop after this many", metavar="N")
     parser.add_argument(
@@ -103,7 +118,26 @@ def _parser() -> argparse.ArgumentParser:
         help="pixels of flow at full colour; follows the video if not given",
         metavar="PX",
     )
+    steady = parser.add_argument_group("steady picture")
+    steady.add_argument("--stabilise", action="store_true", help="steady the enhanced picture on the teeth")
+    steady.add_argument(
+        "--lookahead", type=int, default=0, help="frames the picture comes late; 5 is steadier", metavar="K"
+    )
+    steady.add_argument("--crop", type=float, default=0.1, help="share of each side given up for it", metavar="F")
+    steady.add_argument("--border", choices=BORDERS, default="crop", help="zoom in, or fill what the frame lacks")
+    steady.add_argument(
+        "--status",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="tracking state and speed on the picture; by default where it is stabilised or live",
+    )
     return parser
+
+
+def _steadying(options: argparse.Namespace) -> StabiliserOptions | None:
+    if not options.stabilise:
+        return None
+    return StabiliserOptions(lookahead=options.lookahead, crop=options.crop, border=options.border)
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
@@ -132,10 +166,23 @@ def _report(summary: RunSummary) -> None:
     if not summary.frames:
         print(f"nothing written{stopped}")
         return
+    name = summary.output or "shown"
     print(
-        f"{summary.output}: {summary.frames} frames at {float(summary.fps):g} FPS in {summary.elapsed_s:.1f} s "
-        f"({summary.speed_fps:.1f} FPS), {summary.heals} healed{stopped}"
+        f"{name}: {summary.frames} frames at {float(summary.fps):g} FPS in {summary.elapsed_s:.1f} s "
+        f"({summary.speed_fps:.1f} FPS), {_events(summary)}{summary.heals} healed{stopped}"
     )
+
+
+def _events(summary: RunSummary) -> str:
+    """What happened beside, as far as it did."""
+    counts = {
+        "new scenes": summary.resets,
+        "without tracking": summary.lost,
+        "raw": summary.raw,
+        "dropped": summary.dropped,
+        "reconnects": summary.reconnects,
+    }
+    return "".join(f"{count} {name}, " for name, count in counts.items() if count)
 
 
 def _fail(error: MostnetError | OSError) -> int:

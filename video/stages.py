@@ -3,43 +3,68 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import cast
 
 from mostnet.contract import VideoError
 from mostnet.engine import Output
 
 from .colour import Bgr
-from .flow_colour import FlowScale
-from .layouts import Layout
+from .policies import SceneEvent, SceneGuard
 from .reader import VideoReader
-from .resize import resize_output, to_engine
-from .writer import VideoWriter
+from .resize import to_engine
 
-#: A frame of the video with its time in seconds; it travels through the engine as the frame's timestamp.
-Original = tuple[Fraction, Bgr]
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A frame of the video; it travels through the engine as the frame's timestamp.
+
+    Attributes:
+        time_s: when it is shown, in seconds since the first.
+        frame: uint8 ``(H, W, 3)`` BGR.
+        event: what the frame is, compared with the one before.
+    """
+
+    time_s: Fraction
+    frame: Bgr
+    event: SceneEvent
+
+
+def original_of(output: Output) -> Original:
+    """The frame that ``output`` is the result of."""
+    return cast(Original, output.timestamp)
 
 
 class Source:
     """Frames at the engine's size, each with its original.
 
+    ``reset`` is called before the first frame of a new scene is handed out, so that the engine sees it without history.
     A failure of the video ends the frames and is kept for ``finish``: every frame before it is still to be shown.
     """
 
-    def __init__(self, reader: VideoReader, size_hw: tuple[int, int], limit: int | None) -> None:
+    def __init__(
+        self, reader: VideoReader, size_hw: tuple[int, int], limit: int | None, *, reset: Callable[[], None]
+    ) -> None:
         self._reader = reader
         self._size_hw = size_hw
         self._limit = limit
+        self._reset = reset
+        self._guard = SceneGuard()
         self._failure: VideoError | None = None
+        self.resets = 0
         counts = [count for count in (reader.frame_count, limit) if count is not None]
         self.expected = min(counts) if counts else None
 
     def __iter__(self) -> Iterator[tuple[Bgr, Original]]:
         try:
             for time_s, frame in itertools.islice(self._reader.timed(), self._limit):
-                yield to_engine(frame, self._size_hw), (time_s, frame)
+                event = self._guard.check(frame)
+                if event.resets_engine:
+                    self._reset()
+                    self.resets += 1
+                yield to_engine(frame, self._size_hw), Original(time_s, frame, event)
         except VideoError as error:
             self._failure = error
 
@@ -50,32 +75,3 @@ class Source:
         except VideoError as error:
             return self._failure or error
         return self._failure
-
-
-class Sink:
-    """Draws results over their originals and writes them."""
-
-    def __init__(self, path: Path, reader: VideoReader, layout: Layout, scale: FlowScale, crf: int) -> None:
-        self._layout = layout
-        self._scale = scale
-        size_hw = layout.size_hw(reader.size_hw)
-        self._writer = VideoWriter(path, reader.fps, size_hw, crf=crf, pixel_aspect=reader.pixel_aspect)
-        self.heals = 0
-
-    @property
-    def frames(self) -> int:
-        """Frames written."""
-        return self._writer.frames_written
-
-    def show(self, output: Output) -> None:
-        """Resize ``output`` to its original, draw and write it."""
-        time_s, frame = cast(Original, output.timestamp)
-        sized = resize_output(output, frame.shape[:2])
-        if sized.flow is not None:
-            self._scale.follow(sized.flow)
-        self._writer.write(self._layout.draw(frame, sized, flow_max_px=self._scale.max_px), time_s=time_s)
-        self.heals += not output.finite
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()

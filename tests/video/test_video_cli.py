@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -22,7 +23,7 @@ from mostnet.engine import Output
 from mostnet.engine.onnx_file import onnx_digest
 from mostnet.video import VideoReader, cli
 from mostnet.video.progress import RunProgress
-from mostnet.video.stages import Sink
+from mostnet.video.sink import Sink
 
 from .video_samples import damage_packet, moving_frames, psnr, write_with_av
 
@@ -160,13 +161,52 @@ def test_errors_are_one_line_and_status_1(files, tmp_path, monkeypatch, capfd, v
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--frames", "0"], ["--frames", "x"], ["--flow-max", "-1"], ["--layout", "tiles"]]
+    "arguments",
+    [
+        ["--frames", "0"],
+        ["--frames", "x"],
+        ["--flow-max", "-1"],
+        ["--layout", "tiles"],
+        ["--lookahead", "99", "--stabilise"],
+        ["--crop", "0.9", "--stabilise"],
+        ["--border", "black"],
+    ],
 )
 def test_wrong_options_are_refused(files, tmp_path, capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4"), *arguments])
     assert caught.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
+    assert arguments[0].lstrip("-") in capsys.readouterr().err
+
+
+def test_a_result_must_go_somewhere(files, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([files[1], "--engine", files[0]])
+    assert caught.value.code == 2
+    assert "give --output, --view or both" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a display without a variable")
+def test_a_view_without_a_display_is_refused_in_one_line(files, monkeypatch, capsys):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main([files[1], "--engine", files[0], "--view"]) == 1
+    assert "--view needs a display" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["enhanced", "side-by-side"])
+def test_stabilised_with_look_ahead_every_frame_is_written_once(files, tmp_path, capsys, layout):
+    out = tmp_path / "o.mp4"
+    command = [files[1], "--engine", files[0], "--output", str(out), "--layout", layout, "--stabilise"]
+    assert cli.main([*command, "--lookahead", "3", "--crop", "0.2"]) == 0
+    pictures, originals = _read(out), _read(files[1])
+    assert len(pictures) == 20
+    assert pictures[0].shape == (96, 128 if layout == "enhanced" else 256, 3)
+    # The toy's first frames have no believable motion, so they are zoomed by the crop and nothing else.
+    crop = 255 - originals[1][10:86, 13:115]
+    shown = cv2.resize(pictures[1][:, -128:], crop.shape[1::-1])
+    assert psnr(shown[25:60], crop[25:60]) > 22
+    assert "without tracking" in capsys.readouterr().out
 
 
 def test_a_file_named_like_a_camera_is_the_file(tmp_path, monkeypatch):

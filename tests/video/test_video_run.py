@@ -64,6 +64,45 @@ def test_flow_is_shown_in_pixels_of_the_video(clip, tmp_path):
     assert int(blue) == pytest.approx(255 * (1 - 4 * 2 / 16), abs=6), "frame 4 moves 4 px in the engine, 8 in the video"
 
 
+def test_a_cut_starts_the_engine_anew_before_its_frame(tmp_path):
+    class Recording(FakeEngine):
+        def reset(self):
+            super().reset()
+            self.at.append(self.frames)
+
+        def _output(self, k, frame, timestamp):
+            self.frames = k + 1
+            return super()._output(k, frame, timestamp)
+
+    other = [frame[::-1, ::-1] for frame in moving_frames(10)]
+    clip = write_with_av(tmp_path / "v.mp4", [*moving_frames(10), *other])
+    engine = Recording()
+    engine.frames, engine.at = 0, []
+    summary = run(clip, engine, tmp_path / "o.mp4")
+    assert engine.at == [0, 10]
+    assert (summary.resets, summary.frames) == (1, 20)
+
+
+def test_neither_file_nor_window_is_refused(clip):
+    with pytest.raises(ValueError, match="neither output nor window"):
+        run(clip, FakeEngine(), None)
+
+
+def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip):
+    class Screen:
+        closed, shown = False, 0
+
+        def show(self, picture):
+            self.shown += 1
+            self.closed = self.shown == 7
+
+        def close(self):
+            self.closed = True
+
+    summary = run(clip, FakeEngine(), None, window=Screen())
+    assert (summary.output, summary.frames, summary.stopped) == (None, 7, True)
+
+
 def test_odd_source(tmp_path):
     write_with_av(tmp_path / "v.mkv", moving_frames(5, (97, 131)), codec="ffv1")
     run(tmp_path / "v.mkv", FakeEngine(), tmp_path / "o.mp4")

@@ -1,0 +1,76 @@
+"""Outputs of an engine that knows the camera's path, small and without pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from mostnet.engine import Output
+from mostnet.video import Correction, Stabiliser
+from mostnet.video.similarity import Similarity
+
+SIZE_HW = (240, 320)
+_Y, _X = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]].astype(np.float32) - np.float32([[[119.5]], [[159.5]]])
+GREY = cv2.resize(np.random.default_rng(0).integers(60, 200, (30, 40, 3), np.uint8), SIZE_HW[::-1])
+
+
+def flow_of(step: Similarity) -> np.ndarray:
+    """Backward flow, float32 ``(2, H, W)``, of a frame whose points ``step`` takes to the previous one."""
+    x, y = _moved(step)
+    return np.stack([x - _X, y - _Y])
+
+
+def _moved(step: Similarity) -> tuple[np.ndarray, np.ndarray]:
+    a, b = step
+    x = np.float32(a.real) * _X - np.float32(a.imag) * _Y + np.float32(b.real)
+    return x, np.float32(a.imag) * _X + np.float32(a.real) * _Y + np.float32(b.imag)
+
+
+def ellipse(pose: Similarity, *, half: tuple[float, float] = (70, 45)) -> np.ndarray:
+    """Mask of a tooth at the world's centre, turned with the world."""
+    x, y = _moved(pose)
+    return np.where((x / half[0]) ** 2 + (y / half[1]) ** 2 < 1, 255, 0).astype(np.uint8)
+
+
+def output_of(flow: np.ndarray, mask: np.ndarray, frame_id: int = 0, *, finite: bool = True) -> Output:
+    """A result with a grey picture."""
+    return Output(GREY, flow, mask, finite, frame_id, None, 1.0)
+
+
+def outputs_of(
+    poses: Sequence[Similarity], *, noise_px: float = 0.0, wrong: float = 0.0, seed: int = 0
+) -> list[Output]:
+    """Results for a camera at ``poses`` (frame to world), with noise and with a share of wrong 20-pixel blocks."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k, (before, now) in enumerate(pairwise([poses[0], *poses])):
+        flow = flow_of(now.then(before.inverse()))
+        if noise_px:
+            flow += noise_px * rng.standard_normal(flow.shape, np.float32)
+        if wrong:
+            bad = rng.normal(0, 15, (12, 16, 2)) * (rng.random((12, 16, 1)) < wrong)
+            flow += cv2.resize(bad.astype(np.float32), SIZE_HW[::-1], interpolation=cv2.INTER_NEAREST).transpose(
+                2, 0, 1
+            )
+        found.append(output_of(flow, ellipse(now), k))
+    return found
+
+
+def steady_poses(stabiliser: Stabiliser, poses: Sequence[Similarity], outputs: Sequence[Output]) -> list[Similarity]:
+    """The path of what is shown."""
+    given = [stabiliser.update(output, GREY) for output in outputs]
+    corrections = [one for one in given if one is not None] + stabiliser.flush()
+    return [view_of(one).then(pose) for one, pose in zip(corrections, poses, strict=True)]
+
+
+def view_of(correction: Correction) -> Similarity:
+    """Points of the steady picture to points of the frame."""
+    return Similarity.of_matrix(correction.matrix, SIZE_HW).inverse()
+
+
+def path(poses: Sequence[Similarity]) -> np.ndarray:
+    """``(N, 3)``: x, y, angle."""
+    return np.array([(pose.b.real, pose.b.imag, pose.angle) for pose in poses])

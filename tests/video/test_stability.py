@@ -1,0 +1,86 @@
+"""The measures of steadiness, on videos whose motion is known."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mostnet.video import stability
+from mostnet.video.stability_metrics import compare, jitter, measure, vibration
+
+from .video_samples import write_with_av
+
+SIZE_HW = (160, 200)
+_LARGE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (240, 280, 3), np.uint8), (0, 0), 1.5)
+COUNT = 50
+SHAKE = 3 * np.sin(2 * np.pi * 0.3 * np.arange(COUNT))
+
+
+def _frames(shake: np.ndarray) -> list[np.ndarray]:
+    """A texture that moves by ``shake`` in x."""
+    return [
+        cv2.warpAffine(_LARGE, np.array([[1, 0, x - 40], [0, 1, -40]], float), SIZE_HW[::-1], flags=cv2.INTER_CUBIC)
+        for x in shake
+    ]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """(shaking file, steady file)."""
+    folder = tmp_path_factory.mktemp("stability")
+    shaking, steady = (write_with_av(folder / f"{n}.mp4", _frames(s)) for n, s in (("a", SHAKE), ("b", SHAKE * 0.1)))
+    return shaking, steady
+
+
+def test_the_path_is_the_known_one(clips):
+    found = stability.measure_video(clips[0])
+    assert found.frames == COUNT and found.untracked == 0
+    assert found.path[:, 0] - found.path[0, 0] == pytest.approx(SHAKE - SHAKE[0], abs=0.25)
+    assert found.vibration_px == pytest.approx(3 / np.sqrt(2), rel=0.1)
+    assert found.jitter_px == pytest.approx(3 / np.sqrt(2), rel=0.15)
+    assert found.stability < 0.2
+
+
+def test_a_steadier_video_scores_better(clips):
+    shaking, steady = (stability.measure_video(clip) for clip in clips)
+    assert steady.vibration_px < 0.2 * shaking.vibration_px
+    assert steady.itf_db > shaking.itf_db + 6
+
+
+def test_a_slow_pan_is_not_vibration():
+    pan = np.stack([2.0 * np.arange(80), np.zeros(80)], axis=1)
+    assert vibration(pan) < 1e-9
+    assert jitter(pan) < 1e-9
+    assert vibration(np.zeros((10, 2))) == 0
+
+
+def test_cropping_and_distortion_are_recovered():
+    frames = _frames(SHAKE[:4])
+    centre = (99.5, 79.5)
+    zoomed = [cv2.warpAffine(one, cv2.getRotationMatrix2D(centre, 2, 1.25), SIZE_HW[::-1]) for one in frames]
+    found = compare(frames, zoomed)
+    assert found.cropping == pytest.approx(0.8, abs=0.005)
+    assert found.distortion == pytest.approx(1, abs=0.01)
+    wide = np.array([[1.1, 0, -0.1 * 99.5], [0, 1, 0]])
+    stretched = [cv2.warpAffine(one, wide, SIZE_HW[::-1]) for one in frames]
+    assert compare(frames, stretched).distortion == pytest.approx(1 / 1.1, abs=0.005)
+
+
+def test_too_little_to_measure():
+    with pytest.raises(ValueError, match="at least two frames"):
+        measure(_frames(SHAKE[:1]))
+    grey = np.full((*SIZE_HW, 3), 99, np.uint8)
+    with pytest.raises(ValueError, match="no frame of the two videos could be matched"):
+        compare([grey], [grey])
+    assert measure([grey, grey]).untracked == 1
+
+
+def test_command_line(clips, tmp_path, capsys):
+    plot = tmp_path / "p.png"
+    assert stability.main([*map(str, clips), "--reference", str(clips[0]), "--plot", str(plot), "--frames", "8"]) == 0
+    printed = capsys.readouterr().out
+    assert "a.mp4" in printed and "b.mp4" in printed and "vibration" in printed
+    assert cv2.imread(str(plot)).shape[2] == 3
+    assert stability.main([str(tmp_path / "none.mp4")]) == 1
+    assert "stability: " in capsys.readouterr().err

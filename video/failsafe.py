@@ -1,0 +1,120 @@
+"""An engine that may be late or fail, and a picture in time all the same."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+from mostnet.engine import Output, Session
+
+from .colour import Bgr
+
+#: Before an engine's usual time is known.
+_FIRST_LIMIT_S = 2.0
+_WARM_UP = 5
+#: An engine that needs longer than this times its usual latency is late.
+_SLACK = 1.5
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one frame.
+
+    Attributes:
+        output: the engine's result; None where the frame is to be shown as it is.
+        problem: why there is none; empty otherwise.
+        late: results of earlier frames that came too late to be shown; what follows motion still wants them.
+    """
+
+    output: Output | None
+    problem: str
+    late: tuple[Output, ...] = ()
+
+
+class FailSafe:
+    """Runs frames through an engine in a thread of its own and never waits for one longer than a limit.
+
+    A frame that is late, or comes while an earlier one is still under way, or fails, gives an ``Attempt`` without
+    output. The engine goes on by itself as soon as it can. One thread at a time uses it.
+    """
+
+    def __init__(self, engine: Session, *, period_ms: float, limit_ms: float | None = None) -> None:
+        """Start the thread.
+
+        Args:
+            engine: used by nobody else meanwhile.
+            period_ms: time between frames of the camera; no frame is late before that.
+            limit_ms: fixed limit; by default one and a half times the usual latency, at least ``period_ms``.
+        """
+        self._engine = engine
+        self._period_s = period_ms / 1e3
+        self._fixed_s = None if limit_ms is None else limit_ms / 1e3
+        self._latencies: deque[float] = deque(maxlen=25)
+        self._change = threading.Condition()
+        self._job: tuple[Bgr, object] | None = None
+        self._done: Output | Exception | None = None
+        self._busy = self._closed = False
+        self._thread = threading.Thread(target=self._work, name="mostnet-failsafe", daemon=True)
+        self._thread.start()
+
+    @property
+    def limit_ms(self) -> float:
+        """Longest wait for the next frame."""
+        return self._limit_s() * 1e3
+
+    def infer(self, frame: Bgr, *, timestamp: object = None) -> Attempt:
+        """Run one frame, uint8 ``(H, W, 3)`` of the engine's size; returns within ``limit_ms``."""
+        limit_s = self._limit_s()
+        with self._change:
+            missed = self._collect()
+            late = (missed,) if isinstance(missed, Output) else ()
+            if self._busy:
+                return Attempt(None, "engine late", late)
+            self._job, self._busy = (frame, timestamp), True
+            self._change.notify_all()
+            in_time = self._change.wait_for(lambda: not self._busy, timeout=limit_s)
+            found = self._collect() if in_time else None
+        if isinstance(found, Output):
+            return Attempt(found, "", late)
+        if isinstance(found, Exception):
+            return Attempt(None, f"engine fault: {' '.join(str(found).split())}", late)
+        return Attempt(None, "engine late", late)
+
+    def close(self) -> None:
+        """End the thread, waiting up to two seconds for a frame under way. Twice without harm."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._thread.join(timeout=2.0)
+
+    def _limit_s(self) -> float:
+        if self._fixed_s is not None:
+            return self._fixed_s
+        if len(self._latencies) < _WARM_UP:
+            return max(_FIRST_LIMIT_S, self._period_s)
+        return max(self._period_s, _SLACK * median(self._latencies))
+
+    def _collect(self) -> Output | Exception | None:
+        done, self._done = self._done, None
+        return done
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._closed or self._job is not None)
+                if self._job is None:
+                    return
+                (frame, timestamp), self._job = self._job, None
+            begun_s = perf_counter()
+            result: Output | Exception
+            try:
+                result = self._engine.infer(frame, timestamp=timestamp)
+            except Exception as error:  # handed to the thread that asked, which shows it on the picture
+                result = error
+            with self._change:
+                self._latencies.append(perf_counter() - begun_s)
+                self._done, self._busy = result, False
+                self._change.notify_all()

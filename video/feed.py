@@ -1,0 +1,181 @@
+"""A live camera with a bounded queue, that is opened again when it fails."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from time import monotonic
+from typing import Protocol
+
+from mostnet.contract import VideoError
+
+from .colour import Bgr
+
+#: Frames that wait at most: one to process next, one that is newer.
+QUEUE = 2
+
+
+class LiveSource(Protocol):
+    """What the feed needs of a camera: ``CameraSource`` is one."""
+
+    size_hw: tuple[int, int]
+    fps: Fraction
+
+    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+        """Yield (seconds, uint8 ``(H, W, 3)`` BGR); raises VideoError when the camera fails."""
+
+    def close(self) -> None:
+        """Give the camera back."""
+
+
+@dataclass(frozen=True, eq=False)
+class LiveFrame:
+    """A camera's frame.
+
+    Attributes:
+        frame: uint8 ``(H, W, 3)`` BGR.
+        time_s: when it came, in seconds since the feed was opened.
+        is_first: the first one after the camera was opened, or opened again.
+    """
+
+    frame: Bgr
+    time_s: Fraction
+    is_first: bool
+
+
+class CameraFeed:
+    """Reads a camera in a thread; a slow consumer gets the newest frames and the oldest are dropped and counted.
+
+    Attributes:
+        dropped: frames that no one took in time.
+        reconnects: times that the camera was opened again.
+        problem: why no frames come, empty while they do.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], LiveSource],
+        *,
+        stall_s: float = 1.0,
+        retry_s: float = 1.0,
+        attempts: int = 30,
+    ) -> None:
+        """Open the camera.
+
+        Args:
+            open_source: opens it, or raises VideoError.
+            stall_s: a camera that gives nothing for so long is opened again.
+            retry_s: pause before each attempt to open it.
+            attempts: failures to open it in a row after which ``next`` raises.
+
+        Raises:
+            VideoError: it cannot be opened now.
+        """
+        self._open_source = open_source
+        self._stall_s, self._retry_s, self._attempts = stall_s, retry_s, attempts
+        self._frames: deque[LiveFrame] = deque(maxlen=QUEUE)
+        self._change = threading.Condition()
+        self._closed = False
+        self._failed: VideoError | None = None
+        self._generation = 0
+        self._begun_s = self._alive_s = monotonic()
+        self.dropped = self.reconnects = 0
+        self.problem = ""
+        source = open_source()
+        self.size_hw, self.fps = source.size_hw, source.fps
+        self._start(source)
+
+    def next(self, timeout_s: float) -> LiveFrame | None:
+        """The oldest frame that is kept, waited for up to ``timeout_s``; None where none came: see ``problem``.
+
+        Raises:
+            VideoError: the camera could not be opened again, after all attempts.
+        """
+        with self._change:
+            self._change.wait_for(lambda: self._frames or self._failed or self._closed, timeout=timeout_s)
+            if self._frames:
+                return self._frames.popleft()
+            if self._failed is not None:
+                raise self._failed
+            silent_s = monotonic() - self._alive_s
+            if silent_s > self._stall_s and not self.problem:
+                # Its thread hangs in the driver and cannot be interrupted: it is left behind, and another one started.
+                self.problem = f"camera gives no picture for {silent_s:.1f} s"
+                self._generation += 1
+                self._start(None)
+            return None
+
+    def close(self) -> None:
+        """Stop reading and give the camera back; one that hangs is given back when it comes to."""
+        with self._change:
+            self._closed = True
+            self._generation += 1
+            self._change.notify_all()
+        self._thread.join(timeout=2.0)
+
+    def _start(self, source: LiveSource | None) -> None:
+        self._thread = threading.Thread(
+            target=self._read, args=(source, self._generation), name="mostnet-camera", daemon=True
+        )
+        self._thread.start()
+
+    def _read(self, source: LiveSource | None, generation: int) -> None:
+        while self._is_current(generation):
+            if source is None:
+                source = self._reopen(generation)
+                if source is None:
+                    return
+            try:
+                is_first = True
+                for _, frame in source.pictures():
+                    if not self._is_current(generation):
+                        break
+                    self._put(frame, is_first)
+                    is_first = False
+                problem = "camera ended"
+            except VideoError as error:
+                problem = str(error)
+            finally:
+                source.close()
+            source = None
+            with self._change:
+                if self._is_current(generation):
+                    self.problem = problem
+
+    def _reopen(self, generation: int) -> LiveSource | None:
+        """Try until it works, everything is tried, or another thread is to do it."""
+        error: VideoError | None = None
+        for _ in range(self._attempts):
+            with self._change:
+                self._change.wait_for(lambda: not self._is_current(generation), timeout=self._retry_s)
+            if not self._is_current(generation):
+                return None
+            try:
+                source = self._open_source()
+            except VideoError as caught:
+                error = caught
+                continue
+            self.reconnects += 1
+            return source
+        with self._change:
+            self._failed = VideoError(f"{error}; gave up after {self._attempts} attempts to open it again")
+            self._change.notify_all()
+        return None
+
+    def _is_current(self, generation: int) -> bool:
+        return not self._closed and generation == self._generation
+
+    def _put(self, frame: Bgr, is_first: bool) -> None:
+        with self._change:
+            self._alive_s = monotonic()
+            self.problem = ""
+            if len(self._frames) == QUEUE:
+                oldest = self._frames.popleft()
+                if oldest.is_first:
+                    self._frames[0] = replace(self._frames[0], is_first=True)
+                self.dropped += 1
+            self._frames.append(LiveFrame(frame, Fraction(self._alive_s - self._begun_s), is_first))
+            self._change.notify_all()

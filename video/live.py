@@ -1,0 +1,152 @@
+"""A live camera through an engine: bounded delay, and always a picture that says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing, suppress
+from fractions import Fraction
+from functools import partial
+from time import monotonic
+
+from mostnet.contract import EngineClosedError, VideoError
+from mostnet.engine import Session
+
+from .camera import CameraSource
+from .colour import Bgr
+from .failsafe import FailSafe
+from .feed import CameraFeed, LiveFrame, LiveSource
+from .policies import FreezeGuard, SceneGuard
+from .resize import to_engine
+from .sink import Sink
+from .stages import Original
+
+#: Longest wait for a frame before the picture says that there is none: a slow camera's period.
+_PATIENCE_S = 0.25
+
+
+class Live:
+    """Follows a camera frame by frame.
+
+    At most two frames wait: when processing is slower than the camera the oldest are dropped and counted. A frame whose
+    result is late or failed is shown as it came, in a red frame with the reason, and so is one that the camera repeats.
+    A camera that fails or hangs is opened again and again; meanwhile its last picture is shown as what it is, and what
+    comes after has no history. The engine starts anew at cuts and after darkness.
+    """
+
+    pixel_aspect = Fraction(1)
+
+    def __init__(
+        self,
+        camera: int,
+        engine: Session,
+        limit: int | None,
+        *,
+        open_source: Callable[[], LiveSource] | None = None,
+        stall_s: float = 1.0,
+        retry_s: float = 1.0,
+        attempts: int = 30,
+        late_ms: float | None = None,
+    ) -> None:
+        """Open the camera.
+
+        Args:
+            camera: its number.
+            engine: used by nobody else meanwhile.
+            limit: stop after this many pictures; None for no end.
+            open_source: opens it; by default through OpenCV.
+            stall_s, retry_s, attempts: as ``CameraFeed`` takes them.
+            late_ms: as ``limit_ms`` of ``FailSafe``.
+
+        Raises:
+            VideoError: the camera cannot be opened.
+        """
+        self._name = f"camera {camera}"
+        self._engine = engine
+        self._limit = limit
+        self._late_ms = late_ms
+        open_source = open_source or partial(CameraSource, camera)
+        self._feed = CameraFeed(open_source, stall_s=stall_s, retry_s=retry_s, attempts=attempts)
+        self._scenes, self._freezes = SceneGuard(), FreezeGuard()
+        self._failure: VideoError | None = None
+        self._last: tuple[Bgr, float] | None = None
+        self.size_hw, self.fps = self._feed.size_hw, self._feed.fps
+        self.resets = 0
+
+    @property
+    def dropped(self) -> int:
+        """Frames skipped for newer ones."""
+        return self._feed.dropped
+
+    @property
+    def reconnects(self) -> int:
+        """Times that the camera was opened again."""
+        return self._feed.reconnects
+
+    def pump(
+        self, sink: Sink, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None
+    ) -> bool:
+        """Frames from the camera to the sink until ``stop``, the window, the limit or the camera's end.
+
+        Returns whether ``stop`` or the window ended it.
+        """
+        begun_s = monotonic()
+        period_ms = 1e3 / float(self.fps)
+        with closing(FailSafe(self._engine, period_ms=period_ms, limit_ms=self._late_ms)) as engine:
+            while self._limit is None or sink.frames < self._limit:
+                if (stop is not None and stop()) or sink.closed_by_user:
+                    return True
+                try:
+                    item = self._feed.next(_PATIENCE_S)
+                except VideoError as error:
+                    self._failure = error
+                    return False
+                if item is None:
+                    self._show_nothing(sink, Fraction(monotonic() - begun_s))
+                else:
+                    self._show(item, engine, sink)
+                if progress is not None:
+                    progress(sink.frames, self._limit)
+        return False
+
+    def finish(self) -> VideoError | None:
+        """Why the camera ended, if it did."""
+        return self._failure
+
+    def close(self) -> None:
+        """Give the camera back."""
+        self._feed.close()
+
+    def _show(self, item: LiveFrame, engine: FailSafe, sink: Sink) -> None:
+        frame = item.frame
+        if item.is_first and self._last is not None:
+            self._scenes = SceneGuard()
+            sink.restart()
+            self._reset()
+        self._last = (frame, monotonic())
+        if self._freezes.check(frame):
+            sink.show_raw(item.time_s, frame, "FROZEN: the camera repeats this picture")
+            return
+        event = self._scenes.check(frame)
+        if event.resets_engine:
+            self._reset()
+        original = Original(item.time_s, frame, event)
+        attempt = engine.infer(to_engine(frame, self._engine.metadata.size_hw), timestamp=original)
+        for output in attempt.late:
+            sink.follow(output)
+        if attempt.output is None:
+            sink.show_raw(item.time_s, frame, f"RAW: {attempt.problem}")
+        else:
+            sink.show(attempt.output)
+
+    def _show_nothing(self, sink: Sink, time_s: Fraction) -> None:
+        """No frame came: show the last one, darkened, for what it is."""
+        if self._last is None:
+            return
+        frame, since_s = self._last
+        reason = self._feed.problem or "no new picture"
+        sink.show_raw(time_s, frame // 3, f"NO PICTURE for {monotonic() - since_s:.1f} s: {reason}")
+
+    def _reset(self) -> None:
+        with suppress(EngineClosedError):  # which the next frame meets again, and shows
+            self._engine.reset()
+            self.resets += 1

@@ -1,0 +1,95 @@
+"""The camera's motion between two frames, out of the engine's flow and tooth mask."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import FOREGROUND
+
+from .similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
+
+#: Flow is read at about this many points whatever the frame's size: every eighth pixel each way of 480x640.
+GRID_POINTS = 4800
+#: Least share of the frame that must be tooth for the teeth alone to be followed.
+MIN_TOOTH = 0.04
+#: Fewer finite vectors than this share of the grid tell nothing.
+_MIN_POINTS = 0.05
+
+#: Largest motion between two frames that a hand and a handpiece make: share of the frame's width, radians, log-scale.
+_MAX_SHIFT, _MAX_ANGLE, _MAX_ZOOM = 0.25, 0.2, 0.15
+
+
+@dataclass(frozen=True)
+class Step:
+    """Motion of one frame.
+
+    Attributes:
+        motion: takes a point of this frame to its place in the previous one; the identity where nothing is known.
+        source: ``teeth`` or ``frame``: the pixels it comes from; ``none`` where there was no usable flow.
+        inliers: share of these pixels that move this way, 0 to 1.
+        residual_px: robust deviation of their flow from it, in pixels.
+    """
+
+    motion: Similarity
+    source: str
+    inliers: float
+    residual_px: float
+
+
+UNKNOWN = Step(Similarity(), "none", 0.0, float("inf"))
+
+
+def camera_step(flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> Step:
+    """Fit the camera's motion to backward flow, float32 ``(2, H, W)`` in pixels, on the teeth of ``mask``.
+
+    Teeth do not move, so their flow is the camera's; the bur moves with the camera, and cheek and water by themselves.
+    Each vector counts with the mask's probability. With too little tooth in view the whole frame is taken. A motion
+    that no hand can make is not believed.
+    """
+    size_hw = (int(flow.shape[1]), int(flow.shape[2]))
+    places = _grid(size_hw)
+    stride = _stride(size_hw)
+    vectors = np.asarray(flow[:, stride // 2 :: stride, stride // 2 :: stride], np.float64)
+    usable = (np.abs(vectors) < max(size_hw)).all(axis=0)  # false for NaN too
+    moved = np.where(usable, vectors[0], 0) + 1j * np.where(usable, vectors[1], 0)
+    level = mask[stride // 2 :: stride, stride // 2 :: stride]
+    tooth = usable & (level >= FOREGROUND)
+    source = "teeth" if tooth.sum() >= MIN_TOOTH * tooth.size else "frame"
+    chosen = tooth if source == "teeth" else usable
+    if chosen.sum() < max(_MIN_POINTS * chosen.size if source == "frame" else 0, 8):
+        return UNKNOWN
+    weights = level[chosen] / 255.0 if source == "teeth" else np.ones(int(chosen.sum()))
+    return _believable(_fit(places[chosen], moved[chosen], weights, size_hw), source, size_hw)
+
+
+def _fit(places: Points, vectors: Points, weights: Weights, size_hw: tuple[int, int]) -> Fit:
+    return fit_similarity(places, places + vectors, weights, slack_px=max(1.0, size_hw[1] / 480))
+
+
+def _believable(fit: Fit, source: str, size_hw: tuple[int, int]) -> Step:
+    motion = fit.motion
+    wild = (
+        abs(motion.b) > _MAX_SHIFT * size_hw[1]
+        or abs(motion.angle) > _MAX_ANGLE
+        or not abs(np.log(max(motion.scale, 1e-9))) <= _MAX_ZOOM
+    )
+    return UNKNOWN if wild else Step(motion, source, fit.inliers, fit.residual_px)
+
+
+@lru_cache(maxsize=4)
+def _grid(size_hw: tuple[int, int]) -> Points:
+    """Grid points in pixels from the centre, complex, one per stride each way."""
+    stride = _stride(size_hw)
+    y, x = np.mgrid[stride // 2 : size_hw[0] : stride, stride // 2 : size_hw[1] : stride]
+    grid: Points = x + 1j * y - centre_of(size_hw)
+    grid.setflags(write=False)
+    return grid
+
+
+def _stride(size_hw: tuple[int, int]) -> int:
+    return max(1, round(math.sqrt(size_hw[0] * size_hw[1] / GRID_POINTS)))

@@ -1,0 +1,158 @@
+"""Pictures of results: stabilised, drawn, labelled, written and shown."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+from mostnet.engine import Output
+
+from .colour import Bgr
+from .flow_colour import FlowScale
+from .layouts import Layout
+from .resize import resize_output, resize_picture
+from .stabiliser import Correction, Stabiliser, SteadyState
+from .stages import Original, original_of
+from .status import RateMeter, draw_status, draw_warning, status_line
+from .tracking import Tracking
+from .writer import VideoWriter
+
+
+class Viewer(Protocol):
+    """Where pictures are shown; ``Window`` is one."""
+
+    closed: bool
+
+    def show(self, picture: Bgr) -> None:
+        """Show uint8 ``(H, W, 3)`` BGR."""
+
+    def close(self) -> None:
+        """Take the picture away."""
+
+
+@dataclass
+class Counts:
+    """What became of the frames: shown, healed by the graph, shown as they came, shown while tracking was lost."""
+
+    frames: int = 0
+    heals: int = 0
+    raw: int = 0
+    lost: int = 0
+
+
+class Sink:
+    """Takes results in order and gives pictures to a file, a window or both."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        scale: FlowScale,
+        frame_hw: tuple[int, int],
+        *,
+        writer: VideoWriter | None,
+        window: Viewer | None,
+        stabiliser: Stabiliser | None,
+        status: bool,
+    ) -> None:
+        self._layout = layout
+        self._scale = scale
+        self._frame_hw = frame_hw
+        self._writer = writer
+        self._window = window
+        self._stabiliser = stabiliser
+        self._status = status
+        self._rate = RateMeter()
+        self._waiting: deque[tuple[Original, Output]] = deque()
+        self.counts = Counts()
+
+    @property
+    def frames(self) -> int:
+        """Pictures shown or written."""
+        return self.counts.frames
+
+    @property
+    def closed_by_user(self) -> bool:
+        """The window was closed."""
+        return self._window is not None and self._window.closed
+
+    def show(self, output: Output) -> None:
+        """Take in the result of the next frame; with a look-ahead its picture comes some frames later."""
+        original, sized = self._sized(output)
+        self.counts.heals += not output.finite
+        if self._stabiliser is None:
+            self._draw(original, sized, None)
+            return
+        self._waiting.append((original, sized))
+        self._steady(self._stabiliser.update(sized, original.frame, event=original.event))
+
+    def follow(self, output: Output) -> None:
+        """Take in the motion of a frame whose result came too late to be shown."""
+        if self._stabiliser is not None:
+            self.flush()
+            original, sized = self._sized(output)
+            self._stabiliser.update(sized, original.frame, event=original.event)
+            self._stabiliser.flush()
+
+    def show_raw(self, time_s: Fraction, frame: Bgr, reason: str) -> None:
+        """Show a frame as it came, uint8 ``(H, W, 3)``, with the reason on it: at once, whatever the look-ahead."""
+        self.flush()
+        tiles = np.tile(resize_picture(frame, self._frame_hw), (*self._layout.tiles, 1))
+        picture = resize_picture(tiles, self._layout.size_hw(self._frame_hw))
+        self.counts.raw += 1
+        self._put(draw_warning(picture, reason), time_s)
+
+    def restart(self) -> None:
+        """A new clip begins: nothing before it tells about its motion."""
+        self.flush()
+        if self._stabiliser is not None:
+            self._stabiliser.reset()
+
+    def flush(self) -> None:
+        """Show what waits for frames to come."""
+        if self._stabiliser is not None:
+            for correction in self._stabiliser.flush():
+                self._steady(correction)
+
+    def close(self) -> None:
+        """Finish the file and close the window; ``flush`` before."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            if self._window is not None:
+                self._window.close()
+
+    def _sized(self, output: Output) -> tuple[Original, Output]:
+        original = original_of(output)
+        frame = resize_picture(original.frame, self._frame_hw)
+        return replace(original, frame=frame), resize_output(output, self._frame_hw)
+
+    def _steady(self, correction: Correction | None) -> None:
+        if correction is None:
+            return
+        assert self._stabiliser is not None
+        original, output = self._waiting.popleft()
+        assert output.frame_id == correction.state.frame_id, "corrections come in the order of the frames"
+        self.counts.lost += correction.state.tracking is Tracking.LOST
+        if output.enhanced is not None:
+            output = replace(output, enhanced=self._stabiliser.apply(output.enhanced, correction))
+        self._draw(original, output, correction.state)
+
+    def _draw(self, original: Original, output: Output, state: SteadyState | None) -> None:
+        if output.flow is not None:
+            self._scale.follow(output.flow)
+        picture = self._layout.draw(original.frame, output, flow_max_px=self._scale.max_px)
+        if self._status:
+            picture = draw_status(picture, *status_line(state, self._rate.tick()))
+        self._put(picture, original.time_s)
+
+    def _put(self, picture: Bgr, time_s: Fraction) -> None:
+        if self._writer is not None:
+            self._writer.write(picture, time_s=time_s)
+        if self._window is not None:
+            self._window.show(picture)
+        self.counts.frames += 1

@@ -1,0 +1,73 @@
+"""The small text on the picture: whether it is steady, how fast it comes, and when it is not what it seems."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+
+import cv2
+
+from .colour import Bgr
+from .stabiliser import SteadyState
+from .tracking import Tracking
+
+Colour = tuple[int, int, int]
+
+_COLOURS = {Tracking.TRACKING: (90, 220, 90), Tracking.DEGRADED: (40, 200, 250), Tracking.LOST: (70, 90, 255)}
+_WHITE: Colour = (255, 255, 255)
+_WARNING: Colour = (60, 60, 255)
+
+
+class RateMeter:
+    """Pictures per second over the last ones."""
+
+    def __init__(self, count: int = 25) -> None:
+        self._times: deque[float] = deque(maxlen=count + 1)
+
+    def tick(self, now_s: float | None = None) -> float:
+        """Count one picture; 0 until there are two."""
+        self._times.append(perf_counter() if now_s is None else now_s)
+        passed = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) / passed if passed > 0 else 0.0
+
+
+def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
+    """Text and colour of the status."""
+    rate = f"{fps:.1f} FPS" if fps else ""
+    if state is None:
+        return rate, _WHITE
+    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}[state.source]
+    parts = [state.tracking.value, source, rate]
+    return ", ".join(part for part in parts if part), _COLOURS[state.tracking]
+
+
+def draw_status(picture: Bgr, text: str, colour: Colour) -> Bgr:
+    """A copy of ``picture`` with ``text`` in its lower left corner, legible on any ground."""
+    scale = max(0.35, picture.shape[0] / 1000)
+    return _write(picture, text, colour, scale, (round(14 * scale), picture.shape[0] - round(16 * scale)))
+
+
+def draw_warning(picture: Bgr, text: str) -> Bgr:
+    """A copy of ``picture`` in a red frame with ``text``, cut to its width, in the upper left corner."""
+    picture = picture.copy()
+    width = max(2, picture.shape[0] // 80)
+    cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), _WARNING, width)
+    scale = max(0.4, picture.shape[0] / 700)
+    room = picture.shape[1] - 4 * width
+    while len(text) > 8 and _text_width(text, scale) > room:
+        text = text[:-4] + "..." if not text.endswith("...") else text[:-5] + "..."
+    return _write(picture, text, _WARNING, scale, (2 * width, 2 * width + round(30 * scale)))
+
+
+def _text_width(text: str, scale: float) -> int:
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, max(1, round(2 * scale)))[0][0])
+
+
+def _write(picture: Bgr, text: str, colour: Colour, scale: float, place: tuple[int, int]) -> Bgr:
+    picture = picture.copy()
+    # OpenCV's font has ASCII only, and shows question marks for all else.
+    text = text.encode("ascii", "replace").decode()
+    thickness = max(1, round(2 * scale))
+    for shade, width in (((0, 0, 0), thickness + 2), (colour, thickness)):
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, width, cv2.LINE_AA)
+    return picture

@@ -1,0 +1,55 @@
+"""Whether the camera's motion is known: tracking, degraded or lost."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from .motion import Step
+
+
+class Tracking(Enum):
+    """How far the correction of a frame is to be trusted."""
+
+    TRACKING = "tracking"
+    DEGRADED = "degraded"
+    LOST = "lost"
+
+
+#: Share of the tooth's flow that agrees on one motion: good, and just usable.
+GOOD_INLIERS, USABLE_INLIERS = 0.6, 0.35
+#: Residual above this tells of no common motion, in pixels of a 640 pixels wide frame.
+MAX_RESIDUAL_PX = 4.0
+#: Unusable frames in a row that are bridged before tracking counts as lost.
+BRIDGE = 3
+#: Usable frames in a row that end a loss.
+CONFIRM = 2
+#: Part of the correction that is taken away or given back per frame.
+FADE_OUT, FADE_IN = 1 / 8, 1 / 6
+
+
+class Tracker:
+    """The state machine; ``gain``, 0 to 1, is how much of the correction is shown."""
+
+    def __init__(self) -> None:
+        self.state = Tracking.LOST
+        self.gain = 0.0
+        self._bad = 0
+        self._good = 0
+
+    def usable(self, step: Step, width_px: int) -> bool:
+        """Whether the step's motion is to be used."""
+        return step.inliers >= USABLE_INLIERS and step.residual_px <= MAX_RESIDUAL_PX * width_px / 640
+
+    def update(self, step: Step, *, usable: bool, broken: bool) -> Tracking:
+        """Take in one frame; ``broken`` (cut, blackout, covered lens) loses tracking at once."""
+        self._bad = 0 if usable else self._bad + 1
+        self._good = self._good + 1 if usable else 0
+        if broken or self._bad > BRIDGE or (self.state is Tracking.LOST and self._good < CONFIRM):
+            self.state = Tracking.LOST
+        elif usable and step.source == "teeth" and step.inliers >= GOOD_INLIERS:
+            self.state = Tracking.TRACKING
+        else:
+            self.state = Tracking.DEGRADED
+        change = -FADE_OUT if self.state is Tracking.LOST else FADE_IN
+        self.gain = min(max(self.gain + change, 0.0), 1.0)
+        return self.state
