@@ -157,7 +157,9 @@ def _clips(options: argparse.Namespace) -> list[Clip]:
         synthetic("pan 3 px", count=options.frames, pan_px=3.0),
         of_video(demo_clip(), name="demo", count=options.frames, shake=None),
     ]
-    clips += [of_video(path, name=path.stem, count=options.frames, shake=Shake()) for path in options.video]
+    clips += [
+        of_video(path, name=path.stem, count=options.frames, shake=Shake(options.shake_px)) for path in options.video
+    ]
     return clips
 
 
@@ -212,6 +214,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="video files to shake", metavar="FILE")
+    parser.add_argument(
+        "--shake-px",
+        type=float,
+        default=6.0,
+        metavar="PX",
+        help="jitter added to video files: RMS of each axis, in pixels of a 640 pixels wide picture (default: 6)",
+    )
     parser.add_argument("--frames", type=int, default=160, help="of each clip", metavar="N")
     parser.add_argument("--engine", type=Path, help="also time this engine, for the ratio", metavar="FILE")
     parser.add_argument("--plot", type=Path, help="PNG of the known path", metavar="FILE.png")
