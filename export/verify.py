@@ -140,6 +140,19 @@ def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterato
         )
 
 
+def frame_accuracy(output: Output, wanted: Output) -> FrameAccuracy:
+    """One frame of a candidate against the reference's; both with every output."""
+    assert output.enhanced is not None and output.flow is not None and output.mask is not None
+    assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
+    return FrameAccuracy(
+        psnr_db(output.enhanced, wanted.enhanced),
+        end_point_error_px(output.flow, wanted.flow),
+        mask_iou(output.mask, wanted.mask),
+        output.finite,
+        few_pixels(output.mask, wanted.mask),
+    )
+
+
 def verify(
     checkpoint: Checkpoint,
     candidate: Candidate,
@@ -162,18 +175,8 @@ def verify(
     found: list[FrameAccuracy] = []
     activity: list[tuple[float, float, float]] = []
     for frame, wanted in reference_stream(checkpoint, frames):
-        output = candidate.infer(frame)
-        assert output.enhanced is not None and output.flow is not None and output.mask is not None
+        found.append(frame_accuracy(candidate.infer(frame), wanted))
         assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
-        found.append(
-            FrameAccuracy(
-                psnr_db(output.enhanced, wanted.enhanced),
-                end_point_error_px(output.flow, wanted.flow),
-                mask_iou(output.mask, wanted.mask),
-                output.finite,
-                few_pixels(output.mask, wanted.mask),
-            )
-        )
         activity.append(
             (
                 float(np.mean(cv2.absdiff(wanted.enhanced, frame))),
