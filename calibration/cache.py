@@ -60,7 +60,7 @@ def read_cache(path: Path, key: CacheKey) -> dict[str, Histogram]:
         with np.load(path, allow_pickle=False) as file:
             found = json.loads(str(file[_KEY]))
             names, counts, limits = file["names"], file["counts"], file["limits"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CalibrationError(f"{path}: not a range cache, or a damaged one ({error}); delete it") from error
     wanted = asdict(key)
     different = [name for name in wanted if found.get(name) != wanted[name]]

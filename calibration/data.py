@@ -88,12 +88,11 @@ class CalibrationData:
         chosen = [found[i * len(found) // some] for i in range(some)]
         if sum(map(len, chosen)) < wanted:
             chosen = found
-        taken = []
-        for i, pictures in enumerate(chosen):
-            share = -(-wanted // (len(chosen) - i))
-            taken.append(pictures[:share])
-            wanted -= len(taken[-1])
-        return [pictures for pictures in taken if pictures]
+        taken: dict[int, list[Path]] = {}
+        for i in sorted(range(len(chosen)), key=lambda i: len(chosen[i])):  # the longest last: it takes what is left
+            taken[i] = chosen[i][: wanted // (len(chosen) - len(taken))]
+            wanted -= len(taken[i])
+        return [taken[i] for i in sorted(taken) if taken[i]]
 
     def _require(self, count: int) -> None:
         if count == 0:

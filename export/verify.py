@@ -87,6 +87,7 @@ class Report:
             f"frame {first}: PSNR {found.psnr_db:.2f} dB (at least {bounds.psnr_db:g}), EPE {found.epe_px:.4f} px (at "
             f"most {bounds.epe_px:g}), IoU {found.iou:.4f} (at least {bounds.iou:g})"
             + ("" if found.finite else ", not finite")
+            + ("; keep more convolutions float: --accuracy-budget, --exclude" if bounds == BOUNDS["int8"] else "")
         )
 
     def table(self) -> Table:
