@@ -26,7 +26,7 @@ _OPTIONS = {
 
 def module_path(node: NodeProto) -> str:
     """The module that a node of an exported graph belongs to: ``network.branches.0.head``."""
-    return node.name.rpartition("/")[0]
+    return str(node.name).rpartition("/")[0]
 
 
 def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:

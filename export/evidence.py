@@ -81,7 +81,7 @@ def choice_markdown(choice: Choice) -> str:
     lines += [
         "",
         "Each convolution in INT8 alone, the mean over the frames; share is the largest of the three errors over what "
-        "its bound allows.",
+        f"its bound allows; with none in INT8 it is {choice.unquantised.share:.2%}.",
         "",
         "| convolution | PSNR dB | EPE px | IoU | share | stays |",
         "|---|---|---|---|---|---|",
@@ -101,7 +101,9 @@ def choice_chart(choice: Choice) -> bytes:
     axes: Any = figure.subplots()
     colours = [_FLOAT if e.module in choice.put_back else _INT8 for e in errors]
     axes.barh([e.module.removeprefix("network.") for e in errors], [100 * e.share for e in errors], color=colours)
-    axes.set_xscale("log")
+    floor = choice.unquantised.share
+    axes.axvline(100 * floor, color="black", linewidth=0.8, label=f"none in INT8: {floor:.1%}")
+    axes.legend(loc="lower right")
     axes.margins(y=0.01)
     axes.tick_params(axis="y", labelsize=7)
     axes.set_xlabel("error of this convolution alone in INT8, % of what the bounds allow")

@@ -60,10 +60,19 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Choice:
-    """The convolutions that stay float, and why: all of them by their error, worst first, and what was tried."""
+    """The convolutions that stay float, and why.
+
+    Attributes:
+        put_back: their module paths, worst first.
+        errors: of every convolution, worst first.
+        unquantised: error of the graph with none of them in INT8, which is in each of ``errors`` too.
+        attempts: what was tried, in this order.
+        frames: how many frames all this was measured on.
+    """
 
     put_back: tuple[str, ...]
     errors: tuple[LayerError, ...]
+    unquantised: LayerError
     attempts: tuple[Attempt, ...]
     frames: int
 
@@ -95,6 +104,7 @@ def choose_layers(
     with tempfile.TemporaryDirectory(prefix="mostnet-sensitivity-") as folder:
         judge = _Judge(checkpoint, graph, thresholds, data, frames, Path(folder) / "candidate.onnx")
         errors = []
+        unquantised = _layer_error("none", judge.accuracy(()))
         with show_step(console, "sensitivity") as step:
             for i, name in enumerate(thresholds):
                 errors.append(_layer_error(name, judge.accuracy({name})))
@@ -110,7 +120,7 @@ def choose_layers(
             "the accuracy budget does not hold with even one INT8 convolution: "
             f"{best.psnr_db:.1f} dB, {best.epe_px:.3f} px, IoU {best.iou:.4f}; export with --fp16"
         )
-    return Choice(tuple(order[: min(held)]), tuple(errors), tuple(attempts), judge.frames)
+    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames)
 
 
 class _Judge:
@@ -133,7 +143,8 @@ class _Judge:
 
     def accuracy(self, int8: Collection[str]) -> list[FrameAccuracy]:
         """Accuracy of every frame with these convolutions in INT8."""
-        save_graph(quantise(self._graph, {name: self._thresholds[name] for name in int8}), self._path)
+        chosen = {name: self._thresholds[name] for name in int8}
+        save_graph(quantise(self._graph, chosen) if chosen else self._graph, self._path)
         found = []
         with Engine(self._path, provider="cpu") as engine:
             for sequence in self._sequences:
