@@ -4,6 +4,7 @@ from importlib.resources import files as _files
 
 from mostnet.contract import (
     BackendNotInstalledError,
+    CalibrationError,
     CheckpointError,
     DeviceError,
     DeviceMemoryError,
@@ -27,6 +28,7 @@ __version__ = _files(__name__).joinpath("VERSION").read_text().strip()
 
 __all__ = [
     "BackendNotInstalledError",
+    "CalibrationError",
     "CheckpointError",
     "DeviceArray",
     "DeviceError",

@@ -109,6 +109,16 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class PrecisionTimings:
+    """One engine of the same checkpoint and size: its file, precision and size, and the latency of ``infer``."""
+
+    file: str
+    precision: str
+    megabytes: float
+    timings: Timings
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The engine against PyTorch eager in float32, in alternating blocks of the same frames.
 
@@ -120,6 +130,8 @@ class Comparison:
         checked_frames: how many frames that was found on.
         trivial: why that accuracy proves little; empty where it proves something.
         speed_ratio: median time of PyTorch over that of the engine.
+        precisions: the engine and those beside it of the same weights in other precisions, in alternating blocks;
+            empty where there are none.
     """
 
     checkpoint: str
@@ -133,6 +145,7 @@ class Comparison:
     engine: Timings
     pytorch: Timings
     speed_ratio: float
+    precisions: tuple[PrecisionTimings, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from .machine import describe_machine, peak_resident_mib, resident_mib, versions
 from .measure import Tick, time_infer, time_stream
 from .options import BenchOptions
 from .overhead import measure_overhead
+from .precisions import compare_precisions
 from .report import Comparison, EngineInfo, Memory, Report
 
 #: Told the part under way, the frames done in it, and how many it has. Called between frames, outside the timings.
@@ -154,7 +156,10 @@ class _Benchmark:
         from .compare import compare  # PyTorch is loaded only where it is asked for, and after the memory figures
 
         with self._watch("comparison"):
-            return compare(engine, checkpoint, clip, threads=self._threads, **self._loop("comparison"))
+            found = compare(engine, checkpoint, clip, threads=self._threads, **self._loop("comparison"))
+        with self._watch("precisions"):
+            siblings = compare_precisions(self._path, engine, self._engine_options, clip, **self._loop("precisions"))
+        return replace(found, precisions=siblings)
 
     @contextmanager
     def _watch(self, part: str) -> Iterator[None]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from .report import BUDGET_MS, CAMERA_FPS, OVERHEAD_TARGET_MS, Comparison, Memory, Overhead, Report, Timings
+from .report import (
+    BUDGET_MS,
+    CAMERA_FPS,
+    OVERHEAD_TARGET_MS,
+    Comparison,
+    Memory,
+    Overhead,
+    PrecisionTimings,
+    Report,
+    Timings,
+)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -28,7 +38,9 @@ def _latencies(report: Report) -> Table:
     _add(table, "in turn: bare backend call", report.overhead.raw, end_section=True)
     if report.comparison is not None:
         _add(table, "in blocks: infer", report.comparison.engine)
-        _add(table, "in blocks: PyTorch eager, FP32", report.comparison.pytorch)
+        _add(table, "in blocks: PyTorch eager, FP32", report.comparison.pytorch, end_section=True)
+        for other in report.comparison.precisions:
+            _add(table, f"in blocks: {other.precision.upper()}, {other.megabytes:.1f} MB", other.timings)
     return table
 
 
@@ -55,6 +67,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     if report.comparison is not None:
         spoiled = "DISTURBED, see below: " if "comparison" in report.disturbed else ""
         facts.append(("PyTorch", spoiled + _comparison(report.comparison)))
+        if report.comparison.precisions:
+            spoiled = "DISTURBED, see below: " if "precisions" in report.disturbed else ""
+            facts.append(("precisions", spoiled + _precisions(report.comparison.precisions)))
     facts += [
         ("memory", _memory(report.memory)),
         (
@@ -90,6 +105,14 @@ def _comparison(found: Comparison) -> str:
         f"worst of {found.checked_frames} frames: PSNR {psnr}, EPE {found.epe_px:.4f} px, IoU {found.iou:.4f}"
     )
     return text + (f" (trivial: {'; '.join(found.trivial)})" if found.trivial else "")
+
+
+def _precisions(found: tuple[PrecisionTimings, ...]) -> str:
+    """How the precisions rank, and a warning where INT8 is not the fastest: it then only costs accuracy."""
+    ranked = sorted(found, key=lambda one: one.timings.p50_ms)
+    text = ", ".join(f"{one.precision.upper()} {one.timings.p50_ms:.2f} ms" for one in ranked)
+    has_int8 = any(one.precision == "int8" for one in ranked)
+    return text + ("; INT8 IS NO FASTER HERE" if has_int8 and ranked[0].precision != "int8" else "")
 
 
 def _memory(memory: Memory) -> str:

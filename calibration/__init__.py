@@ -1,1 +1,31 @@
-"""Activation ranges from video sequences, and the Q/DQ graph they make. Empty until the calibration release."""
+"""Activation ranges from video sequences, with state carried as in use, and the graphs that they make."""
+
+from .cache import CacheKey, read_cache, write_cache
+from .data import USUAL_FRAMES, CalibrationData
+from .half import TensorRange, half_tensors, keep_float32, magnitude_names, tensor_ranges, with_magnitudes
+from .histogram import METHODS, Histogram
+from .observe import histograms, observe
+from .quantise import convolutions, excluded_by, quantise
+from .scales import widen_scales
+
+__all__ = [
+    "METHODS",
+    "USUAL_FRAMES",
+    "CacheKey",
+    "CalibrationData",
+    "Histogram",
+    "TensorRange",
+    "convolutions",
+    "excluded_by",
+    "half_tensors",
+    "histograms",
+    "keep_float32",
+    "magnitude_names",
+    "observe",
+    "quantise",
+    "read_cache",
+    "tensor_ranges",
+    "widen_scales",
+    "with_magnitudes",
+    "write_cache",
+]

@@ -7,6 +7,7 @@ stabiliser and files. Frames are BGR everywhere, inside the network too.
 
 from .errors import (
     BackendNotInstalledError,
+    CalibrationError,
     CheckpointError,
     DatasetError,
     DeviceError,
@@ -58,6 +59,7 @@ __all__ = [
     "OUTPUTS",
     "PRECISIONS",
     "BackendNotInstalledError",
+    "CalibrationError",
     "CheckpointError",
     "DatasetError",
     "DeviceError",

@@ -60,6 +60,10 @@ class VerificationError(ExportError):
     """An exported graph differs from the PyTorch network by more than its precision allows."""
 
 
+class CalibrationError(ExportError):
+    """Calibration data is empty, damaged, too short or of another size, or a range cache is of something else."""
+
+
 class VideoError(MostnetError):
     """A video or camera cannot be opened, read to its end, or written."""
 

@@ -9,6 +9,9 @@ from typing import Any
 
 _LOG = logging.getLogger("mostnet.tensorrt")
 
+#: In a warning that comes twice for each INT8 convolution of a half-precision graph, about what is as it should be.
+_HARMLESS = "scales to fp32"
+
 
 @lru_cache(maxsize=2)
 def tensorrt_logger(trt: Any) -> Any:
@@ -30,7 +33,7 @@ def tensorrt_logger(trt: Any) -> Any:
             self._errors: deque[str] = deque(maxlen=8)
 
         def log(self, severity: Any, message: str) -> None:
-            _LOG.log(levels[severity], message)
+            _LOG.log(logging.DEBUG if _HARMLESS in message else levels[severity], message)
             if levels[severity] == logging.ERROR:
                 self._errors.append(message)
 

@@ -27,8 +27,10 @@ class BuildOptions:
 
     Attributes:
         targets: GPU architectures as ``sm_86``; empty for the GPU of this machine.
-        precision: what the graph's convolutions are to be, ``fp32`` or ``fp16``.
+        precision: what the graph's float convolutions are to be, ``fp32`` or ``fp16``.
         islands: module paths that may compute in float32 in an ``fp16`` graph.
+        kept: names of further nodes that may, because half precision does not hold their tensors.
+        int8: module paths of the convolutions that are to be INT8.
         timing_cache: file that classic TensorRT reads measured tactics from and adds to.
         progress: told of every step of the build.
     """
@@ -36,6 +38,8 @@ class BuildOptions:
     targets: tuple[str, ...]
     precision: str
     islands: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    int8: tuple[str, ...] = ()
     timing_cache: Path | None = None
     progress: Progress | None = None
 
@@ -54,7 +58,14 @@ def build_plan(trt: ModuleType, model: onnx.ModelProto, options: BuildOptions) -
     if not parser.parse(model.SerializeToString()):
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise ExportError(f"{trt.__name__} {trt.__version__} cannot parse the graph: {errors}")
-    check_network(trt, network, precision=options.precision, islands=options.islands)
+    check_network(
+        trt, network, precision=options.precision, islands=options.islands, kept=options.kept, int8=options.int8
+    )
+    if (options.int8 or options.kept) and not strongly_typed(trt):
+        raise ExportError(
+            f"{trt.__name__} {trt.__version__} is not strongly typed, so an INT8 graph, or one with float32 nodes "
+            "of its own, cannot be built as it is; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
+        )
     config = builder.create_builder_config()
     _set_targets(trt, config, options.targets)
     if options.precision == "fp16" and not strongly_typed(trt):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mostnet.contract import MostnetError
 
+from .calibration_cli import add_calibration, calibration_options
 from .exporter import ExportOptions, ExportResult, export_sizes
 from .flavour import DEFAULT_TARGETS
 from .opset import SUPPORTED_OPSETS, TRACED_OPSET
@@ -43,7 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", type=Path, metavar="ckpt.pt")
     precision = parser.add_mutually_exclusive_group()
-    for name, text in (("fp16", "half precision with float32 islands (default)"), ("fp32", "single precision")):
+    for name, text in (
+        ("fp16", "half precision with float32 islands (default)"),
+        ("fp32", "single precision"),
+        ("int8", "8-bit convolutions, half precision elsewhere; needs --calib"),
+    ):
         precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name, help=text)
     parser.set_defaults(precision="fp16")
     parser.add_argument(
@@ -74,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verify", type=Path, metavar="VIDEO", help="compare with float32 PyTorch on this video")
     parser.add_argument("--verify-frames", type=int, default=100, metavar="N", help="at most (default: %(default)s)")
     parser.add_argument("--allow-trivial", action="store_true", help="exit 0 although the verification was trivial")
+    add_calibration(parser)
     return parser
 
 
@@ -88,6 +94,8 @@ def _options(args: argparse.Namespace) -> ExportOptions:
         timing_cache=args.timing_cache,
         verify_video=args.verify,
         verify_frames=args.verify_frames,
+        calibration=calibration_options(args),
+        range_report=args.range_report,
     )
 
 

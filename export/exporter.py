@@ -28,8 +28,9 @@ from mostnet.model import Checkpoint, load_checkpoint
 
 from .builder import BuildOptions, build_plan
 from .flavour import choose_flavour, load_tensorrt, resolve_targets
-from .graph import build_graph, float32_islands, save_graph
+from .graph import float32_islands, save_graph
 from .opset import TRACED_OPSET
+from .precision import CalibrationOptions, Preparation, Prepared, check_precision
 from .progress import show_step
 from .publish import publish
 from .verify import Report, read_frames, verify
@@ -40,7 +41,7 @@ class ExportOptions:
     """What to export.
 
     Attributes:
-        precision: ``fp16`` (float32 islands stay) or ``fp32``.
+        precision: ``fp16`` (float32 islands stay), ``fp32``, or ``int8`` (convolutions; needs ``calibration``).
         size_hw: frame height and width in pixels, each at least 64.
         output: folder for the files; made if missing.
         opset: ONNX opset, 17 to 19.
@@ -50,6 +51,8 @@ class ExportOptions:
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
         verify_video: video to verify the exported graph on; None leaves that out.
         verify_frames: how many of its frames at most.
+        calibration: what INT8 ranges, or a range report, are taken from.
+        range_report: look for tensors that half precision does not hold, report them, and keep them in float32.
 
     Raises:
         ExportError: a value is out of range, or the output is a file.
@@ -65,6 +68,8 @@ class ExportOptions:
     timing_cache: Path | None = None
     verify_video: Path | None = None
     verify_frames: int = 100
+    calibration: CalibrationOptions | None = None
+    range_report: bool = False
 
     def __post_init__(self) -> None:
         for name in ("output", "timing_cache", "verify_video"):  # plain text is a path too
@@ -156,18 +161,21 @@ def _stage(
     """Make and verify the files of one size in ``folder``; the result names them where they will be."""
     name = f"{path.stem}-{options.size_hw[0]}x{options.size_hw[1]}-{options.precision}"
     staged = folder / f"{name}.onnx"
-    with show_step(console, f"ONNX graph {name}"):
-        graph = build_graph(
-            loaded,
-            size_hw=options.size_hw,
-            precision=options.precision,
-            opset=options.opset,
-            checkpoint_sha256=sha256(path),
-        )
-        save_graph(graph, staged)
-    metadata = Metadata.from_json(_property(graph, ONNX_KEY), source=name)
+    prepared = Preparation(
+        checkpoint=loaded,
+        checkpoint_sha256=sha256(path),
+        size_hw=options.size_hw,
+        precision=options.precision,
+        opset=options.opset,
+        calibration=options.calibration,
+        range_report=options.range_report,
+        staged=staged,
+        console=console,
+    ).run()
+    save_graph(prepared.graph, staged)
+    metadata = Metadata.from_json(_property(prepared.graph, ONNX_KEY), source=name)
     if builder is not None:
-        _write_plan(builder, graph, metadata, loaded, staged.with_suffix(".plan"), options, console)
+        _write_plan(builder, prepared, metadata, loaded, staged.with_suffix(".plan"), options, console)
     reports = _verify(loaded, staged, metadata, options, console)
     for report in reports:
         report.check()
@@ -185,6 +193,7 @@ class _Builder:
 def _prepare(options: ExportOptions) -> _Builder | None:
     """Refuse what cannot succeed before any work is done; find the TensorRT to build with."""
     check_size(options.size_hw)
+    check_precision(options.precision, options.calibration, range_report=options.range_report)
     if options.verify_video is not None:
         from mostnet.video import VideoReader  # an export that verifies on no video needs no PyAV
 
@@ -209,7 +218,7 @@ def _property(graph: onnx.ModelProto, key: str) -> str:
 
 def _write_plan(
     builder: _Builder,
-    graph: onnx.ModelProto,
+    prepared: Prepared,
     metadata: Metadata,
     checkpoint: Checkpoint,
     path: Path,
@@ -220,11 +229,13 @@ def _write_plan(
     with show_step(console, title) as step:
         plan = build_plan(
             builder.trt,
-            graph,
+            prepared.graph,
             BuildOptions(
                 targets=builder.targets,
-                precision=options.precision,
+                precision=prepared.floats,
                 islands=float32_islands(checkpoint),
+                kept=prepared.kept,
+                int8=prepared.int8,
                 timing_cache=options.timing_cache,
                 progress=lambda phase, done, total, _: step.update(done, total, phase=phase),
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,11 +14,20 @@ from .flavour import strongly_typed
 _SHOWN = 5
 
 
-def check_network(trt: ModuleType, network: Any, *, precision: str, islands: tuple[str, ...]) -> None:
+def check_network(
+    trt: ModuleType,
+    network: Any,
+    *,
+    precision: str,
+    islands: tuple[str, ...],
+    kept: Collection[str] = (),
+    int8: Collection[str] = (),
+) -> None:
     """Refuse a parsed network that would run wrongly or slowly.
 
     Every GridSample must be linear, aligned to corners, clamped, and in float32. In an ``fp16`` network every
-    convolution and matrix product must be half precision, and nothing may be float32 outside ``islands``.
+    convolution and matrix product must be half precision, and nothing may be float32 outside ``islands``, the ONNX
+    nodes named in ``kept`` aside. The convolutions of the modules ``int8``, and no others, must be INT8.
 
     Raises:
         ExportError: names the first problems and counts them.
@@ -26,7 +35,9 @@ def check_network(trt: ModuleType, network: Any, *, precision: str, islands: tup
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     problems = [problem for layer in layers for problem in _sampling_problems(trt, layer)]
     if precision == "fp16" and strongly_typed(trt):  # before that the types are set after parsing
-        problems += [problem for layer in layers for problem in _type_problems(trt, layer, islands)]
+        checked = [layer for layer in layers if not _is_of(layer, kept)]
+        problems += [problem for layer in checked for problem in _type_problems(trt, layer, islands)]
+    problems += _int8_problems(trt, layers, int8)
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         raise ExportError(
@@ -60,6 +71,23 @@ def _type_problems(trt: ModuleType, layer: Any, islands: tuple[str, ...]) -> Ite
         return  # constants and their reshaping move no data at run time
     if not any(f" {island}/" in layer.metadata or layer.name.startswith(f"{island}/") for island in islands):
         yield f"{layer.name} is float32 outside the float32 islands"
+
+
+def _is_of(layer: Any, nodes: Collection[str]) -> bool:
+    return layer.name in nodes or any(f" {node}]" in layer.metadata for node in nodes)
+
+
+def _int8_problems(trt: ModuleType, layers: list[Any], wanted: Collection[str]) -> Iterator[str]:
+    """A convolution is INT8 where both its input and its weights come from a DequantizeLinear."""
+    makers = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
+    for layer in layers:
+        if layer.type != trt.LayerType.CONVOLUTION:
+            continue
+        inputs = [layer.get_input(i) for i in range(2)]  # None: weights that are no tensor of the network
+        sources = [None if tensor is None else makers.get(tensor.name) for tensor in inputs]
+        is_int8 = all(source is not None and source.type == trt.LayerType.DEQUANTIZE for source in sources)
+        if is_int8 != (layer.name.rpartition("/")[0] in wanted):
+            yield f"{layer.name} is {'INT8' if is_int8 else 'not INT8'}"
 
 
 def _names(kinds: set[Any]) -> str:

@@ -86,6 +86,7 @@ class Report:
             f"frame {first}: PSNR {found.psnr_db:.2f} dB (at least {bounds.psnr_db:g}), EPE {found.epe_px:.4f} px (at "
             f"most {bounds.epe_px:g}), IoU {found.iou:.4f} (at least {bounds.iou:g})"
             + ("" if found.finite else ", not finite")
+            + ("; keep more convolutions float: --accuracy-budget, --exclude" if bounds == BOUNDS["int8"] else "")
         )
 
     def table(self) -> Table:
@@ -141,6 +142,19 @@ def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterato
         )
 
 
+def frame_accuracy(output: Output, wanted: Output) -> FrameAccuracy:
+    """One frame of a candidate against the reference's; both with every output."""
+    assert output.enhanced is not None and output.flow is not None and output.mask is not None
+    assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
+    return FrameAccuracy(
+        psnr_db(output.enhanced, wanted.enhanced),
+        end_point_error_px(output.flow, wanted.flow),
+        mask_iou(output.mask, wanted.mask),
+        output.finite,
+        few_pixels(output.mask, wanted.mask),
+    )
+
+
 def verify(
     checkpoint: Checkpoint,
     candidate: Candidate,
@@ -163,18 +177,8 @@ def verify(
     found: list[FrameAccuracy] = []
     activity: list[tuple[float, float, float]] = []
     for frame, wanted in reference_stream(checkpoint, frames):
-        output = candidate.infer(frame)
-        assert output.enhanced is not None and output.flow is not None and output.mask is not None
+        found.append(frame_accuracy(candidate.infer(frame), wanted))
         assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
-        found.append(
-            FrameAccuracy(
-                psnr_db(output.enhanced, wanted.enhanced),
-                end_point_error_px(output.flow, wanted.flow),
-                mask_iou(output.mask, wanted.mask),
-                output.finite,
-                few_pixels(output.mask, wanted.mask),
-            )
-        )
         activity.append(
             (
                 float(np.mean(cv2.absdiff(wanted.enhanced, frame))),

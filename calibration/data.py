@@ -1,0 +1,136 @@
+"""Calibration data: frames of a video file, or of the sequences of a dataset, in the order in which they were taken."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import CalibrationError, sha256
+
+Frame = npt.NDArray[np.uint8]
+
+#: Frames that are read unless told otherwise.
+USUAL_FRAMES = 100
+#: A sequence gives at least this many frames if it has them: the state's range is only seen after some.
+_LEAST_RUN = 8
+
+
+@dataclass(frozen=True)
+class CalibrationData:
+    """Sequences of frames, each played from an empty state.
+
+    Attributes:
+        source: the video file, or the folder ``ROOT/train/SEQUENCE/input/000000.png``: a dataset, one of its splits,
+            or one sequence. Of a dataset the ``train`` split is taken, so that the others stay unseen.
+        size_hw: frame height and width that the graph takes, in pixels.
+        frames: how many to read; None for up to ``USUAL_FRAMES``.
+        resize: scale frames of another size instead of refusing them.
+    """
+
+    source: Path
+    size_hw: tuple[int, int]
+    frames: int | None = None
+    resize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and self.frames < 2:
+            raise CalibrationError(f"{self.frames} calibration frames; state is carried between two frames at least")
+        if not self.source.exists():
+            raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
+
+    def sequences(self) -> Iterator[Iterator[Frame]]:
+        """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames; each is to be read to its end.
+
+        Raises:
+            CalibrationError: no frames, fewer than were asked for, one that does not decode, or one of another size.
+            VideoError: the video cannot be read, or is damaged within these frames.
+        """
+        if self.source.is_dir():
+            for pictures in self._pictures():
+                yield (self._fitted(_read_picture(path), path) for path in pictures)
+        else:
+            yield self._video()
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the content that ``sequences`` reads (of a video, the file) and of how it is read."""
+        digest = hashlib.sha256(f"{self.size_hw} {self.frames} {self.resize}".encode())
+        if not self.source.is_dir():
+            digest.update(sha256(self.source).encode())
+            return digest.hexdigest()
+        for pictures in self._pictures():
+            for path in pictures:
+                digest.update(f"{path.relative_to(self.source)} {sha256(path)}".encode())
+        return digest.hexdigest()
+
+    def _video(self) -> Iterator[Frame]:
+        from mostnet.video import VideoReader  # an export that calibrates on no video needs no PyAV
+
+        count = 0
+        with VideoReader(self.source) as reader:
+            for frame in itertools.islice(reader, self.frames or USUAL_FRAMES):
+                count += 1
+                yield self._fitted(frame, self.source)
+            reader.check()
+        self._require(count)
+
+    def _pictures(self) -> list[list[Path]]:
+        """Paths of the pictures to read, by sequence: of many sequences, some that lie evenly apart."""
+        found = [pictures for folder in _sequence_folders(self.source) if (pictures := sorted(folder.glob("*.png")))]
+        self._require(sum(map(len, found)))
+        wanted = self.frames or USUAL_FRAMES
+        some = max(1, min(len(found), wanted // _LEAST_RUN))
+        chosen = [found[i * len(found) // some] for i in range(some)]
+        if sum(map(len, chosen)) < wanted:
+            chosen = found
+        taken: dict[int, list[Path]] = {}
+        for i in sorted(range(len(chosen)), key=lambda i: len(chosen[i])):  # the longest last: it takes what is left
+            taken[i] = chosen[i][: wanted // (len(chosen) - len(taken))]
+            wanted -= len(taken[i])
+        return [taken[i] for i in sorted(taken) if taken[i]]
+
+    def _require(self, count: int) -> None:
+        if count == 0:
+            raise CalibrationError(
+                f"{self.source}: no frames to calibrate on; expected a video, or pictures in "
+                "ROOT/train/SEQUENCE/input/000000.png"
+            )
+        least = self.frames or 2
+        if count < least:
+            raise CalibrationError(
+                f"{self.source}: the calibration data ran out after {count} frames, {least} are wanted; "
+                "give more of it, or a smaller --calib-frames"
+            )
+
+    def _fitted(self, frame: Frame, path: Path) -> Frame:
+        height, width = frame.shape[:2]
+        if (height, width) == self.size_hw:
+            return frame
+        if not self.resize:
+            raise CalibrationError(
+                f"{path}: frames are {height}x{width}, the graph takes {self.size_hw[0]}x{self.size_hw[1]}; "
+                f"export with --size {height}x{width}, or scale the frames with --calib-resize"
+            )
+        return np.ascontiguousarray(cv2.resize(frame, self.size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _sequence_folders(root: Path) -> list[Path]:
+    for place in (root / "train", root):
+        folders = sorted(folder / "input" for folder in place.glob("*") if (folder / "input").is_dir())
+        if folders:
+            return folders
+    return [root / "input"]
+
+
+def _read_picture(path: Path) -> Frame:
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        raise CalibrationError(f"{path}: not a picture, or a damaged one ({data.size} bytes); replace or remove it")
+    return np.asarray(picture, np.uint8)

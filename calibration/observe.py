@@ -1,0 +1,93 @@
+"""Stream sequences through a float graph, state carried from frame to frame, and look at its inner tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from mostnet.contract import FRAME, CalibrationError, Metadata
+
+from .data import CalibrationData
+from .histogram import Histogram
+from .twin import float32_twin
+
+Values = dict[str, npt.NDArray[Any]]
+
+
+def observe(
+    model: onnx.ModelProto,
+    metadata: Metadata,
+    data: CalibrationData,
+    tensors: Sequence[str],
+    *,
+    carry_state: bool = True,
+    threads: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Values]:
+    """Values of ``tensors`` (names in ``model``), float32, for every frame of the data.
+
+    Args:
+        carry_state: hand each frame the state that the one before left, as in use; False gives every frame an empty
+            one, which shows what calibration misses that knows single pictures only.
+        threads: of ONNX Runtime; 0 leaves that to it.
+        progress: told how many frames are done.
+
+    Raises:
+        CalibrationError: the data is empty, too short, damaged or of another size.
+        VideoError: the video cannot be read, or is damaged.
+    """
+    session = _open(model, tensors, threads)
+    states = [(pair.input.name, pair.output.name) for pair in metadata.states]
+    empty = {pair.input.name: np.zeros(pair.shape, np.float32) for pair in metadata.states}
+    wanted = [*tensors, *(out for _, out in states)]
+    done = 0
+    for sequence in data.sequences():
+        state = empty
+        for frame in sequence:
+            found = dict(zip(wanted, session.run(wanted, {FRAME: frame[None], **state}), strict=True))
+            if carry_state:
+                state = {into: found[out] for into, out in states}
+            yield {name: found[name] for name in tensors}
+            done += 1
+            if progress is not None:
+                progress(done)
+    if done == 0:
+        raise CalibrationError(f"{data.source}: no frames to calibrate on; give a video or a dataset that has some")
+
+
+def histograms(values: Iterator[Values], source: str) -> dict[str, Histogram]:
+    """One histogram for each tensor that ``observe`` yields.
+
+    Raises:
+        CalibrationError: a tensor is not finite in float32; names it and the frame.
+    """
+    found: dict[str, Histogram] = {}
+    for i, frame in enumerate(values):
+        for name, value in frame.items():
+            try:
+                found.setdefault(name, Histogram.empty()).add(value)
+            except ValueError as error:
+                raise CalibrationError(
+                    f"{source}: tensor {name} is not finite in frame {i}, in float32; the checkpoint has diverged"
+                ) from error
+    return found
+
+
+def _open(model: onnx.ModelProto, tensors: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+    tapped = float32_twin(model)
+    outputs = {output.name for output in tapped.graph.output}
+    inputs = {value.name for value in tapped.graph.input}
+    for name in dict.fromkeys(tensors):
+        if name in inputs:
+            raise ValueError(f"{name} is an input of the graph")
+        if name not in outputs:
+            tapped.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(tapped.SerializeToString(), settings, providers=["CPUExecutionProvider"])

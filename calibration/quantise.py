@@ -1,0 +1,133 @@
+"""Q/DQ nodes around convolutions, put in by ONNX Runtime's quantiser."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto
+from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
+
+from mostnet.contract import CalibrationError
+
+#: Symmetric INT8 on both sides; biases and outputs stay float, so that TensorRT fuses what follows a convolution.
+_OPTIONS = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "QuantizeBias": False,
+    "OpTypesToExcludeOutputQuantization": ["Conv"],
+    "QDQKeepRemovableActivations": True,
+}
+
+
+def module_path(node: NodeProto) -> str:
+    """The module that a node of an exported graph belongs to: ``network.branches.0.head``."""
+    return str(node.name).rpartition("/")[0]
+
+
+def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
+    """The convolutions worth quantising, by module path, in graph order.
+
+    Those on a single cell, after global pooling, are left out: they cost nothing, and each of their errors reaches
+    every pixel.
+    """
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    return {
+        module_path(node): node
+        for node in model.graph.node
+        if node.op_type == "Conv" and shapes.get(node.output[0], [])[2:] != [1, 1]
+    }
+
+
+def excluded_by(patterns: Sequence[str], modules: Sequence[str]) -> tuple[str, ...]:
+    """The modules that a pattern names: a whole path, part of one between dots, or a shell wildcard.
+
+    Raises:
+        CalibrationError: a pattern matches none.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        hits = {name for name in modules if _matches(pattern, name)}
+        if not hits:
+            raise CalibrationError(
+                f"--exclude {pattern}: matches no convolution; they are called {', '.join(modules[:3])}, ..."
+            )
+        chosen |= hits
+    return tuple(name for name in modules if name in chosen)
+
+
+def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.ModelProto:
+    """A copy of a float graph with INT8 convolutions; everything else keeps its type.
+
+    Args:
+        model: a graph whose tensors are float32 or, from opset 19, float16.
+        thresholds: by module path of each convolution to quantise, the magnitude of its input that becomes 127.
+
+    Raises:
+        CalibrationError: nothing to quantise, or a half-precision graph below opset 19.
+    """
+    nodes = [node for name, node in convolutions(model).items() if name in thresholds]
+    if not nodes:
+        raise CalibrationError("no convolution is left to quantise; exclude fewer, or export with --fp16")
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    if TensorProto.FLOAT16 in types.values() and model.opset_import[0].version < 19:
+        raise CalibrationError("INT8 on half-precision tensors needs opset 19; export at 19, or with --rest fp32")
+    bounds: dict[str, float] = {}  # of each tensor, which several convolutions may read
+    for node in nodes:
+        bounds[node.input[0]] = max(thresholds[module_path(node)], bounds.get(node.input[0], 0.0))
+    kinds = {node.input[0]: np.float16 if types[node.input[1]] == TensorProto.FLOAT16 else np.float32 for node in nodes}
+    ranges = {
+        name: TensorData(lowest=np.array(-bound, kinds[name]), highest=np.array(bound, kinds[name]))
+        for name, bound in bounds.items()
+    }
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    with _quiet():
+        quantiser = QDQQuantizer(
+            copy,
+            True,
+            False,
+            QuantType.QInt8,
+            QuantType.QInt8,
+            TensorsData(CalibrationMethod.MinMax, ranges),
+            [node.name for node in nodes],
+            [],
+            ["Conv"],
+            dict(_OPTIONS),
+        )
+        quantiser.quantize_model()
+        quantiser.model.topological_sort()
+    return _cleaned(quantiser.model.model, model)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    inside = f".{name}."
+    return fnmatch.fnmatchcase(name, pattern) or f".{pattern}." in inside
+
+
+def _cleaned(quantised: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the quantiser says of itself: a graph describes itself in our own property alone."""
+    quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
+    del quantised.metadata_props[:]
+    quantised.metadata_props.extend(model.metadata_props)
+    onnx.checker.check_model(quantised, full_check=True)
+    return quantised
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantiser advises on the root logger about steps that do not concern us."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)

@@ -1,0 +1,34 @@
+"""Q/DQ nodes for opsets before 19, whose scales are float32 only."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+
+def widen_scales(model: onnx.ModelProto) -> None:
+    """Give every Q/DQ node with a half-precision scale a float32 one, in place, with a cast before or after it."""
+    scales = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
+    used: set[str] = set()
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[1] not in scales:
+            nodes.append(node)
+            continue
+        used.add(node.input[1])
+        if node.op_type == "QuantizeLinear":
+            wide = f"{node.output[0]}_float32"
+            nodes += [_cast(node, node.input[0], wide, TensorProto.FLOAT), node]
+            node.input[0] = wide
+        else:
+            half = node.output[0]
+            node.output[0] = f"{half}_float32"
+            nodes += [node, _cast(node, node.output[0], half, TensorProto.FLOAT16)]
+    for name in used:
+        scales[name].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scales[name]).astype("float32"), name))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _cast(node: NodeProto, source: str, target: str, kind: int) -> NodeProto:
+    return helper.make_node("Cast", [source], [target], name=f"{node.name}_cast", to=kind)

@@ -1,0 +1,55 @@
+"""The options of ``mostnet-export`` that are about calibration."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mostnet.calibration import METHODS, USUAL_FRAMES
+from mostnet.contract import ExportError
+
+from .precision import RESTS, CalibrationOptions
+
+_NEEDS_DATA = ("calib_frames", "calib_resize", "calib_cache", "calib_stateless", "exclude", "accuracy_budget")
+
+
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """Add the options, as a group of their own."""
+    usual = CalibrationOptions(data=Path())
+    add = parser.add_argument_group("calibration, for --int8 and --range-report").add_argument
+    add("--calib", type=Path, metavar="VIDEO_OR_DATASET", help="a video, or a folder ROOT/train/SEQUENCE/input/*.png")
+    add("--calib-frames", type=int, metavar="N", help=f"frames to read (default: up to {USUAL_FRAMES})")
+    add("--calib-resize", action="store_true", help="scale frames of another size instead of refusing them")
+    add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from there, or write them if it is missing")
+    add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what that misses")
+    add("--method", choices=METHODS, default=usual.method, help="how ranges are chosen (default: %(default)s)")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="convolutions that stay float; repeatable")
+    add("--accuracy-budget", action="store_true", help="keep the convolutions that cost most accuracy in float")
+    add("--budget-frames", type=int, default=usual.budget_frames, metavar="N", help="for that (default: %(default)s)")
+    add("--rest", choices=RESTS, default=usual.rest, help="type of the rest of an INT8 graph (default: %(default)s)")
+    add("--range-report", action="store_true", help="look for tensors that FP16 does not hold; keep them in float32")
+
+
+def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
+    """The options as the parser found them; None without calibration data.
+
+    Raises:
+        ExportError: an option that needs calibration data is given without it.
+    """
+    if args.calib is None:
+        stray = [name for name in _NEEDS_DATA if getattr(args, name)]
+        if stray:
+            raise ExportError(f"--{stray[0].replace('_', '-')} needs --calib VIDEO_OR_DATASET")
+        return None
+    return CalibrationOptions(
+        data=args.calib,
+        frames=args.calib_frames,
+        resize=args.calib_resize,
+        method=args.method,
+        cache=args.calib_cache,
+        carry_state=not args.calib_stateless,
+        exclude=tuple(args.exclude),
+        accuracy_budget=args.accuracy_budget,
+        budget_frames=args.budget_frames,
+        rest=args.rest,
+    )

@@ -1,0 +1,122 @@
+"""Reports beside an export: ranges, calibration, and the choice of layers, as JSON, Markdown and a chart."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mostnet.calibration import TensorRange
+
+if TYPE_CHECKING:
+    from .precision import CalibrationOptions
+    from .sensitivity import Choice
+
+_FLOAT, _INT8 = "#b3202a", "#4a6fa5"
+#: Rows of the range report in Markdown; its JSON has them all.
+_ROWS = 20
+
+
+def range_markdown(ranges: Sequence[TensorRange], kept: Sequence[str]) -> str:
+    """Largest magnitudes against half precision's 65504 and its subnormal floor 6.1e-5, those at risk first."""
+    risky = [r for r in ranges if r.risk]
+    lines = [
+        "# FP16 range report",
+        "",
+        f"{len(ranges)} half-precision tensors, {len(risky)} at risk, {len(kept)} nodes kept in float32.",
+        "",
+        "| node | tensor | largest magnitude | of 65504 | risk |",
+        "|---|---|---|---|---|",
+    ]
+    rows = [*risky, *[r for r in ranges if not r.risk][: max(0, _ROWS - len(risky))]]
+    lines += [f"| {r.node} | {r.tensor} | {r.largest:.4g} | {r.largest / 65504:.2%} | {r.risk or '-'} |" for r in rows]
+    if len(rows) < len(ranges):
+        lines += ["", f"The other {len(ranges) - len(rows)} are smaller; the JSON beside this has them."]
+    return "\n".join(lines) + "\n"
+
+
+def write_calibration(
+    path: Path,
+    *,
+    thresholds: Mapping[str, float],
+    largest: Mapping[str, float],
+    by_hand: Sequence[str],
+    choice: Choice | None,
+    options: CalibrationOptions,
+    data_sha256: str,
+) -> None:
+    """Write what an INT8 graph was made from to ``path`` (JSON), and a choice also as ``.md`` and ``.png``."""
+    document = {
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "data_sha256": data_sha256,
+        "int8": {name: {"threshold": value, "largest": largest[name]} for name, value in thresholds.items()},
+        "excluded_by_hand": list(by_hand),
+        "choice": None if choice is None else _plain(asdict(choice)),
+    }
+    path.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    if choice is not None:
+        path.with_suffix(".md").write_text(choice_markdown(choice), encoding="utf-8")
+        path.with_suffix(".png").write_bytes(choice_chart(choice))
+
+
+def choice_markdown(choice: Choice) -> str:
+    """The attempts and the ranking, as tables."""
+    lines = [
+        "# INT8: convolutions put back to float",
+        "",
+        f"{len(choice.put_back)} of {len(choice.errors)}, measured on {choice.frames} calibration frames with carried "
+        "state against float32 PyTorch.",
+        "",
+        "| put back | PSNR dB | EPE px | IoU (worst frame) | holds |",
+        "|---|---|---|---|---|",
+    ]
+    for a in sorted(choice.attempts, key=lambda attempt: attempt.put_back):
+        lines.append(
+            f"| {a.put_back} | {a.psnr_db:.2f} | {a.epe_px:.4f} | {a.iou:.4f} | {'yes' if a.holds else 'no'} |"
+        )
+    lines += [
+        "",
+        "Each convolution in INT8 alone, the mean over the frames; share is the largest of the three errors over what "
+        f"its bound allows; with none in INT8 it is {choice.unquantised.share:.2%}.",
+        "",
+        "| convolution | PSNR dB | EPE px | IoU | share | stays |",
+        "|---|---|---|---|---|---|",
+    ]
+    for e in choice.errors:
+        stays = "float" if e.module in choice.put_back else "INT8"
+        lines.append(f"| {e.module} | {e.psnr_db:.2f} | {e.epe_px:.4f} | {e.iou:.4f} | {e.share:.2%} | {stays} |")
+    return "\n".join(lines) + "\n"
+
+
+def choice_chart(choice: Choice) -> bytes:
+    """A PNG bar chart of the ranking."""
+    from matplotlib.figure import Figure
+
+    errors = choice.errors[::-1]
+    figure = Figure(figsize=(9, 1.4 + 0.19 * len(errors)), layout="constrained")
+    axes: Any = figure.subplots()
+    colours = [_FLOAT if e.module in choice.put_back else _INT8 for e in errors]
+    axes.barh([e.module.removeprefix("network.") for e in errors], [100 * e.share for e in errors], color=colours)
+    floor = choice.unquantised.share
+    axes.axvline(100 * floor, color="black", linewidth=0.8, label=f"none in INT8: {floor:.1%}")
+    axes.legend(loc="lower right")
+    axes.margins(y=0.01)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set_xlabel("error of this convolution alone in INT8, % of what the bounds allow")
+    axes.set_title(f"{len(choice.put_back)} of {len(errors)} convolutions stay float (red)", fontsize=11)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    return png.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON has it: infinite PSNRs become null."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isinf(value) else value

@@ -1,0 +1,279 @@
+"""The graph of an export in the precision asked for, and the reports beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+from rich.console import Console
+
+from mostnet.calibration import (
+    METHODS,
+    CacheKey,
+    CalibrationData,
+    Histogram,
+    convolutions,
+    excluded_by,
+    half_tensors,
+    histograms,
+    keep_float32,
+    magnitude_names,
+    observe,
+    quantise,
+    read_cache,
+    tensor_ranges,
+    widen_scales,
+    with_magnitudes,
+    write_cache,
+)
+from mostnet.contract import ONNX_KEY, ExportError, Metadata
+from mostnet.model import Checkpoint, FrameModel
+
+from .evidence import range_markdown, write_calibration
+from .graph import build_graph
+from .opset import TRACED_OPSET, lower_opset
+from .progress import show_step
+from .sensitivity import Choice, choose_layers, require_chart
+
+#: Tensor types that an INT8 graph may have elsewhere.
+RESTS = ("fp16", "fp32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """How to find the ranges of an INT8 graph, or to look for tensors that half precision does not hold.
+
+    Attributes:
+        data: video file or dataset folder, as ``mostnet.calibration.CalibrationData`` takes it.
+        frames: how many of its frames; None for up to 100.
+        resize: scale frames of another size instead of refusing them.
+        method: ``minmax``, ``percentile`` (99.99), ``entropy`` or ``mse``.
+        cache: file that histograms are read from, or written to if it is not there.
+        carry_state: as in use; False shows what calibration on single pictures misses.
+        exclude: patterns of convolutions that stay float: a module path, part of one, or a shell wildcard.
+        accuracy_budget: put the convolutions that cost most accuracy back to float until the bounds hold.
+        budget_frames: how many calibration frames that is measured on.
+        rest: type of what is not INT8: ``fp16``, or ``fp32`` for CPUs.
+
+    Raises:
+        ExportError: a value is out of range.
+    """
+
+    data: Path
+    frames: int | None = None
+    resize: bool = False
+    method: str = "mse"
+    cache: Path | None = None
+    carry_state: bool = True
+    exclude: tuple[str, ...] = ()
+    accuracy_budget: bool = False
+    budget_frames: int = 12
+    rest: str = "fp16"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ExportError(f"calibration method {self.method!r}; choose one of {', '.join(METHODS)}")
+        if self.rest not in RESTS:
+            raise ExportError(f"rest {self.rest!r}; choose one of {', '.join(RESTS)}")
+        if self.budget_frames < 2:
+            raise ExportError(f"budget_frames is {self.budget_frames}; state is carried between two frames at least")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A graph, and what TensorRT is to make of it.
+
+    Attributes:
+        graph: with its metadata.
+        floats: type of its float convolutions, ``fp32`` or ``fp16``.
+        kept: names of nodes that are float32 because half precision does not hold their tensors.
+        int8: module paths of its INT8 convolutions.
+    """
+
+    graph: onnx.ModelProto
+    floats: str
+    kept: tuple[str, ...] = ()
+    int8: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes the graph of one checkpoint and size, and writes reports beside where it will be staged."""
+
+    checkpoint: Checkpoint
+    checkpoint_sha256: str
+    size_hw: tuple[int, int]
+    precision: str
+    opset: int
+    calibration: CalibrationOptions | None
+    range_report: bool
+    staged: Path
+    console: Console
+
+    def run(self) -> Prepared:
+        """Build the graph.
+
+        Raises:
+            ExportError: options that do not go together.
+            CalibrationError, VideoError: the calibration data cannot be used.
+        """
+        check_precision(self.precision, self.calibration, range_report=self.range_report)
+        floats = self.precision
+        if self.precision == "int8":
+            assert self.calibration is not None
+            floats = self.calibration.rest
+        plain = self.precision != "int8" and not self.range_report
+        with show_step(self.console, "ONNX graph"):
+            graph = build_graph(
+                self.checkpoint,
+                size_hw=self.size_hw,
+                precision=floats,
+                opset=self.opset if plain else TRACED_OPSET,
+                checkpoint_sha256=self.checkpoint_sha256,
+            )
+        if plain:
+            return Prepared(graph, floats)
+        prepared = Prepared(graph, floats, self._keep_wide(graph) if self.range_report else ())
+        if self.precision == "int8":
+            prepared = self._quantise(prepared)
+        return replace(prepared, graph=self._finished(prepared.graph))
+
+    def _finished(self, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """The graph at the opset asked for, described as what it is."""
+        if self.opset < TRACED_OPSET:
+            widen_scales(graph)
+            graph = lower_opset(graph, self.opset)
+        metadata = _metadata(graph)
+        tools = {**metadata.tools, "onnxruntime": version_of_runtime()}
+        described = replace(metadata, precision=self.precision, opset=self.opset, tools=tools)
+        onnx.helper.set_model_props(graph, {ONNX_KEY: described.to_json()})
+        onnx.checker.check_model(graph, full_check=True)
+        return graph
+
+    def _data(self) -> CalibrationData:
+        assert self.calibration is not None
+        options = self.calibration
+        return CalibrationData(options.data, self.size_hw, options.frames, options.resize)
+
+    def _keep_wide(self, graph: onnx.ModelProto) -> tuple[str, ...]:
+        """Report the range of every half-precision tensor, and make float32 those that it does not hold."""
+        tensors = half_tensors(graph)
+        with show_step(self.console, "range report") as step:
+            frames = observe(
+                with_magnitudes(graph, tensors),
+                _metadata(graph),
+                self._data(),
+                magnitude_names(tensors),
+                progress=lambda done: step.update(done, None),
+            )
+            ranges = tensor_ranges(frames, tensors)
+        risky = [r for r in ranges if r.risk]
+        weights = {name: value.numpy() for name, value in FrameModel(self.checkpoint.model).state_dict().items()}
+        kept = keep_float32(graph, [r.tensor for r in risky], weights) if risky else ()
+        document = {"frames_of": str(self._data().source), "tensors": [{**vars(r), "risk": r.risk} for r in ranges]}
+        self._beside("ranges.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+        self._beside("ranges.md").write_text(range_markdown(ranges, kept), encoding="utf-8")
+        if risky:
+            names = ", ".join(f"{r.node} ({r.risk}: {r.largest:.4g})" for r in risky[:5])
+            more = f" and {len(risky) - 5} more" if len(risky) > 5 else ""
+            self.console.print(f"kept in float32, at risk in FP16: {names}{more}", soft_wrap=True)
+        else:
+            largest = f"the largest is {ranges[0].largest:.4g} of 65504, in {ranges[0].node}"
+            self.console.print(f"no tensor is at risk in FP16: {largest}", soft_wrap=True)
+        return kept
+
+    def _quantise(self, prepared: Prepared) -> Prepared:
+        assert self.calibration is not None
+        options = self.calibration
+        found = convolutions(prepared.graph)
+        by_hand = excluded_by(options.exclude, list(found))
+        observed = self._observe(prepared.graph)
+        thresholds = {name: observed[name].threshold(options.method) for name in found if name not in by_hand}
+        choice: Choice | None = None
+        if options.accuracy_budget:
+            choice = choose_layers(
+                self.checkpoint,
+                prepared.graph,
+                thresholds,
+                data=self._data(),
+                frames=options.budget_frames,
+                console=self.console,
+            )
+            thresholds = {name: value for name, value in thresholds.items() if name not in choice.put_back}
+        write_calibration(
+            self._beside("calibration.json"),
+            thresholds=thresholds,
+            largest={name: histogram.largest for name, histogram in observed.items()},
+            by_hand=by_hand,
+            choice=choice,
+            options=options,
+            data_sha256=self._data().digest(),
+        )
+        graph = quantise(prepared.graph, thresholds)
+        convs = sum(node.op_type == "Conv" for node in graph.graph.node)
+        self.console.print(f"{len(thresholds)} of {convs} convolutions are INT8, the others {prepared.floats.upper()}")
+        return replace(prepared, graph=graph, int8=tuple(thresholds))
+
+    def _observe(self, graph: onnx.ModelProto) -> Mapping[str, Histogram]:
+        """Histogram of the input of every convolution worth quantising, by module path."""
+        assert self.calibration is not None
+        options, data = self.calibration, self._data()
+        key = CacheKey(self.checkpoint_sha256, data.digest(), options.rest, options.carry_state)
+        if options.cache is not None and options.cache.exists():
+            cached = read_cache(options.cache, key)
+            self.console.print(f"ranges read from {options.cache}", soft_wrap=True)
+            return cached
+        inputs = {name: node.input[0] for name, node in convolutions(graph).items()}
+        with show_step(self.console, "calibration") as step:
+            frames = observe(
+                graph,
+                _metadata(graph),
+                data,
+                list(dict.fromkeys(inputs.values())),
+                carry_state=options.carry_state,
+                progress=lambda done: step.update(done, options.frames),
+            )
+            by_tensor = histograms(frames, str(data.source))
+        found = {name: by_tensor[tensor] for name, tensor in inputs.items()}
+        if options.cache is not None:
+            write_cache(options.cache, key, found)
+        return found
+
+    def _beside(self, suffix: str) -> Path:
+        return self.staged.with_name(f"{self.staged.stem}.{suffix}")
+
+
+def check_precision(precision: str, calibration: CalibrationOptions | None, *, range_report: bool) -> None:
+    """Refuse options that do not go together, before any work.
+
+    Raises:
+        ExportError: calibration data is missing, or there is nothing to use it for.
+        BackendNotInstalledError: a chart is to be drawn and matplotlib is missing.
+    """
+    if calibration is None:
+        if precision == "int8":
+            raise ExportError("INT8 needs sequences to calibrate on: --calib VIDEO_OR_DATASET")
+        if range_report:
+            raise ExportError("a range report needs sequences to look at: --calib VIDEO_OR_DATASET")
+        return
+    if precision != "int8" and not range_report:
+        raise ExportError("calibration data is for --int8 or for --range-report; leave it out")
+    if range_report and "fp32" in (precision, calibration.rest if precision == "int8" else ""):
+        raise ExportError("a range report is about half precision; leave it out of a float32 graph")
+    if calibration.accuracy_budget:
+        require_chart()
+
+
+def version_of_runtime() -> str:
+    """Version of ONNX Runtime, whichever of its packages is installed."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+def _metadata(graph: onnx.ModelProto) -> Metadata:
+    text = next(p.value for p in graph.metadata_props if p.key == ONNX_KEY)
+    return Metadata.from_json(text, source="the exported graph")

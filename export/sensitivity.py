@@ -1,0 +1,187 @@
+"""Which convolutions cost most accuracy in INT8, and how many must stay float for the bounds to hold."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import onnx
+from rich.console import Console
+
+from mostnet.calibration import CalibrationData, quantise
+from mostnet.contract import BackendNotInstalledError, CalibrationError
+from mostnet.engine import Engine
+from mostnet.model import Checkpoint
+
+from .accuracy import BOUNDS, Bounds, FrameAccuracy, mean, worst
+from .graph import save_graph
+from .progress import show_step
+from .verify import Frame, frame_accuracy, reference_stream
+
+#: What must hold on the calibration frames, a little tighter than the bounds: other frames will be a little worse.
+_GOAL = Bounds(
+    psnr_db=BOUNDS["int8"].psnr_db + 1.0,
+    epe_px=0.8 * BOUNDS["int8"].epe_px,
+    iou=1 - 0.8 * (1 - BOUNDS["int8"].iou),
+)
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """What quantising one convolution alone does to the outputs, on average over the frames.
+
+    Attributes:
+        module: path of the convolution.
+        psnr_db, epe_px, iou: of enhanced picture, flow and mask, against float32 PyTorch.
+        share: the largest of the three errors, each as a share of what its bound allows.
+    """
+
+    module: str
+    psnr_db: float
+    epe_px: float
+    iou: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The worst frame of a graph in which the ``put_back`` worst convolutions stay float."""
+
+    put_back: int
+    psnr_db: float
+    epe_px: float
+    iou: float
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The convolutions that stay float, and why.
+
+    Attributes:
+        put_back: their module paths, worst first.
+        errors: of every convolution, worst first.
+        unquantised: error of the graph with none of them in INT8, which is in each of ``errors`` too.
+        attempts: what was tried, in this order.
+        frames: how many frames all this was measured on.
+    """
+
+    put_back: tuple[str, ...]
+    errors: tuple[LayerError, ...]
+    unquantised: LayerError
+    attempts: tuple[Attempt, ...]
+    frames: int
+
+
+def require_chart() -> None:
+    """Return if the bar chart of a choice can be drawn.
+
+    Raises:
+        BackendNotInstalledError: matplotlib is missing.
+    """
+    if find_spec("matplotlib") is None:
+        raise BackendNotInstalledError("--accuracy-budget draws a chart with matplotlib: pip install 'mostnet[plot]'")
+
+
+def choose_layers(
+    checkpoint: Checkpoint,
+    graph: onnx.ModelProto,
+    thresholds: Mapping[str, float],
+    *,
+    data: CalibrationData,
+    frames: int,
+    console: Console,
+) -> Choice:
+    """Rank the convolutions, then put the worst back to float until every frame is within the goal.
+
+    Raises:
+        CalibrationError: it does not hold even with one convolution in INT8.
+    """
+    with tempfile.TemporaryDirectory(prefix="mostnet-sensitivity-") as folder:
+        judge = _Judge(checkpoint, graph, thresholds, data, frames, Path(folder) / "candidate.onnx")
+        errors = []
+        unquantised = _layer_error("none", judge.accuracy(()))
+        with show_step(console, "sensitivity") as step:
+            for i, name in enumerate(thresholds):
+                errors.append(_layer_error(name, judge.accuracy({name})))
+                step.update(i + 1, len(thresholds))
+        errors.sort(key=lambda error: -error.share)
+        order = [error.module for error in errors]
+        with show_step(console, "accuracy budget"):
+            attempts = _bisect(judge, order)
+    held = [attempt.put_back for attempt in attempts if attempt.holds]
+    if not held:
+        best = attempts[-1]
+        raise CalibrationError(
+            "the accuracy budget does not hold with even one INT8 convolution: "
+            f"{best.psnr_db:.1f} dB, {best.epe_px:.3f} px, IoU {best.iou:.4f}; export with --fp16"
+        )
+    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames)
+
+
+class _Judge:
+    """Runs graphs over the same frames and compares them with float32 PyTorch, which runs once."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        graph: onnx.ModelProto,
+        thresholds: Mapping[str, float],
+        data: CalibrationData,
+        frames: int,
+        path: Path,
+    ) -> None:
+        self._graph = graph
+        self._thresholds = thresholds
+        self._path = path
+        self._sequences = [list(reference_stream(checkpoint, clip)) for clip in _clips(data, frames)]
+        self.frames = sum(map(len, self._sequences))
+
+    def accuracy(self, int8: Collection[str]) -> list[FrameAccuracy]:
+        """Accuracy of every frame with these convolutions in INT8."""
+        chosen = {name: self._thresholds[name] for name in int8}
+        save_graph(quantise(self._graph, chosen) if chosen else self._graph, self._path)
+        found = []
+        with Engine(self._path, provider="cpu") as engine:
+            for sequence in self._sequences:
+                engine.reset()
+                found += [frame_accuracy(engine.infer(frame), wanted) for frame, wanted in sequence]
+        return found
+
+
+def _clips(data: CalibrationData, frames: int) -> list[list[Frame]]:
+    """The first frames of the data, ``frames`` of them, in sequences that each have two at least where they can."""
+    clips = [list(itertools.islice(sequence, max(2, frames))) for sequence in data.sequences()]
+    share = max(2, frames // len(clips))
+    return [clip[:share] for clip in clips[: max(1, frames // share)]]
+
+
+def _layer_error(name: str, frames: Sequence[FrameAccuracy]) -> LayerError:
+    found, bounds = mean(frames), BOUNDS["int8"]
+    shares = (
+        10 ** ((bounds.psnr_db - found.psnr_db) / 10),
+        found.epe_px / bounds.epe_px,
+        (1 - found.iou) / (1 - bounds.iou),
+    )
+    return LayerError(name, found.psnr_db, found.epe_px, found.iou, max(shares))
+
+
+def _bisect(judge: _Judge, order: list[str]) -> list[Attempt]:
+    """Attempts with more or fewer of the worst put back, until the fewest that hold are known."""
+    attempts = [_attempt(judge, order, 0)]
+    low, high = 0, len(order)  # low fails; high is no attempt, since nothing would be INT8
+    while not attempts[0].holds and high - low > 1:
+        middle = (low + high) // 2
+        attempts.append(_attempt(judge, order, middle))
+        low, high = (low, middle) if attempts[-1].holds else (middle, high)
+    return attempts
+
+
+def _attempt(judge: _Judge, order: list[str], put_back: int) -> Attempt:
+    frames = judge.accuracy(order[put_back:])
+    found = worst(frames)
+    return Attempt(put_back, found.psnr_db, found.epe_px, found.iou, all(frame.keeps(_GOAL) for frame in frames))

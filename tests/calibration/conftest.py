@@ -1,0 +1,60 @@
+"""One small graph and one small dataset for all calibration tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mostnet.contract import ONNX_KEY, Metadata
+from mostnet.export.graph import build_graph
+from mostnet.model import Checkpoint, initial_checkpoint
+
+SIZE = (64, 96)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    return initial_checkpoint("nano", seed=1, random_head=True)
+
+
+@pytest.fixture(scope="session")
+def half(checkpoint: Checkpoint) -> onnx.ModelProto:
+    return build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
+
+
+@pytest.fixture(scope="session")
+def metadata(half: onnx.ModelProto) -> Metadata:
+    return Metadata.from_json(next(p.value for p in half.metadata_props if p.key == ONNX_KEY), source="half")
+
+
+def write_sequence(folder: Path, frames: int, *, seed: int, size_hw: tuple[int, int] = SIZE) -> None:
+    """Pictures ``folder/input/000000.png`` and on: a patch of smooth noise that moves by three pixels a frame."""
+    (folder / "input").mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    canvas = cv2.resize(rng.integers(0, 256, (16, 64, 3), np.uint8), (size_hw[1] * 3, size_hw[0]))
+    for i in range(frames):
+        cv2.imwrite(str(folder / "input" / f"{i:06d}.png"), canvas[:, 3 * i : 3 * i + size_hw[1]])
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two training sequences of ten and six frames, and a test sequence that must not be touched."""
+    root = tmp_path_factory.mktemp("dataset")
+    write_sequence(root / "train" / "a", 10, seed=0)
+    write_sequence(root / "train" / "b", 6, seed=1)
+    write_sequence(root / "test" / "c", 4, seed=2, size_hw=(32, 32))
+    return root

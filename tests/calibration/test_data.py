@@ -1,0 +1,94 @@
+"""What is read to calibrate on, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mostnet.calibration import CalibrationData
+from mostnet.contract import CalibrationError
+
+from .conftest import SIZE, write_sequence
+
+
+def lengths(data: CalibrationData) -> list[int]:
+    return [len(list(sequence)) for sequence in data.sequences()]
+
+
+def test_training_sequences_in_order(dataset: Path) -> None:
+    sequences = [list(s) for s in CalibrationData(dataset, SIZE).sequences()]
+    assert [len(s) for s in sequences] == [10, 6]
+    first = cv2.imread(str(dataset / "train/a/input/000000.png"))
+    assert np.array_equal(sequences[0][0], first)
+    assert lengths(CalibrationData(dataset / "train", SIZE)) == [10, 6]
+    assert lengths(CalibrationData(dataset / "train" / "b", SIZE)) == [6]
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(2, [2]), (8, [8]), (15, [10, 5]), (16, [10, 6])])
+def test_exactly_the_frames_asked_for(dataset: Path, frames: int, expected: list[int]) -> None:
+    found = lengths(CalibrationData(dataset, SIZE, frames))
+    assert sum(found) == frames
+    assert len(found) == len(expected)
+
+
+def test_many_sequences_are_sampled_evenly(tmp_path: Path) -> None:
+    for i, count in enumerate((9, 3, 9, 9, 12)):
+        write_sequence(tmp_path / "train" / str(i), count, seed=i)
+    assert lengths(CalibrationData(tmp_path, SIZE, 16)) == [8, 8]
+    assert lengths(CalibrationData(tmp_path, SIZE, 42)) == [9, 3, 9, 9, 12]
+
+
+def test_the_frames_of_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 25, SIZE[::-1])
+    for i in range(5):
+        writer.write(np.full((*SIZE, 3), 40 * i, np.uint8))
+    writer.release()
+    (found,) = [list(sequence) for sequence in CalibrationData(path, SIZE, 3).sequences()]
+    assert [int(frame.mean()) for frame in found] == [0, 40, 80]
+    with pytest.raises(CalibrationError, match="ran out after 5 frames, 6 are wanted; give more of it, or a smaller"):
+        lengths(CalibrationData(path, SIZE, 6))
+
+
+def test_another_size_is_refused_or_scaled(dataset: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"frames are 64x96, the graph takes 128x128; export with --size 64x96"):
+        lengths(CalibrationData(dataset, (128, 128)))
+    frame = next(next(CalibrationData(dataset, (128, 128), resize=True).sequences()))
+    assert frame.shape == (128, 128, 3)
+
+
+def test_an_empty_set(tmp_path: Path) -> None:
+    (tmp_path / "train" / "a" / "input").mkdir(parents=True)
+    for place in (tmp_path, tmp_path / "train" / "a"):
+        with pytest.raises(CalibrationError, match="no frames to calibrate on; expected a video, or pictures in ROOT"):
+            lengths(CalibrationData(place, SIZE))
+
+
+def test_a_corrupt_frame_is_named(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "s", 4, seed=0)
+    bad = tmp_path / "s" / "input" / "000002.png"
+    bad.write_bytes(bad.read_bytes()[:20])
+    with pytest.raises(CalibrationError, match=r"000002\.png: not a picture, or a damaged one \(20 bytes\)"):
+        lengths(CalibrationData(tmp_path, SIZE))
+
+
+def test_too_few_and_missing(dataset: Path) -> None:
+    with pytest.raises(CalibrationError, match="1 calibration frames; state is carried between two"):
+        CalibrationData(dataset, SIZE, 1)
+    with pytest.raises(CalibrationError, match="gone: no such video or dataset"):
+        CalibrationData(Path("gone"), SIZE)
+    with pytest.raises(CalibrationError, match="ran out after 16 frames, 17 are wanted"):
+        lengths(CalibrationData(dataset, SIZE, 17))
+
+
+def test_the_digest_follows_content_and_settings(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "s", 4, seed=0)
+    before = CalibrationData(tmp_path, SIZE).digest()
+    assert CalibrationData(tmp_path, SIZE).digest() == before
+    assert CalibrationData(tmp_path, SIZE, 3).digest() != before
+    picture = tmp_path / "s" / "input" / "000003.png"
+    cv2.imwrite(str(picture), np.zeros((*SIZE, 3), np.uint8))
+    assert CalibrationData(tmp_path, SIZE).digest() != before

@@ -1,0 +1,123 @@
+"""The Q/DQ graph: what is quantised, with which scales, and that it computes what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from mostnet.calibration import convolutions, excluded_by, quantise, widen_scales
+from mostnet.contract import CalibrationError
+from mostnet.export.opset import lower_opset
+from mostnet.model import Checkpoint
+
+STEM = "network.extractor.stem.0"
+
+
+@pytest.fixture(scope="module")
+def names(half: onnx.ModelProto) -> list[str]:
+    return list(convolutions(half))
+
+
+def makers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    return {name: node for node in model.graph.node for name in node.output}
+
+
+def arrays(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+
+
+def test_every_convolution_but_those_of_one_cell(half: onnx.ModelProto, names: list[str]) -> None:
+    everything = {n.name.rpartition("/")[0] for n in half.graph.node if n.op_type == "Conv"}
+    left_out = {f"network.branches.{i}.fuse.{part}" for i in range(3) for part in ("squeeze", "excite")}
+    assert everything - set(names) == left_out
+
+
+def test_input_and_weights_are_int8_and_the_rest_is_untouched(
+    half: onnx.ModelProto, checkpoint: Checkpoint, names: list[str]
+) -> None:
+    found = quantise(half, dict.fromkeys(names, 2.0))
+    made, values = makers(found), arrays(found)
+    for name, conv in convolutions(found).items():
+        through = [made[conv.input[i]] for i in range(2)]
+        assert [node.op_type for node in through] == ["DequantizeLinear"] * 2, name
+        before = made[through[0].input[0]]
+        assert before.op_type == "QuantizeLinear"
+        assert values[before.input[1]] == np.float16(2.0 / 127)
+        assert values[before.input[2]] == 0
+        stored = values[through[1].input[0]]
+        assert stored.dtype == np.int8
+        weight = checkpoint.model.get_parameter(f"{name.removeprefix('network.')}.weight").numpy()
+        scales = values[through[1].input[1]]
+        assert scales.shape == (len(weight),), "one scale per output channel"
+        restored = stored * scales.astype(np.float32)[:, None, None, None]
+        assert np.abs(restored - weight).max() <= 0.55 * scales.max()
+    kinds = [n.op_type for n in half.graph.node]
+    kept = [n.op_type for n in found.graph.node if not n.op_type.endswith("Linear")]
+    assert sorted(kinds) == sorted(kept)
+    assert [p.key for p in found.metadata_props] == ["mostnet"]
+    assert found.producer_name == half.producer_name
+
+
+def test_a_shared_tensor_takes_the_wider_range(half: onnx.ModelProto, names: list[str]) -> None:
+    shared: dict[str, list[str]] = {}
+    for name, node in convolutions(half).items():
+        shared.setdefault(node.input[0], []).append(name)
+    one, other = next(pair for pair in shared.values() if len(pair) > 1)[:2]
+    found = quantise(half, {one: 1.0, other: 3.0})
+    assert {float(arrays(found)[n.input[1]]) for n in found.graph.node if n.op_type == "QuantizeLinear"} == {
+        float(np.float16(3.0 / 127))
+    }
+
+
+def test_a_tensor_of_zeros_is_harmless(half: onnx.ModelProto) -> None:
+    found = quantise(half, {STEM: 0.0})
+    (scale,) = [arrays(found)[n.input[1]] for n in found.graph.node if n.op_type == "QuantizeLinear"]
+    assert np.isfinite(scale) and scale > 0
+
+
+def test_patterns() -> None:
+    modules = ["network.branches.0.head", "network.branches.1.head", "network.extractor.stem.0"]
+    assert excluded_by(["head"], modules) == tuple(modules[:2])
+    assert excluded_by(["branches.1", "network.ext*"], modules) == tuple(modules[1:])
+    assert excluded_by([], modules) == ()
+    with pytest.raises(CalibrationError, match="--exclude hea: matches no convolution; they are called network"):
+        excluded_by(["hea"], modules)
+
+
+def test_nothing_left(half: onnx.ModelProto) -> None:
+    with pytest.raises(CalibrationError, match="no convolution is left to quantise"):
+        quantise(half, {})
+
+
+def test_half_precision_below_opset_19_is_refused_until_lowered(half: onnx.ModelProto, names: list[str]) -> None:
+    lowered = onnx.ModelProto()
+    lowered.CopyFrom(half)
+    with pytest.raises(CalibrationError, match="needs opset 19"):
+        quantise(lower_opset(lowered, 17), dict.fromkeys(names, 2.0))
+
+
+def test_float32_scales_for_opset_17_compute_the_same(half: onnx.ModelProto, names: list[str]) -> None:
+    new = quantise(half, dict.fromkeys(names, 2.0))
+    old = onnx.ModelProto()
+    old.CopyFrom(new)
+    widen_scales(old)
+    old = lower_opset(old, 17)
+    onnx.checker.check_model(old, full_check=True)
+    scales = {n.input[1] for n in old.graph.node if n.op_type.endswith("eLinear")}
+    assert {t.data_type for t in old.graph.initializer if t.name in scales} == {TensorProto.FLOAT}
+    frame = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    outputs = [run(model, frame) for model in (new, old)]
+    difference = np.abs(outputs[0].astype(int) - outputs[1].astype(int))
+    assert difference.mean() < 2, "half-precision divisions round some values to the other side"
+
+
+def run(model: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings)
+    state = {i.name: np.zeros(i.shape, np.float16) for i in session.get_inputs() if i.name != "frame"}
+    result: np.ndarray = session.run(["enhanced"], {"frame": frame, **state})[0]
+    return result
