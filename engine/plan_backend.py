@@ -133,9 +133,10 @@ def _check_installed(path: Path, info: PlanInfo) -> None:
 
 def _rebuild(info: PlanInfo, flavour: str, architecture: str) -> str:
     height, width = info.size_hw
+    calib = " --calib VIDEO" if info.precision == "int8" else ""
     target = f" --target {architecture}" if flavour == "rtx" else ""  # the classic one builds for where it runs
     return (
-        f"build it again on this machine: mostnet-export CKPT.pt --{info.precision} --size {height}x{width} "
+        f"build it again on this machine: mostnet-export CKPT.pt --{info.precision}{calib} --size {height}x{width} "
         f"--opset {info.opset} --flavour {flavour}{target}"
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import MostnetError
+from mostnet.model import checkpoint_path
 
 from .calibration_cli import add_calibration, calibration_options
 from .exporter import ExportOptions, ExportResult, export_sizes
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Export a trained checkpoint to ONNX and to a TensorRT plan.",
         epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but verification was trivial.",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="ckpt.pt")
+    parser.add_argument("checkpoint", metavar="ckpt.pt", help="a checkpoint, or nano: the one that ships")
     precision = parser.add_mutually_exclusive_group()
     for name, text in (
         ("fp16", "half precision with float32 islands (default)"),
@@ -105,7 +106,9 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(highlight=False)
     try:
         options = _options(args)
-        results = export_sizes(args.checkpoint, options, args.size or [options.size_hw], console=console)
+        results = export_sizes(
+            checkpoint_path(args.checkpoint), options, args.size or [options.size_hw], console=console
+        )
     except (MostnetError, OSError) as error:
         print(f"mostnet-export: {error}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from .config import STRIDES, VARIANTS, ModelConfig
 from .frame import FrameModel
 from .initialise import initial_checkpoint
 from .network import MostNet, Prediction, ScalePrediction, State
+from .shipped import checkpoint_path
 
 __all__ = [
     "STRIDES",
@@ -16,6 +17,7 @@ __all__ = [
     "Prediction",
     "ScalePrediction",
     "State",
+    "checkpoint_path",
     "initial_checkpoint",
     "load_checkpoint",
     "save_checkpoint",

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import MostnetError
+from mostnet.model import checkpoint_path
 from mostnet.video.progress import RunProgress
 
 from .dataset import SPLITS
@@ -25,7 +26,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 measured, 1 failed, 2 wrong arguments.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="checkpoint (.pt, in PyTorch) or exported model (.onnx, .plan)")
+    add(
+        "model",
+        metavar="MODEL",
+        help="checkpoint (.pt, in PyTorch; or nano, which ships), or exported model (.onnx, .plan)",
+    )
     add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
     add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and contact sheet (default: only print)")
@@ -58,7 +63,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)  # found out now rather than after the measuring
         with RunProgress(Console(stderr=True)) as progress:
-            report = evaluate_file(args.model, args.data, options, out=args.out, command=command, progress=progress)
+            report = evaluate_file(
+                checkpoint_path(args.model), args.data, options, out=args.out, command=command, progress=progress
+            )
     except (MostnetError, OSError) as error:
         print(f"mostnet-eval: {error}", file=sys.stderr)
         return 1

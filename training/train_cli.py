@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import MostnetError
+from mostnet.model import checkpoint_path
 
 from .options import TrainOptions
 from .run_state import load_run
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for everything that is made")
     parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` a line")
-    parser.add_argument("--init", type=Path, metavar="CKPT.pt", help="start from these weights")
+    parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: those that ship")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR, with its options")
     for field in fields(TrainOptions):
         _add_option(parser, field.name, field.default, _help()[field.name])
@@ -89,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
             args.data,
             args.out,
             options=chosen_options(args),
-            init=args.init,
+            init=None if args.init is None else checkpoint_path(args.init),
             resume=args.resume,
             report=lambda line: print(line, flush=True),
         )

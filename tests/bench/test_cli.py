@@ -71,7 +71,7 @@ def test_json_is_complete(written: tuple[Path, dict[str, Any]], small: Small) ->
     assert {"python", "mostnet", "onnxruntime", "numpy", "torch"} <= report["versions"].keys()
     assert {"cpu", "cores", "usable_cores", "memory_gib", "system"} <= report["machine"].keys()
     assert report["checked_frames"] == 10
-    assert report["other_cores"].keys() == {"infer", "stream", "overhead", "comparison"}
+    assert report["other_cores"].keys() == {"infer", "stream", "overhead", "comparison", "precisions"}
 
 
 def test_json_agrees_with_its_samples(written: tuple[Path, dict[str, Any]]) -> None:

@@ -13,14 +13,16 @@ from .fake_tensorrt import FakeTensorRt
 from .plan_setup import write_plan
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("generation", ["8.6", "rtx"])
-def test_the_command_parses(tmp_path: Path, generation: str) -> None:
+def test_the_command_parses(tmp_path: Path, generation: str, precision: str) -> None:
     trt = FakeTensorRt(Gpu(), generation).module
     flavour = "rtx" if generation == "rtx" else "tensorrt"
-    plan = write_plan(tmp_path / "x.plan", flavour=flavour, tensorrt_version=trt.__version__)
+    plan = write_plan(tmp_path / "x.plan", flavour=flavour, tensorrt_version=trt.__version__, precision=precision)
     with pytest.raises(PlanMismatchError) as caught:
         check_fit(plan, read_plan_info(plan), trt, "sm_89")
     words = str(caught.value).split("mostnet-export ")[1].split()
     args = _parser().parse_args(words)
-    assert (args.checkpoint, args.precision, args.size, args.opset) == (Path("CKPT.pt"), "fp16", (64, 64), 19)
+    assert (args.checkpoint, args.precision, args.size, args.opset) == ("CKPT.pt", precision, [(64, 64)], 19)
+    assert args.calib == (Path("VIDEO") if precision == "int8" else None)
     assert (args.flavour, args.target) == (flavour, ("sm_89",) if flavour == "rtx" else None)

@@ -13,7 +13,7 @@ import pytest
 
 from mostnet.contract import ExportError, FrameError, PlanInfo, VerificationError, sha256
 from mostnet.engine import Engine
-from mostnet.export import ExportOptions, export_sizes, exporter
+from mostnet.export import ExportOptions, export_sizes, exporter, precision
 from mostnet.export import export as export_function
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import TRIVIAL, main
@@ -91,7 +91,7 @@ def test_interrupt_leaves_nothing(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporter, "build_graph", interrupt)
+    monkeypatch.setattr(precision, "build_graph", interrupt)
     assert main([str(checkpoint_path), "--onnx-only", "--output", str(tmp_path)]) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -187,14 +187,14 @@ def test_several_sizes_give_one_graph_and_plan_each(checkpoint_path: Path, video
 def test_where_one_size_fails_nothing_of_any_is_written(
     checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build = exporter.build_graph
+    build = precision.build_graph
 
     def fail(*args: object, size_hw: tuple[int, int], **options: object) -> object:
         if size_hw == (64, 96):
             raise ExportError("the second size cannot be built")
         return build(*args, size_hw=size_hw, **options)
 
-    monkeypatch.setattr(exporter, "build_graph", fail)
+    monkeypatch.setattr(precision, "build_graph", fail)
     arguments = ["--size", SIZE_TEXT, "--size", "64x96", "--onnx-only", "--output", str(tmp_path)]
     assert main([str(checkpoint_path), *arguments]) == 1
     assert "the second size cannot be built" in capsys.readouterr().err
@@ -204,7 +204,7 @@ def test_where_one_size_fails_nothing_of_any_is_written(
 def test_a_size_too_small_is_refused_before_the_first_is_made(
     checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "build_graph", lambda *_, **__: pytest.fail("work was done first"))
+    monkeypatch.setattr(precision, "build_graph", lambda *_, **__: pytest.fail("work was done first"))
     with pytest.raises(FrameError, match="32x640; each side must be at least 64"):
         export_sizes(checkpoint_path, ExportOptions(onnx_only=True, output=tmp_path), [SIZE, (32, 640)])
     with pytest.raises(ExportError, match="no size named"):

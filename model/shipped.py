@@ -1,0 +1,31 @@
+"""The trained checkpoints inside the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from mostnet.contract import CheckpointError
+
+
+def checkpoint_path(name: str) -> Path:
+    """The checkpoint that a user names on a command line: a file, or by its variant one that ships, as ``nano``.
+
+    Raises:
+        CheckpointError: neither.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix or path.name != name:
+        return path
+    shipped = _weights()
+    if name not in shipped:
+        raise CheckpointError(
+            f"{name}: no such file, and no checkpoint of that name ships "
+            f"(there is {', '.join(sorted(shipped)) or 'none'})"
+        )
+    return shipped[name]
+
+
+def _weights() -> dict[str, Path]:
+    folder = Path(str(files("mostnet"))) / "weights"
+    return {path.stem: path for path in folder.glob("*.pt")}
