@@ -76,16 +76,17 @@ def _from_interface(frame: Any, ours: int, streams: ForeignStreams) -> _Found:
     interface = frame.__cuda_array_interface__
     try:
         address, shape = int(interface["data"][0]), tuple(interface["shape"])
-        dtype, strides = interface["typestr"], interface.get("strides")
-    except (KeyError, TypeError) as error:
+        dtype, strides = str(interface["typestr"]), interface.get("strides")
+        steps = None if strides is None else tuple(int(step) for step in strides)
+        # Before version 3 there was no word on streams: such producers work on the legacy one.
+        theirs = interface.get("stream", _LEGACY)
+        theirs = None if theirs is None else int(theirs)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise FrameError(f"{type(frame).__name__} has an ill-formed __cuda_array_interface__: {error!r}") from error
     if interface.get("mask") is not None:
         raise FrameError("frame on the device has a mask of valid pixels; hand in a whole picture")
-    # Before version 3 there was no word on streams: such producers work on the legacy one.
-    theirs = interface.get("stream", _LEGACY)
     if theirs == 0:
         raise FrameError("frame on the device names stream 0, which is ambiguous; name 1, 2 or the stream's handle")
     if theirs is not None:
-        streams.follow(ours, int(theirs))
-    steps = None if strides is None else tuple(int(step) for step in strides)
-    return _Found(address, shape, steps, "uint8" if dtype.lstrip("|<>=") == "u1" else str(dtype), frame)
+        streams.follow(ours, theirs)
+    return _Found(address, shape, steps, "uint8" if dtype.lstrip("|<>=") == "u1" else dtype, frame)

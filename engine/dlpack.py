@@ -6,10 +6,13 @@ The structures are those of ``dlpack.h`` before version 1 (``DLManagedTensor``),
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .fork import keep
 
 CUDA = 2  # DLDeviceType kDLCUDA
 
@@ -94,11 +97,15 @@ def describe_capsule(capsule: object) -> Described:
 
 
 def _delete(pointer: int) -> None:
+    if sys is None or sys.is_finalizing():  # globals may be gone; what is left goes with the process
+        return
     export = ctypes.cast(_Managed.from_address(pointer).context, ctypes.py_object).value
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(export))
 
 
 def _destroy(capsule: int) -> None:
+    if sys is None or sys.is_finalizing():
+        return
     if _is_valid(capsule, _NAME):  # a consumer renames what it takes over, and deletes it itself
         pointer = _get_pointer(capsule, _NAME)
         _Managed.from_address(pointer).deleter(pointer)
@@ -114,3 +121,5 @@ _new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_cha
 )
 _DELETE = _DELETER(_delete)
 _DESTROY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(_destroy)
+for _callback in (_NAME, _DELETE, _DESTROY):
+    keep(_callback)  # a capsule that somebody still holds when the process ends calls them after this module is gone

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class FakeLink:
     def __init__(self, part: str, asked: list[tuple[str, str]], broken: set[str], path: Path) -> None:
         self.part, self.asked, self.broken, self.path = part, asked, broken, path
         self.saved: list[int] = []
+        self.folder = Path()
         self.closed = False
 
     def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
@@ -106,6 +108,7 @@ class Bench:
     def start(self, part: str, python: str, folder: Path, log: Path) -> FakeLink:
         assert folder.parent == self.cases
         self.links.append(FakeLink(part, self.asked, self.broken, self.out / FILE))
+        self.links[-1].folder = folder
         return self.links[-1]
 
     def run(self, *, deadline_s: float | None = None, **options: Any) -> tuple[bool, dict[str, Any]]:
@@ -163,6 +166,23 @@ def test_resume_keeps_complete_cases_alone(bench: Bench) -> None:
     assert complete
     assert list(document["cases"]) == [MAIN.name, OTHER.name]
     assert len(bench.asked) == 8 * 3, "only the other case is measured again"
+
+
+def test_resume_without_time_keeps_what_was_measured(bench: Bench) -> None:
+    bench.broken = {"open compile-reduce-overhead"}
+    _, before = bench.run(resume=True, only=(MAIN,))
+    complete, after = bench.run(resume=True, only=(MAIN,), deadline_s=monotonic() + 5)
+    assert not complete
+    assert after["cases"] == before["cases"]
+    assert after["cases"][MAIN.name]["rows"][0]["rounds"] == 3
+
+
+def test_resume_begins_with_cases_that_have_no_figures(bench: Bench) -> None:
+    bench.broken = {"open compile-reduce-overhead"}
+    bench.run(resume=True, only=(MAIN,))
+    bench.run(resume=True)
+    names = [link.folder.name for link in bench.links]
+    assert names == [MAIN.name] * 2 + [OTHER.name] * 2 + [MAIN.name] * 2
 
 
 def test_without_resume_nothing_is_kept(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,33 @@ def test_no_sanitizer_is_said(
     monkeypatch.setattr(run_all.shutil, "which", lambda *_, **__: None)
     assert main(["sanitizer", "--out", str(tmp_path / "out")]) == 0
     assert "skipped, this machine has no compute-sanitizer" in capsys.readouterr().out
+
+
+def begin_background(folder: Path, script: str) -> run_all.Runner:
+    """A runner whose preparation in the background is ``script``."""
+    runner = run_all.Runner(
+        run_all.parse(["prepare", "--kit", "ort", "--out", str(folder / "out"), "--minutes", "0.5"])
+    )
+    runner.machine_python = folder / "python"
+    runner.machine_python.write_text(f"#!/bin/sh\n{script}\n")
+    runner.machine_python.chmod(0o755)
+    runner.background()
+    return runner
+
+
+def test_a_background_that_died_is_not_waited_for(tmp_path: Path) -> None:
+    runner = begin_background(tmp_path, "sleep 0.3; exit 1")
+    runner.prepare()
+    assert runner.left_s > 15, "the whole call was spent waiting for a process that is no more"
+
+
+def test_nothing_is_measured_beside_the_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runner = begin_background(tmp_path, 'case "$*" in *gpu_prepare*) sleep 60; echo late;; esac')
+    for _ in range(50):
+        if run_all.running_background() is not None:
+            break
+        time.sleep(0.1)
+    assert run_all.running_background() is not None
+    runner.report()
+    assert run_all.running_background() is None
+    assert "== background: ended" in capsys.readouterr().out

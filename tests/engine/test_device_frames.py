@@ -14,6 +14,7 @@ import pytest
 from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Engine
 from mostnet.engine.device_frame import is_on_device
+from mostnet.engine.dlpack import export_capsule
 
 from .fake import SIZE_HW, collect, fake_session, frame_of
 from .fake_cuda import BASE, Stream
@@ -164,6 +165,25 @@ def test_memory_is_let_go_when_it_is_copied(machine: Machine, call: str) -> None
         assert len(deleted) == 5
 
 
+def test_what_a_capsule_alone_keeps_lives_until_it_is_copied(machine: Machine) -> None:
+    """A producer may hand over a temporary copy, as one that has to make its picture contiguous does."""
+
+    class Temporary(Produced):
+        def __del__(self) -> None:
+            self.write(99)  # the memory goes to somebody else
+
+    class Lazy:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 2, 0
+
+        def __dlpack__(self, *, stream: int) -> object:
+            made = Temporary(machine.gpu, SHAPE, stream=None).write(7)
+            return export_capsule(made.address, SHAPE, np.dtype(np.uint8), made)
+
+    with machine.open() as engine:
+        assert int(engine.infer(Lazy()).enhanced[9, 9, 2]) == 7
+
+
 def test_a_result_of_the_device_is_a_frame_of_the_next(machine: Machine) -> None:
     with machine.open(results="device") as engine, engine.session() as second:
         for number in range(8):
@@ -297,6 +317,16 @@ def test_no_device_frames_on_the_cpu(tmp_path: Path) -> None:
         with pytest.raises(FrameError, match=r"in GPU memory, and this engine runs on the CPU; expected a NumPy array"):
             engine.infer(array)
         assert engine.infer(np.zeros((*engine.metadata.size_hw, 3), np.uint8)).frame_id == 0
+
+
+@pytest.mark.parametrize("wrong", [{"data": ("x", False)}, {"data": ()}, {"stream": "main"}, {"strides": 5}], ids=str)
+def test_an_interface_that_is_no_interface(machine: Machine, wrong: dict[str, object]) -> None:
+    with machine.open() as engine:
+        frame = Produced(machine.gpu, SHAPE, stream=None)
+        frame.interface.update(wrong)
+        with pytest.raises(FrameError, match="Produced has an ill-formed __cuda_array_interface__"):
+            engine.infer(frame)
+        assert int(engine.infer(frame_of(3)).enhanced[9, 9, 2]) == 3
 
 
 def test_what_is_not_on_a_device() -> None:

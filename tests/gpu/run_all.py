@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -122,16 +123,15 @@ class Runner:
 
     def prepare(self) -> None:
         """The cases that the tests need; what the background is at is waited for."""
-        pid = WORK / "prepare.pid"
-        background = Path("/proc") / pid.read_text(encoding="utf-8") if pid.is_file() else WORK / "none"
         wanted = [WORK / "cases" / name / "case.json" for name in TESTED]
-        while background.exists() and self.left_s > 1 and not all(path.is_file() for path in wanted):
+        while running_background() and self.left_s > 1 and not all(path.is_file() for path in wanted):
             time.sleep(1.0)
         command = [self.machine_python, "-m", "mostnet.bench.gpu_prepare", WORK / "cases", "--opset", self.opset]
         self.run("prepare", [*command, "--only", ",".join(TESTED)])
 
     def build(self) -> None:
         """Their plans."""
+        end_background()
         folders = [WORK / "cases" / name for name in (*WARPS, *TESTED)]
         command = [self.python(self.args.kit), "-m", "mostnet.bench.gpu_build", *folders, "--flavour", self.flavour]
         self.run("build", command)
@@ -139,6 +139,7 @@ class Runner:
     def tests(self) -> None:
         """``tests/gpu``: all on the small network with 50,000 frames, then the bounds of accuracy on the large one."""
         python = self.python(self.args.kit)
+        end_background()
         command = [
             python,
             "-m",
@@ -163,6 +164,7 @@ class Runner:
         if tool is None:
             print("== sanitizer: skipped, this machine has no compute-sanitizer", flush=True)
             return
+        end_background()
         folder = WORK / "cases" / TESTED[0]
         command = [tool, "--tool", "memcheck", "--target-processes", "all", "--error-exitcode", "9"]
         script = [self.python(self.args.kit), "-c", SANITISED, folder / "case.plan", folder / "frames.npy"]
@@ -170,6 +172,7 @@ class Runner:
 
     def report(self) -> None:
         """``mostnet.bench.gpu_report`` on what there are kits for, copied to OUT as it grows."""
+        end_background()
         pythons = {"torch": self.machine_python}
         if (KITS / "ort" / "env.sh").is_file():
             pythons["ort"] = self.python("ort")
@@ -198,6 +201,30 @@ class Runner:
     def case(self, name: str) -> dict[str, str]:
         """What the tests are told."""
         return {"MOSTNET_GPU_CASE": str(WORK / "cases" / name), "MOSTNET_REQUIRE_GPU": "1"}
+
+
+def running_background() -> int | None:
+    """The process that prepares cases in the background; None once it has ended, waited for or not."""
+    path = WORK / "prepare.pid"
+    if not path.is_file():
+        return None
+    pid = int(path.read_text(encoding="utf-8"))
+    try:
+        command = (Path("/proc") / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return None
+    return pid if b"gpu_prepare" in command else None  # that of a zombie is empty
+
+
+def end_background() -> None:
+    """Nothing else may be on the GPU while plans are built, tested and timed; the report makes what is missing."""
+    pid = running_background()
+    if pid is None:
+        return
+    os.killpg(pid, signal.SIGKILL)
+    while running_background() is not None:
+        time.sleep(0.1)
+    print("== background: ended, cases that are missing are made by the report", flush=True)
 
 
 def link_package(site: Path) -> None:

@@ -77,3 +77,26 @@ def test_reset_and_sessions(engine: Engine, frames: list[np.ndarray]) -> None:
     engine.reset()
     assert all(map(same, again, alone))
     assert same(engine.infer(frames[0]), alone[0])
+
+
+def test_torch_reads_results_on_the_device(frames: list[np.ndarray]) -> None:
+    """Here besides the plans' own tests: the Python of an older TensorRT may be one without PyTorch."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    with Engine(require(None) / "case.onnx", provider="cuda", results="device") as engine:
+        lane = engine._ring._lane
+        for frame in frames:
+            output = engine.infer(frame)
+            for name, value in lane._pictures[output.frame_id % lane.slots].items():
+                if name == "finite":
+                    continue
+                array, wanted = getattr(output, name), value.numpy()[0]
+                for tensor in (torch.from_dlpack(array), torch.as_tensor(array, device="cuda")):
+                    assert tensor.data_ptr() == array.address, "it is read without a copy"
+                    assert np.array_equal(tensor.cpu().numpy(), wanted), name
+        kept = torch.from_dlpack(output.mask)
+        wanted = kept.cpu().numpy()
+        del lane, value, array, tensor
+    assert wanted.any()
+    assert np.array_equal(kept.cpu().numpy(), wanted), "the tensor keeps the memory of a closed engine"
