@@ -85,6 +85,14 @@ def pin_types(trt: Any, network: Any, config: Any, types: dict[str, str]) -> Non
                 layer.set_output_type(i, getattr(trt.DataType, kind))
 
 
+def is_built(folder: Path, flavour: str) -> bool:
+    """Whether the plan of a whole network is there, described, and of ``flavour``; a warp's is built in no time."""
+    path = folder / "case.plan.json"
+    if not (folder / "case.plan").is_file() or not path.is_file():
+        return False
+    return PlanInfo.from_json(path.read_text(encoding="utf-8"), source=str(path)).flavour == flavour
+
+
 def write_plan(trt: Any, folder: Path, flavour: str, plan: bytes, architecture: str) -> None:
     """Write ``case.plan``, and its description where the case is a whole network."""
     path = folder / "case.plan"
@@ -129,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         architecture = args.target or gpu_architecture()
         for folder in args.folders:
-            if (folder / "case.plan").is_file() and not args.again:
+            if is_built(folder, args.flavour) and not args.again:
                 continue
             begun_s = perf_counter()
             cache = None if args.flavour == "rtx" else folder.parent / "timing.cache"

@@ -13,6 +13,7 @@ from typing import Any
 from mostnet.contract import MeasurementError
 
 from .gpu_accuracy import compare_outputs
+from .gpu_build import is_built
 from .gpu_cases import Case, read_facts
 from .gpu_link import Link, ProcessLink, query_gpu
 from .gpu_options import ReportOptions
@@ -129,7 +130,7 @@ class Measurement:
                 raise MeasurementError(f"{folder}: not prepared; that needs PyTorch: run gpu_prepare elsewhere")
             arguments = ["gpu_prepare", str(options.cases), "--only", case.name, "--opset", str(options.opset)]
             self._call(pythons["torch"], arguments)
-        if "tensorrt" in pythons and not (folder / "case.plan").is_file():
+        if "tensorrt" in pythons and not is_built(folder, options.flavour):
             self._call(pythons["tensorrt"], ["gpu_build", str(folder), "--flavour", options.flavour])
 
     def _call(self, python: str, arguments: Sequence[str]) -> None:
@@ -147,11 +148,11 @@ class Measurement:
     def _open_links(self, folder: Path, record: dict[str, Any], held: ExitStack) -> dict[str, Link]:
         links: dict[str, Link] = {}
         for part, python in self._options.pythons.items():
-            link = self._start(part, python, folder, self._log)
-            held.callback(link.close)
             try:
+                link = self._start(part, python, folder, self._log)
+                held.callback(link.close)
                 info = link.ask("info", timeout_s=_ANSWER_S)
-            except MeasurementError as error:
+            except (MeasurementError, OSError) as error:
                 record["notes"].append(f"{part}: {error}")
                 continue
             links[part] = link
@@ -167,7 +168,7 @@ class Measurement:
         try:
             links["tensorrt"].ask("outputs", timeout_s=_ANSWER_S, path=str(outputs))
             record["accuracy"] = compare_outputs(outputs, folder / "reference.npz", case.precision)
-        except (MeasurementError, ImportError) as error:
+        except (MeasurementError, ImportError, OSError, ValueError) as error:
             record["notes"].append(f"accuracy not checked: {error}")
         finally:
             outputs.unlink(missing_ok=True)

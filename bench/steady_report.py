@@ -38,6 +38,7 @@ from .steady_methods import methods
 
 #: Frames in the dark, of the blackout clip.
 DARK = range(60, 75)
+_LEAST_FRAMES = 110
 _BOUNDS = {0: 0.25, 5: 0.15}
 
 Row = dict[str, str | float]
@@ -151,6 +152,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(check.passed for check in checks) else 1
 
 
+def _enough(text: str) -> int:
+    """Frames of a clip: the pan lasts up to the hundredth."""
+    if int(text) < _LEAST_FRAMES:
+        raise argparse.ArgumentTypeError(f"{text} frames are too few; expected at least {_LEAST_FRAMES}")
+    return int(text)
+
+
 def _clips(options: argparse.Namespace) -> list[Clip]:
     clips = [
         synthetic("sway", count=options.frames),
@@ -221,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="jitter added to video files: RMS of each axis, in pixels of a 640 pixels wide picture (default: 6)",
     )
-    parser.add_argument("--frames", type=int, default=160, help="of each clip", metavar="N")
+    parser.add_argument("--frames", type=_enough, default=160, help="of each clip", metavar="N")
     parser.add_argument("--engine", type=Path, help="also time this engine, for the ratio", metavar="FILE")
     parser.add_argument("--plot", type=Path, help="PNG of the known path", metavar="FILE.png")
     parser.add_argument("--json", type=Path, help="everything, as JSON", metavar="FILE")

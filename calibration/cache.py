@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,9 +39,9 @@ class CacheKey:
 def write_cache(path: Path, key: CacheKey, histograms: Mapping[str, Histogram]) -> None:
     """Write histograms, whole or not at all."""
     names = list(histograms)
-    with atomic_path(path.with_suffix(".npz")) as temporary:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:  # given a name, numpy would change its suffix
         np.savez_compressed(
-            temporary,
+            file,
             key=np.array(json.dumps(asdict(key))),
             names=np.array(names, dtype=np.str_),
             counts=np.stack([histograms[name].counts for name in names]),
@@ -58,9 +57,9 @@ def read_cache(path: Path, key: CacheKey) -> dict[str, Histogram]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = json.loads(str(file[_KEY]))
+            found = dict(json.loads(str(file[_KEY])))
             names, counts, limits = file["names"], file["counts"], file["limits"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib, tokenize and numpy each raise their own for damaged bytes
         raise CalibrationError(f"{path}: not a range cache, or a damaged one ({error}); delete it") from error
     wanted = asdict(key)
     different = [name for name in wanted if found.get(name) != wanted[name]]

@@ -16,6 +16,9 @@ from mostnet.contract import CalibrationError, sha256
 
 Frame = npt.NDArray[np.uint8]
 
+#: Pictures of a dataset, as training reads them.
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
 #: Frames that are read unless told otherwise.
 USUAL_FRAMES = 100
 #: A sequence gives at least this many frames if it has them: the state's range is only seen after some.
@@ -82,7 +85,7 @@ class CalibrationData:
 
     def _pictures(self) -> list[list[Path]]:
         """Paths of the pictures to read, by sequence: of many sequences, some that lie evenly apart."""
-        found = [pictures for folder in _sequence_folders(self.source) if (pictures := sorted(folder.glob("*.png")))]
+        found = [pictures for folder in _sequence_folders(self.source) if (pictures := _pictures_in(folder))]
         self._require(sum(map(len, found)))
         wanted = self.frames or USUAL_FRAMES
         some = max(1, min(len(found), wanted // _LEAST_RUN))
@@ -126,6 +129,10 @@ def _sequence_folders(root: Path) -> list[Path]:
         if folders:
             return folders
     return [root / "input"]
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES)
 
 
 def _read_picture(path: Path) -> Frame:

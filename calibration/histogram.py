@@ -72,7 +72,11 @@ def _percentile(histogram: Histogram) -> float:
 
 
 def _entropy(histogram: Histogram) -> float:
-    """Least Kullback-Leibler divergence of the quantised from the clipped distribution (Migacz, GTC 2017)."""
+    """Least Kullback-Leibler divergence of the quantised from the clipped distribution (Migacz, GTC 2017).
+
+    Unlike there, the quantised distribution keeps its weight in the whole: normalised by itself it would equal the
+    clipped one wherever nearly all values are clipped, and magnitudes far from zero would lose their range.
+    """
     counts = histogram.counts.astype(np.float64)
     counts[0] = counts[1]  # exact zeros, which ReLU makes by the million, are exact in INT8 too
     ends = _candidates(LEVELS + 1)
@@ -89,7 +93,7 @@ def _divergence(counts: npt.NDArray[np.float64], end: int) -> float:
     quantised = np.where(seen, total[groups] / np.maximum(sharers[groups], 1), 0.0)
     reference[-1] += counts[end:].sum()
     quantised[-1] = max(quantised[-1], 1e-9)  # bin of the clipped values, which may have had none of its own
-    p, q = reference / reference.sum(), quantised / quantised.sum()
+    p, q = reference / reference.sum(), quantised / counts.sum()
     kept = p > 0
     return float(np.sum(p[kept] * np.log(p[kept] / q[kept])))
 

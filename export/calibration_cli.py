@@ -37,7 +37,9 @@ def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
         ExportError: an option that needs calibration data is given without it.
     """
     if args.calib is None:
+        usual = CalibrationOptions(data=Path())
         stray = [name for name in _NEEDS_DATA if getattr(args, name)]
+        stray += [name for name in ("method", "budget_frames", "rest") if getattr(args, name) != getattr(usual, name)]
         if stray:
             raise ExportError(f"--{stray[0].replace('_', '-')} needs --calib VIDEO_OR_DATASET")
         return None

@@ -138,6 +138,8 @@ def export_sizes(
     """
     if not sizes:
         raise ExportError("no size named; name at least one, as 480x640")
+    if len(set(sizes)) > 1 and options.calibration is not None and options.calibration.cache is not None:
+        raise ExportError("a range cache is of one frame size; export the sizes one by one, or leave --calib-cache out")
     console = console or Console(quiet=True)
     path = Path(checkpoint)
     each = [replace(options, size_hw=size_hw) for size_hw in dict.fromkeys(sizes)]

@@ -40,6 +40,8 @@ from .sensitivity import Choice, choose_layers, require_chart
 
 #: Tensor types that an INT8 graph may have elsewhere.
 RESTS = ("fp16", "fp32")
+#: Options that a range report has no use for.
+_INT8_ALONE = ("method", "cache", "carry_state", "exclude", "accuracy_budget", "budget_frames", "rest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +263,10 @@ def check_precision(precision: str, calibration: CalibrationOptions | None, *, r
         return
     if precision != "int8" and not range_report:
         raise ExportError("calibration data is for --int8 or for --range-report; leave it out")
+    usual = CalibrationOptions(data=calibration.data)
+    stray = [name for name in _INT8_ALONE if getattr(calibration, name) != getattr(usual, name)]
+    if precision != "int8" and stray:
+        raise ExportError(f"{', '.join(stray)}: for --int8 alone; leave it out of a range report")
     if range_report and "fp32" in (precision, calibration.rest if precision == "int8" else ""):
         raise ExportError("a range report is about half precision; leave it out of a float32 graph")
     if calibration.accuracy_budget:

@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from mostnet.contract import MostnetError
+from mostnet.contract import ENHANCED, MostnetError
 from mostnet.engine import Engine
 
 from .border import BORDERS
@@ -136,7 +136,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _steadying(options: argparse.Namespace) -> StabiliserOptions | None:
     if not options.stabilise:
+        usual = StabiliserOptions()
+        stray = [name for name in ("lookahead", "crop", "border") if getattr(options, name) != getattr(usual, name)]
+        if stray:
+            raise ValueError(f"--{stray[0]} is for --stabilise; add that, or leave it out")
         return None
+    if ENHANCED not in LAYOUTS[options.layout].needs:
+        raise ValueError(f"--stabilise steadies the enhanced picture, which --layout {options.layout} does not show")
     return StabiliserOptions(lookahead=options.lookahead, crop=options.crop, border=options.border)
 
 

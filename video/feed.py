@@ -14,6 +14,8 @@ from mostnet.contract import VideoError
 
 from .colour import Bgr
 
+#: A driver takes seconds to open a camera; one that takes longer than this hangs.
+_OPENING_S = 10.0
 #: Frames that wait at most: one to process next, one that is newer.
 QUEUE = 2
 
@@ -62,6 +64,7 @@ class CameraFeed:
         stall_s: float = 1.0,
         retry_s: float = 1.0,
         attempts: int = 30,
+        opening_s: float = _OPENING_S,
     ) -> None:
         """Open the camera.
 
@@ -70,22 +73,26 @@ class CameraFeed:
             stall_s: a camera that gives nothing for so long is opened again.
             retry_s: pause before each attempt to open it.
             attempts: failures to open it in a row after which ``next`` raises.
+            opening_s: an attempt to open it that takes longer hangs, and is left for another one.
 
         Raises:
             VideoError: it cannot be opened now.
         """
         self._open_source = open_source
-        self._stall_s, self._retry_s, self._attempts = stall_s, retry_s, attempts
+        self._stall_s, self._retry_s, self._attempts, self._opening_s = stall_s, retry_s, attempts, opening_s
         self._frames: deque[LiveFrame] = deque(maxlen=QUEUE)
         self._change = threading.Condition()
         self._closed = False
         self._failed: VideoError | None = None
         self._generation = 0
-        self._begun_s = self._alive_s = monotonic()
+        self._begun_s = monotonic()
+        self._left_behind = 0  # threads in a row that hang
         self.dropped = self.reconnects = 0
         self.problem = ""
         source = open_source()
         self.size_hw, self.fps = source.size_hw, source.fps
+        self._alive_s = monotonic()
+        self._deadline_s = self._alive_s + stall_s  # by then its thread gives a sign of life
         self._start(source)
 
     def next(self, timeout_s: float) -> LiveFrame | None:
@@ -100,12 +107,8 @@ class CameraFeed:
                 return self._frames.popleft()
             if self._failed is not None:
                 raise self._failed
-            silent_s = monotonic() - self._alive_s
-            if silent_s > self._stall_s and not self.problem:
-                # Its thread hangs in the driver and cannot be interrupted: it is left behind, and another one started.
-                self.problem = f"camera gives no picture for {silent_s:.1f} s"
-                self._generation += 1
-                self._start(None)
+            if monotonic() > self._deadline_s and not self._closed:
+                self._leave_behind(monotonic() - self._alive_s)
             return None
 
     def close(self) -> None:
@@ -115,6 +118,17 @@ class CameraFeed:
             self._generation += 1
             self._change.notify_all()
         self._thread.join(timeout=2.0)
+
+    def _leave_behind(self, silent_s: float) -> None:
+        """Start another thread: the one that hangs in the driver, in opening the camera too, cannot be interrupted."""
+        self.problem = f"camera gives no picture for {silent_s:.1f} s"
+        self._left_behind += 1
+        if self._left_behind > self._attempts:
+            self._failed = VideoError(f"{self.problem}; gave up after {self._attempts} attempts to open it again")
+            raise self._failed
+        self._generation += 1
+        self._deadline_s = monotonic() + self._retry_s + self._opening_s
+        self._start(None)
 
     def _start(self, source: LiveSource | None) -> None:
         self._thread = threading.Thread(
@@ -150,6 +164,8 @@ class CameraFeed:
         error: VideoError | None = None
         for _ in range(self._attempts):
             with self._change:
+                if self._is_current(generation):
+                    self._deadline_s = monotonic() + self._retry_s + self._opening_s
                 self._change.wait_for(lambda: not self._is_current(generation), timeout=self._retry_s)
             if not self._is_current(generation):
                 return None
@@ -158,9 +174,14 @@ class CameraFeed:
             except VideoError as caught:
                 error = caught
                 continue
-            self.reconnects += 1
+            with self._change:
+                self.reconnects += self._is_current(generation)
+                if self._is_current(generation):
+                    self._deadline_s = monotonic() + self._stall_s
             return source
         with self._change:
+            if not self._is_current(generation):
+                return None
             self._failed = VideoError(f"{error}; gave up after {self._attempts} attempts to open it again")
             self._change.notify_all()
         return None
@@ -171,6 +192,8 @@ class CameraFeed:
     def _put(self, frame: Bgr, is_first: bool) -> None:
         with self._change:
             self._alive_s = monotonic()
+            self._deadline_s = self._alive_s + self._stall_s
+            self._left_behind = 0
             self.problem = ""
             if len(self._frames) == QUEUE:
                 oldest = self._frames.popleft()

@@ -92,7 +92,7 @@ class Live:
         begun_s = monotonic()
         period_ms = 1e3 / float(self.fps)
         with closing(FailSafe(self._engine, period_ms=period_ms, limit_ms=self._late_ms)) as engine:
-            while self._limit is None or sink.frames < self._limit:
+            while self._limit is None or sink.taken < self._limit:
                 if (stop is not None and stop()) or sink.closed_by_user:
                     return True
                 try:

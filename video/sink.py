@@ -75,6 +75,11 @@ class Sink:
         return self.counts.frames
 
     @property
+    def taken(self) -> int:
+        """Pictures shown or written, and those that still wait for frames to come."""
+        return self.counts.frames + len(self._waiting)
+
+    @property
     def closed_by_user(self) -> bool:
         """The window was closed."""
         return self._window is not None and self._window.closed

@@ -15,6 +15,7 @@ from mostnet.engine import Output
 from .anchor import Anchor
 from .border import BORDERS, BorderHistory, limited, margin_px, warp, zoomed
 from .colour import Bgr
+from .fade import Fade
 from .motion import UNKNOWN, Step, camera_step
 from .path_filter import PathFilter
 from .policies import SceneEvent, SceneGuard
@@ -60,7 +61,7 @@ class SteadyState:
         source: the pixels that were followed: ``teeth``, ``frame`` (too little tooth in view) or ``none``.
         inliers: share of them that agrees on one motion, 0 to 1.
         residual_px: robust deviation of their flow from that motion.
-        gain: share of the correction that is shown, 0 to 1.
+        gain: share of the correction that is shown, 0 to 1; while lost, what is left of the last one.
         frame_id: the frame that this is about.
         drift: ``(2, 3)``, from the steady picture before to this one; None after a break.
     """
@@ -89,7 +90,6 @@ class _Pending:
     step: Step
     motion: Similarity | None
     tracking: Tracking
-    gain: float
     anchor: Similarity | None
     weight: float
     view: Similarity | None = None
@@ -123,9 +123,8 @@ class Stabiliser:
         self._pending: deque[_Pending] = deque()
         self._size_hw: tuple[int, int] | None = None
         self._border = BorderHistory()
-        self._last_view = Similarity()
+        self._fade = Fade()
         self._shown: Similarity | None = None
-        self._held = Similarity()
         self._fresh = True
         self._healing = False
 
@@ -148,11 +147,9 @@ class Stabiliser:
         state = self._tracker.update(step, usable=usable, broken=event.breaks_tracking)
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
-        entry = _Pending(
-            output.frame_id, step, motion, state, self._tracker.gain, self._anchor.view, self._anchor.weight
-        )
+        entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
         if state is Tracking.LOST:
-            entry.view = self._held
+            entry.view = Similarity()  # the fade leads there
         self._pending.append(entry)
         self._fresh = False
         return self._emit() if len(self._pending) > self.options.lookahead else None
@@ -193,7 +190,6 @@ class Stabiliser:
         if state is Tracking.LOST:
             if before is not Tracking.LOST:
                 self._settle()
-                self._held = self._last_view
             self._filter.restart()
             self._anchor.lose()
             return
@@ -213,7 +209,6 @@ class Stabiliser:
         for index, entry in enumerate(self._pending):
             if entry.view is None:
                 entry.view = self._mixed(entry.anchor, entry.weight, newest - index)
-                self._last_view = entry.view
 
     @property
     def _room_px(self) -> float:
@@ -229,14 +224,14 @@ class Stabiliser:
         entry = self._pending[0]
         if entry.view is None:
             entry.view = self._mixed(entry.anchor, entry.weight, len(self._pending) - 1)
-            self._last_view = entry.view
         self._pending.popleft()
         return self._correction(entry, entry.view)
 
     def _correction(self, entry: _Pending, view: Similarity) -> Correction:
         assert self._size_hw is not None
         size_hw, options = self._size_hw, self.options
-        shown = zoomed(limited(view.part(entry.gain), size_hw, options.crop), options.border, options.crop)
+        faded = self._fade.view(limited(view, size_hw, options.crop), entry.tracking)
+        shown = zoomed(faded, options.border, options.crop)
         matrix = shown.inverse().matrix(size_hw)
         drift = None
         if self._shown is not None and entry.motion is not None:
@@ -247,7 +242,7 @@ class Stabiliser:
             source=entry.step.source,
             inliers=entry.step.inliers,
             residual_px=entry.step.residual_px,
-            gain=entry.gain,
+            gain=self._fade.gain,
             frame_id=entry.frame_id,
             drift=drift,
         )

@@ -43,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, draw the plot; returns the exit status."""
     options = _parser().parse_args(argv)
     try:
-        found = {path.name: measure_video(path, frames=options.frames) for path in options.videos}
+        found = {str(path): measure_video(path, frames=options.frames) for path in options.videos}
         fidelity = {}
         if options.reference is not None:
             fidelity = {
-                path.name: compare_videos(options.reference, path, frames=options.frames) for path in options.videos
+                str(path): compare_videos(options.reference, path, frames=options.frames) for path in options.videos
             }
         Console().print(_table(found, fidelity))
         if options.plot is not None:

@@ -23,16 +23,13 @@ MAX_RESIDUAL_PX = 4.0
 BRIDGE = 3
 #: Usable frames in a row that end a loss.
 CONFIRM = 2
-#: Part of the correction that is taken away or given back per frame.
-FADE_OUT, FADE_IN = 1 / 8, 1 / 6
 
 
 class Tracker:
-    """The state machine; ``gain``, 0 to 1, is how much of the correction is shown."""
+    """The state machine."""
 
     def __init__(self) -> None:
         self.state = Tracking.LOST
-        self.gain = 0.0
         self._bad = 0
         self._good = 0
 
@@ -50,6 +47,4 @@ class Tracker:
             self.state = Tracking.TRACKING
         else:
             self.state = Tracking.DEGRADED
-        change = -FADE_OUT if self.state is Tracking.LOST else FADE_IN
-        self.gain = min(max(self.gain + change, 0.0), 1.0)
         return self.state

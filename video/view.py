@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import cv2
 
@@ -43,4 +44,5 @@ class Window:
     def close(self) -> None:
         """Close it; twice without harm."""
         self.closed = True
-        cv2.destroyWindow(self._title)
+        with suppress(cv2.error):  # its close button has destroyed it already
+            cv2.destroyWindow(self._title)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mostnet.bench import gpu_measure, gpu_report
+from mostnet.bench.gpu_build import is_built
 from mostnet.bench.gpu_cases import ALL_CASES, Case, parse_cases
 from mostnet.bench.gpu_link import ProcessLink
 from mostnet.bench.gpu_measure import Measurement
@@ -21,6 +22,7 @@ from mostnet.bench.gpu_render import draw, markdown
 from mostnet.bench.gpu_rows import FILE, load
 from mostnet.bench.gpu_targets import MET, MISSED, NOT_MEASURED, evaluate
 from mostnet.contract import MeasurementError
+from tests.engine.plan_setup import write_plan
 
 #: Frames per second and latency in ms of the made-up methods.
 FIGURES = {
@@ -86,7 +88,7 @@ def last_rows(path: Path) -> list[dict[str, Any]]:
 def make_case(root: Path, case: Case) -> None:
     folder = root / case.name
     folder.mkdir(parents=True)
-    (folder / "case.plan").touch()
+    write_plan(folder / "case.plan", flavour="tensorrt")
     (folder / "case.json").write_text('{"flops": 138e9, "weight_bytes": 6e7, "least_bytes": 7e7}')
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
@@ -341,6 +343,15 @@ def test_a_case_that_cannot_be_made_is_noted(bench: Bench) -> None:
     (bench.cases / MAIN.name / "case.plan").unlink()
     _, document = bench.run(only=(MAIN,), pythons={"tensorrt": sys.executable})
     assert document["cases"][MAIN.name]["notes"][0].startswith("gpu_build failed with status 1")
+
+
+def test_a_plan_counts_once_it_is_described_and_of_the_flavour(tmp_path: Path) -> None:
+    make_case(tmp_path, MAIN)
+    folder = tmp_path / MAIN.name
+    assert is_built(folder, "tensorrt")
+    assert not is_built(folder, "rtx")
+    (folder / "case.plan.json").unlink()
+    assert not is_built(folder, "tensorrt"), "a build that was cut off"
 
 
 def test_a_worker_that_hangs_or_dies(tmp_path: Path) -> None:

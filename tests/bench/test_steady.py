@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mostnet.bench import steady_report
 from mostnet.bench.shaken import SIZE_HW, Shake, jitter, render, tooth_mask, true_flow, world
 from mostnet.bench.steady_checks import Check, lag_frames, outside_px
 from mostnet.bench.steady_clips import measured
@@ -73,3 +74,9 @@ def test_bounds() -> None:
     assert Check("a", 0.25, 0.25).passed and not Check("a", 0.26, 0.25).passed
     assert Check("b", 3.0, 3.0, at_least=True).passed and not Check("b", 2.9, 3.0, at_least=True).passed
     assert not Check("c", float("nan"), 1.0).passed and not Check("c", float("nan"), 1.0, at_least=True).passed
+
+
+def test_too_few_frames_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        steady_report.main(["--frames", "15"])
+    assert "15 frames are too few; expected at least 110" in capsys.readouterr().err

@@ -70,3 +70,10 @@ def test_never_beyond_the_largest_and_zero_for_zeros(method: str) -> None:
 def test_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         of(np.array([1.0, np.nan]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("spread", [0.0, 0.02])
+def test_values_far_from_zero_are_not_clipped_away(method: str, spread: float) -> None:
+    values = np.random.default_rng(0).normal(1, spread, 50_000)
+    assert of(values, np.zeros(100)).threshold(method) > 0.95

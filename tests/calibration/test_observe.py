@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,14 @@ def test_a_damaged_cache_is_refused(tmp_path: Path, damage: object) -> None:
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
     with pytest.raises(CalibrationError, match=r"ranges\.npz: not a range cache, or a damaged one .*; delete it"):
         read_cache(path, KEY)
+
+
+def test_any_damage_is_refused_or_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "ranges"
+    write_cache(path, KEY, {"a": a_histogram()})
+    assert [file.name for file in tmp_path.iterdir()] == ["ranges"], "the very name that was asked for"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])
+        with suppress(CalibrationError):
+            read_cache(path, KEY)

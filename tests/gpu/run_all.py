@@ -167,6 +167,7 @@ class Runner:
         end_background()
         folder = WORK / "cases" / TESTED[0]
         command = [tool, "--tool", "memcheck", "--target-processes", "all", "--error-exitcode", "9"]
+        command += ["--report-api-errors", "no"]  # libraries probe for symbols, and their failures are no fault
         script = [self.python(self.args.kit), "-c", SANITISED, folder / "case.plan", folder / "frames.npy"]
         self.run("sanitizer", [*command, *script])
 
@@ -230,13 +231,12 @@ def end_background() -> None:
 def link_package(site: Path) -> None:
     """Make ``site/mostnet`` out of links to the checkout, so that nothing has to be installed."""
     package = site / "mostnet"
-    shutil.rmtree(package, ignore_errors=True)
-    package.mkdir(parents=True)
-    for path in (ROOT / "api").iterdir():
-        (package / path.name).symlink_to(path)
-    for init in ROOT.glob("*/__init__.py"):
-        if init.parent.name not in ("api", "tests"):
-            (package / init.parent.name).symlink_to(init.parent)
+    package.mkdir(parents=True, exist_ok=True)
+    parts = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name not in ("api", "tests")]
+    for path in (*(ROOT / "api").iterdir(), *parts):
+        link = package / path.name
+        if not link.is_symlink():  # the background may be importing from it
+            link.symlink_to(path)
 
 
 def write_python(path: Path, setup: str, python: str) -> Path:

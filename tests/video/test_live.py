@@ -206,7 +206,7 @@ def test_an_engine_that_fails_shows_the_raw_frame_labelled_at_once():
     screen = _Screen()
     camera = FakeCamera(list(FRAMES[:6]), screen=screen)
     engine = _Engine([None, None, DeviceError("no"), None])
-    live = Live(0, engine, None, open_source=_opener(camera))
+    live = Live(0, engine, None, open_source=_opener(camera), late_ms=5000)
     sink = _go(live, screen, 6)
     camera.closed.set()
     assert [_is_warned(one) for one in screen.pictures] == [False, False, True, False, False, False]
@@ -230,7 +230,7 @@ def test_a_new_camera_starts_without_history():
     first = FakeCamera([*FRAMES[:3], VideoError("camera 0: gone")], screen=screen)
     second = FakeCamera([FRAMES[10], 0.1, FRAMES[11], 0.1, FRAMES[12]])
     engine = _Engine([])
-    live = Live(0, engine, None, open_source=_opener(first, second), retry_s=0.02)
+    live = Live(0, engine, None, open_source=_opener(first, second), retry_s=0.02, late_ms=5000)
     _go(live, screen, 8, stabiliser=Stabiliser())
     second.closed.set()
     assert engine.resets == 1 and live.reconnects == 1
@@ -275,3 +275,37 @@ def test_a_raw_frame_does_not_overtake_those_that_wait_for_the_future():
     assert [_is_warned(one) for one in screen.pictures] == [False] * 5 + [True]
     sink.close()
     assert screen.closed
+
+
+@pytest.mark.parametrize("kind", ["no picture", "hangs while it opens"])
+def test_a_camera_that_hangs_after_it_broke_is_left_behind_too(kind):
+    first, second, third = FakeCamera([FRAMES[0], VideoError("gone")]), FakeCamera([]), FakeCamera([FRAMES[1]])
+    waiting = [first, second, third]
+
+    def open_source() -> FakeCamera:
+        camera = waiting.pop(0)
+        if camera is second and kind != "no picture":
+            second.closed.wait(5)
+        return camera
+
+    feed = CameraFeed(open_source, stall_s=0.1, retry_s=0.02, opening_s=0.1)
+    assert feed.next(1).is_first
+    limit = time.monotonic() + 4
+    while (found := feed.next(0.05)) is None and time.monotonic() < limit:
+        pass
+    assert found is not None and np.array_equal(found.frame, FRAMES[1]) and found.is_first
+    _end(feed, second, third)
+
+
+def test_a_limit_counts_the_pictures_that_wait_for_the_future():
+    from mostnet.video import StabiliserOptions
+
+    screen = _Screen()
+    camera = FakeCamera(list(FRAMES[:20]))
+    live = Live(0, _Engine([]), 2, open_source=_opener(camera))
+    sink = _sink(screen, stabiliser=Stabiliser(StabiliserOptions(lookahead=5)))
+    live.pump(sink, None, None)
+    sink.flush()
+    camera.closed.set()
+    live.close()
+    assert len(screen.pictures) == 2

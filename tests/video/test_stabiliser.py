@@ -259,3 +259,16 @@ def test_missing_outputs_and_another_size_are_refused():
         steady.update(small, GREY)
     steady.reset()
     steady.update(small, GREY)
+
+
+@pytest.mark.parametrize("lookahead", [0, 5])
+@pytest.mark.parametrize("lost", [4, 6, 9])
+def test_a_short_loss_in_a_pan_makes_no_jump(lookahead, lost):
+    poses = [Similarity(1 + 0j, complex(2.0 * k)) for k in range(80)]
+    steady, corrections = Stabiliser(StabiliserOptions(lookahead=lookahead)), []
+    for k, output in enumerate(outputs_of(poses)):
+        if 40 <= k < 40 + lost:
+            output = output_of(np.full_like(output.flow, np.nan), output.mask, k)
+        corrections.append(steady.update(output, GREY))
+    views = [view_of(one).b for one in [*filter(None, corrections), *steady.flush()]]
+    assert np.abs(np.diff(views[35:])).max() < 5

@@ -343,3 +343,20 @@ def test_progress_lines_are_seldom(monkeypatch):
     lines = text.getvalue().splitlines()
     assert 3 <= len(lines) <= 4
     assert lines[0] == "10 of ? frames, 1.0 FPS"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--lookahead", "5"], "--lookahead is for --stabilise; add that, or leave it out"),
+        (["--border", "history"], "--border is for --stabilise"),
+        (["--stabilise", "--layout", "flow"], "steadies the enhanced picture, which --layout flow does not show"),
+    ],
+    ids=["look-ahead", "border", "layout"],
+)
+def test_options_that_would_do_nothing_are_refused(
+    arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--engine", "x.onnx", "--output", "o.mp4", *arguments])
+    assert what in capsys.readouterr().err
