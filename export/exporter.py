@@ -146,6 +146,7 @@ def export_sizes(
     builders = [_prepare(one) for one in each]
     builder = builders[0]
     loaded = load_checkpoint(path)
+    check_whole(loaded, path)
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mostnet-export-", dir=options.output) as folder:
         results = [_stage(path, loaded, one, builder, Path(folder), console) for one in each]
@@ -212,6 +213,22 @@ def _prepare(options: ExportOptions) -> _Builder | None:
         )
     trt = load_tensorrt(flavour)
     return _Builder(trt, flavour, resolve_targets(trt, flavour, options.targets))
+
+
+def check_whole(checkpoint: Checkpoint, path: Path) -> None:
+    """Return unless the network was trained without a part of the method, which the graph would have all the same.
+
+    Raises:
+        ExportError: it was; says without which.
+    """
+    options = (checkpoint.training or {}).get("options", {})
+    missing = [part for part in ("recurrence", "alignment") if options.get(part) is False]
+    missing += [task for task in ("enhance", "flow", "mask") if task not in options.get("tasks", (task,))]
+    if missing:
+        raise ExportError(
+            f"{path}: trained without {', '.join(missing)}, for comparison; an exported graph has the whole method, so "
+            "its outputs would be others; export a checkpoint that was trained with all of it"
+        )
 
 
 def _property(graph: onnx.ModelProto, key: str) -> str:

@@ -67,6 +67,12 @@ def _check_same_frames(full_name: str, full: Mapping[str, Any], name: str, repor
         raise MostnetError(
             f"{name} was evaluated on {next(described)}, {full_name} on {next(described)}; evaluate both on the same"
         )
+    made, wanted_made = (r["data"]["descriptions"].get(found[1]) for r in (report, full))
+    if made != wanted_made:
+        raise MostnetError(
+            f"{name} and {full_name} were evaluated on two data sets {found[0]}/{found[1]} that were made differently "
+            f"(dataset.json: {made} and {wanted_made}); evaluate both on the same"
+        )
 
 
 def _named_path(text: str) -> tuple[str, Path]:

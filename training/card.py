@@ -109,7 +109,9 @@ def _training(record: Mapping[str, Any], command: str) -> str:
     minutes = record.get("minutes")
     wall = "not recorded" if minutes is None else f"{minutes:.0f} minutes"
     data = (record.get("data") or {}).get("name", "DATA")
-    command = command or f"mostnet-train {data} --config recipe.yaml --out RUN_DIR"
+    init = record.get("init")
+    start = f" --init {init['file']}" if init else ""
+    command = command or f"mostnet-train {data} --config recipe.yaml --out RUN_DIR{start}"
     recipe = yaml.safe_dump(record.get("options"), sort_keys=False)
     return (
         f"{record.get('steps', '?')} steps, wall time {wall}, torch {record.get('torch', '?')}.\n\n"

@@ -121,7 +121,7 @@ class FrameSource:
         log.warning("bad file %d: %s; its clips are replaced by their neighbours", len(self.bad), error)
         if len(self.bad) > self._most_bad:
             raise TooManyBadFilesError(
-                f"{len(self.bad)} frames cannot be read, at most {self._most_bad:.0f} may; the last one: {error}"
+                f"{len(self.bad)} frames cannot be read, at most {int(self._most_bad)} may; the last one: {error}"
             ) from error
 
     def _load(self) -> None:
@@ -212,7 +212,8 @@ class ClipDataset(Dataset[Batch]):
             top, left = (height - crop_h) // 2, (width - crop_w) // 2
             return slice(top, top + crop_h), slice(left, left + crop_w)
         least, most = self.options.scale
-        scale = np.exp(rng.uniform(np.log(max(least, crop_h / height, crop_w / width)), np.log(max(most, 1.0))))
+        least = max(least, crop_h / height, crop_w / width)
+        scale = np.exp(rng.uniform(np.log(least), np.log(max(most, least))))
         rows, columns = min(height, round(crop_h / scale)), min(width, round(crop_w / scale))
         top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
         return slice(top, top + rows), slice(left, left + columns)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure  # without pyplot: no window system, no state kept between calls
 
 from mostnet.contract import FOREGROUND, write_bytes
 from mostnet.video import FlowScale, flow_picture
 
 from .evaluate import Evaluation
+from .extras import load_extra
 from .metrics import Bgr, Mask
 from .scores import FrameScore, Scores, summarise
 from .showcase import Shown
@@ -40,7 +40,9 @@ def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, t
     """Draw the frames, one row each, and under them the warm-up curves, into the PNG ``path``."""
     height, width = shown[0].labelled.size_hw
     row_in = _TILE_IN * height / width + 0.35
-    figure = Figure(figsize=(_TILE_IN * len(_COLUMNS) + 1.2, row_in * len(shown) + 4.0), layout="constrained")
+    # Without pyplot: no window system, no state kept between calls.
+    size_in = (_TILE_IN * len(_COLUMNS) + 1.2, row_in * len(shown) + 4.0)
+    figure = load_extra("matplotlib.figure").Figure(figsize=size_in, layout="constrained")
     figure.suptitle(title, fontsize=12)
     parts: Any = figure.subfigures(2, 1, height_ratios=[row_in * len(shown) + 0.4, 3.0])
     above, below = parts

@@ -68,17 +68,25 @@ class Learner:
             group["lr"] = rate
         losses, state = self._losses(batch, state)
         total = self.weights(losses)
+        values = {name: value.detach() for name, value in {"loss": total, **losses}.items()}
+        if not bool(torch.isfinite(total.detach())):
+            # On the CPU the gradient of grid_sample at coordinates that are NaN is a segmentation fault.
+            return StepResult(False, values, None)
+        values["grad_norm"], is_sound = self._learn(total, number)
+        return StepResult(is_sound, values, None if state is None else tuple(part.detach() for part in state))
+
+    def _learn(self, total: Tensor, number: int) -> tuple[Tensor, bool]:
+        """Step the weights unless the gradient is not finite; returns its norm, and whether they were stepped."""
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
-        is_sound = bool(torch.isfinite(total.detach()) & torch.isfinite(norm))
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm).detach()
+        is_sound = bool(torch.isfinite(norm))
         if is_sound:
             self.scaler.step(self.optimiser)
             self.average.update(self.model, number)
         self.scaler.update()
-        values = {name: value.detach() for name, value in {"loss": total, "grad_norm": norm, **losses}.items()}
-        return StepResult(is_sound, values, None if state is None else tuple(part.detach() for part in state))
+        return norm, is_sound
 
     def _losses(self, batch: Batch, state: State | None) -> tuple[dict[str, Tensor], State | None]:
         """Mean loss of each task over the frames of a chunk, and the state after it."""
@@ -105,8 +113,11 @@ class Learner:
 
     def load_state_dict(self, parts: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave."""
+        decays = [group["weight_decay"] for group in self.optimiser.param_groups]
         for name, part in self._parts().items():
             part.load_state_dict(parts[name])
+        for group, decay in zip(self.optimiser.param_groups, decays, strict=True):
+            group["weight_decay"] = decay  # this run's option, not that of the file
 
     def _parts(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ the reference averaged over each cell. Flow: generalised Charbonnier penalty of 
 frame (D. Sun et al., IJCV 106 (2014), exponent 0.45), at each predicted scale and at the frame's size. Mask: binary
 cross-entropy and Dice (F. Milletari et al., 3DV 2016), against the fraction of each cell that is tooth.
 
-The default weights bring an untrained network's three terms within a factor of two of each other.
+The default weights bring an untrained network's three terms within a factor of four of each other.
 """
 
 from __future__ import annotations

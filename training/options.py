@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mostnet.contract import MIN_SIDE, TrainingError
 from mostnet.model import STRIDES, VARIANTS
 
+from .extras import load_extra
 from .losses import TASKS
 
 
@@ -143,6 +142,7 @@ class TrainOptions:
         Raises:
             TrainingError: no such file, not YAML, or not a mapping.
         """
+        yaml = load_extra("yaml")
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -176,6 +176,8 @@ def _converted(name: str, value: Any, kind: type) -> Any:
         raise TrainingError(
             f"{name} is {value!r}; expected a list of {'two whole numbers' if inner is int else 'names'}"
         )
+    if value is False and "off" in _CHOICES.get(name, ()):
+        return "off"  # YAML 1.1 reads a bare off as false
     if kind is float and type(value) is int:
         return float(value)
     if kind is float and isinstance(value, str):

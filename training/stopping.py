@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -38,5 +39,6 @@ class StopRequest:
 
 def leave_stopping_to_the_parent(worker: int) -> None:
     """In a process that reads clips: Ctrl-C reaches all of a terminal's processes; the parent still wants a batch."""
+    os.setpgid(0, 0)  # so do `timeout`, and a SIGTERM to the group; a reader that dies of it takes the run along
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -14,9 +14,11 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -144,14 +146,23 @@ def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, pr
             progress(done)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork inherits the locks of OpenCV's threads
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
         try:
             for done, made in enumerate(as_completed([pool.submit(work, place) for place in places]), start=1):
                 made.result()
                 progress(done)
+        except BrokenProcessPool as error:
+            raise DatasetError(f"one of {workers} workers died, often for lack of memory; take fewer") from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Leaving the block shuts down again, without cancelling: what is pending must be gone by then.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _start_worker() -> None:
+    """In a process that makes sequences: Ctrl-C reaches all of a terminal's processes; the parent answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def _describe(

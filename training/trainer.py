@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mostnet.contract import TrainingError, write_bytes
+from mostnet.contract import TrainingError, sha256, write_bytes
 from mostnet.model import Checkpoint, State, save_checkpoint
 
-from .clips import Batch, ClipDataset, ClipOptions, FrameSource
+from .clips import Batch, ClipDataset, ClipOptions, FrameSource, TooManyBadFilesError
 from .dataset import index_split
+from .extras import load_extra
 from .learner import Learner
 from .losses import TASKS
 from .options import TrainOptions
@@ -78,6 +78,8 @@ def train(
     """
     if not resume and (run_dir / LAST).exists():
         raise TrainingError(f"{run_dir}: already holds a run; go on with --resume, or choose another folder")
+    if resume and init:
+        raise TrainingError(f"both --resume and --init {init}: a run goes on from its own weights; drop one of the two")
     with StopRequest() as stop:
         trainer = Trainer(data, run_dir, options=options, init=init, resume=resume, report=report)
         return trainer.run(stop)
@@ -101,10 +103,13 @@ class Trainer:
         self.state: State | None = None
         self.validation: dict[str, float | None] = {}
         self._data_name, self._data_record = data.resolve().name, _data_record(data)
+        if options.validate_every:
+            load_extra("matplotlib")  # missing, it is found out now rather than at the first validation
         if options.threads:
             torch.set_num_threads(options.threads)
         torch.manual_seed(options.seed)
         self.learner = Learner(options, init)
+        self._init = None if init is None else {"file": init.name, "sha256": sha256(init)}
         self._open_data(data)
         if resume:
             self._restore()
@@ -146,7 +151,8 @@ class Trainer:
         at = self.position.step
         self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
         self.val_log = CsvLog(self.run_dir / "val.csv", VAL_COLUMNS, resume_step=at)
-        write_bytes(self.run_dir / "options.yaml", yaml.safe_dump(self.options.to_dict(), sort_keys=False).encode())
+        text = load_extra("yaml").safe_dump(self.options.to_dict(), sort_keys=False)
+        write_bytes(self.run_dir / "options.yaml", text.encode())
 
     def _finished(self) -> bool:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
@@ -163,11 +169,21 @@ class Trainer:
             worker_init_fn=leave_stopping_to_the_parent,
             pin_memory=self.learner.device.type == "cuda",
         )
-        for batch in loader:
+        for batch in self._saved_first(loader):
             on_device = batch.to(self.learner.device)
             while position.chunk < options.chunks:
                 yield on_device, position.chunk
             position.window, position.chunk, self.state = position.window + 1, 0, None
+
+    def _saved_first(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches; a run whose data turns out too bad is saved before it ends."""
+        try:
+            yield from loader
+        except TooManyBadFilesError as error:
+            self._save()
+            # A reader in another process sends its traceback along as text.
+            line = str(error).strip().splitlines()[-1]
+            raise TooManyBadFilesError(line.split("TooManyBadFilesError: ")[-1]) from None
 
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk; a chunk whose loss or gradient is not finite is skipped with its window."""
@@ -187,10 +203,15 @@ class Trainer:
         self.position.skipped += 1
         self._bad_steps += 1
         self.position.chunk, self.state = self.options.chunks, None
+        last = self.run_dir / LAST
         if self._bad_steps >= _MOST_BAD_STEPS:
             raise TrainingError(
                 f"{self._bad_steps} steps in a row had no finite loss or gradient; "
-                f"{self.run_dir / LAST} is from before: resume it with a lower --lr"
+                + (
+                    f"{last} is from before: resume it with a lower --lr"
+                    if last.exists()
+                    else "start with a lower --lr"
+                )
             )
 
     def _after_step(self, finished: bool) -> None:
@@ -232,7 +253,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = None if self.state is None else list(self.state)
-        parts = {**self.learner.state_dict(), "state": state, "torch_rng": torch.get_rng_state()}
+        parts = {**self.learner.state_dict(), "state": state, "init": self._init, "torch_rng": torch.get_rng_state()}
         save_run(self.run_dir / LAST, position=self.position, options=self.options, parts=parts)
         save_checkpoint(self._checkpoint(), self.run_dir / MODEL)
 
@@ -240,6 +261,7 @@ class Trainer:
         self.position, saved, parts = load_run(self.run_dir / LAST)
         _check_same_run(saved, self.options, self.run_dir)
         self.learner.load_state_dict(parts)
+        self._init = parts.get("init")
         self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
         torch.set_rng_state(parts["torch_rng"])
         self.report(f"resumed at step {self.position.step}")
@@ -253,6 +275,7 @@ class Trainer:
             "skipped_steps": position.skipped,
             "data": {"name": self._data_name, **self._data_record},
             "options": self.options.to_dict(),
+            "init": self._init,
             "validation": dict(self.validation),
             "torch": str(torch.__version__),
         }

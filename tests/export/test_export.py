@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,23 @@ def test_description_beside_the_plan_is_json(checkpoint_path: Path, tmp_path: Pa
     described = json.loads(result.plan.with_name(f"{result.plan.name}.json").read_text())
     assert described["size_hw"] == list(SIZE)
     assert described["states"][0]["name"] == "hidden4"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"recurrence": False}, "recurrence"),
+        ({"alignment": False}, "alignment"),
+        ({"tasks": ["mask"]}, "enhance, flow"),
+    ],
+    ids=["recurrence", "alignment", "tasks"],
+)
+def test_a_network_trained_without_a_part_of_the_method_is_refused(
+    tmp_path: Path, options: dict[str, object], what: str
+) -> None:
+    whole = {"recurrence": True, "alignment": True, "tasks": ["enhance", "flow", "mask"]}
+    path = tmp_path / "part.pt"
+    save_checkpoint(replace(initial_checkpoint("nano"), training={"options": {**whole, **options}}), path)
+    with pytest.raises(ExportError, match=f"trained without {what}, for comparison; an exported graph has the whole"):
+        export_function(path, ExportOptions(output=tmp_path, onnx_only=True))
+    assert [file.name for file in tmp_path.iterdir()] == ["part.pt"]

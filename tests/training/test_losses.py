@@ -213,6 +213,12 @@ def test_yaml_files_that_are_refused(tmp_path: Path, text: str, message: str) ->
         TrainOptions().updated(TrainOptions.values_from_yaml(path), source=str(path))
 
 
+def test_a_bare_off_in_yaml_is_a_word(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("amp: off\nrecurrence: off\n")
+    options = TrainOptions(amp="bf16").updated(TrainOptions.values_from_yaml(tmp_path / "run.yaml"), source="")
+    assert (options.amp, options.recurrence) == ("off", False)
+
+
 def test_missing_yaml_file(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"none.yaml: cannot be read \(No such file"):
         TrainOptions.values_from_yaml(tmp_path / "none.yaml")

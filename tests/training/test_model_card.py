@@ -90,6 +90,16 @@ def test_evaluations_on_different_frames_are_not_compared(tmp_path: Path, capsys
     assert "b was evaluated on scenes/test, 1 sequences, 10 frames, a on scenes/test, 2 sequences, 20 frames" in error
 
 
+def test_evaluations_on_data_made_differently_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = copy.deepcopy(document())
+    other["data"]["descriptions"]["test"]["seed"] = 901
+    paths = [written(tmp_path / "a.json", document()), written(tmp_path / "b.json", other)]
+    assert ablation_table.main([f"a={paths[0]}", f"b={paths[1]}"]) == 1
+    assert "b and a were evaluated on two data sets scenes/test that were made differently" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["full"], ["=a.json"], ["a=x.json", "a=y.json"]])
 def test_ablation_wants_names_of_their_own(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,16 @@ def test_workers_write_the_same_files(tmp_path: Path) -> None:
     written = [{p.relative_to(f): p.read_bytes() for p in sorted(f.rglob("*")) if p.is_file()} for f in folders]
     assert written[0] == written[1]
     assert len(written[0]) == 2 * 5 + 1
+
+
+def test_ctrl_c_stops_the_workers(tmp_path: Path) -> None:
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_split(tmp_path, "test", sequences=1000, frames=1, size_hw=(64, 64), workers=2, progress=interrupt)
+    assert not multiprocessing.active_children()
+    assert len(list((tmp_path / "test").iterdir())) < 1000
 
 
 def test_splits_never_share_a_seed() -> None:

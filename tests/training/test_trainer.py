@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from mostnet.contract import CheckpointError, DatasetError, TrainingError
+from mostnet.contract import CheckpointError, DatasetError, TrainingError, sha256
 from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.training import learner, trainer
 from mostnet.training.options import TrainOptions
@@ -155,6 +158,42 @@ def test_twenty_such_steps_end_the_run_and_keep_the_last_good_file(
     assert load_run(tmp_path / "run" / "last.pt")[0].step == 3
 
 
+def test_a_run_that_diverges_is_an_error(data: Path, tmp_path: Path) -> None:
+    """Weights like these make the flow NaN, whose gradient through grid_sample ends the process."""
+    with pytest.raises(
+        TrainingError, match="20 steps in a row had no finite loss or gradient; start with a lower --lr"
+    ):
+        train(data, tmp_path / "run", options=replace(SMALL, steps=100, save_every=100, lr=1e3))
+
+
+def test_resumed_runs_take_the_new_weight_decay_and_no_other_weights(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", options=replace(SMALL, steps=1))
+    train(data, tmp_path / "run", options=replace(SMALL, steps=2, weight_decay=0.5), resume=True)
+    groups = load_run(tmp_path / "run" / "last.pt")[2]["optimiser"]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    with pytest.raises(TrainingError, match=r"both --resume and --init .*drop one of the two"):
+        train(data, tmp_path / "run", options=SMALL, init=tmp_path / "run" / "model.pt", resume=True)
+
+
+def test_sigterm_to_the_whole_group_saves_too(data: Path, tmp_path: Path) -> None:
+    flags = "--steps 100000 --batch 1 --clip 2 --chunks 1 --crop 64x80 --threads 1 --workers 1 --validate-every 0"
+    command = [sys.executable, "-m", "mostnet.training.train_cli", str(data), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [*command, *flags.split(), "--device", "cpu", "--log-every", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step 2 "):
+                os.killpg(process.pid, signal.SIGTERM)
+            elif line.startswith("stopped by SIGTERM"):
+                break
+    assert process.returncode == 0
+    assert load_run(tmp_path / "run" / "last.pt")[0].step >= 2
+
+
 def poison_steps(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Make the loss of some steps (from 1) NaN."""
     count, forward = [0], learner.TaskWeights.forward
@@ -247,3 +286,31 @@ def test_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_readers_in_other_processes_give_the_same_losses(data: Path, whole_run: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", options=replace(SMALL, steps=6, workers=1))
     assert losses(tmp_path / "run") == losses(whole_run)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_whose_data_turns_out_too_bad_is_saved_and_says_so_in_a_line(tmp_path: Path, workers: int) -> None:
+    spoilt = write_dataset(tmp_path / "data", train=3, val=1, frames=5, size_hw=(80, 96))
+    for index in range(5):
+        (spoilt / "train" / "0001" / "input" / f"00000{index}.png").write_bytes(b"")
+    with pytest.raises(DatasetError) as caught:
+        train(spoilt, tmp_path / "run", options=replace(SMALL, workers=workers))
+    assert re.fullmatch(
+        r"\d frames cannot be read, at most 0 may; the last one: .*input/00000\d.png.*", str(caught.value)
+    )
+    assert load_run(tmp_path / "run" / "last.pt")[0].step < SMALL.steps
+
+
+def test_where_a_run_began_stays_in_its_record(data: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.pt"
+    save_checkpoint(initial_checkpoint("nano", seed=3), start)
+    train(data, tmp_path / "run", options=replace(SMALL, steps=2), init=start)
+    train(data, tmp_path / "run", options=replace(SMALL, steps=3), resume=True)
+    record = load_checkpoint(tmp_path / "run" / "model.pt").training
+    assert record["init"] == {"file": "start.pt", "sha256": sha256(start)}
+
+
+def test_a_missing_library_is_a_line(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(TrainingError, match=r"matplotlib is not installed; pip install 'mostnet\[train\]'"):
+        train(data, tmp_path / "run", options=replace(SMALL, validate_every=1))
