@@ -78,7 +78,7 @@ class Learner:
     def _learn(self, total: Tensor, number: int) -> tuple[Tensor, bool]:
         """Step the weights unless the gradient is not finite; returns its norm, and whether they were stepped."""
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
+        torch.autograd.backward(self.scaler.scale(total))
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm).detach()
         is_sound = bool(torch.isfinite(norm))
