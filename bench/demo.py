@@ -13,7 +13,6 @@ import cv2
 from mostnet.contract import BackendNotInstalledError, MostnetError, atomic_path
 from mostnet.export.cli import main as export_main
 from mostnet.export.flavour import choose_flavour
-from mostnet.model.__main__ import main as model_main
 from mostnet.video import VideoReader, demo_clip
 from mostnet.video.cli import main as run_main
 
@@ -25,29 +24,28 @@ _SIZE = "480x640"
 _STILL = 40
 
 _NOTICE = """\
-No trained weights ship yet: this checkpoint holds seeded initial weights whose enhancement is the identity.
-So the enhanced picture is the frame and the mask is noise; the flow comes from matching untrained features."""
+The weights that ship were trained on synthetic scenes (their card: api/weights/nano.md). Not for clinical use."""
 
 
 def main() -> int:
     """Run every step in the folder ``demo``; the exit status is that of the first that fails."""
     folder = Path("demo")
     folder.mkdir(exist_ok=True)
-    checkpoint = folder / f"{_VARIANT}.pt"
     graph, engine = (folder / f"{_VARIANT}-{_SIZE}-{precision}.onnx" for precision in ("fp16", "fp32"))
     video, picture, plot = folder / "grid.mp4", folder / "grid.png", folder / "latency.png"
+    steady = folder / "steady.mp4"
     clip = str(demo_clip())
     print(_NOTICE)
-    export = [str(checkpoint), "--size", _SIZE, "--output", str(folder)]
-    verify = ["--verify", clip, "--verify-frames", "20", "--allow-trivial"]
-    run = [clip, "--engine", str(engine), "--output", str(video), "--layout", "grid"]
+    export = [_VARIANT, "--size", _SIZE, "--output", str(folder)]
+    verify = ["--verify", clip, "--verify-frames", "20"]
+    run = [clip, "--engine", str(engine), "--output"]
     bench = ["--engine", str(engine), "--video", clip, "--frames", "60", "--warmup", "5", "--plot", str(plot)]
     steps: list[tuple[str, Callable[[list[str]], int], list[str]]] = [
-        ("python -m mostnet.model", model_main, ["init", _VARIANT, str(checkpoint)]),
         ("mostnet-export", export_main, [*export, "--fp16", *_builder_arguments(), *verify]),
         # A CPU computes FP16 graphs in FP32 between casts: FP32 is its faster graph.
         ("mostnet-export", export_main, [*export, "--fp32", "--onnx-only"]),
-        ("mostnet-run", run_main, run),
+        ("mostnet-run", run_main, [*run, str(video), "--layout", "grid"]),
+        ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--stabilise"]),
         ("mostnet-bench", bench_main, bench),
     ]
     for command, call, arguments in steps:
@@ -58,7 +56,7 @@ def main() -> int:
             return status
     _write_still(video, picture)
     print("\nWritten:")
-    for path in (graph, graph.with_suffix(".plan"), engine, video, picture, plot):
+    for path in (graph, graph.with_suffix(".plan"), engine, video, steady, picture, plot):
         if path.exists():
             print(f"  {path}")
     return 0

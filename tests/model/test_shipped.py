@@ -1,0 +1,35 @@
+"""Naming a checkpoint on a command line."""
+
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import CheckpointError
+from mostnet.model import checkpoint_path, load_checkpoint, shipped
+
+
+def test_a_name_is_a_checkpoint_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "nano.pt").touch()
+    monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
+    assert checkpoint_path("nano") == tmp_path / "weights" / "nano.pt"
+    with pytest.raises(CheckpointError, match=r"dw: no such file, and no checkpoint .* ships \(there is nano\)"):
+        checkpoint_path("dw")
+
+
+def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nano").touch()
+    assert checkpoint_path("nano") == Path("nano")
+
+
+@pytest.mark.parametrize("name", ["nano.pt", "folder/nano"])
+def test_a_path_stays_a_path(name: str) -> None:
+    assert checkpoint_path(name) == Path(name)
+
+
+def test_the_one_that_ships_is_trained() -> None:
+    checkpoint = load_checkpoint(checkpoint_path("nano"))
+    assert checkpoint.variant == "nano"
+    assert checkpoint.training is not None
+    assert checkpoint_path("nano").stat().st_size < 3_000_000
