@@ -43,11 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, draw the plot; returns the exit status."""
     options = _parser().parse_args(argv)
     try:
-        found = {str(path): measure_video(path, frames=options.frames) for path in options.videos}
+        videos = _named(options.videos)
+        found = {name: measure_video(path, frames=options.frames) for name, path in videos.items()}
         fidelity = {}
         if options.reference is not None:
             fidelity = {
-                str(path): compare_videos(options.reference, path, frames=options.frames) for path in options.videos
+                name: compare_videos(options.reference, path, frames=options.frames) for name, path in videos.items()
             }
         Console().print(_table(found, fidelity))
         if options.plot is not None:
@@ -56,6 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stability: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """The videos by their file names, or by their paths where files of one name lie in several folders."""
+    names = [path.name for path in paths]
+    return {path.name if names.count(path.name) == 1 else str(path): path for path in paths}
 
 
 def _table(found: Mapping[str, Stability], fidelity: Mapping[str, Fidelity]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -74,6 +76,11 @@ def test_too_little_to_measure():
     with pytest.raises(ValueError, match="no frame of the two videos could be matched"):
         compare([grey], [grey])
     assert measure([grey, grey]).untracked == 1
+
+
+def test_files_of_one_name_are_two_rows():
+    paths = [Path("a/out.mp4"), Path("b/out.mp4"), Path("c/in.mp4")]
+    assert stability._named(paths) == {str(paths[0]): paths[0], str(paths[1]): paths[1], "in.mp4": paths[2]}
 
 
 def test_command_line(clips, tmp_path, capsys):
