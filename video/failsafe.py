@@ -12,8 +12,8 @@ from mostnet.engine import Output, Session
 
 from .colour import Bgr
 
-#: Before an engine's usual time is known.
-_FIRST_LIMIT_S = 2.0
+#: Longest wait for a frame, and the wait before an engine's usual time is known.
+_LONGEST_S = 2.0
 _WARM_UP = 5
 #: An engine that needs longer than this times its usual latency is late.
 _SLACK = 1.5
@@ -47,7 +47,8 @@ class FailSafe:
         Args:
             engine: used by nobody else meanwhile.
             period_ms: time between frames of the camera; no frame is late before that.
-            limit_ms: fixed limit; by default one and a half times the usual latency, at least ``period_ms``.
+            limit_ms: fixed limit; by default one and a half times the usual latency, at least ``period_ms`` and at most
+                two seconds.
         """
         self._engine = engine
         self._period_s = period_ms / 1e3
@@ -94,8 +95,9 @@ class FailSafe:
         if self._fixed_s is not None:
             return self._fixed_s
         if len(self._latencies) < _WARM_UP:
-            return max(_FIRST_LIMIT_S, self._period_s)
-        return max(self._period_s, _SLACK * median(self._latencies))
+            return max(_LONGEST_S, self._period_s)
+        # An engine that gets slower and slower is late in the end, however usual that has become.
+        return max(self._period_s, min(_SLACK * median(self._latencies), _LONGEST_S))
 
     def _collect(self) -> Output | Exception | None:
         done, self._done = self._done, None

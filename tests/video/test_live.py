@@ -158,12 +158,12 @@ class _Engine:
 
 def test_a_late_frame_is_not_waited_for_and_its_motion_is_not_lost():
     engine = _Engine([None, "late", None])
-    safe = FailSafe(engine, period_ms=20, limit_ms=60)
+    safe = FailSafe(engine, period_ms=20, limit_ms=500)
     assert safe.infer(FRAMES[0]).output.frame_id == 0
     begun = time.monotonic()
     late = safe.infer(FRAMES[1])
     assert (late.output, late.problem) == (None, "engine late")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert safe.infer(FRAMES[2]).problem == "engine late"
     assert engine.calls == 2, "a busy engine is given nothing more"
     engine.gate.set()
@@ -181,6 +181,15 @@ def test_a_fault_is_told_and_the_next_frame_goes_on():
     failed = safe.infer(FRAMES[0])
     assert (failed.output, failed.problem) == (None, "engine fault: the GPU fell off")
     assert safe.infer(FRAMES[1]).output is not None
+    safe.close()
+
+
+@pytest.mark.parametrize(("usual_s", "limit_ms"), [(0.001, 40), (0.1, 150), (60.0, 2000)])
+def test_a_frame_is_waited_for_by_what_is_usual_within_bounds(usual_s, limit_ms):
+    safe = FailSafe(_Engine([]), period_ms=40)
+    assert safe.limit_ms == 2000, "nothing is known yet"
+    safe._latencies.extend([usual_s] * 10)
+    assert safe.limit_ms == pytest.approx(limit_ms)
     safe.close()
 
 
