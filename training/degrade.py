@@ -46,14 +46,14 @@ class Degrader:
         self._strength = strength
         pixel = size_hw[0] / 240
         self._defocus = strength * pixel * _drift(look, frames, _log_uniform(look, 0.4, 1.6), 0.35)
-        self._gain = _drift(look, frames, _log_uniform(look, 0.3, 1.0), 0.08) ** strength
-        self._cast = look.uniform(0.75, 1.25, 3) ** strength
+        self._gain = _drift(look, frames, _log_uniform(look, 0.5, 1.0), 0.08) ** strength
+        self._cast = look.uniform(0.82, 1.18, 3) ** strength
         self._contrast = float(_log_uniform(look, 0.8, 1.3)) ** strength
         self._veil = strength * np.clip(_drift(look, frames, look.uniform(0, 0.26), 0.4), 0, 0.6)
         self._veil_bgr = look.uniform(90, 200) * look.uniform(0.85, 1.15, 3)
         self._mist = _blobs(look, size_hw)
         self._shade = _vignette(look, size_hw, strength)
-        self._grain = strength * _log_uniform(look, 8.0, 28.0)
+        self._grain = strength * _log_uniform(look, 10.0, 32.0)
         self._quality = 100 - round(strength * look.uniform(10, 60))
         self._soft_grain = bool(look.random() < 0.5)
         self._drops = _place_drops(drop, size_hw) if drops else ()

@@ -45,8 +45,8 @@ class SynthOptions:
     """
 
     fps: float = 25.0
-    hand_px: tuple[float, float] = (14.0, 46.0)
-    vibration_px: tuple[float, float] = (4.0, 15.0)
+    hand_px: tuple[float, float] = (20.0, 58.0)
+    vibration_px: tuple[float, float] = (1.0, 4.0)
     readout: tuple[float, float] = (0.3, 0.9)
     exposure_s: tuple[float, float] = (1 / 1000, 1 / 120)
     degradation: float = 1.0
