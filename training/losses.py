@@ -1,9 +1,11 @@
 """What training minimises: every task at every decoder scale, and nothing for labels that are missing.
 
-Enhancement: Charbonnier penalty of the error and of its horizontal and vertical differences (the detail term), against
-the reference averaged over each cell. Flow: generalised Charbonnier penalty of the end-point error in pixels of the
-frame (D. Sun et al., IJCV 106 (2014), exponent 0.45), at each predicted scale and at the frame's size. Mask: binary
-cross-entropy and Dice (F. Milletari et al., 3DV 2016), against the fraction of each cell that is tooth.
+Enhancement: Charbonnier penalty of the error and of its horizontal and vertical differences (the detail term), and each
+frame's root mean square error, which is what PSNR counts; against the reference averaged over each cell. Flow:
+generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014), exponent
+0.45), at each predicted scale and at the frame's size; and the motion term: the part of the error on the teeth that a
+similarity describes, which is what a stabiliser would follow. Mask: binary cross-entropy and Dice (F. Milletari et al.,
+3DV 2016), against the fraction of each cell that is tooth.
 
 The default weights bring an untrained network's three terms within a factor of four of each other.
 """
@@ -26,6 +28,8 @@ _FLOW_EPSILON_PX = 0.05
 _FLOW_EXPONENT = 0.45
 #: Weight of the finest scale, of each of the others, and of each scale's flow beside that at the frame's size.
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
+#: Weight of the motion term beside the end-point error, and the share of tooth in a frame from which it counts.
+_MOTION, _ENOUGH_TOOTH = 2.0, 0.005
 #: How many fields of a ``Target`` are maps.
 _SPATIAL = 4
 
@@ -59,7 +63,7 @@ class LossOptions:
 
     tasks: tuple[str, ...] = TASKS
     enhance: float = 1.0
-    flow: float = 0.03
+    flow: float = 0.02
     mask: float = 0.1
     detail: float = 0.5
 
@@ -113,6 +117,7 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
             losses["flow"] = losses["flow"] + _FLOW_SCALE * _flow_loss(scale.flow, cell)
     if "flow" in options.tasks:
         losses["flow"] = losses["flow"] + _flow_loss(prediction.flow, target)
+        losses["flow"] = losses["flow"] + _MOTION * tooth_motion_error(prediction.flow, target)
     return losses
 
 
@@ -132,9 +137,37 @@ def charbonnier(x: Tensor, epsilon: float = _PICTURE_EPSILON) -> Tensor:
     return torch.sqrt(x * x + epsilon * epsilon) - epsilon
 
 
+def tooth_motion_error(flow: Tensor, target: Target) -> Tensor:
+    """Root mean square, over the teeth, of the similarity that fits the flow's error there best; pixels, a scalar.
+
+    A least-squares fit is linear in what it is fitted to, so the fit of the error is the error of the fit. With pixels
+    and vectors as complex numbers the similarity is ``mean + factor * (place - centre)``. The mean is over the clips
+    with enough tooth of known flow; zero where there is none.
+    """
+    height, width = flow.shape[-2:]
+    weight = (target.mask * target.valid * target.has_mask.view(-1, 1, 1, 1))[:, 0]
+    total = weight.sum((1, 2))
+    weight = weight / total.clamp_min(1.0).view(-1, 1, 1)
+    x = torch.arange(width, device=flow.device).expand(height, width)
+    y = torch.arange(height, device=flow.device)[:, None].expand(height, width)
+
+    def mean(values: Tensor) -> Tensor:
+        return (weight * values).sum((1, 2))
+
+    across = x - mean(x).view(-1, 1, 1)
+    down = y - mean(y).view(-1, 1, 1)
+    dx, dy = (flow.float() - target.flow).unbind(1)
+    spread = mean(across * across + down * down).clamp_min(1.0)
+    real, imaginary = mean(across * dx + down * dy), mean(across * dy - down * dx)
+    square = mean(dx).square() + mean(dy).square() + (real.square() + imaginary.square()) / spread
+    error = torch.sqrt(square + _FLOW_EPSILON_PX**2) - _FLOW_EPSILON_PX
+    return _mean_of_labelled(error, (total > _ENOUGH_TOOTH * height * width).float())
+
+
 def _enhance_loss(enhanced: Tensor, target: Target, detail: float) -> Tensor:
     error = enhanced.float() - target.reference
-    loss = charbonnier(error).mean((1, 2, 3))
+    root_mean_square = torch.sqrt(error.square().mean((1, 2, 3)) + _PICTURE_EPSILON**2) - _PICTURE_EPSILON
+    loss = charbonnier(error).mean((1, 2, 3)) + root_mean_square
     if detail:
         across = charbonnier(error[..., 1:] - error[..., :-1]).mean((1, 2, 3))
         down = charbonnier(error[..., 1:, :] - error[..., :-1, :]).mean((1, 2, 3))

@@ -82,7 +82,7 @@ class TrainOptions:
     seed: int = 0
     tasks: tuple[str, ...] = TASKS
     w_enhance: float = 1.0
-    w_flow: float = 0.03
+    w_flow: float = 0.02
     w_mask: float = 0.1
     learned_weights: bool = False
     recurrence: bool = True

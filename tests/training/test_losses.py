@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,14 @@ from torch import Tensor
 from mostnet.contract import TrainingError
 from mostnet.model import MostNet, Prediction, ScalePrediction, initial_checkpoint
 from mostnet.training.ablations import Stepper, Unaligned, remove_alignment
-from mostnet.training.losses import LossOptions, Target, TaskWeights, frame_losses, target_cells
+from mostnet.training.losses import (
+    LossOptions,
+    Target,
+    TaskWeights,
+    frame_losses,
+    target_cells,
+    tooth_motion_error,
+)
 from mostnet.training.options import TrainOptions
 from mostnet.training.schedule import AveragedWeights, learning_rate
 
@@ -50,9 +58,10 @@ def make_prediction(*, picture: float, flow: tuple[float, float], logit: Tensor 
 def test_values_on_a_hand_made_case() -> None:
     """A constant error of 0.1 has no detail; the flow is off by (3, 4), that is by 5 pixels; the mask is undecided."""
     losses = frame_losses(make_prediction(picture=0.6, flow=(7.0, 1.0)), make_target(), LossOptions())
-    charbonnier = math.sqrt(0.1**2 + 1e-6) - 1e-3
-    assert float(losses["enhance"]) == pytest.approx(1.5 * charbonnier, rel=1e-4)
-    assert float(losses["flow"]) == pytest.approx(2 * (25 + 0.05**2) ** 0.45, rel=1e-4)
+    charbonnier = math.sqrt(0.1**2 + 1e-6) - 1e-3  # and so is the root mean square of a constant error
+    assert float(losses["enhance"]) == pytest.approx(1.5 * 2 * charbonnier, rel=1e-4)
+    motion = math.sqrt(25 + 0.05**2) - 0.05
+    assert float(losses["flow"]) == pytest.approx(2 * (25 + 0.05**2) ** 0.45 + 2 * motion, rel=1e-4)
     dice = [1 - (cells / 2 + 1) / (cells + 1) for cells in (256, 64, 16)]
     assert float(losses["mask"]) == pytest.approx(1.5 * math.log(2) + dice[0] + 0.25 * (dice[1] + dice[2]), rel=1e-4)
 
@@ -74,6 +83,41 @@ def test_blur_costs_detail() -> None:
         float(frame_losses(flat, stripes, LossOptions(detail=detail))["enhance"]) for detail in (0.0, 0.5)
     )
     assert with_detail == pytest.approx(without + 0.5 * (math.sqrt(0.04 + 1e-6) - 1e-3), rel=1e-3)
+
+
+def test_root_mean_square_counts_each_frame_for_itself() -> None:
+    target = make_target()
+    target.reference[0] -= 0.1
+    target.reference[1, :, :32] -= 0.4
+    charbonnier = [math.sqrt(error**2 + 1e-6) - 1e-3 for error in (0.1, 0.4)]
+    wanted = (2 * charbonnier[0] + charbonnier[1] / 2 + 0.4 / math.sqrt(2) - 1e-3) / 2
+    options = LossOptions(detail=0.0)
+    prediction = make_prediction(picture=0.5, flow=(0.0, 0.0))
+    finest = prediction._replace(scales=prediction.scales[:1])
+    assert float(frame_losses(finest, target, options)["enhance"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_tooth_motion_error_is_that_of_the_fitted_similarity() -> None:
+    """Against NumPy's least squares; what no similarity describes, other surfaces, and unknown flow do not count."""
+    generator = torch.Generator().manual_seed(3)
+    target = make_target()
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    error = torch.stack((0.3 - 0.02 * y + 0.01 * x, -0.2 + 0.02 * x + 0.01 * y)).expand(2, 2, *SIZE).clone()
+    error += 0.5 * torch.randn(error.shape, generator=generator)
+    target.valid[..., :8] = 0
+    error[..., :8] = 50.0
+    error[..., 32:] = -70.0
+    rows, right = [], []
+    for v, u in np.ndindex(64, 24):
+        rows += [[1, 0, u + 8, -v], [0, 1, v, u + 8]]
+        right += error[1, :, v, u + 8].tolist()
+    fitted = np.array(rows) @ np.linalg.lstsq(np.array(rows, float), np.array(right), rcond=None)[0]
+    wanted = math.sqrt(np.mean(np.sum(fitted.reshape(-1, 2) ** 2, axis=1)))
+    second = target._replace(has_mask=torch.tensor([0.0, 1.0]))
+    found = float(tooth_motion_error(target.flow + error, second))
+    assert found == pytest.approx(math.sqrt(wanted**2 + 0.05**2) - 0.05, rel=1e-4)
+    assert 0.3 < found < 1.0
+    assert float(tooth_motion_error(target.flow + error, target._replace(mask=torch.zeros(2, 1, *SIZE)))) == 0.0
 
 
 def test_cells_average_the_known_flow_alone() -> None:
