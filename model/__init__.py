@@ -2,6 +2,7 @@
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import STRIDES, VARIANTS, ModelConfig
+from .flow import Matching
 from .frame import FrameModel
 from .initialise import initial_checkpoint
 from .network import MostNet, Prediction, ScalePrediction, State
@@ -12,6 +13,7 @@ __all__ = [
     "VARIANTS",
     "Checkpoint",
     "FrameModel",
+    "Matching",
     "ModelConfig",
     "MostNet",
     "Prediction",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,13 +48,16 @@ class SoftMatch(Float32Island):
         self.radius = radius
         self.log_sharpness = nn.Parameter(torch.tensor(3.0))
 
+    def sharpness(self) -> Tensor:
+        """Factor of the cost in the softmax, a float32 scalar."""
+        return self.log_sharpness.float().clamp(max=_LOG_SHARPEST).exp()
+
     def forward(self, cost: Tensor) -> Tensor:
         """Cost ``(N, (2r+1)^2, H, W)`` -> displacement ``(N, 2, H, W)`` as ``(dx, dy)`` in cells, float32."""
         n, _, height, width = cost.shape
         side = 2 * self.radius + 1
         steps = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32, device=cost.device).view(1, side, 1, 1)
-        sharpness = self.log_sharpness.float().clamp(max=_LOG_SHARPEST).exp()
-        weights = torch.exp((cost.float() - 1.0) * sharpness).view(n, side, side, height, width)
+        weights = torch.exp((cost.float() - 1.0) * self.sharpness()).view(n, side, side, height, width)
         columns, rows = weights.sum(1), weights.sum(2)
         moments = torch.stack(((columns * steps).sum(1), (rows * steps).sum(1)), dim=1)
         return moments / columns.sum(1, keepdim=True)
@@ -78,6 +83,20 @@ class FlowResize(Float32Island):
         return resized if crop_hw is None else resized[..., : crop_hw[0], : crop_hw[1]]
 
 
+class Matching(NamedTuple):
+    """What a flow estimate was matched from, for training.
+
+    Attributes:
+        cost: inner products ``(N, (2r+1)^2, H, W)``, as ``LocalCorrelation`` orders them.
+        sharpness: of the softmax over them, a scalar.
+        around: flow about which was searched, as ``FlowEstimator`` takes it; None for zero.
+    """
+
+    cost: Tensor
+    sharpness: Tensor
+    around: Tensor | None
+
+
 class FlowEstimator(nn.Module):
     """First estimate of the flow at one scale: what matching finds around the coarser one, and a correction."""
 
@@ -96,8 +115,10 @@ class FlowEstimator(nn.Module):
         self.match = FlowUpdate(stride)
         self.correct = FlowUpdate(stride)
 
-    def forward(self, features: Tensor, match: Tensor, previous: Tensor, coarse: Tensor | None, seen: Tensor) -> Tensor:
-        """Flow ``(N, 2, H, W)``, float32, in pixels of the frame, at this scale.
+    def forward(
+        self, features: Tensor, match: Tensor, previous: Tensor, coarse: Tensor | None, seen: Tensor
+    ) -> tuple[Tensor, Matching]:
+        """Flow ``(N, 2, H, W)``, float32, in pixels of the frame, at this scale, and what it was matched from.
 
         Args:
             features: current features ``(N, C, H, W)``.
@@ -111,7 +132,7 @@ class FlowEstimator(nn.Module):
         cost = self.correlate(match, previous)
         correction = self.leave(self.block(self.enter(torch.cat((cost, self.context(features)), dim=1))))
         flow: Tensor = self.correct(self.match(coarse, self.soft_match(cost), seen), correction, seen)
-        return flow
+        return flow, Matching(cost, self.soft_match.sharpness(), coarse)
 
 
 def has_history(previous_match: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mostnet.contract import StatePair, check_size
 
 from .config import STRIDES, ModelConfig
-from .flow import FlowEstimator, FlowResize, FlowUpdate, MatchHead, has_history
+from .flow import FlowEstimator, FlowResize, FlowUpdate, MatchHead, Matching, has_history
 from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu, patch_conv_relu
 
 #: The recurrent tensors of one stream, in the order of ``MostNet.state_pairs``.
@@ -26,13 +26,15 @@ class ScalePrediction(NamedTuple):
     """What one decoder branch predicts at its own scale, ``(N, _, ceil(H / stride), ceil(W / stride))``.
 
     ``enhanced`` is the averaged frame, corrected, BGR 0..1 (at the finest scale: the full picture, before cropping);
-    ``mask_logit`` has one channel; ``flow`` is float32 in pixels of the frame, None at scales that predict none.
+    ``mask_logit`` has one channel; ``flow`` is float32 in pixels of the frame, None at scales that predict none, and
+    ``matching`` what it was found from.
     """
 
     stride: int
     enhanced: Tensor
     mask_logit: Tensor
     flow: Tensor | None
+    matching: Matching | None = None
 
 
 class Prediction(NamedTuple):
@@ -238,15 +240,16 @@ class MostNet(nn.Module):
             size_hw = (features[scale].shape[-2], features[scale].shape[-1])
             flow = None if flow is None else self.resize_flow(flow, size_hw)
             seen: Tensor | None = None
+            matching: Matching | None = None
             if scale in self.config.flow_scales:
                 i = self.config.flow_scales.index(scale)
                 seen = has_history(previous_match[i])
-                flow = self.estimators[i](features[scale], match[i], previous_match[i], flow, seen)
+                flow, matching = self.estimators[i](features[scale], match[i], previous_match[i], flow, seen)
             assert flow is not None
             branch = cast(Branch, self.branches[scale])
             decoded = branch(features[scale], hidden[scale], flow, decoded)
             prediction = branch.predict(decoded, frame, flow, seen)
             flow = flow if prediction.flow is None else prediction.flow
-            scales.insert(0, prediction)
+            scales.insert(0, prediction._replace(matching=matching))
             new_hidden.insert(0, torch.tanh(branch.remember(decoded)))
         return scales, new_hidden

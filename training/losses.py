@@ -4,14 +4,17 @@ Enhancement: Charbonnier penalty of the error and of its horizontal and vertical
 frame's root mean square error, which is what PSNR counts; against the reference averaged over each cell. Flow:
 generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014), exponent
 0.45), at each predicted scale and at the frame's size; and the motion term: the part of the error on the teeth that a
-similarity describes, which is what a stabiliser would follow. Mask: binary cross-entropy and Dice (F. Milletari et al.,
-3DV 2016), against the fraction of each cell that is tooth.
+similarity describes, which is what a stabiliser would follow; and the matching term: the divergence of each softmax
+over displacements from the true one, spread over the nearest cells, without which matching is left to a correction that
+sees no further than its kernels. Mask: binary cross-entropy and Dice (F. Milletari et al., 3DV 2016), against the
+fraction of each cell that is tooth.
 
 The default weights bring an untrained network's three terms within a factor of four of each other.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mostnet.model import STRIDES, Prediction
+from mostnet.model import STRIDES, Matching, Prediction
 
 TASKS = ("enhance", "flow", "mask")
 
@@ -30,6 +33,8 @@ _FLOW_EXPONENT = 0.45
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
 #: Weight of the motion term beside the end-point error, and the share of tooth in a frame from which it counts.
 _MOTION, _ENOUGH_TOOTH = 2.0, 0.005
+#: A cell's displacement is known where more than this share of its pixels is.
+_HALF_KNOWN = 0.5
 #: How many fields of a ``Target`` are maps.
 _SPATIAL = 4
 
@@ -115,6 +120,8 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
             losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
         if "flow" in options.tasks and scale.flow is not None:
             losses["flow"] = losses["flow"] + _FLOW_SCALE * _flow_loss(scale.flow, cell)
+            if scale.matching is not None:
+                losses["flow"] = losses["flow"] + matching_divergence(scale.matching, cell, scale.stride)
     if "flow" in options.tasks:
         losses["flow"] = losses["flow"] + _flow_loss(prediction.flow, target)
         losses["flow"] = losses["flow"] + _MOTION * tooth_motion_error(prediction.flow, target)
@@ -162,6 +169,30 @@ def tooth_motion_error(flow: Tensor, target: Target) -> Tensor:
     square = mean(dx).square() + mean(dy).square() + (real.square() + imaginary.square()) / spread
     error = torch.sqrt(square + _FLOW_EPSILON_PX**2) - _FLOW_EPSILON_PX
     return _mean_of_labelled(error, (total > _ENOUGH_TOOTH * height * width).float())
+
+
+def matching_divergence(matching: Matching, cell: Target, stride: int) -> Tensor:
+    """Kullback-Leibler divergence of the softmax over displacements from the true displacement, a scalar.
+
+    The true one is spread bilinearly over the four nearest cells, so that its expectation is exact. Cells of which less
+    than half is known, or whose displacement is beyond the search, do not count.
+
+    Args:
+        matching: of the scale.
+        cell: labels at the scale.
+        stride: of the scale, in pixels of the frame.
+    """
+    n, candidates, height, width = matching.cost.shape
+    radius = math.isqrt(candidates) // 2
+    wanted = cell.flow if matching.around is None else cell.flow - matching.around.detach()
+    wanted = wanted / stride
+    counts = (wanted.abs().amax(1) <= radius) & (cell.valid[:, 0] > _HALF_KNOWN)
+    steps = torch.arange(-radius, radius + 1, device=wanted.device).view(1, -1, 1, 1)
+    across, down = (F.relu(1 - (steps - wanted[:, i : i + 1]).abs()) for i in range(2))
+    true = (down.unsqueeze(2) * across.unsqueeze(1)).reshape(n, candidates, height, width)
+    found = torch.log_softmax(matching.cost.float() * matching.sharpness, dim=1)
+    divergence = (torch.xlogy(true, true) - true * found).sum(1) * counts
+    return divergence.sum() / counts.sum().clamp_min(1)
 
 
 def _enhance_loss(enhanced: Tensor, target: Target, detail: float) -> Tensor:

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from mostnet.contract import TrainingError
-from mostnet.model import MostNet, Prediction, ScalePrediction, initial_checkpoint
+from mostnet.model import Matching, MostNet, Prediction, ScalePrediction, initial_checkpoint
 from mostnet.training.ablations import Stepper, Unaligned, remove_alignment
 from mostnet.training.losses import (
     LossOptions,
     Target,
     TaskWeights,
     frame_losses,
+    matching_divergence,
     target_cells,
     tooth_motion_error,
 )
@@ -118,6 +119,29 @@ def test_tooth_motion_error_is_that_of_the_fitted_similarity() -> None:
     assert found == pytest.approx(math.sqrt(wanted**2 + 0.05**2) - 0.05, rel=1e-4)
     assert 0.3 < found < 1.0
     assert float(tooth_motion_error(target.flow + error, target._replace(mask=torch.zeros(2, 1, *SIZE)))) == 0.0
+
+
+def test_matching_divergence_is_zero_for_the_true_displacement_alone() -> None:
+    """The true flow is (4, -3): at stride 8 half a cell to the right, three eighths up; probabilities by hand."""
+    cell = target_cells(make_target())[8]
+    share = torch.zeros(5, 5)  # rows dy, columns dx, from -2 to 2
+    share[1, 2], share[1, 3], share[2, 2], share[2, 3] = 3 / 16, 3 / 16, 5 / 16, 5 / 16
+    cost = share.clamp_min(1e-30).log().view(1, 25, 1, 1).expand(2, 25, 8, 8)
+    right = Matching(cost, torch.tensor(1.0), None)
+    assert float(matching_divergence(right, cell, 8)) == pytest.approx(0.0, abs=1e-5)
+    flat = Matching(torch.zeros(2, 25, 8, 8), torch.tensor(1.0), None)
+    entropy = -2 * (3 / 16 * math.log(3 / 16) + 5 / 16 * math.log(5 / 16))
+    assert float(matching_divergence(flat, cell, 8)) == pytest.approx(math.log(25) - entropy, rel=1e-5)
+    transposed = Matching(cost.reshape(2, 5, 5, 8, 8).transpose(1, 2).reshape(2, 25, 8, 8), torch.tensor(1.0), None)
+    assert float(matching_divergence(transposed, cell, 8)) > 1.0
+    around = torch.zeros(2, 2, 8, 8, requires_grad=True)
+    moved = Matching(torch.zeros(2, 25, 8, 8, requires_grad=True), torch.tensor(1.0), around + cell.flow)
+    matching_divergence(moved, cell, 8).backward()
+    assert around.grad is None, "the coarser flow is not to follow what is searched about it"
+    far = Matching(flat.cost, flat.sharpness, cell.flow + 17.0)
+    assert float(matching_divergence(far, cell, 8)) == 0.0, "beyond the search"
+    unknown = cell._replace(valid=torch.full_like(cell.valid, 0.5))
+    assert float(matching_divergence(flat, unknown, 8)) == 0.0
 
 
 def test_cells_average_the_known_flow_alone() -> None:
