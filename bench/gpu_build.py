@@ -15,8 +15,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mostnet.contract import ExportError, Metadata, MostnetError, PlanInfo, sha256, write_bytes
+from mostnet.contract import ExportError, InspectionError, Metadata, MostnetError, PlanInfo, sha256, write_bytes
 from mostnet.engine.driver import gpu_architecture
+from mostnet.engine.plan_inspector import inspect_plan
+from mostnet.engine.plan_layers import match_convolutions
+from mostnet.engine.plan_report import report_json, summary
 
 MODULES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 
@@ -40,6 +43,8 @@ def build(trt: Any, folder: Path, *, target: str | None = None, timing_cache: Pa
     config = builder.create_builder_config()
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    if hasattr(trt, "ProfilingVerbosity"):
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else ``inspect`` is told names alone
     if target is not None:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, target.replace("sm_", "SM")), 0)
@@ -111,6 +116,25 @@ def write_plan(trt: Any, folder: Path, flavour: str, plan: bytes, architecture: 
     write_bytes(folder / "case.plan.json", info.to_json().encode())
 
 
+def inspect(trt: Any, folder: Path, plan: bytes, architecture: str) -> list[str]:
+    """Write ``case.layers.json``; lines on the types that the plan's convolutions run in, or on why that is unknown.
+
+    None of it where the case has no convolutions.
+    """
+    path = folder / "convolutions.json"
+    if not path.is_file():
+        return []
+    try:
+        layers = inspect_plan(trt, plan, targets=(architecture,))
+    except InspectionError as error:
+        return [f"what the convolutions run in was not looked at: {error}"]
+    found = match_convolutions(layers, json.loads(path.read_text(encoding="utf-8")))
+    tensorrt = f"{trt.__name__} {trt.__version__}"
+    text = report_json(layers, found, plan_sha256=sha256(folder / "case.plan"), tensorrt=tensorrt)
+    write_bytes(folder / "case.layers.json", text.encode())
+    return summary(found)
+
+
 def _load_cache(config: Any, path: Path | None) -> Any:
     """Measured tactics of earlier builds: sizes share many layers."""
     if path is None:
@@ -146,6 +170,8 @@ def main(argv: list[str] | None = None) -> int:
             tool = f"{trt.__name__} {trt.__version__}"
             took_s = perf_counter() - begun_s
             print(f"{folder}: {len(plan) / 1e6:.1f} MB for {architecture} by {tool} in {took_s:.0f} s", flush=True)
+            for line in inspect(trt, folder, plan, architecture):
+                print(f"{folder}: {line}", flush=True)
     except (MostnetError, OSError) as error:
         print(f"gpu_build: {error}", file=sys.stderr)
         return 1

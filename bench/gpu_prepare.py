@@ -22,6 +22,7 @@ import torch
 
 from mostnet.contract import MostnetError, input_spec, output_specs, write_bytes
 from mostnet.export import ExportOptions, export
+from mostnet.export.inspection import asked_types
 from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model import VARIANTS, initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.model.__main__ import step_flops
@@ -62,6 +63,8 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
     graph = made.onnx.replace(folder / "case.onnx")
     model = onnx.load(graph)
     (folder / "types.json").write_text(json.dumps(tensor_types(model)), encoding="utf-8")
+    asked = asked_types(model, floats=case.precision)
+    (folder / "convolutions.json").write_text(json.dumps(asked), encoding="utf-8")
     (folder / "metadata.json").write_text(made.metadata.to_json(), encoding="utf-8")
     frames = synthetic_frames(case.size_hw, case.reference_frames if count is None else count, seed=SEED)
     np.save(folder / "frames.npy", np.stack(frames))

@@ -9,6 +9,7 @@ from time import perf_counter_ns
 from mostnet.contract import PRECISIONS
 from mostnet.engine import Engine, Session
 from mostnet.engine.options import Options
+from mostnet.engine.plan_report import read_counts
 
 from .frames import Clip
 from .measure import Tick, no_collection
@@ -35,7 +36,7 @@ def compare_precisions(
     Empty where it has none.
 
     Raises:
-        ModelFileError: a sibling cannot be opened.
+        ModelFileError: a sibling cannot be opened, or a ``NAME.layers.json`` is ill-formed.
     """
     with ExitStack() as stack:
         sessions: dict[Path, Session] = {path: engine}
@@ -48,9 +49,16 @@ def compare_precisions(
                 sessions[other] = opened
         if len(sessions) == 1:
             return ()
+        counts = {file: read_counts(file) for file in sessions}
         samples = _time(list(sessions.values()), clip, frames, warmup, tick)
         return tuple(
-            PrecisionTimings(file.name, session.metadata.precision, file.stat().st_size / 1e6, Timings.of(ms))
+            PrecisionTimings(
+                file=file.name,
+                precision=session.metadata.precision,
+                megabytes=file.stat().st_size / 1e6,
+                timings=Timings.of(ms),
+                convolutions=counts[file],
+            )
             for (file, session), ms in zip(sessions.items(), samples, strict=True)
         )
 

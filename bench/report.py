@@ -110,12 +110,16 @@ class Memory:
 
 @dataclass(frozen=True)
 class PrecisionTimings:
-    """One engine of the same checkpoint and size: its file, precision and size, and the latency of ``infer``."""
+    """One engine of the same checkpoint and size: its file, precision and size, and the latency of ``infer``.
+
+    ``convolutions`` counts those of a plan by the type that they run in; None where nobody inspected it.
+    """
 
     file: str
     precision: str
     megabytes: float
     timings: Timings
+    convolutions: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from .report import (
     Timings,
 )
 
+#: From this share of another precision's time on, INT8 is called no faster: so much is lost in the noise.
+_NO_FASTER = 0.97
+
 
 def print_report(report: Report, console: Console) -> None:
     """Print latencies, then everything else line by line."""
@@ -108,11 +111,22 @@ def _comparison(found: Comparison) -> str:
 
 
 def _precisions(found: tuple[PrecisionTimings, ...]) -> str:
-    """How the precisions rank, and a warning where INT8 is not the fastest: it then only costs accuracy."""
+    """How the precisions rank, what plans run inside, and a warning where INT8 only costs accuracy."""
     ranked = sorted(found, key=lambda one: one.timings.p50_ms)
-    text = ", ".join(f"{one.precision.upper()} {one.timings.p50_ms:.2f} ms" for one in ranked)
-    has_int8 = any(one.precision == "int8" for one in ranked)
-    return text + ("; INT8 IS NO FASTER HERE" if has_int8 and ranked[0].precision != "int8" else "")
+    text = ", ".join(f"{one.precision.upper()} {one.timings.p50_ms:.2f} ms{_convolutions(one)}" for one in ranked)
+    slow = [
+        f"{other.precision.upper()} ({int8.timings.p50_ms / other.timings.p50_ms:.2f} x its time)"
+        for int8 in ranked
+        for other in ranked
+        if int8.precision == "int8" != other.precision and int8.timings.p50_ms >= _NO_FASTER * other.timings.p50_ms
+    ]
+    return text + (f"; INT8 IS NO FASTER HERE than {' and '.join(slow)}" if slow else "")
+
+
+def _convolutions(one: PrecisionTimings) -> str:
+    if one.convolutions is None:
+        return ""
+    return f" ({', '.join(f'{count} {kind}' for kind, count in one.convolutions.items())} convolutions)"
 
 
 def _memory(memory: Memory) -> str:

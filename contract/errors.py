@@ -56,6 +56,10 @@ class ExportError(MostnetError):
     """An export could not be made, or what was made is not what was asked for."""
 
 
+class InspectionError(MostnetError):
+    """TensorRT does not tell, here, which layers a built plan runs and in which type."""
+
+
 class VerificationError(ExportError):
     """An exported graph differs from the PyTorch network by more than its precision allows."""
 

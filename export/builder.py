@@ -72,6 +72,8 @@ def build_plan(trt: ModuleType, model: onnx.ModelProto, options: BuildOptions) -
         pin_types(trt, network, config, model)
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else the stream cannot be captured in a CUDA graph
+    if hasattr(trt, "ProfilingVerbosity"):
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else an inspector is told names alone
     cache = _load_timing_cache(config, options.timing_cache)
     monitor = _make_monitor(trt, options.progress)
     if monitor is not None:

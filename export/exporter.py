@@ -15,6 +15,7 @@ from mostnet.contract import (
     ONNX_KEY,
     BackendNotInstalledError,
     ExportError,
+    InspectionError,
     Metadata,
     NoGpuError,
     PlanInfo,
@@ -24,11 +25,15 @@ from mostnet.contract import (
 )
 from mostnet.engine import Engine
 from mostnet.engine.driver import gpu_architecture, require_gpu
+from mostnet.engine.plan_inspector import inspect_plan
+from mostnet.engine.plan_layers import match_convolutions
+from mostnet.engine.plan_report import report_json, summary
 from mostnet.model import Checkpoint, load_checkpoint
 
 from .builder import BuildOptions, build_plan
 from .flavour import choose_flavour, load_tensorrt, resolve_targets
 from .graph import float32_islands, save_graph
+from .inspection import asked_types
 from .opset import TRACED_OPSET
 from .precision import CalibrationOptions, Preparation, Prepared, check_precision
 from .progress import show_step
@@ -105,6 +110,7 @@ def export(
 ) -> ExportResult:
     """Export a checkpoint to ``NAME.onnx``, ``NAME.plan`` and ``NAME.plan.json``, NAME being stem, size and precision.
 
+    Where a GPU is that the plan fits, ``NAME.layers.json`` says in which type each of its convolutions runs.
     Nothing is put in place unless every step succeeded: a failed export leaves the files that were there.
 
     Args:
@@ -178,7 +184,9 @@ def _stage(
     save_graph(prepared.graph, staged)
     metadata = Metadata.from_json(_property(prepared.graph, ONNX_KEY), source=name)
     if builder is not None:
-        _write_plan(builder, prepared, metadata, loaded, staged.with_suffix(".plan"), options, console)
+        plan_file = staged.with_suffix(".plan")
+        _write_plan(builder, prepared, metadata, loaded, plan_file, options, console)
+        _inspect(builder, prepared, plan_file, options, console)
     reports = _verify(loaded, staged, metadata, options, console)
     for report in reports:
         report.check()
@@ -269,6 +277,27 @@ def _write_plan(
         targets=builder.targets or (gpu_architecture(),),
     )
     path.with_name(f"{path.name}.json").write_text(info.to_json(), encoding="utf-8")
+
+
+def _inspect(builder: _Builder, prepared: Prepared, plan: Path, options: ExportOptions, console: Console) -> None:
+    """Say in which type each convolution of the plan runs, and write that beside it; or say why that is not known."""
+    beside = plan.with_suffix(".layers.json")
+    try:
+        layers = inspect_plan(builder.trt, plan.read_bytes(), targets=builder.targets)
+    except InspectionError as error:
+        console.print(
+            f"{plan.name}: what its convolutions run in was not looked at: {error}", soft_wrap=True, markup=False
+        )
+        if (options.output / beside.name).exists():
+            console.print(f"{beside.name} is of an earlier plan and was left as it is", soft_wrap=True)
+        return
+    asked = asked_types(prepared.graph, floats=prepared.floats, int8=prepared.int8, kept=prepared.kept)
+    found = match_convolutions(layers, asked)
+    for line in summary(found):
+        console.print(f"{plan.name}: {line}", soft_wrap=True, markup=False)
+    tensorrt = f"{builder.trt.__name__} {builder.trt.__version__}"
+    text = report_json(layers, found, plan_sha256=sha256(plan), tensorrt=tensorrt)
+    beside.write_text(text, encoding="utf-8")
 
 
 def _verify(

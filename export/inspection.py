@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 from types import ModuleType
 from typing import Any
 
+import onnx
+
 from mostnet.contract import ExportError
 
 from .flavour import strongly_typed
@@ -45,6 +47,23 @@ def check_network(
             + "; ".join(problems[:_SHOWN])
             + more
         )
+
+
+def asked_types(
+    graph: onnx.ModelProto, *, floats: str, int8: Collection[str] = (), kept: Collection[str] = ()
+) -> dict[str, str]:
+    """``INT8``, ``FP16`` or ``FP32``, by the ONNX node of each convolution of a graph.
+
+    Args:
+        floats: type of the float convolutions, ``fp32`` or ``fp16``.
+        int8: module paths of the INT8 ones.
+        kept: names of nodes that are float32 all the same.
+    """
+    names = [node.name for node in graph.graph.node if node.op_type == "Conv"]
+    return {
+        name: "INT8" if name.rpartition("/")[0] in int8 else "FP32" if name in kept else floats.upper()
+        for name in names
+    }
 
 
 def _sampling_problems(trt: ModuleType, layer: Any) -> Iterator[str]:

@@ -7,12 +7,14 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
+from mostnet.bench import gpu_build
 from mostnet.bench.gpu_accuracy import compare_outputs
 from mostnet.bench.gpu_build import build, check_sampling
 from mostnet.bench.gpu_build import main as build_main
@@ -26,6 +28,8 @@ from mostnet.bench.gpu_rows import find_row
 from mostnet.bench.gpu_torch import TorchWorker
 from mostnet.bench.gpu_worker import limited, serve
 from mostnet.contract import ExportError, MeasurementError, PlanInfo
+from mostnet.engine.plan_layers import PlanLayer
+from mostnet.engine.plan_report import read_counts
 
 CASE = Case("nano", (64, 96))
 FRAMES = 12
@@ -88,12 +92,31 @@ def test_the_warp_keeps_its_island(cases: Path, name: str) -> None:
 
 
 @needs_rtx
-def test_plans_are_built_and_described_without_a_gpu(cases: Path, folder: Path) -> None:
+def test_plans_are_built_and_described_without_a_gpu(
+    cases: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [str(cases / "warp-fp16"), str(folder)]
     assert build_main([*folders, "--flavour", "rtx", "--target", "sm_86"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "convolutions" in line]
+    assert len(told) == 1, "a warp has none"
+    assert told[0].startswith(f"{folder}: what the convolutions run in was not looked at: no NVIDIA driver")
+    assert not (folder / "case.layers.json").exists()
     assert (cases / "warp-fp16" / "case.plan").stat().st_size > 10_000
     info = PlanInfo.from_json((folder / "case.plan.json").read_text(), source="plan")
     assert (info.flavour, info.targets, info.size_hw) == ("rtx", ("sm_86",), CASE.size_hw)
+
+
+def test_what_convolutions_run_in_is_written(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = json.loads((folder / "convolutions.json").read_text())
+    assert len(asked) == 48 and set(asked.values()) == {"FP16"}
+    layers = tuple(PlanLayer(node, "CaskConvolution", ("Half",)) for node in list(asked)[1:])
+    monkeypatch.setattr(gpu_build, "inspect_plan", lambda trt, plan, targets: layers)
+    (tmp_path / "convolutions.json").write_text(json.dumps(asked))
+    (tmp_path / "case.plan").write_bytes(b"plan")
+    trt = SimpleNamespace(__name__="tensorrt", __version__="8.6.1")
+    lines = gpu_build.inspect(trt, tmp_path, b"plan", "sm_90")
+    assert lines[0] == "47 of 48 FP16 convolutions run in FP16; 1 not found under their names"
+    assert read_counts(tmp_path / "case.plan") == {"not found": 1, "FP16": 47}
 
 
 @needs_rtx

@@ -55,11 +55,25 @@ def test_only_the_same_weights_are_timed(engines: Path) -> None:
     assert ticks == [5, 10, 12]
 
 
-def timed(precision: str, ms: float) -> PrecisionTimings:
-    return PrecisionTimings("f", precision, 1.0, Timings.of([ms] * 10))
+def timed(precision: str, ms: float, convolutions: dict[str, int] | None = None) -> PrecisionTimings:
+    return PrecisionTimings("f", precision, 1.0, Timings.of([ms] * 10), convolutions)
 
 
 def test_a_slow_int8_is_seen() -> None:
     assert _precisions((timed("fp16", 4), timed("int8", 2))) == "INT8 2.00 ms, FP16 4.00 ms"
-    assert _precisions((timed("fp16", 4), timed("int8", 5))) == "FP16 4.00 ms, INT8 5.00 ms; INT8 IS NO FASTER HERE"
+    slow = "; INT8 IS NO FASTER HERE than FP16 (1.25 x its time)"
+    assert _precisions((timed("fp16", 4), timed("int8", 5))) == f"FP16 4.00 ms, INT8 5.00 ms{slow}"
     assert "NO FASTER" not in _precisions((timed("fp16", 4), timed("fp32", 5)))
+
+
+def test_an_int8_that_is_faster_by_noise_alone_is_seen() -> None:
+    text = _precisions((timed("fp32", 8), timed("fp16", 4), timed("int8", 3.9)))
+    assert text.endswith("; INT8 IS NO FASTER HERE than FP16 (0.97 x its time)")
+    assert "NO FASTER" not in _precisions((timed("fp16", 4), timed("int8", 3.8)))
+    text = _precisions((timed("fp16", 12), timed("fp32", 8), timed("int8", 12)))
+    assert text.endswith("than FP32 (1.50 x its time) and FP16 (1.00 x its time)")
+
+
+def test_plans_show_what_runs_inside() -> None:
+    text = _precisions((timed("fp16", 4, {"FP16": 48}), timed("int8", 2, {"INT8": 31, "FP16": 17})))
+    assert text == "INT8 2.00 ms (31 INT8, 17 FP16 convolutions), FP16 4.00 ms (48 FP16 convolutions)"

@@ -7,6 +7,7 @@ and ``flow`` holds their sum, which is a second state of another type. A frame o
 from __future__ import annotations
 
 import weakref
+from enum import IntEnum
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,8 +66,17 @@ def _enum(*names: str) -> SimpleNamespace:
 _NONE = SimpleNamespace(generation=None)
 
 
+class Verbosity(IntEnum):
+    """``ProfilingVerbosity``."""
+
+    LAYER_NAMES_ONLY = 0
+    DETAILED = 1
+
+
 class Context:
-    """``IExecutionContext``."""
+    """``IExecutionContext`` of a plan that was built to be inspected."""
+
+    nvtx_verbosity = Verbosity.DETAILED
 
     def __init__(self, library: FakeTensorRt) -> None:
         self.library = library
@@ -104,6 +114,7 @@ class Context:
             return False
         assert self.addresses.keys() == {spec.name for spec in (*INPUTS, *OUTPUTS)}
         assert self.scratch % 256 == 0 and self.scratch
+        assert self.nvtx_verbosity is Verbosity.LAYER_NAMES_ONLY, "detailed markers cost time in every enqueue"
         if stream.capture is not None and self.runs == 0:
             gpu.violations.append("captured before the first run")
         self.runs += 1

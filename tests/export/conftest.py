@@ -6,9 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
-from mostnet.model import initial_checkpoint, save_checkpoint
+from mostnet.export.graph import build_graph
+from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
 
 SIZE = (96, 128)
 
@@ -38,6 +40,13 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.pt"
     save_checkpoint(initial_checkpoint("nano", seed=1, random_head=True), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def half(checkpoint_path: Path) -> onnx.ModelProto:
+    """The checkpoint's graph in half precision. Tracing takes seconds; whoever changes it takes a copy."""
+    loaded = load_checkpoint(checkpoint_path)
+    return build_graph(loaded, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,12 +25,6 @@ trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel 
 @pytest.fixture(scope="module")
 def islands(checkpoint_path: Path) -> tuple[str, ...]:
     return float32_islands(load_checkpoint(checkpoint_path))
-
-
-@pytest.fixture(scope="module")
-def half(checkpoint_path: Path) -> onnx.ModelProto:
-    loaded = load_checkpoint(checkpoint_path)
-    return build_graph(loaded, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +55,22 @@ def test_plan_for_several_architectures(half: onnx.ModelProto, islands: tuple[st
     assert len(both) > len(plan) > 500_000, "each architecture adds to the plan"
     assert steps, "IProgressMonitor was not called"
     assert all(done <= total and seconds >= 0 for _, done, total, seconds in steps)
+
+
+def test_plans_are_built_to_be_inspected(
+    half: onnx.ModelProto, islands: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = []
+
+    def config(
+        builder: trt.Builder, make: Callable[[trt.Builder], object] = trt.Builder.create_builder_config
+    ) -> object:
+        configs.append(make(builder))
+        return configs[-1]
+
+    monkeypatch.setattr(trt.Builder, "create_builder_config", config)
+    build_plan(trt, half, options(islands))
+    assert [one.profiling_verbosity for one in configs] == [trt.ProfilingVerbosity.DETAILED]
 
 
 def test_an_interrupt_in_the_progress_comes_out_as_itself(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:

@@ -41,6 +41,8 @@ def test_fp16_with_plan_and_verification(
     assert "worst frame" in text
     assert "was built and checked, but not run: no NVIDIA driver" in text
     name = f"tiny-{SIZE_TEXT}-fp16"
+    assert f"{name}.plan: what its convolutions run in was not looked at: no NVIDIA driver" in text
+    assert "that needs a GPU that the plan was built for (sm_86, sm_89, sm_120)\n" in text
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}.onnx", f"{name}.plan", f"{name}.plan.json"]
     info = PlanInfo.from_json((tmp_path / f"{name}.plan.json").read_text(), source="plan")
     assert info.targets == ("sm_86", "sm_89", "sm_120")

@@ -1,0 +1,179 @@
+"""The layers of a plan, as TensorRT's engine inspector tells them, and the type in which each convolution runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mostnet.contract import InspectionError
+
+#: What is said of a convolution that no layer names, and of one whose layers tell no type.
+NOT_FOUND, UNKNOWN = "not found", "unknown"
+
+#: From the narrowest to the widest, with the words for each in ``Format/Datatype`` and ``Weights``.
+_WORDS = {
+    "INT8": "int8",
+    "FP8": "fp8|e4m3",
+    "FP16": "half|fp16|float16",
+    "BF16": "bf16|bfloat16",
+    "FP32": "float|fp32|float32|tf32",
+}
+
+#: Operand types in the names of NVIDIA's kernels: ``sm80_xmma_gemm_i8i8_i8i32_f32_...``, first operand first.
+_OPERANDS = re.compile(r"_(i8|e4m3|f16|bf16|f32|tf32)(?:i8|e4m3|e5m2|f16|bf16|f32|tf32)_")
+_OPERAND_TYPES = {"i8": "INT8", "e4m3": "FP8", "f16": "FP16", "bf16": "BF16", "f32": "FP32", "tf32": "FP32"}
+
+#: Layer types that move data or wait, whatever their names say.
+_MOVERS = ("reformat", "constant", "noop", "shuffle", "signal", "wait", "copy", "move")
+
+_IS_CONVOLUTION = re.compile("conv|corr|gemm|fprop", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PlanLayer:
+    """One layer of a plan, in TensorRT's own words; empty where it does not say.
+
+    Attributes:
+        name: what it was fused from, joined by ``+``, or a name made up by TensorRT.
+        kind: as ``CaskConvolution`` or ``kgen``.
+        inputs: type and memory layout of each input.
+        outputs: of each output.
+        weights: type of the weights.
+        tactic: name of the kernel.
+        nodes: names of the ONNX nodes that it says it computes.
+    """
+
+    name: str
+    kind: str = ""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    weights: str = ""
+    tactic: str = ""
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def typed(self) -> bool:
+        """Whether it says more than its name."""
+        return any(_type_in(text) for text in (*self.inputs, *self.outputs, self.weights))
+
+    @property
+    def computes_in(self) -> str:
+        """``INT8``, ``FP16``, ...: the type of its first operand, or ``UNKNOWN``.
+
+        The kernel's name tells it best, then the weights; without either it is the narrowest type among the inputs, so
+        that scales, biases and sums beside an INT8 operand do not count.
+        """
+        operand = _OPERANDS.search(self.tactic)
+        if operand is not None:
+            return _OPERAND_TYPES[operand.group(1)]
+        if (weights := _type_in(self.weights)) is not None:
+            return weights
+        kinds = {_type_in(text) for text in self.inputs}
+        return next((kind for kind in _WORDS if kind in kinds), UNKNOWN)
+
+    def rank(self, node: str) -> int:
+        """How surely this layer is the convolution ``node`` itself, and not a copy or a sum that was part of it.
+
+        4 for a convolution of that name, 3 for a convolution that says it computes the node, 2 for another layer of
+        that name, 1 for another that says so, 0 for all others.
+        """
+        if self.kind.lower().startswith(_MOVERS):
+            return 0
+        named, told = node in _fused(self.name), node in self.nodes
+        if not (named or told):
+            return 0
+        own_name = self.name if self.name.startswith("__myl_") else ""  # others have names of nodes in them
+        is_convolution = any(_IS_CONVOLUTION.search(text) for text in (self.kind, self.tactic, own_name))
+        return 1 + 2 * is_convolution + named
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution of a graph in its plan.
+
+    Attributes:
+        node: its ONNX node, ``network.branches.0.head/conv2d_5``.
+        asked: the type that the graph gives it, ``INT8``, ``FP16`` or ``FP32``.
+        runs: the type it runs in (the widest, if it was split), ``UNKNOWN`` or ``NOT_FOUND``.
+        layers: names of the layers that say so.
+    """
+
+    node: str
+    asked: str
+    runs: str
+    layers: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """Path of its module in the network."""
+        return self.node.rpartition("/")[0]
+
+
+def parse_layers(text: object) -> tuple[PlanLayer, ...]:
+    """Read ``get_engine_information(LayerInformationFormat.JSON)`` of any version.
+
+    Raises:
+        InspectionError: it is something else.
+    """
+    try:
+        document = json.loads(str(text), strict=False)  # Metadata has bare control characters between its nodes
+    except ValueError as error:
+        raise InspectionError(f"the engine inspector's answer is no JSON ({error}): {str(text)[:80]!r}") from error
+    layers = document.get("Layers") if isinstance(document, dict) else None
+    if not isinstance(layers, list):
+        raise InspectionError(f"the engine inspector's answer has no list of layers: {str(text)[:80]!r}")
+    return tuple(_layer(layer) for layer in layers)
+
+
+def match_convolutions(layers: Iterable[PlanLayer], asked: Mapping[str, str]) -> tuple[Convolution, ...]:
+    """Find every convolution of ``asked`` (type by ONNX node) among the layers of a plan."""
+    every = tuple(layers)
+    return tuple(_match(every, node, kind) for node, kind in asked.items())
+
+
+def _match(layers: tuple[PlanLayer, ...], node: str, asked: str) -> Convolution:
+    ranks = [layer.rank(node) for layer in layers]
+    best = max(ranks, default=0)
+    if best == 0:
+        return Convolution(node, asked, NOT_FOUND, ())
+    chosen = [layer for layer, rank in zip(layers, ranks, strict=True) if rank == best]
+    kinds = {layer.computes_in for layer in chosen} if best > 1 else set()  # a sum's type is not the convolution's
+    order = (UNKNOWN, *reversed(_WORDS))
+    runs = next((kind for kind in order if kind in kinds), UNKNOWN)
+    return Convolution(node, asked, runs, tuple(layer.name for layer in chosen))
+
+
+def _layer(layer: Any) -> PlanLayer:
+    if not isinstance(layer, dict):  # all that a plan of low verbosity has are names
+        return PlanLayer(name=str(layer))
+    weights = layer.get("Weights")
+    return PlanLayer(
+        name=str(layer.get("Name", "")),
+        kind=str(layer.get("LayerType", "")),
+        inputs=_formats(layer.get("Inputs")),
+        outputs=_formats(layer.get("Outputs")),
+        weights=str(weights.get("Type", "")) if isinstance(weights, dict) else "",
+        tactic=str(layer.get("TacticName", "")),
+        nodes=tuple(re.findall(r"\[ONNX Layer: (.*?)\]", str(layer.get("Metadata", "")))),
+    )
+
+
+def _formats(tensors: Any) -> tuple[str, ...]:
+    """What each tensor says of its type: under ``Format/Datatype``, or under a key for each of the two."""
+    found = [tensor for tensor in tensors or () if isinstance(tensor, dict)]
+    return tuple(
+        " ".join(str(value) for key, value in tensor.items() if re.search("format|type", key, re.IGNORECASE))
+        for tensor in found
+    )
+
+
+def _fused(name: str) -> list[str]:
+    """The nodes in a layer's name: ``a/conv2d + a/relu``, ``a/conv2d_myl0_3``."""
+    return [re.sub(r"_myl\d+_\d+$", "", part) for part in re.split(r"\s*\+\s*", name)]
+
+
+def _type_in(text: str) -> str | None:
+    return next((kind for kind, words in _WORDS.items() if re.search(rf"\b(?:{words})\b", text, re.IGNORECASE)), None)

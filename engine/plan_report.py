@@ -1,0 +1,87 @@
+"""In which type the convolutions of a built plan really run, against what the graph asks for: lines and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mostnet.contract import ModelFileError, sha256
+
+from .plan_layers import NOT_FOUND, UNKNOWN, Convolution, PlanLayer
+
+FORMAT_VERSION = 1
+
+#: Types that a graph can ask for.
+_ASKED = ("INT8", "FP16", "FP32")
+
+#: Convolutions named in a line; the rest are counted.
+_SHOWN = 5
+
+
+def summary(convolutions: Sequence[Convolution]) -> list[str]:
+    """What to tell: one line of counts, and one for each way in which some differ from what was asked."""
+    counts = []
+    for kind in _ASKED:
+        runs = [one.runs for one in convolutions if one.asked == kind]
+        if runs:
+            counts.append(f"{runs.count(kind)} of {len(runs)} {kind} convolutions run in {kind}")
+    missing = [one for one in convolutions if one.runs == NOT_FOUND]
+    untold = [one for one in convolutions if one.runs == UNKNOWN]
+    others = [one for one in convolutions if one.runs not in (one.asked, NOT_FOUND, UNKNOWN)]
+    quantised = [one for one in others if one.asked == "INT8"]
+    told = {
+        "WARNING: asked as INT8, and TensorRT runs them otherwise": quantised,
+        "run otherwise than asked": [one for one in others if one not in quantised],
+        "not found among the plan's layers, perhaps fused under other names": missing,
+        "in layers that tell no type of theirs": untold,
+    }
+    lines = ["; ".join([*counts, f"{len(missing)} not found under their names"])]
+    return lines + [f"{text}: {_names(found)}" for text, found in told.items() if found]
+
+
+def report_json(
+    layers: Sequence[PlanLayer], convolutions: Sequence[Convolution], *, plan_sha256: str, tensorrt: str
+) -> str:
+    """``NAME.layers.json``: the verdict on each convolution, and the layers it was drawn from."""
+    document = {
+        "format_version": FORMAT_VERSION,
+        "plan_sha256": plan_sha256,
+        "tensorrt": tensorrt,
+        "runs": dict(Counter(one.runs for one in convolutions)),
+        "convolutions": [{"module": one.module, **asdict(one)} for one in convolutions],
+        "layers": [asdict(layer) for layer in layers],
+    }
+    return json.dumps(document, indent=1)
+
+
+def read_counts(plan: Path) -> dict[str, int] | None:
+    """How many convolutions of a plan run in each type, by the ``NAME.layers.json`` beside it.
+
+    None where there is none, or one of an earlier plan.
+
+    Raises:
+        ModelFileError: it is ill-formed.
+    """
+    path = plan.with_suffix(".layers.json")
+    if plan.suffix != ".plan" or not path.is_file():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        version, digest = document["format_version"], document["plan_sha256"]
+        counts = {str(kind): int(count) for kind, count in document["runs"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(
+            f"{path}: not what mostnet-export writes beside a plan ({error!r}); delete it, or export the plan again"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise ModelFileError(f"{path}: format {version!r}, this mostnet reads {FORMAT_VERSION}; export the plan again")
+    return counts if digest == sha256(plan) else None
+
+
+def _names(convolutions: Sequence[Convolution]) -> str:
+    known = [one.module if one.runs in (NOT_FOUND, UNKNOWN) else f"{one.module} {one.runs}" for one in convolutions]
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return ", ".join(known[:_SHOWN]) + more

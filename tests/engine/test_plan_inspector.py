@@ -1,0 +1,106 @@
+"""Asking the inspector: a miniature one that answers, and every way in which it does not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mostnet.contract import InspectionError, NoGpuError
+from mostnet.engine import plan_inspector, tensorrt_log
+from mostnet.engine.plan_inspector import inspect_plan
+
+from .fake_tensorrt import Module
+from .layer_dialects import DIALECTS, NAMES_ALONE
+
+
+class Inspector:
+    """``EngineInspector``; of an engine by itself it may tell less than of a context."""
+
+    execution_context: object = None
+
+    def __init__(self, answer: object, alone: object) -> None:
+        self.answer, self.alone = answer, alone
+
+    def get_engine_information(self, form: str) -> object:
+        assert form == "JSON"
+        answer = self.alone if self.execution_context is None else self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacking: str = "") -> Module:
+    """A TensorRT whose engine inspector gives ``answer``, and of an engine without a context ``alone``."""
+    inspector = Inspector(answer, answer if alone is None else alone)
+    made = SimpleNamespace(create_engine_inspector=lambda: inspector, create_execution_context=lambda: "a context")
+    if lacking:
+        delattr(made, lacking)
+
+    class ILogger:
+        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            self.logger = logger
+
+        def deserialize_cuda_engine(self, plan: bytes) -> object:
+            assert plan == b"plan"
+            if not engine:
+                self.logger.log(ILogger.ERROR, "the plan is of another version")
+            return made if engine else None
+
+    return Module(
+        __name__="tensorrt",
+        __version__="10.9",
+        ILogger=ILogger,
+        Runtime=Runtime,
+        LayerInformationFormat=SimpleNamespace(JSON="JSON"),
+    )
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensorrt_log.tensorrt_logger.cache_clear()
+    monkeypatch.setattr(plan_inspector, "gpu_architecture", lambda: "sm_86")
+
+
+def test_a_plan_tells_its_layers() -> None:
+    layers = inspect_plan(fake_trt(DIALECTS["10"]()), b"plan", targets=("sm_86", "sm_89"))
+    assert [layer.kind for layer in layers] == ["fusion", "CaskConvolution", "gemm"]
+    assert len(inspect_plan(fake_trt(DIALECTS["8.6"]()), b"plan")) == 4
+
+
+def test_a_context_is_made_where_the_engine_alone_tells_no_types() -> None:
+    layers = inspect_plan(fake_trt(DIALECTS["rtx"](), alone=NAMES_ALONE), b"plan")
+    assert any(layer.typed for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"engine": False}, "tensorrt 10.9 refuses the plan: the plan is of another version"),
+        ({"lacking": "create_engine_inspector"}, "tensorrt 10.9 has no engine inspector; TensorRT 8.2 or later has"),
+        ({"answer": RuntimeError("a bad cast")}, "the engine inspector of tensorrt 10.9 failed: a bad cast"),
+        ({"answer": UnicodeDecodeError("utf-8", b"\x80", 0, 1, "no")}, "failed: 'utf-8' codec can't decode"),
+        ({"answer": NAMES_ALONE}, "tells the names of 2 layers and no types; a plan that mostnet-export built"),
+        ({"answer": ""}, "the engine inspector's answer is no JSON"),
+    ],
+)
+def test_what_cannot_be_inspected_says_why(options: dict[str, Any], error: str) -> None:
+    with pytest.raises(InspectionError, match=error):
+        inspect_plan(fake_trt(**{"answer": DIALECTS["10"](), **options}), b"plan")
+
+
+def test_no_gpu_and_another_gpu_say_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = fake_trt(DIALECTS["10"]())
+    with pytest.raises(InspectionError, match=r"this machine is sm_86; that needs a GPU .* built for \(sm_89\)"):
+        inspect_plan(trt, b"plan", targets=("sm_89",))
+
+    def none() -> str:
+        raise NoGpuError("no NVIDIA driver on this machine")
+
+    monkeypatch.setattr(plan_inspector, "gpu_architecture", none)
+    with pytest.raises(InspectionError, match=r"no NVIDIA driver on this machine; that needs a GPU .*\(sm_89\)"):
+        inspect_plan(trt, b"plan", targets=("sm_89",))

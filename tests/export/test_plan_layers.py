@@ -1,0 +1,132 @@
+"""What an export says of the types that its plan's convolutions run in, and what it writes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+
+from mostnet.contract import InspectionError, sha256
+from mostnet.engine.plan_layers import PlanLayer
+from mostnet.engine.plan_report import read_counts
+from mostnet.export import ExportOptions, export, exporter
+from mostnet.export.cli import main
+from mostnet.export.inspection import asked_types
+
+from .conftest import SIZE
+
+SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
+HEAD = "network.branches.0.head"
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def inspected(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Tell how the plan of the usual graph is said to run: in FP16, but for modules of another type."""
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
+
+    def tell(others: dict[str, str]) -> None:
+        def inspect(trt: object, plan: bytes, *, targets: tuple[str, ...]) -> tuple[PlanLayer, ...]:
+            assert len(plan) > 500_000
+            assert targets == ("sm_86",)
+            nodes = [node.name for node in half.graph.node if node.op_type == "Conv"]
+            return tuple(
+                PlanLayer(node, "CaskConvolution", (others.get(node.rpartition("/")[0], "Half"),)) for node in nodes
+            )
+
+        monkeypatch.setattr(exporter, "inspect_plan", inspect)
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(half)
+    monkeypatch.setattr("mostnet.export.precision.build_graph", lambda *_, **__: copy)
+    return tell
+
+
+def arguments(checkpoint: Path, output: Path, *more: str) -> list[str]:
+    usual = [str(checkpoint), "--size", SIZE_TEXT, "--output", str(output), "--flavour", "rtx", "--target", "sm_86"]
+    return [*usual, *more]
+
+
+def test_asked_types(half: onnx.ModelProto) -> None:
+    first = next(node.name for node in half.graph.node if node.op_type == "Conv")
+    asked = asked_types(half, floats="fp16", int8=(HEAD,), kept=(first, "network.another/relu"))
+    assert len(asked) == 48
+    assert [node for node, kind in asked.items() if kind == "FP32"] == [first]
+    assert [node.rpartition("/")[0] for node, kind in asked.items() if kind == "INT8"] == [HEAD]
+    assert sum(kind == "FP16" for kind in asked.values()) == 46
+
+
+def test_an_export_tells_and_writes_what_runs(
+    checkpoint_path: Path, tmp_path: Path, inspected: Callable[[dict[str, str]], None], capsys: Capture
+) -> None:
+    inspected({})
+    assert main(arguments(checkpoint_path, tmp_path)) == 0
+    plan = tmp_path / f"tiny-{SIZE_TEXT}-fp16.plan"
+    line = f"{plan.name}: 48 of 48 FP16 convolutions run in FP16; 0 not found under their names\n"
+    assert line in capsys.readouterr().out
+    document = json.loads(plan.with_suffix(".layers.json").read_text())
+    assert document["plan_sha256"] == sha256(plan)
+    assert document["tensorrt"].startswith("tensorrt_rtx 1.")
+    assert len(document["convolutions"]) == len(document["layers"]) == 48
+    assert read_counts(plan) == {"FP16": 48}
+
+
+def test_int8_that_runs_otherwise_is_a_warning(
+    checkpoint_path: Path,
+    video_path: Path,
+    tmp_path: Path,
+    inspected: Callable[[dict[str, str]], None],
+    capsys: Capture,
+) -> None:
+    inspected({"network.branches.1.head": "Int8", "network.branches.2.head": "Int8"})
+    most = ["extractor", "estimators", "match_heads", "fuse", "blocks", "from_coarser", "remember"]
+    more = [word for name in most for word in ("--exclude", name)]
+    more += ["--int8", "--calib", str(video_path), "--calib-frames", "4"]
+    assert main(arguments(checkpoint_path, tmp_path, *more)) == 0
+    text = capsys.readouterr().out
+    assert "2 of 3 INT8 convolutions run in INT8; 45 of 45 FP16 convolutions run in FP16; 0 not found" in text
+    assert f"WARNING: asked as INT8, and TensorRT runs them otherwise: {HEAD} FP16\n" in text
+    assert read_counts(tmp_path / f"tiny-{SIZE_TEXT}-int8.plan") == {"FP16": 46, "INT8": 2}
+
+
+def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
+    checkpoint_path: Path,
+    tmp_path: Path,
+    inspected: Callable[[dict[str, str]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise InspectionError("no NVIDIA driver [/here]; that needs a GPU that the plan was built for (sm_86)")
+
+    monkeypatch.setattr(exporter, "inspect_plan", none)
+    name = f"tiny-{SIZE_TEXT}-fp16"
+    older = tmp_path / f"{name}.layers.json"
+    older.write_text(json.dumps({"format_version": 1, "plan_sha256": "of another", "runs": {"FP16": 48}}))
+    assert main(arguments(checkpoint_path, tmp_path)) == 0
+    text = capsys.readouterr().out
+    reason = "no NVIDIA driver [/here]; that needs a GPU that the plan was built for (sm_86)"
+    assert f"{name}.plan: what its convolutions run in was not looked at: {reason}\n" in text
+    assert f"{name}.layers.json is of an earlier plan and was left as it is" in text
+    assert read_counts(tmp_path / f"{name}.plan") is None
+
+
+def test_a_failed_verification_publishes_no_layers(
+    checkpoint_path: Path,
+    tmp_path: Path,
+    inspected: Callable[[dict[str, str]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise InterruptedError
+
+    inspected({})
+    monkeypatch.setattr(exporter, "_verify", fail)
+    options = ExportOptions(size_hw=SIZE, output=tmp_path, flavour="rtx", targets=("sm_86",))
+    with pytest.raises(InterruptedError):
+        export(checkpoint_path, options)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,81 @@
+"""The engine inspector of the TensorRT that is here, on plans that it built: it tells what convolutions run in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from mostnet.contract import NoGpuError, PlanInfo
+from mostnet.engine.driver import gpu_architecture
+from mostnet.engine.plan_inspector import inspect_plan
+from mostnet.engine.plan_layers import NOT_FOUND, Convolution, match_convolutions
+from mostnet.engine.plan_report import summary
+
+from .conftest import lacking, require
+
+SIZE = (96, 128)
+
+
+def check_found(found: Sequence[Convolution]) -> None:
+    """Nearly all convolutions are found, and those run as asked."""
+    lines = summary(found)
+    print(*lines, sep="\n")
+    missing = sum(one.runs == NOT_FOUND for one in found)
+    wrong = sum(one.runs not in (one.asked, NOT_FOUND) for one in found)
+    assert missing <= len(found) // 10, lines
+    assert wrong <= len(found) // 10, lines
+
+
+def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
+    folder = require(lacking(files=("case.plan", "case.plan.json", "convolutions.json")))
+    info = PlanInfo.from_json((folder / "case.plan.json").read_text(encoding="utf-8"), source="case.plan.json")
+    trt = import_module({"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}[info.flavour])
+    layers = inspect_plan(trt, (folder / "case.plan").read_bytes(), targets=info.targets)
+    check_found(match_convolutions(layers, json.loads((folder / "convolutions.json").read_text(encoding="utf-8"))))
+
+
+def int8_builder() -> tuple[Any, tuple[str, ...]]:
+    """A TensorRT that builds INT8 graphs for the GPU of this machine, and the targets to name; else ends the test."""
+    try:
+        architecture = gpu_architecture()
+    except NoGpuError as error:
+        if os.environ.get("MOSTNET_REQUIRE_GPU") == "1":
+            pytest.fail(f"MOSTNET_REQUIRE_GPU=1, but {error}")
+        pytest.skip(str(error))
+    missing = [name for name in ("torch", "onnx", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"an INT8 graph is made with {missing[0]}, which is not installed beside this TensorRT")
+    if find_spec("tensorrt") is not None:
+        trt = import_module("tensorrt")
+        if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+            return trt, ()
+    if find_spec("tensorrt_rtx") is not None:
+        rtx = import_module("tensorrt_rtx")
+        if hasattr(rtx.ComputeCapability, architecture.replace("sm_", "SM")):
+            return rtx, (architecture,)
+    pytest.skip(f"no TensorRT is installed that builds INT8 graphs for {architecture}")
+
+
+def test_the_inspector_finds_int8_convolutions() -> None:
+    trt, targets = int8_builder()
+    from mostnet.calibration import convolutions, quantise
+    from mostnet.export.builder import BuildOptions, build_plan
+    from mostnet.export.graph import build_graph, float32_islands
+    from mostnet.export.inspection import asked_types
+    from mostnet.model import initial_checkpoint
+
+    checkpoint = initial_checkpoint("nano", seed=1, random_head=True)
+    half = build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
+    modules = tuple(convolutions(half))
+    graph = quantise(half, dict.fromkeys(modules, 4.0))
+    options = BuildOptions(targets=targets, precision="fp16", islands=float32_islands(checkpoint), int8=modules)
+    layers = inspect_plan(trt, build_plan(trt, graph, options), targets=targets)
+    found = match_convolutions(layers, asked_types(graph, floats="fp16", int8=modules))
+    assert sum(one.asked == "INT8" for one in found) == len(modules) == 42
+    check_found(found)
