@@ -14,6 +14,8 @@ from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType,
 
 from mostnet.contract import CalibrationError
 
+from .scales import check_scales
+
 #: Symmetric INT8 on both sides; biases and outputs stay float, so that TensorRT fuses what follows a convolution.
 _OPTIONS = {
     "ActivationSymmetric": True,
@@ -77,8 +79,7 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
     if not nodes:
         raise CalibrationError("no convolution is left to quantise; exclude fewer, or export with --fp16")
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    if TensorProto.FLOAT16 in types.values() and model.opset_import[0].version < 19:
-        raise CalibrationError("INT8 on half-precision tensors needs opset 19; export at 19, or with --rest fp32")
+    check_scales(model, {"float16"} if TensorProto.FLOAT16 in types.values() else ())
     bounds: dict[str, float] = {}  # of each tensor, which several convolutions may read
     for node in nodes:
         bounds[node.input[0]] = max(thresholds[module_path(node)], bounds.get(node.input[0], 0.0))

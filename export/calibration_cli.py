@@ -10,7 +10,16 @@ from mostnet.contract import ExportError
 
 from .precision import RESTS, CalibrationOptions
 
-_NEEDS_DATA = ("calib_frames", "calib_resize", "calib_cache", "calib_stateless", "exclude", "accuracy_budget")
+#: Flags and values, by their names, that say nothing without calibration data.
+_NEEDS_DATA = (
+    "calib_frames",
+    "calib_resize",
+    "calib_cache",
+    "calib_stateless",
+    "exclude",
+    "accuracy_budget",
+    "int8_state",
+)
 
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +36,7 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     add("--accuracy-budget", action="store_true", help="keep the convolutions that cost most accuracy in float")
     add("--budget-frames", type=int, default=usual.budget_frames, metavar="N", help="for that (default: %(default)s)")
     add("--rest", choices=RESTS, default=usual.rest, help="type of the rest of an INT8 graph (default: %(default)s)")
+    add("--int8-state", action="store_true", help="carry the state between frames in INT8 too, half as many bytes")
     add("--range-report", action="store_true", help="look for tensors that FP16 does not hold; keep them in float32")
 
 
@@ -54,4 +64,5 @@ def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
         accuracy_budget=args.accuracy_budget,
         budget_frames=args.budget_frames,
         rest=args.rest,
+        int8_state=args.int8_state,
     )
