@@ -48,21 +48,24 @@ def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
     }
 
 
-def excluded_by(patterns: Sequence[str], modules: Sequence[str]) -> tuple[str, ...]:
-    """The modules that a pattern names: a whole path, part of one between dots, or a shell wildcard.
+def excluded_by(patterns: Sequence[str], modules: Sequence[str], states: Sequence[str] = ()) -> tuple[str, ...]:
+    """The modules and states that a pattern names: a whole path, part of one between dots, or a shell wildcard.
 
     Raises:
         CalibrationError: a pattern matches none.
     """
+    names = [*modules, *states]
     chosen: set[str] = set()
     for pattern in patterns:
-        hits = {name for name in modules if _matches(pattern, name)}
+        hits = {name for name in names if _matches(pattern, name)}
         if not hits:
+            and_no_state = f", and no state of {', '.join(states)}" if states else ""
             raise CalibrationError(
-                f"--exclude {pattern}: matches no convolution; they are called {', '.join(modules[:3])}, ..."
+                f"--exclude {pattern}: matches no convolution{and_no_state}; "
+                f"convolutions are called {', '.join(modules[:3])}, ..."
             )
         chosen |= hits
-    return tuple(name for name in modules if name in chosen)
+    return tuple(name for name in names if name in chosen)
 
 
 def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.ModelProto:

@@ -32,7 +32,13 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from there, or write them if it is missing")
     add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what that misses")
     add("--method", choices=METHODS, default=usual.method, help="how ranges are chosen (default: %(default)s)")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="convolutions that stay float; repeatable")
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="convolutions, or INT8 states, that stay float; repeatable",
+    )
     add("--accuracy-budget", action="store_true", help="keep the convolutions that cost most accuracy in float")
     add("--budget-frames", type=int, default=usual.budget_frames, metavar="N", help="for that (default: %(default)s)")
     add("--rest", choices=RESTS, default=usual.rest, help="type of the rest of an INT8 graph (default: %(default)s)")

@@ -76,11 +76,12 @@ def write_calibration(
 
 def choice_markdown(choice: Choice) -> str:
     """The attempts and the ranking, as tables."""
+    states = f" States that are INT8 in all of them: {', '.join(choice.int8_states)}." if choice.int8_states else ""
     lines = [
         "# INT8: convolutions put back to float",
         "",
         f"{len(choice.put_back)} of {len(choice.errors)}, measured on {choice.frames} calibration frames with carried "
-        "state against float32 PyTorch." + (" The state is INT8 in all of them." if choice.int8_states else ""),
+        "state against float32 PyTorch." + states,
         "",
         "| put back | PSNR dB | EPE px | IoU (worst frame) | holds |",
         "|---|---|---|---|---|",
@@ -89,7 +90,7 @@ def choice_markdown(choice: Choice) -> str:
         lines.append(
             f"| {a.put_back} | {a.psnr_db:.2f} | {a.epe_px:.4f} | {a.iou:.4f} | {'yes' if a.holds else 'no'} |"
         )
-    none = "with none in INT8, but the state," if choice.int8_states else "with none in INT8"
+    none = "with no INT8 but that of the states" if choice.int8_states else "with none in INT8"
     lines += [
         "",
         "Each convolution in INT8 alone, the mean over the frames; share is the largest of the three errors over what "
@@ -113,7 +114,7 @@ def choice_chart(choice: Choice) -> bytes:
     axes: Any = figure.subplots()
     colours = [_FLOAT if e.module in choice.put_back else _INT8 for e in errors]
     axes.barh([e.module.removeprefix("network.") for e in errors], [100 * e.share for e in errors], color=colours)
-    floor, alone = choice.unquantised.share, "state alone" if choice.int8_states else "none"
+    floor, alone = choice.unquantised.share, "states alone" if choice.int8_states else "none"
     axes.axvline(100 * floor, color="black", linewidth=0.8, label=f"{alone} in INT8: {floor:.1%}")
     axes.legend(loc="lower right")
     axes.margins(y=0.01)

@@ -30,7 +30,7 @@ from mostnet.calibration import (
     with_magnitudes,
     write_cache,
 )
-from mostnet.contract import ONNX_KEY, ExportError, Metadata
+from mostnet.contract import ONNX_KEY, CalibrationError, ExportError, Metadata
 from mostnet.model import Checkpoint, FrameModel
 
 from .evidence import range_markdown, write_calibration
@@ -56,7 +56,8 @@ class CalibrationOptions:
         method: ``minmax``, ``percentile`` (99.99), ``entropy`` or ``mse``.
         cache: file that histograms are read from, or written to if it is not there.
         carry_state: as in use; False shows what calibration on single pictures misses.
-        exclude: patterns of convolutions that stay float: a module path, part of one, or a shell wildcard.
+        exclude: patterns of convolutions, and with ``int8_state`` of states, that stay float: a module path, part of
+            one, or a shell wildcard.
         accuracy_budget: put the convolutions that cost most accuracy back to float until the bounds hold.
         budget_frames: how many calibration frames that is measured on.
         rest: type of what is not INT8: ``fp16``, or ``fp32`` for CPUs.
@@ -194,10 +195,14 @@ class Preparation:
         assert self.calibration is not None
         options = self.calibration
         found = convolutions(prepared.graph)
-        by_hand = excluded_by(options.exclude, list(found))
+        pairs = _metadata(prepared.graph).states if options.int8_state else ()
+        by_hand = excluded_by(options.exclude, list(found), [pair.name for pair in pairs])
+        carried = [pair for pair in pairs if pair.name not in by_hand]
+        if pairs and not carried:
+            raise CalibrationError("no state is left to quantise; exclude fewer, or leave --int8-state out")
         observed = self._observe(prepared.graph)
         thresholds = {name: observed[name].threshold(options.method) for name in found if name not in by_hand}
-        states = self._state_thresholds(prepared.graph, observed) if options.int8_state else {}
+        states = {pair.name: observed[pair.output.name].threshold(options.method) for pair in carried}
         choice: Choice | None = None
         if options.accuracy_budget:
             choice = choose_layers(
@@ -225,7 +230,9 @@ class Preparation:
         self.console.print(f"{len(thresholds)} of {convs} convolutions are INT8, the others {prepared.floats.upper()}")
         if states:
             before, after = (_state_bytes(found) / 1000 for found in (prepared.graph, graph))
-            self.console.print(f"{len(states)} state tensors are INT8: {after:.0f} kB a frame instead of {before:.0f}")
+            self.console.print(
+                f"{len(states)} of {len(pairs)} states are INT8: {after:.0f} kB a frame instead of {before:.0f}"
+            )
         return replace(prepared, graph=graph, int8=tuple(thresholds))
 
     def _observe(self, graph: onnx.ModelProto) -> Mapping[str, Histogram]:
@@ -253,12 +260,6 @@ class Preparation:
         if options.cache is not None:
             write_cache(options.cache, key, found)
         return found
-
-    def _state_thresholds(self, graph: onnx.ModelProto, observed: Mapping[str, Histogram]) -> dict[str, float]:
-        """The magnitude that becomes 127, by name of each state."""
-        assert self.calibration is not None
-        method = self.calibration.method
-        return {pair.name: observed[pair.output.name].threshold(method) for pair in _metadata(graph).states}
 
     def _beside(self, suffix: str) -> Path:
         return self.staged.with_name(f"{self.staged.stem}.{suffix}")

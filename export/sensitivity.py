@@ -68,7 +68,7 @@ class Choice:
         unquantised: error of the graph with none of them in INT8, which is in each of ``errors`` too.
         attempts: what was tried, in this order.
         frames: how many frames all this was measured on.
-        int8_states: whether the state was INT8 in all of this, ``unquantised`` included.
+        int8_states: names of the states that were INT8 in all of this, ``unquantised`` included.
     """
 
     put_back: tuple[str, ...]
@@ -76,7 +76,7 @@ class Choice:
     unquantised: LayerError
     attempts: tuple[Attempt, ...]
     frames: int
-    int8_states: bool = False
+    int8_states: tuple[str, ...] = ()
 
 
 def require_chart() -> None:
@@ -128,7 +128,7 @@ def choose_layers(
             f"{best.psnr_db:.1f} dB, {best.epe_px:.3f} px, IoU {best.iou:.4f}; export with --fp16"
             + (", or without --int8-state" if states else "")
         )
-    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames, bool(states))
+    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames, tuple(states))
 
 
 class _Judge:
