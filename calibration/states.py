@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
@@ -80,10 +79,8 @@ def _scale(pair: StatePair, threshold: float) -> list[TensorProto]:
 
     A subnormal scale may be flushed to zero, and a division by it overflow.
     """
-    kind: npt.DTypeLike = np.dtype(pair.dtype)
-    least = float(np.finfo(pair.dtype).tiny)
-    scale = max((threshold or _UNSEEN_RANGE) / LEVELS, least)
-    values = (np.array(scale, kind), np.array(0, np.int8))
+    scale = max((threshold or _UNSEEN_RANGE) / LEVELS, float(np.finfo(pair.dtype).tiny))
+    values = (np.array(scale, pair.dtype), np.array(0, np.int8))
     return [numpy_helper.from_array(value, name) for value, name in zip(values, _scale_names(pair), strict=True)]
 
 
