@@ -7,6 +7,7 @@ from .histogram import METHODS, Histogram
 from .observe import histograms, observe
 from .quantise import convolutions, excluded_by, quantise
 from .scales import widen_scales
+from .states import quantise_states
 
 __all__ = [
     "METHODS",
@@ -23,6 +24,7 @@ __all__ = [
     "magnitude_names",
     "observe",
     "quantise",
+    "quantise_states",
     "read_cache",
     "tensor_ranges",
     "widen_scales",

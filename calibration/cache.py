@@ -13,7 +13,8 @@ from mostnet.contract import CalibrationError, atomic_path
 
 from .histogram import Histogram
 
-_VERSION = 1
+#: 2: histograms of the state tensors too.
+_VERSION = 2
 _KEY = "key"
 
 

@@ -29,7 +29,7 @@ def observe(
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Values]:
-    """Values of ``tensors`` (names in ``model``), float32, for every frame of the data.
+    """Values of ``tensors`` (names in ``model``, of state outputs too), float32, for every frame of the data.
 
     Args:
         carry_state: hand each frame the state that the one before left, as in use; False gives every frame an empty
@@ -44,7 +44,7 @@ def observe(
     session = _open(model, tensors, threads)
     states = [(pair.input.name, pair.output.name) for pair in metadata.states]
     empty = {pair.input.name: np.zeros(pair.shape, np.float32) for pair in metadata.states}
-    wanted = [*tensors, *(out for _, out in states)]
+    wanted = list(dict.fromkeys([*tensors, *(out for _, out in states)]))
     done = 0
     for sequence in data.sequences():
         state = empty

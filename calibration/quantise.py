@@ -14,6 +14,8 @@ from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType,
 
 from mostnet.contract import CalibrationError
 
+from .scales import check_scales
+
 #: Symmetric INT8 on both sides; biases and outputs stay float, so that TensorRT fuses what follows a convolution.
 _OPTIONS = {
     "ActivationSymmetric": True,
@@ -46,21 +48,24 @@ def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
     }
 
 
-def excluded_by(patterns: Sequence[str], modules: Sequence[str]) -> tuple[str, ...]:
-    """The modules that a pattern names: a whole path, part of one between dots, or a shell wildcard.
+def excluded_by(patterns: Sequence[str], modules: Sequence[str], states: Sequence[str] = ()) -> tuple[str, ...]:
+    """The modules and states that a pattern names: a whole path, part of one between dots, or a shell wildcard.
 
     Raises:
         CalibrationError: a pattern matches none.
     """
+    names = [*modules, *states]
     chosen: set[str] = set()
     for pattern in patterns:
-        hits = {name for name in modules if _matches(pattern, name)}
+        hits = {name for name in names if _matches(pattern, name)}
         if not hits:
+            and_no_state = f", and no state of {', '.join(states)}" if states else ""
             raise CalibrationError(
-                f"--exclude {pattern}: matches no convolution; they are called {', '.join(modules[:3])}, ..."
+                f"--exclude {pattern}: matches no convolution{and_no_state}; "
+                f"convolutions are called {', '.join(modules[:3])}, ..."
             )
         chosen |= hits
-    return tuple(name for name in modules if name in chosen)
+    return tuple(name for name in names if name in chosen)
 
 
 def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.ModelProto:
@@ -77,8 +82,7 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
     if not nodes:
         raise CalibrationError("no convolution is left to quantise; exclude fewer, or export with --fp16")
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    if TensorProto.FLOAT16 in types.values() and model.opset_import[0].version < 19:
-        raise CalibrationError("INT8 on half-precision tensors needs opset 19; export at 19, or with --rest fp32")
+    check_scales(model, {"float16"} if TensorProto.FLOAT16 in types.values() else ())
     bounds: dict[str, float] = {}  # of each tensor, which several convolutions may read
     for node in nodes:
         bounds[node.input[0]] = max(thresholds[module_path(node)], bounds.get(node.input[0], 0.0))

@@ -1,9 +1,28 @@
-"""Q/DQ nodes for opsets before 19, whose scales are float32 only."""
+"""Q/DQ nodes and their scales: before opset 19 these are float32 only."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from mostnet.contract import CalibrationError
+
+#: First opset whose Q/DQ nodes take half-precision tensors.
+_HALF_SCALES = 19
+
+
+def check_scales(model: onnx.ModelProto, dtypes: Collection[str]) -> None:
+    """Return if tensors of ``dtypes``, NumPy names, can be quantised in the opset of ``model``.
+
+    Raises:
+        CalibrationError: half precision, and the opset is too old.
+    """
+    if "float16" in dtypes and model.opset_import[0].version < _HALF_SCALES:
+        raise CalibrationError(
+            f"INT8 on half-precision tensors needs opset {_HALF_SCALES}; export at {_HALF_SCALES}, or with --rest fp32"
+        )
 
 
 def widen_scales(model: onnx.ModelProto) -> None:

@@ -36,6 +36,7 @@ _CPU = "CPUExecutionProvider"
 
 _DTYPES = {
     "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
     "tensor(bool)": "bool",
     "tensor(float)": "float32",
     "tensor(float16)": "float16",

@@ -12,7 +12,7 @@ from .cuda_device import CudaDevice
 from .tensorrt_cache import RuntimeCache
 from .tensorrt_log import tensorrt_logger
 
-_DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "BOOL": "bool"}
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT8": "int8", "BOOL": "bool"}
 
 #: What TensorRT's error lines say, in one spelling or another, when memory ran out.
 _NO_MEMORY = ("outofmemory", "out of memory", "cudaerrormemoryallocation")

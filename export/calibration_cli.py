@@ -10,7 +10,16 @@ from mostnet.contract import ExportError
 
 from .precision import RESTS, CalibrationOptions
 
-_NEEDS_DATA = ("calib_frames", "calib_resize", "calib_cache", "calib_stateless", "exclude", "accuracy_budget")
+#: Flags and values, by their names, that say nothing without calibration data.
+_NEEDS_DATA = (
+    "calib_frames",
+    "calib_resize",
+    "calib_cache",
+    "calib_stateless",
+    "exclude",
+    "accuracy_budget",
+    "int8_state",
+)
 
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +32,17 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from there, or write them if it is missing")
     add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what that misses")
     add("--method", choices=METHODS, default=usual.method, help="how ranges are chosen (default: %(default)s)")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="convolutions that stay float; repeatable")
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="convolutions, or INT8 states, that stay float; repeatable",
+    )
     add("--accuracy-budget", action="store_true", help="keep the convolutions that cost most accuracy in float")
     add("--budget-frames", type=int, default=usual.budget_frames, metavar="N", help="for that (default: %(default)s)")
     add("--rest", choices=RESTS, default=usual.rest, help="type of the rest of an INT8 graph (default: %(default)s)")
+    add("--int8-state", action="store_true", help="carry the state between frames in INT8 too, half as many bytes")
     add("--range-report", action="store_true", help="look for tensors that FP16 does not hold; keep them in float32")
 
 
@@ -54,4 +70,5 @@ def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
         accuracy_budget=args.accuracy_budget,
         budget_frames=args.budget_frames,
         rest=args.rest,
+        int8_state=args.int8_state,
     )

@@ -43,17 +43,28 @@ def write_calibration(
     path: Path,
     *,
     thresholds: Mapping[str, float],
+    states: Mapping[str, float],
     largest: Mapping[str, float],
     by_hand: Sequence[str],
     choice: Choice | None,
     options: CalibrationOptions,
     data_sha256: str,
 ) -> None:
-    """Write what an INT8 graph was made from to ``path`` (JSON), and a choice also as ``.md`` and ``.png``."""
+    """Write what an INT8 graph was made from to ``path`` (JSON), and a choice also as ``.md`` and ``.png``.
+
+    Args:
+        thresholds: by module path of each INT8 convolution, the magnitude that becomes 127.
+        states: likewise by name of each INT8 state.
+        largest: the largest magnitude seen, by module path and by name of the state output.
+        by_hand: convolutions that stay float because they were excluded.
+    """
     document = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
         "data_sha256": data_sha256,
         "int8": {name: {"threshold": value, "largest": largest[name]} for name, value in thresholds.items()},
+        "int8_states": {
+            name: {"threshold": value, "largest": largest[f"state_out_{name}"]} for name, value in states.items()
+        },
         "excluded_by_hand": list(by_hand),
         "choice": None if choice is None else _plain(asdict(choice)),
     }
@@ -65,11 +76,12 @@ def write_calibration(
 
 def choice_markdown(choice: Choice) -> str:
     """The attempts and the ranking, as tables."""
+    states = f" States that are INT8 in all of them: {', '.join(choice.int8_states)}." if choice.int8_states else ""
     lines = [
         "# INT8: convolutions put back to float",
         "",
         f"{len(choice.put_back)} of {len(choice.errors)}, measured on {choice.frames} calibration frames with carried "
-        "state against float32 PyTorch.",
+        "state against float32 PyTorch." + states,
         "",
         "| put back | PSNR dB | EPE px | IoU (worst frame) | holds |",
         "|---|---|---|---|---|",
@@ -78,10 +90,11 @@ def choice_markdown(choice: Choice) -> str:
         lines.append(
             f"| {a.put_back} | {a.psnr_db:.2f} | {a.epe_px:.4f} | {a.iou:.4f} | {'yes' if a.holds else 'no'} |"
         )
+    none = "with no INT8 but that of the states" if choice.int8_states else "with none in INT8"
     lines += [
         "",
         "Each convolution in INT8 alone, the mean over the frames; share is the largest of the three errors over what "
-        f"its bound allows; with none in INT8 it is {choice.unquantised.share:.2%}.",
+        f"its bound allows; {none} it is {choice.unquantised.share:.2%}.",
         "",
         "| convolution | PSNR dB | EPE px | IoU | share | stays |",
         "|---|---|---|---|---|---|",
@@ -101,8 +114,8 @@ def choice_chart(choice: Choice) -> bytes:
     axes: Any = figure.subplots()
     colours = [_FLOAT if e.module in choice.put_back else _INT8 for e in errors]
     axes.barh([e.module.removeprefix("network.") for e in errors], [100 * e.share for e in errors], color=colours)
-    floor = choice.unquantised.share
-    axes.axvline(100 * floor, color="black", linewidth=0.8, label=f"none in INT8: {floor:.1%}")
+    floor, alone = choice.unquantised.share, "states alone" if choice.int8_states else "none"
+    axes.axvline(100 * floor, color="black", linewidth=0.8, label=f"{alone} in INT8: {floor:.1%}")
     axes.legend(loc="lower right")
     axes.margins(y=0.01)
     axes.tick_params(axis="y", labelsize=7)

@@ -23,13 +23,14 @@ from mostnet.calibration import (
     magnitude_names,
     observe,
     quantise,
+    quantise_states,
     read_cache,
     tensor_ranges,
     widen_scales,
     with_magnitudes,
     write_cache,
 )
-from mostnet.contract import ONNX_KEY, ExportError, Metadata
+from mostnet.contract import ONNX_KEY, CalibrationError, ExportError, Metadata
 from mostnet.model import Checkpoint, FrameModel
 
 from .evidence import range_markdown, write_calibration
@@ -41,7 +42,7 @@ from .sensitivity import Choice, choose_layers, require_chart
 #: Tensor types that an INT8 graph may have elsewhere.
 RESTS = ("fp16", "fp32")
 #: Options that a range report has no use for.
-_INT8_ALONE = ("method", "cache", "carry_state", "exclude", "accuracy_budget", "budget_frames", "rest")
+_INT8_ALONE = ("method", "cache", "carry_state", "exclude", "accuracy_budget", "budget_frames", "rest", "int8_state")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +56,12 @@ class CalibrationOptions:
         method: ``minmax``, ``percentile`` (99.99), ``entropy`` or ``mse``.
         cache: file that histograms are read from, or written to if it is not there.
         carry_state: as in use; False shows what calibration on single pictures misses.
-        exclude: patterns of convolutions that stay float: a module path, part of one, or a shell wildcard.
+        exclude: patterns of convolutions, and with ``int8_state`` of states, that stay float: a module path, part of
+            one, or a shell wildcard.
         accuracy_budget: put the convolutions that cost most accuracy back to float until the bounds hold.
         budget_frames: how many calibration frames that is measured on.
         rest: type of what is not INT8: ``fp16``, or ``fp32`` for CPUs.
+        int8_state: carry the state between frames in INT8 too.
 
     Raises:
         ExportError: a value is out of range.
@@ -74,6 +77,7 @@ class CalibrationOptions:
     accuracy_budget: bool = False
     budget_frames: int = 12
     rest: str = "fp16"
+    int8_state: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -191,15 +195,21 @@ class Preparation:
         assert self.calibration is not None
         options = self.calibration
         found = convolutions(prepared.graph)
-        by_hand = excluded_by(options.exclude, list(found))
+        pairs = _metadata(prepared.graph).states if options.int8_state else ()
+        by_hand = excluded_by(options.exclude, list(found), [pair.name for pair in pairs])
+        carried = [pair for pair in pairs if pair.name not in by_hand]
+        if pairs and not carried:
+            raise CalibrationError("no state is left to quantise; exclude fewer, or leave --int8-state out")
         observed = self._observe(prepared.graph)
         thresholds = {name: observed[name].threshold(options.method) for name in found if name not in by_hand}
+        states = {pair.name: observed[pair.output.name].threshold(options.method) for pair in carried}
         choice: Choice | None = None
         if options.accuracy_budget:
             choice = choose_layers(
                 self.checkpoint,
                 prepared.graph,
                 thresholds,
+                states=states,
                 data=self._data(),
                 frames=options.budget_frames,
                 console=self.console,
@@ -208,19 +218,25 @@ class Preparation:
         write_calibration(
             self._beside("calibration.json"),
             thresholds=thresholds,
+            states=states,
             largest={name: histogram.largest for name, histogram in observed.items()},
             by_hand=by_hand,
             choice=choice,
             options=options,
             data_sha256=self._data().digest(),
         )
-        graph = quantise(prepared.graph, thresholds)
+        graph = quantise_states(quantise(prepared.graph, thresholds), states)
         convs = sum(node.op_type == "Conv" for node in graph.graph.node)
         self.console.print(f"{len(thresholds)} of {convs} convolutions are INT8, the others {prepared.floats.upper()}")
+        if states:
+            before, after = (_state_bytes(found) / 1000 for found in (prepared.graph, graph))
+            self.console.print(
+                f"{len(states)} of {len(pairs)} states are INT8: {after:.0f} kB a frame instead of {before:.0f}"
+            )
         return replace(prepared, graph=graph, int8=tuple(thresholds))
 
     def _observe(self, graph: onnx.ModelProto) -> Mapping[str, Histogram]:
-        """Histogram of the input of every convolution worth quantising, by module path."""
+        """Histograms of the input of every convolution worth quantising, by module path, and of the state outputs."""
         assert self.calibration is not None
         options, data = self.calibration, self._data()
         key = CacheKey(self.checkpoint_sha256, data.digest(), options.rest, options.carry_state)
@@ -228,18 +244,19 @@ class Preparation:
             cached = read_cache(options.cache, key)
             self.console.print(f"ranges read from {options.cache}", soft_wrap=True)
             return cached
-        inputs = {name: node.input[0] for name, node in convolutions(graph).items()}
+        tensors = {name: node.input[0] for name, node in convolutions(graph).items()}
+        tensors.update((pair.output.name, pair.output.name) for pair in _metadata(graph).states)
         with show_step(self.console, "calibration") as step:
             frames = observe(
                 graph,
                 _metadata(graph),
                 data,
-                list(dict.fromkeys(inputs.values())),
+                list(dict.fromkeys(tensors.values())),
                 carry_state=options.carry_state,
                 progress=lambda done: step.update(done, options.frames),
             )
             by_tensor = histograms(frames, str(data.source))
-        found = {name: by_tensor[tensor] for name, tensor in inputs.items()}
+        found = {name: by_tensor[tensor] for name, tensor in tensors.items()}
         if options.cache is not None:
             write_cache(options.cache, key, found)
         return found
@@ -283,3 +300,7 @@ def version_of_runtime() -> str:
 def _metadata(graph: onnx.ModelProto) -> Metadata:
     text = next(p.value for p in graph.metadata_props if p.key == ONNX_KEY)
     return Metadata.from_json(text, source="the exported graph")
+
+
+def _state_bytes(graph: onnx.ModelProto) -> int:
+    return sum(pair.output.nbytes for pair in _metadata(graph).states)

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 from rich.console import Console
 
-from mostnet.calibration import CalibrationData, quantise
+from mostnet.calibration import CalibrationData, quantise, quantise_states
 from mostnet.contract import BackendNotInstalledError, CalibrationError
 from mostnet.engine import Engine
 from mostnet.model import Checkpoint
@@ -68,6 +68,7 @@ class Choice:
         unquantised: error of the graph with none of them in INT8, which is in each of ``errors`` too.
         attempts: what was tried, in this order.
         frames: how many frames all this was measured on.
+        int8_states: names of the states that were INT8 in all of this, ``unquantised`` included.
     """
 
     put_back: tuple[str, ...]
@@ -75,6 +76,7 @@ class Choice:
     unquantised: LayerError
     attempts: tuple[Attempt, ...]
     frames: int
+    int8_states: tuple[str, ...] = ()
 
 
 def require_chart() -> None:
@@ -92,17 +94,22 @@ def choose_layers(
     graph: onnx.ModelProto,
     thresholds: Mapping[str, float],
     *,
+    states: Mapping[str, float],
     data: CalibrationData,
     frames: int,
     console: Console,
 ) -> Choice:
     """Rank the convolutions, then put the worst back to float until every frame is within the goal.
 
+    Args:
+        thresholds: of the convolutions, by module path.
+        states: of the states that are INT8 in every graph that is measured, by name.
+
     Raises:
         CalibrationError: it does not hold even with one convolution in INT8.
     """
     with tempfile.TemporaryDirectory(prefix="mostnet-sensitivity-") as folder:
-        judge = _Judge(checkpoint, graph, thresholds, data, frames, Path(folder) / "candidate.onnx")
+        judge = _Judge(checkpoint, graph, thresholds, states, data, frames, Path(folder) / "candidate.onnx")
         errors = []
         unquantised = _layer_error("none", judge.accuracy(()))
         with show_step(console, "sensitivity") as step:
@@ -119,8 +126,9 @@ def choose_layers(
         raise CalibrationError(
             "the accuracy budget does not hold with even one INT8 convolution: "
             f"{best.psnr_db:.1f} dB, {best.epe_px:.3f} px, IoU {best.iou:.4f}; export with --fp16"
+            + (", or without --int8-state" if states else "")
         )
-    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames)
+    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames, tuple(states))
 
 
 class _Judge:
@@ -131,12 +139,14 @@ class _Judge:
         checkpoint: Checkpoint,
         graph: onnx.ModelProto,
         thresholds: Mapping[str, float],
+        states: Mapping[str, float],
         data: CalibrationData,
         frames: int,
         path: Path,
     ) -> None:
         self._graph = graph
         self._thresholds = thresholds
+        self._states = states
         self._path = path
         self._sequences = [list(reference_stream(checkpoint, clip)) for clip in _clips(data, frames)]
         self.frames = sum(map(len, self._sequences))
@@ -144,7 +154,8 @@ class _Judge:
     def accuracy(self, int8: Collection[str]) -> list[FrameAccuracy]:
         """Accuracy of every frame with these convolutions in INT8."""
         chosen = {name: self._thresholds[name] for name in int8}
-        save_graph(quantise(self._graph, chosen) if chosen else self._graph, self._path)
+        graph = quantise(self._graph, chosen) if chosen else self._graph
+        save_graph(quantise_states(graph, self._states), self._path)
         found = []
         with Engine(self._path, provider="cpu") as engine:
             for sequence in self._sequences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,16 @@ def test_a_diverged_checkpoint_is_named(half: onnx.ModelProto, metadata: Metadat
         histograms(observe(broken, metadata, CalibrationData(dataset, SIZE), [tensor], threads=1), "data")
 
 
+def test_state_outputs_are_observed_as_they_are_carried(
+    half: onnx.ModelProto, metadata: Metadata, dataset: Path
+) -> None:
+    tensor = metadata.states[0].output.name
+    frames = [v[tensor] for v in observe(half, metadata, CalibrationData(dataset, SIZE), [tensor], threads=1)]
+    assert len(frames) == 16
+    assert all(frame.shape == metadata.states[0].shape and frame.dtype == np.float32 for frame in frames)
+    assert frames[1].any() and not np.array_equal(frames[0], frames[1])
+
+
 def a_histogram() -> Histogram:
     histogram = Histogram.empty()
     histogram.add(np.linspace(-2, 3, 1000, dtype=np.float32))
@@ -95,6 +106,13 @@ def test_a_cache_of_something_else_is_refused(tmp_path: Path) -> None:
     other = CacheKey(checkpoint_sha256="other", data_sha256="d", graph="fp16", carry_state=False)
     with pytest.raises(CalibrationError, match=r"checkpoint_sha256 is 'c', wanted 'other'; carry_state is True"):
         read_cache(path, other)
+
+
+def test_a_cache_from_before_states_were_observed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ranges.npz"
+    write_cache(path, replace(KEY, version=1), {"a": a_histogram()})
+    with pytest.raises(CalibrationError, match=r"a range cache of something else: version is 1, wanted 2; delete it"):
+        read_cache(path, KEY)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"no archive"])

@@ -83,7 +83,9 @@ def test_patterns() -> None:
     assert excluded_by(["head"], modules) == tuple(modules[:2])
     assert excluded_by(["branches.1", "network.ext*"], modules) == tuple(modules[1:])
     assert excluded_by([], modules) == ()
-    with pytest.raises(CalibrationError, match="--exclude hea: matches no convolution; they are called network"):
+    with pytest.raises(
+        CalibrationError, match="--exclude hea: matches no convolution; convolutions are called network"
+    ):
         excluded_by(["hea"], modules)
 
 

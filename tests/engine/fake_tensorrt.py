@@ -1,7 +1,8 @@
 """Modules like ``tensorrt`` and ``tensorrt_rtx`` on the GPU of ``fake_cuda``, in the generations that differ.
 
 The network keeps, as in ``fake.py``, the list of the numbers of the frames that it has seen; ``mask`` begins with it,
-and ``flow`` holds their sum, which is a second state of another type. A frame of number 250 is "not finite".
+and ``flow`` holds their sum, which is a second state of another type; minus the length of the list is a third. A frame
+of number 250 is "not finite".
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from mostnet.contract import Metadata, StatePair, TensorSpec, input_spec, output
 from .fake import HISTORY, SIZE_HW
 from .fake_cuda import Gpu
 
-STATES = (StatePair("seen", (1, 1, 1, HISTORY), "float16"), StatePair("sum", (1, 1, 1, 1), "float32"))
+STATES = (
+    StatePair("seen", (1, 1, 1, HISTORY), "float16"),
+    StatePair("length", (1, 1, 1, 3), "int8"),
+    StatePair("sum", (1, 1, 1, 1), "float32"),
+)
 METADATA = Metadata(
     variant="fake", size_hw=SIZE_HW, precision="fp16", opset=19, trained=True, states=STATES, checkpoint_sha256="0" * 64
 )
@@ -43,7 +48,7 @@ LACKING = {
     "rtx": {"device_memory_size", "create_execution_context_without_device_memory"},
 }
 
-_DTYPE_NAMES = {"uint8": "UINT8", "bool": "BOOL", "float16": "HALF", "float32": "FLOAT"}
+_DTYPE_NAMES = {"uint8": "UINT8", "int8": "INT8", "bool": "BOOL", "float16": "HALF", "float32": "FLOAT"}
 
 
 class Module(SimpleNamespace):
@@ -140,10 +145,13 @@ class Context:
         if (frame != number).any():
             gpu.violations.append(f"frame {number} is torn")
         seen = [int(value) for value in tensor["state_in_seen"].ravel() if value]
+        if (tensor["state_in_length"] != -len(seen)).any():
+            gpu.violations.append(f"the states that frame {number} reads are of different frames")
         seen = [*seen, number + 1][-HISTORY:]
         total = float(tensor["state_in_sum"].item()) + number
         tensor["state_out_seen"][...] = 0
         tensor["state_out_seen"].ravel()[: len(seen)] = seen
+        tensor["state_out_length"][...] = -len(seen)
         tensor["state_out_sum"][...] = total
         tensor["enhanced"][...] = frame
         tensor["flow"][...] = total

@@ -126,7 +126,7 @@ def test_reset_zeroes_one_slots_state_and_nothing_else(classic: Machine) -> None
             "enqueue",
             "download",
         ]
-        assert classic.gpu.log[1][2] == 512  # both states, each to the next 256
+        assert classic.gpu.log[1][2] == 3 * 256  # the states, each to the next 256
 
 
 def test_reset_in_mid_stream(machine: Machine) -> None:

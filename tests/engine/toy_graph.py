@@ -1,7 +1,8 @@
 """A small stateful graph with the tensors of a real export, and the same arithmetic in NumPy.
 
-Two states, so that a swapped or stale one shows: ``mean`` halves and adds the frame's mean, ``last`` is the frame. A
-first pixel of 255 in the blue channel makes ``mean`` NaN, which the graph heals as a real one does.
+States of every type, so that a swapped or stale one shows: ``mean`` halves and adds the frame's mean, ``last`` is the
+frame, ``turn`` goes from 0 to -1 and back with every frame and moves the flow by 256 times that. A first pixel of 255
+in the blue channel makes ``mean`` NaN, which the graph heals as a real one does.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair
 from mostnet.engine.onnx_file import onnx_digest
 
 SIZE_HW = (64, 80)
-STATES = (StatePair("mean", (1, 1, 1, 1), "float32"), StatePair("last", (1, *SIZE_HW, 3), "float16"))
+STATES = (
+    StatePair("mean", (1, 1, 1, 1), "float32"),
+    StatePair("last", (1, *SIZE_HW, 3), "float16"),
+    StatePair("turn", (1, 1, 1, 1), "int8"),
+)
 METADATA = Metadata(
     variant="toy", size_hw=SIZE_HW, precision="fp32", opset=19, trained=False, states=STATES, checkpoint_sha256="0" * 64
 )
 
 _ONNX_TYPES = {
     "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
     "bool": TensorProto.BOOL,
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
@@ -55,13 +61,13 @@ def reference(frames: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np
     """(enhanced, flow, mask, finite) of each frame, from zero state."""
     mean, last = np.float32(0), np.zeros((*SIZE_HW, 3), np.float32)
     results = []
-    for frame in frames:
+    for i, frame in enumerate(frames):
         picture = frame.astype(np.float32)
         finite = frame[0, 0, 0] != 255
         mean = np.float32(mean * 0.5 + picture.mean(dtype=np.float64)) if finite else np.float32(0)
         enhanced = (picture * 0.5 + last * 0.5 if finite else picture).astype(np.uint8)
         last = picture
-        flow = np.full((2, *SIZE_HW), mean, np.float32)
+        flow = np.full((2, *SIZE_HW), mean - 256 * (i % 2 == 0), np.float32)
         mask = np.full(SIZE_HW, min(mean, 255), np.float32).astype(np.uint8)
         results.append((enhanced, flow, mask, bool(finite)))
     return results
@@ -81,6 +87,8 @@ def _value(name: str, shape: tuple[int, ...], dtype: str) -> onnx.ValueInfoProto
 def _constants() -> list[onnx.TensorProto]:
     height, width = SIZE_HW
     arrays = {
+        "minus_one": np.float32(-1),
+        "much": np.float32(256),
         "half": np.float32(0.5),
         "zero": np.float32(0),
         "nan": np.float32(np.nan),
@@ -118,7 +126,12 @@ def _nodes(flow_name: str) -> list[onnx.NodeProto]:
         node("Mul", ["both", "half"], ["blend"]),
         node("Where", ["ok", "blend", "picture"], ["shown"]),
         node("Cast", ["shown"], ["enhanced"], to=TensorProto.UINT8),
-        node("Expand", ["state_out_mean", "flow_shape"], [flow_name]),
+        node("Cast", ["state_in_turn"], ["turn"], to=TensorProto.FLOAT),
+        node("Sub", ["minus_one", "turn"], ["next_turn"]),
+        node("Cast", ["next_turn"], ["state_out_turn"], to=TensorProto.INT8),
+        node("Mul", ["next_turn", "much"], ["swing"]),
+        node("Add", ["state_out_mean", "swing"], ["swinging"]),
+        node("Expand", ["swinging", "flow_shape"], [flow_name]),
         node("Min", ["state_out_mean", "top"], ["level"]),
         node("Reshape", ["level", "flat"], ["level3"]),
         node("Expand", ["level3", "mask_shape"], ["levels"]),

@@ -13,6 +13,7 @@ from mostnet.export.graph import build_graph
 from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
 
 SIZE = (96, 128)
+SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
 
 
 def moving_clip(frames: int, size_hw: tuple[int, int] = SIZE, *, seed: int = 0) -> list[np.ndarray]:
@@ -59,3 +60,27 @@ def video_path(clip: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory)
         writer.write(frame)
     writer.release()
     return path
+
+
+@pytest.fixture(scope="session")
+def half_graph(checkpoint_path: Path) -> onnx.ModelProto:
+    checkpoint = load_checkpoint(checkpoint_path)
+    return build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
+
+
+@pytest.fixture
+def traced(half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing takes seconds; an export of the usual checkpoint at the usual size gets a copy of one trace."""
+
+    def copy(*_: object, **__: object) -> onnx.ModelProto:
+        found = onnx.ModelProto()
+        found.CopyFrom(half_graph)
+        return found
+
+    monkeypatch.setattr("mostnet.export.precision.build_graph", copy)
+
+
+def int8(checkpoint: Path, video: Path, output: Path, *more: str) -> list[str]:
+    """Arguments of an INT8 export of the usual size."""
+    usual = ["--int8", "--calib", str(video), "--calib-frames", "6", "--size", SIZE_TEXT, "--output", str(output)]
+    return [str(checkpoint), *usual, *more]

@@ -18,13 +18,12 @@ from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.builder import BuildOptions, build_plan
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_chart, choice_markdown
-from mostnet.export.graph import build_graph, float32_islands
+from mostnet.export.graph import float32_islands
 from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect
 from mostnet.model import FrameModel, initial_checkpoint, load_checkpoint, save_checkpoint
 
-from .conftest import SIZE
+from .conftest import SIZE_TEXT, int8
 
-SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
 #: All but the output heads, so that a search has three layers.
 MOST = ["--exclude", "extractor", "--exclude", "estimators", "--exclude", "match_heads", "--exclude", "fuse"]
 MOST += ["--exclude", "blocks", "--exclude", "from_coarser", "--exclude", "remember"]
@@ -35,29 +34,6 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache") / "ranges.npz"
-
-
-@pytest.fixture(scope="module")
-def half_graph(checkpoint_path: Path) -> onnx.ModelProto:
-    checkpoint = load_checkpoint(checkpoint_path)
-    return build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
-
-
-@pytest.fixture
-def traced(half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracing takes seconds; an export of the usual checkpoint at the usual size gets a copy of one trace."""
-
-    def copy(*_: object, **__: object) -> onnx.ModelProto:
-        found = onnx.ModelProto()
-        found.CopyFrom(half_graph)
-        return found
-
-    monkeypatch.setattr("mostnet.export.precision.build_graph", copy)
-
-
-def int8(checkpoint: Path, video: Path, output: Path, *more: str) -> list[str]:
-    usual = ["--int8", "--calib", str(video), "--calib-frames", "6", "--size", SIZE_TEXT, "--output", str(output)]
-    return [str(checkpoint), *usual, *more]
 
 
 @pytest.mark.usefixtures("traced")
