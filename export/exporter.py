@@ -189,6 +189,8 @@ def _stage(
         _inspect(builder, prepared, plan_file, options, console)
     reports = _verify(loaded, staged, metadata, options, console)
     for report in reports:
+        if report.failures:
+            console.print(report.table())
         report.check()
     plan = None if builder is None else options.output / f"{name}.plan"
     return ExportResult(options.output / staged.name, plan, metadata, reports)

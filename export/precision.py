@@ -75,7 +75,7 @@ class CalibrationOptions:
     carry_state: bool = True
     exclude: tuple[str, ...] = ()
     accuracy_budget: bool = False
-    budget_frames: int = 12
+    budget_frames: int = 24
     rest: str = "fp16"
     int8_state: bool = False
 

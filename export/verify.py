@@ -32,6 +32,9 @@ from .accuracy import (
 
 Frame = npt.NDArray[np.uint8]
 
+#: What helps an INT8 graph that breaks its bounds.
+_MORE_FLOAT = "; keep more convolutions float: --accuracy-budget, with more --budget-frames, or --exclude"
+
 
 class Candidate(Protocol):
     """What is verified: an ``Engine``, or anything that infers frame after frame."""
@@ -86,7 +89,7 @@ class Report:
             f"frame {first}: PSNR {found.psnr_db:.2f} dB (at least {bounds.psnr_db:g}), EPE {found.epe_px:.4f} px (at "
             f"most {bounds.epe_px:g}), IoU {found.iou:.4f} (at least {bounds.iou:g})"
             + ("" if found.finite else ", not finite")
-            + ("; keep more convolutions float: --accuracy-budget, --exclude" if bounds == BOUNDS["int8"] else "")
+            + (_MORE_FLOAT if bounds == BOUNDS["int8"] else "")
         )
 
     def table(self) -> Table:

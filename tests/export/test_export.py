@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mostnet.contract import ExportError, FrameError, PlanInfo, VerificationError, sha256
 from mostnet.engine import Engine
@@ -82,8 +84,10 @@ def test_failed_verification_leaves_the_old_files(
     old.write_bytes(b"the one before")
     monkeypatch.setattr(FrameAccuracy, "keeps", lambda self, bounds: False)
     options = ExportOptions(size_hw=SIZE, output=tmp_path, onnx_only=True, verify_video=video_path, verify_frames=2)
+    shown = Console(record=True, file=io.StringIO())
     with pytest.raises(VerificationError, match="differs from float32 PyTorch in 2 of 2 frames"):
-        export_function(checkpoint_path, options)
+        export_function(checkpoint_path, options, console=shown)
+    assert "worst frame" in shown.export_text(), "the figures that break the bound are shown"
     assert [p.name for p in tmp_path.iterdir()] == [old.name]
     assert old.read_bytes() == b"the one before"
 

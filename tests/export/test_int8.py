@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mostnet.calibration import quantise
+from mostnet.calibration import CalibrationData, quantise
 from mostnet.contract import ExportError, PlanInfo, sha256
 from mostnet.engine import Engine
 from mostnet.export.accuracy import FrameAccuracy
@@ -19,7 +19,7 @@ from mostnet.export.builder import BuildOptions, build_plan
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_chart, choice_markdown
 from mostnet.export.graph import float32_islands
-from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect
+from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect, clips_of
 from mostnet.model import FrameModel, initial_checkpoint, load_checkpoint, save_checkpoint
 
 from .conftest import SIZE_TEXT, int8
@@ -246,3 +246,24 @@ def test_tensorrt_must_parse_what_was_quantised(half_graph: onnx.ModelProto, che
         options = BuildOptions(targets=("sm_86",), precision="fp16", islands=islands, int8=int8_modules)
         with pytest.raises(ExportError, match=text):
             build_plan(trt, graph, options)
+
+
+@pytest.mark.parametrize(
+    ("frames", "chosen"),
+    [
+        (2, ["0" * 2]),
+        (9, ["0" * 8]),
+        (16, ["0" * 8, "2" * 8]),
+        (24, ["0" * 8, "1" * 8, "2" * 8]),
+        (90, ["0" * 8, "1" * 8, "2" * 8, "3" * 8]),
+    ],
+)
+def test_layers_are_judged_on_runs_that_carry_state(tmp_path: Path, frames: int, chosen: list[str]) -> None:
+    """Runs of eight frames from sequences that lie evenly apart: in runs of two, half the frames would have no past."""
+    for sequence in range(4):
+        folder = tmp_path / "train" / str(sequence) / "input"
+        folder.mkdir(parents=True)
+        for i in range(9):
+            cv2.imwrite(str(folder / f"{i:06}.png"), np.full((64, 96, 3), 10 * sequence, np.uint8))
+    clips = clips_of(CalibrationData(tmp_path, (64, 96), 32), frames)
+    assert ["".join(str(frame[0, 0, 0] // 10) for frame in clip) for clip in clips] == chosen
