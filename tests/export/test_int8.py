@@ -19,10 +19,10 @@ from mostnet.export.builder import BuildOptions, build_plan
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_chart, choice_markdown
 from mostnet.export.graph import float32_islands
-from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect, clips_of
+from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect, runs_of
 from mostnet.model import FrameModel, initial_checkpoint, load_checkpoint, save_checkpoint
 
-from .conftest import SIZE_TEXT, int8
+from .conftest import SIZE, SIZE_TEXT, int8
 
 #: All but the output heads, so that a search has three layers.
 MOST = ["--exclude", "extractor", "--exclude", "estimators", "--exclude", "match_heads", "--exclude", "fuse"]
@@ -251,19 +251,27 @@ def test_tensorrt_must_parse_what_was_quantised(half_graph: onnx.ModelProto, che
 @pytest.mark.parametrize(
     ("frames", "chosen"),
     [
-        (2, ["0" * 2]),
-        (9, ["0" * 8]),
-        (16, ["0" * 8, "2" * 8]),
-        (24, ["0" * 8, "1" * 8, "2" * 8]),
-        (90, ["0" * 8, "1" * 8, "2" * 8, "3" * 8]),
+        (2, ["00"]),
+        (4, ["0000"]),
+        (11, ["0000", "2222"]),
+        (16, ["0000", "1111", "2222", "3333"]),
+        (90, ["0000", "0000", "1111", "1111", "2222", "2222", "3333", "3333"]),
     ],
 )
-def test_layers_are_judged_on_runs_that_carry_state(tmp_path: Path, frames: int, chosen: list[str]) -> None:
-    """Runs of eight frames from sequences that lie evenly apart: in runs of two, half the frames would have no past."""
+def test_layers_are_judged_on_runs_of_many_sequences(tmp_path: Path, frames: int, chosen: list[str]) -> None:
+    """Runs of four frames: in runs of two, half the frames would have no past."""
     for sequence in range(4):
         folder = tmp_path / "train" / str(sequence) / "input"
         folder.mkdir(parents=True)
         for i in range(9):
             cv2.imwrite(str(folder / f"{i:06}.png"), np.full((64, 96, 3), 10 * sequence, np.uint8))
-    clips = clips_of(CalibrationData(tmp_path, (64, 96), 32), frames)
-    assert ["".join(str(frame[0, 0, 0] // 10) for frame in clip) for clip in clips] == chosen
+    runs = runs_of(CalibrationData(tmp_path, (64, 96), 32), frames)
+    assert ["".join(str(frame[0, 0, 0] // 10) for frame in run) for run in runs] == chosen
+
+
+def test_one_long_video_gives_runs_from_all_of_it(video_path: Path) -> None:
+    data = CalibrationData(video_path, SIZE, 12)
+    (frames,) = [list(sequence) for sequence in data.sequences()]
+    runs = runs_of(data, 8)
+    assert [len(run) for run in runs] == [4, 4]
+    assert np.array_equal(runs[1], frames[4:8])
