@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto
+from onnx import GraphProto, NodeProto, TensorProto
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
 
 from mostnet.contract import CalibrationError
@@ -69,7 +69,7 @@ def excluded_by(patterns: Sequence[str], modules: Sequence[str], states: Sequenc
 
 
 def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.ModelProto:
-    """A copy of a float graph with INT8 convolutions; everything else keeps its type.
+    """A copy of a float graph with INT8 convolutions; everything else keeps its type, and reads unrounded tensors.
 
     Args:
         model: a graph whose tensors are float32 or, from opset 19, float16.
@@ -108,7 +108,26 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
         )
         quantiser.quantize_model()
         quantiser.model.topological_sort()
+    _spare_others(quantiser.model.model.graph, {node.name for node in nodes})
     return _cleaned(quantiser.model.model, model)
+
+
+def _spare_others(graph: GraphProto, quantised: Collection[str]) -> None:
+    """Let the convolutions named in ``quantised`` alone read rounded tensors.
+
+    The quantiser hands them to whatever reads the same tensor: to the identity path of a residual block, and to
+    convolutions that are to stay float.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    exact: dict[str, str] = {}
+    for node in graph.node:
+        maker = makers.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if maker is not None and maker.op_type == "QuantizeLinear":
+            exact[node.output[0]] = maker.input[0]
+    for node in graph.node:
+        if node.name not in quantised:
+            for i, name in enumerate(node.input):
+                node.input[i] = exact.get(name, name)
 
 
 def _matches(pattern: str, name: str) -> bool:

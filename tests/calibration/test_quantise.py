@@ -61,6 +61,17 @@ def test_input_and_weights_are_int8_and_the_rest_is_untouched(
     assert found.producer_name == half.producer_name
 
 
+def test_only_the_convolutions_asked_for_read_rounded_tensors(half: onnx.ModelProto, names: list[str]) -> None:
+    """Not the identity path of a residual block, nor a float convolution that reads the same tensor."""
+    chosen = [name for name in names if name.endswith("conv1") or "from_coarser" in name]
+    assert 0 < len(chosen) < len(names)
+    found = quantise(half, dict.fromkeys(chosen, 2.0))
+    int8 = {convolutions(found)[name].name for name in chosen}
+    after = {node.name: list(node.input) for node in found.graph.node}
+    assert [n.name for n in half.graph.node if n.name not in int8 and after[n.name] != list(n.input)] == []
+    assert all(after[name] != list(n.input) for n in half.graph.node for name in [n.name] if name in int8)
+
+
 def test_a_shared_tensor_takes_the_wider_range(half: onnx.ModelProto, names: list[str]) -> None:
     shared: dict[str, list[str]] = {}
     for name, node in convolutions(half).items():
