@@ -22,7 +22,7 @@ from .progress import show_step
 from .verify import Frame, frame_accuracy, reference_stream
 
 #: What must hold on the calibration frames: tighter than the bounds, since other frames are worse where they move more.
-_SHARE = 0.6
+_SHARE = 0.4
 _GOAL = Bounds(
     psnr_db=BOUNDS["int8"].psnr_db + 1.0,
     epe_px=_SHARE * BOUNDS["int8"].epe_px,

@@ -111,10 +111,11 @@ def _training(record: Mapping[str, Any], command: str) -> str:
     data = (record.get("data") or {}).get("name", "DATA")
     init = record.get("init")
     start = f" --init {init['file']}" if init else ""
+    before = f" on from the weights of {init['file']}" if init else ""
     command = command or f"mostnet-train {data} --config recipe.yaml --out RUN_DIR{start}"
     recipe = yaml.safe_dump(record.get("options"), sort_keys=False)
     return (
-        f"{record.get('steps', '?')} steps, wall time {wall}, torch {record.get('torch', '?')}.\n\n"
+        f"{record.get('steps', '?')} steps{before}, wall time {wall}, torch {record.get('torch', '?')}.\n\n"
         f"```sh\n{command}\n```\n\n`recipe.yaml`:\n\n```yaml\n{recipe}```\n"
     )
 
