@@ -20,7 +20,7 @@ ENGINE = Path(mostnet.engine.__file__).parent
 #: By class: what TensorRT for RTX has. Those in ``CLASSIC`` belong to older classic versions alone.
 TENSORRT = {
     "": {"Runtime", "ILogger", "TensorIOMode", "ComputeCapability", "CudaGraphStrategy", "__version__", "__name__"}
-    | {"ExecutionContextAllocationStrategy"},
+    | {"ExecutionContextAllocationStrategy", "LayerInformationFormat", "ProfilingVerbosity"},
     "ILogger": {"INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE", "log"},
     "TensorIOMode": {"INPUT", "OUTPUT"},
     "CudaGraphStrategy": {"WHOLE_GRAPH_CAPTURE", "DISABLED"},
@@ -28,12 +28,15 @@ TENSORRT = {
     "DataType": {"FLOAT", "HALF", "UINT8", "BOOL", "name"},
     "Runtime": {"deserialize_cuda_engine"},
     "ICudaEngine": {"num_io_tensors", "get_tensor_name", "get_tensor_dtype", "get_tensor_shape", "get_tensor_mode"}
-    | {"device_memory_size_v2", "create_runtime_config", "create_execution_context"},
+    | {"device_memory_size_v2", "create_runtime_config", "create_execution_context", "create_engine_inspector"},
     "IRuntimeConfig": {"set_execution_context_allocation_strategy", "cuda_graph_strategy", "create_runtime_cache"}
     | {"set_runtime_cache"},
     "IRuntimeCache": {"deserialize", "serialize"},
     "IExecutionContext": {"set_device_memory", "device_memory", "set_tensor_address", "execute_async_v3"}
-    | {"is_stream_capturable"},
+    | {"is_stream_capturable", "nvtx_verbosity"},
+    "ProfilingVerbosity": {"LAYER_NAMES_ONLY", "DETAILED"},
+    "LayerInformationFormat": {"JSON"},
+    "EngineInspector": {"get_engine_information", "execution_context"},
 }
 CLASSIC = {"device_memory_size", "create_execution_context_without_device_memory"}
 PYCUDA = {
@@ -63,6 +66,7 @@ HOLDERS = {
     "config": TENSORRT,
     "_cache": TENSORRT,
     "context": TENSORRT,
+    "inspector": TENSORRT,
     "_contexts": TENSORRT,
     "driver": PYCUDA,
     "_driver": PYCUDA,
@@ -82,6 +86,7 @@ FILES = (
     "cuda_streams",
     "cuda_memory",
     "cuda_graph",
+    "plan_inspector",
 )
 
 
