@@ -53,6 +53,16 @@ def test_table_says_what_was_found() -> None:
     assert "DISTURBED" not in text and "PyTorch" not in text
 
 
+@pytest.mark.parametrize(
+    ("interval", "verdict"), [((-0.1, 0.2), "met"), ((0.21, 0.9), "missed"), ((-0.4, 1.0), "undecided")]
+)
+def test_a_target_inside_the_interval_is_undecided(interval: tuple[float, float], verdict: str) -> None:
+    report = make_report([10.0] * 10)
+    assert report.overhead is not None
+    measured = dataclasses.replace(report.overhead, beyond_copies_ms=sum(interval) / 2, beyond_copies_95_ms=interval)
+    assert f"target 0.2: {verdict}" in printed(dataclasses.replace(report, overhead=measured))
+
+
 def test_table_shows_comparison_and_disturbance() -> None:
     changes = {"comparison": COMPARISON, "other_cores": {"comparison": 1.25}, "disturbed": ("comparison",)}
     text = printed(make_report([10.0] * 10, **changes))
