@@ -172,10 +172,21 @@ def runs_of(data: CalibrationData, frames: int) -> list[list[Frame]]:
     Each is played from an empty state. A run is shorter where fewer frames are asked for, or its sequence ends.
     """
     length = min(_RUN, max(2, frames))
-    sequences = [list(sequence) for sequence in data.sequences()]
-    runs = [clip[i : i + length] for clip in sequences for i in range(0, max(1, len(clip) - 1), length)]
-    count = min(len(runs), max(1, frames // length))
-    return [runs[i * len(runs) // count] for i in range(count)]
+    places = [  # found in a pass of its own: all the data may be more than fits in memory
+        (number, start)
+        for number, sequence in enumerate(data.sequences())
+        for start in range(0, max(1, sum(1 for _ in sequence) - 1), length)
+    ]
+    count = min(len(places), max(1, frames // length))
+    chosen = {places[i * len(places) // count] for i in range(count)}
+    runs: list[list[Frame]] = []
+    for number, sequence in enumerate(data.sequences()):
+        for i, frame in enumerate(sequence):
+            if (number, i - i % length) in chosen:
+                if i % length == 0:
+                    runs.append([])
+                runs[-1].append(frame)
+    return runs
 
 
 def _layer_error(name: str, frames: Sequence[FrameAccuracy]) -> LayerError:
