@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "training", "bench")
 PACKAGE_DIR = {"mostnet": "api", **{f"mostnet.{name}": name for name in FOLDERS}}
+SUB_PACKAGES = [f"mostnet.{name}.{sub}" for name in FOLDERS for sub in find_packages(str(ROOT / name))]
 
 #: TensorRT for RTX and its like have wheels for these machines alone.
 X86 = "platform_machine == 'x86_64' or platform_machine == 'AMD64'"
@@ -35,7 +36,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=list(PACKAGE_DIR),
+    packages=[*PACKAGE_DIR, *SUB_PACKAGES],
     package_dir=PACKAGE_DIR,
     package_data={"mostnet": ["VERSION", "py.typed", "weights/*"], "mostnet.video": ["demo.mp4"]},
     install_requires=["numpy>=1.24", "opencv-python>=4.9", "av>=17.1", "rich>=13"],
@@ -45,9 +46,9 @@ setup(
             "mostnet-export = mostnet.export.cli:main",
             "mostnet-bench = mostnet.bench.cli:main",
             "mostnet-run = mostnet.video.cli:main",
-            "mostnet-train = mostnet.training.train_cli:main",
-            "mostnet-synth = mostnet.training.synth_cli:main",
-            "mostnet-eval = mostnet.training.eval_cli:main",
+            "mostnet-train = mostnet.training.cli:main",
+            "mostnet-synth = mostnet.training.synth.cli:main",
+            "mostnet-eval = mostnet.training.evaluation.cli:main",
         ]
     },
 )

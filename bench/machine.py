@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mostnet.engine.onnx_backend import usable_cores
+from mostnet.engine.ort.model import usable_cores
 
 _MIB = 1 << 20
 _NVIDIA_SMI_S = 10.0

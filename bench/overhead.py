@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mostnet.contract import VerificationError
 from mostnet.engine import Session
-from mostnet.engine.files import open_model
+from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
 from .frames import Clip, Frame

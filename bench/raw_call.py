@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.engine.device import Model, Result
+from mostnet.engine.interfaces import Model, Result
 
 
 class RawCall:

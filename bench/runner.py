@@ -12,8 +12,8 @@ from typing import TypedDict
 
 from mostnet.contract import OUTPUTS, BackendNotInstalledError, CheckpointError, sha256
 from mostnet.engine import Engine
-from mostnet.engine.onnx_backend import usable_cores
 from mostnet.engine.options import Options
+from mostnet.engine.ort.model import usable_cores
 
 from .checks import check_outputs
 from .frames import Clip, load_clip

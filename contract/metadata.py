@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 #: Key of the one JSON document kept in the ONNX ``metadata_props``.
 ONNX_KEY = "mostnet"
 
-#: Key of the digest of the rest of an ONNX file, as ``mostnet.engine.onnx_file.onnx_digest`` takes it.
+#: Key of the digest of the rest of an ONNX file, as ``mostnet.engine.ort.file.onnx_digest`` takes it.
 ONNX_DIGEST_KEY = "mostnet_sha256"
 
 PRECISIONS = ("fp32", "fp16", "int8")

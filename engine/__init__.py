@@ -3,7 +3,8 @@
 Needs numpy and the standard library; the backend of a model file is imported when that file is opened.
 """
 
-from .device_array import DeviceArray
+from mostnet.engine.cuda.array import DeviceArray
+
 from .engine import Engine
 from .output import EngineStats, Output
 from .session import Session

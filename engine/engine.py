@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mostnet.contract import OUTPUTS
 
-from .files import open_model
+from .open_model import open_model
 from .options import Options
 from .session import Session
 

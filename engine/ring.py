@@ -17,8 +17,8 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from .device import DeviceFrame, Lane, Result, Stream
 from .input_loan import InputLoan
+from .interfaces import DeviceFrame, Lane, Result, Stream
 from .slot import Slot, Stage, Timing
 
 _NEVER = sys.maxsize

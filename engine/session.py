@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import EngineBusyError, EngineClosedError, EngineTimeoutError, Metadata, check_frame
+from mostnet.engine.cuda.frame import is_on_device
 
 from .counters import Counters
-from .device import DeviceFrame, DeviceLostError, Model
-from .device_frame import is_on_device
+from .interfaces import DeviceFrame, DeviceLostError, Model
 from .options import Options, check_timeout
 from .output import EngineStats, Output
 from .pipeline import Pipeline

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .device import DeviceFrame, Event, Stream
+from .interfaces import DeviceFrame, Event, Stream
 
 
 class Timing(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from mostnet.contract import ExportError, write_bytes
-from mostnet.engine.tensorrt_log import tensorrt_logger
+from mostnet.engine.tensorrt.log import tensorrt_logger
 
 from .flavour import network_flags, strongly_typed
 from .inspection import check_network

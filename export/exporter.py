@@ -24,10 +24,7 @@ from mostnet.contract import (
     sha256,
 )
 from mostnet.engine import Engine
-from mostnet.engine.driver import gpu_architecture, require_gpu
-from mostnet.engine.plan_inspector import inspect_plan
-from mostnet.engine.plan_layers import match_convolutions
-from mostnet.engine.plan_report import report_json, summary
+from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.model import Checkpoint, load_checkpoint
 
 from .builder import BuildOptions, build_plan
@@ -35,6 +32,9 @@ from .flavour import choose_flavour, load_tensorrt, resolve_targets
 from .graph import float32_islands, save_graph
 from .inspection import asked_types
 from .opset import TRACED_OPSET
+from .plan_inspector import inspect_plan
+from .plan_layers import match_convolutions
+from .plan_report import report_json, summary
 from .precision import CalibrationOptions, Preparation, Prepared, check_precision
 from .progress import show_step
 from .publish import publish

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
-from mostnet.engine.driver import require_gpu
+from mostnet.engine.cuda.driver import require_gpu
 
 MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 

@@ -26,7 +26,7 @@ from mostnet.contract import (
     Metadata,
     atomic_path,
 )
-from mostnet.engine.onnx_file import onnx_digest
+from mostnet.engine.ort.file import onnx_digest
 from mostnet.model import Checkpoint, FrameModel
 from mostnet.model.layers import Float32Island
 

@@ -1,6 +1,6 @@
 """The source's metrics of one frame: PSNR and SSIM of the picture, end-point error of the flow, IoU of the mask.
 
-What a split's figure is made of is said at ``mostnet.training.scores``.
+What a split's figure is made of is said at ``mostnet.training.evaluation.scores``.
 """
 
 from __future__ import annotations

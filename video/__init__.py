@@ -1,12 +1,13 @@
 """Video in and out: read files and cameras, run them through an engine, steady, draw and write the results."""
 
+from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOptions, SteadyState
+from mostnet.video.steady.tracking import Tracking
+
 from .flow_colour import FlowScale, flow_picture
 from .layouts import LAYOUTS, Layout
 from .policies import FreezeGuard, SceneEvent, SceneGuard
 from .reader import VideoReader, demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
-from .stabiliser import Correction, Stabiliser, StabiliserOptions, SteadyState
-from .tracking import Tracking
 from .writer import VideoWriter
 
 __all__ = [

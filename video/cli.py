@@ -14,13 +14,13 @@ from rich.console import Console
 
 from mostnet.contract import ENHANCED, MostnetError
 from mostnet.engine import Engine
+from mostnet.video.steady.border import BORDERS
+from mostnet.video.steady.stabiliser import StabiliserOptions
 
-from .border import BORDERS
 from .layouts import LAYOUTS
 from .progress import RunProgress
 from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
-from .stabiliser import StabiliserOptions
 from .view import Window
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

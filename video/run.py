@@ -11,13 +11,13 @@ from time import perf_counter
 
 from mostnet.contract import FLOW, MASK, VideoError
 from mostnet.engine import Session
+from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
 
 from .flow_colour import FlowScale
 from .layouts import LAYOUTS, Layout
 from .live import Live
 from .reader import VideoReader
 from .sink import Sink, Viewer
-from .stabiliser import Stabiliser, StabiliserOptions
 from .stages import Source
 from .writer import VideoWriter
 

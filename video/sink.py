@@ -10,15 +10,15 @@ from typing import Protocol
 import numpy as np
 
 from mostnet.engine import Output
+from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
+from mostnet.video.steady.tracking import Tracking
 
 from .colour import Bgr
 from .flow_colour import FlowScale
 from .layouts import Layout
 from .resize import resize_output, resize_picture
-from .stabiliser import Correction, Stabiliser, SteadyState
 from .stages import Original, original_of
 from .status import RateMeter, draw_status, draw_warning, status_line
-from .tracking import Tracking
 from .writer import VideoWriter
 
 

@@ -7,9 +7,10 @@ from time import perf_counter
 
 import cv2
 
+from mostnet.video.steady.stabiliser import SteadyState
+from mostnet.video.steady.tracking import Tracking
+
 from .colour import Bgr
-from .stabiliser import SteadyState
-from .tracking import Tracking
 
 Colour = tuple[int, int, int]
 

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mostnet.bench import gpu_measure, gpu_report
-from mostnet.bench.gpu_build import is_built
-from mostnet.bench.gpu_cases import ALL_CASES, Case, parse_cases
-from mostnet.bench.gpu_link import ProcessLink
-from mostnet.bench.gpu_measure import Measurement
-from mostnet.bench.gpu_options import ReportOptions
-from mostnet.bench.gpu_render import draw, markdown
-from mostnet.bench.gpu_rows import FILE, load
-from mostnet.bench.gpu_targets import MET, MISSED, NOT_MEASURED, evaluate
+from mostnet.bench.gpu import measure as gpu_measure
+from mostnet.bench.gpu import report as gpu_report
+from mostnet.bench.gpu.build import is_built
+from mostnet.bench.gpu.cases import ALL_CASES, Case, parse_cases
+from mostnet.bench.gpu.link import ProcessLink
+from mostnet.bench.gpu.measure import Measurement
+from mostnet.bench.gpu.options import ReportOptions
+from mostnet.bench.gpu.render import draw, markdown
+from mostnet.bench.gpu.rows import FILE, load
+from mostnet.bench.gpu.targets import MET, MISSED, NOT_MEASURED, evaluate
 from mostnet.contract import MeasurementError
 from tests.engine.plan_setup import write_plan
 
@@ -371,7 +372,7 @@ def test_the_part_beside_tensorrt_needs_numpy_alone() -> None:
     blocked = ["torch", "onnx", "cv2", "av", "rich", "matplotlib", "onnxruntime"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked})); "
-        "import mostnet.bench.gpu_engine, mostnet.bench.gpu_build"
+        "import mostnet.bench.gpu.engine_worker, mostnet.bench.gpu.build"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ def test_parts_are_unpacked_and_the_kits_python_has_mostnet(tmp_path: Path, caps
     assert "== parts: ok" in capsys.readouterr().out
     assert (tmp_path / "out" / "parts.txt").read_text() == "unpacked\n"
     runner = run_all.Runner(run_all.parse(["tests", "--kit", "rtx", "--out", str(tmp_path / "out")]))
-    code = "import os, mostnet.bench.gpu_engine as m; print(os.environ['KIT'], m.__file__)"
+    code = "import os, mostnet.bench.gpu.engine_worker as m; print(os.environ['KIT'], m.__file__)"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([runner.python("rtx"), "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["rtx", str(tmp_path / "work" / "site" / "mostnet" / "bench" / "gpu_engine.py")]

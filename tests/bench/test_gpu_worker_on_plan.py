@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu_engine import METHODS, EngineWorker
+from mostnet.bench.gpu.engine_worker import METHODS, EngineWorker
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
-from mostnet.engine.files import open_model
+from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 from tests.engine.fake import frame_of
 from tests.engine.fake_tensorrt import history

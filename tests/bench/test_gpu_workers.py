@@ -14,22 +14,22 @@ import onnx
 import onnxruntime
 import pytest
 
-from mostnet.bench import gpu_build
-from mostnet.bench.gpu_accuracy import compare_outputs
-from mostnet.bench.gpu_build import build, check_sampling
-from mostnet.bench.gpu_build import main as build_main
-from mostnet.bench.gpu_cases import Case, read_facts
-from mostnet.bench.gpu_engine import EngineWorker
-from mostnet.bench.gpu_link import ProcessLink
-from mostnet.bench.gpu_measure import Measurement
-from mostnet.bench.gpu_options import ReportOptions
-from mostnet.bench.gpu_prepare import main as prepare_main
-from mostnet.bench.gpu_rows import find_row
-from mostnet.bench.gpu_torch import TorchWorker
-from mostnet.bench.gpu_worker import limited, serve
+from mostnet.bench.gpu import build as gpu_build
+from mostnet.bench.gpu.accuracy import compare_outputs
+from mostnet.bench.gpu.build import build, check_sampling
+from mostnet.bench.gpu.build import main as build_main
+from mostnet.bench.gpu.cases import Case, read_facts
+from mostnet.bench.gpu.engine_worker import EngineWorker
+from mostnet.bench.gpu.link import ProcessLink
+from mostnet.bench.gpu.measure import Measurement
+from mostnet.bench.gpu.options import ReportOptions
+from mostnet.bench.gpu.prepare import main as prepare_main
+from mostnet.bench.gpu.rows import find_row
+from mostnet.bench.gpu.serve import limited, serve
+from mostnet.bench.gpu.torch_worker import TorchWorker
 from mostnet.contract import ExportError, MeasurementError, PlanInfo
-from mostnet.engine.plan_layers import PlanLayer
-from mostnet.engine.plan_report import read_counts
+from mostnet.export.plan_layers import PlanLayer
+from mostnet.export.plan_report import read_counts
 
 CASE = Case("nano", (64, 96))
 FRAMES = 12

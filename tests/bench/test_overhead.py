@@ -12,7 +12,7 @@ from mostnet.bench import overhead as overhead_module
 from mostnet.bench.frames import Clip, synthetic_frames
 from mostnet.bench.overhead import RawCall, measure_overhead
 from mostnet.contract import OUTPUTS, VerificationError
-from mostnet.engine.files import open_model
+from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
 from .conftest import SIZE_HW, Small

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mostnet.bench import steady_report
-from mostnet.bench.shaken import SIZE_HW, Shake, jitter, render, tooth_mask, true_flow, world
-from mostnet.bench.steady_checks import Check, lag_frames, outside_px
-from mostnet.bench.steady_clips import measured
-from mostnet.bench.steady_methods import deshake, moving_average, ours, unsteady
+from mostnet.bench.steady import report as steady_report
+from mostnet.bench.steady.checks import Check, lag_frames, outside_px
+from mostnet.bench.steady.clips import measured
+from mostnet.bench.steady.methods import deshake, moving_average, ours, unsteady
+from mostnet.bench.steady.shaken import SIZE_HW, Shake, jitter, render, tooth_mask, true_flow, world
 from mostnet.video import StabiliserOptions
-from mostnet.video.similarity import Similarity
-from mostnet.video.stability_metrics import measure
+from mostnet.video.steady.metrics import measure
+from mostnet.video.steady.similarity import Similarity
 
 COUNT = 26
 

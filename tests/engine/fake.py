@@ -14,9 +14,9 @@ import numpy as np
 
 from mostnet.contract import FrameError, Metadata
 from mostnet.engine import Output, Session
-from mostnet.engine.device import DeviceFrame, Result, Stream, Streams
+from mostnet.engine.host_streams import HostEvent, ThreadStream, host_streams
+from mostnet.engine.interfaces import DeviceFrame, Result, Stream, Streams
 from mostnet.engine.options import Options
-from mostnet.engine.streams import HostEvent, ThreadStream, host_streams
 
 SIZE_HW = (64, 64)
 HISTORY = 24

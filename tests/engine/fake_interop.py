@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mostnet.engine.dlpack import export_capsule
+from mostnet.engine.cuda.dlpack import export_capsule
 
 from .fake_cuda import BASE, Error, Event, Gpu, MemoryError_, Stream
 

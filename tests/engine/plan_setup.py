@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import Metadata, PlanInfo, sha256
-from mostnet.engine import (
-    Engine,
-    cuda_device,
-    cuda_foreign,
-    plan_backend,
-    tensorrt_lane,
-    tensorrt_library,
-    tensorrt_log,
-)
+from mostnet.engine import Engine
+from mostnet.engine.cuda import device as cuda_device
+from mostnet.engine.cuda import foreign as cuda_foreign
+from mostnet.engine.tensorrt import checks as plan_backend
+from mostnet.engine.tensorrt import lane as tensorrt_lane
+from mostnet.engine.tensorrt import library as tensorrt_library
+from mostnet.engine.tensorrt import log as tensorrt_log
 
 from .fake_cuda import Gpu, graph_bindings, pycuda_driver
 from .fake_interop import driver_library

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from mostnet.contract import BackendNotInstalledError, DeviceError
-from mostnet.engine import cuda_device, cuda_graph, cuda_streams
-from mostnet.engine.cuda_device import CudaDevice
-from mostnet.engine.cuda_memory import Layout, aligned
-from mostnet.engine.cuda_streams import Clock, CudaEvent, CudaStream, poll
+from mostnet.engine.cuda import device as cuda_device
+from mostnet.engine.cuda import graph as cuda_graph
+from mostnet.engine.cuda import streams as cuda_streams
+from mostnet.engine.cuda.device import CudaDevice
+from mostnet.engine.cuda.memory import Layout, aligned
+from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream, poll
 
 from .fake_cuda import Gpu, pycuda_driver
 from .fake_tensorrt import OUTPUTS

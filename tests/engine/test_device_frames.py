@@ -13,8 +13,8 @@ import pytest
 
 from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Engine
-from mostnet.engine.device_frame import is_on_device
-from mostnet.engine.dlpack import export_capsule
+from mostnet.engine.cuda.dlpack import export_capsule
+from mostnet.engine.cuda.frame import is_on_device
 
 from .fake import SIZE_HW, collect, fake_session, frame_of
 from .fake_cuda import BASE, Stream

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from mostnet.engine.streams import HostEvent, InlineStream, ThreadStream, host_streams
+from mostnet.engine.host_streams import HostEvent, InlineStream, ThreadStream, host_streams
 
 
 def test_a_wait_holds_for_the_record_before_it_and_no_later_one() -> None:

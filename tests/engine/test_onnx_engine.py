@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from mostnet.contract import BackendNotInstalledError, DeviceMemoryError, EngineClosedError, NoGpuError
-from mostnet.engine import Engine, Output, onnx_backend, onnx_lanes
-from mostnet.engine.onnx_lanes import DeviceLane
+from mostnet.engine import Engine, Output
 from mostnet.engine.options import Options
+from mostnet.engine.ort import lanes as onnx_lanes
+from mostnet.engine.ort import model as onnx_backend
+from mostnet.engine.ort.lanes import DeviceLane
 from mostnet.engine.session import Session
 
 from .toy_graph import METADATA, SIZE_HW, reference, save_toy, toy_frames

@@ -8,8 +8,9 @@ import pytest
 from onnx import numpy_helper
 
 from mostnet.contract import BackendNotInstalledError, ModelFileError
-from mostnet.engine import Engine, onnx_backend
-from mostnet.engine.onnx_file import check_onnx_file, onnx_digest
+from mostnet.engine import Engine
+from mostnet.engine.ort import model as onnx_backend
+from mostnet.engine.ort.file import check_onnx_file, onnx_digest
 
 from .toy_graph import METADATA, save_toy
 

@@ -155,7 +155,7 @@ def test_sessions_share_the_plan_and_nothing_else(machine: Machine) -> None:
 
 
 def test_heals_and_stage_times_come_from_the_device(classic: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mostnet.engine.cuda_streams._ANCHOR_LIFE_S", 1e9)  # setting the clock takes fake time too
+    monkeypatch.setattr("mostnet.engine.cuda.streams._ANCHOR_LIFE_S", 1e9)  # setting the clock takes fake time too
     with classic.open() as engine:
         finite = [engine.infer(frame_of(number)).finite for number in (1, NAN, 2)]
         stats = engine.stats
@@ -191,7 +191,7 @@ def test_one_graph_per_slot_and_nothing_else_in_a_frame(classic: Machine) -> Non
 
 
 def test_no_bindings_no_graphs(classic: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mostnet.engine.tensorrt_lane.load_bindings", lambda: None)
+    monkeypatch.setattr("mostnet.engine.tensorrt.lane.load_bindings", lambda: None)
     with classic.open() as engine:
         assert history(engine.infer(frame_of(3)).mask) == [3]
         assert classic.gpu.alive["executable"] == 0

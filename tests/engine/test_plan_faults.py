@@ -13,7 +13,7 @@ from mostnet.contract import (
     PlanMismatchError,
     TensorSpec,
 )
-from mostnet.engine.device import DeviceLostError
+from mostnet.engine.interfaces import DeviceLostError
 
 from .fake import collect, frame_of
 from .fake_tensorrt import history

@@ -16,8 +16,10 @@ from mostnet.contract import (
     PlanMismatchError,
     sha256,
 )
-from mostnet.engine import Engine, driver, plan_backend
-from mostnet.engine.plan_backend import check_fit, read_plan_info
+from mostnet.engine import Engine
+from mostnet.engine.cuda import driver
+from mostnet.engine.tensorrt import checks as plan_backend
+from mostnet.engine.tensorrt.checks import check_fit, read_plan_info
 
 from .toy_graph import METADATA
 

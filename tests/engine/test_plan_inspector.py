@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mostnet.contract import InspectionError, NoGpuError
-from mostnet.engine import plan_inspector, tensorrt_log
-from mostnet.engine.plan_inspector import inspect_plan
+from mostnet.engine.tensorrt import log as tensorrt_log
+from mostnet.export import plan_inspector
+from mostnet.export.plan_inspector import inspect_plan
 
 from .fake_tensorrt import Module
 from .layer_dialects import DIALECTS, NAMES_ALONE

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import PlanMismatchError
-from mostnet.engine.plan_backend import check_fit, read_plan_info
+from mostnet.engine.tensorrt.checks import check_fit, read_plan_info
 from mostnet.export.cli import _parser
 
 from .fake_cuda import Gpu

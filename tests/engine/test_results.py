@@ -12,9 +12,9 @@ import pytest
 
 from mostnet.contract import NoGpuError
 from mostnet.engine import DeviceArray, Engine, Output, Session
-from mostnet.engine.dlpack import describe_capsule
-from mostnet.engine.onnx_backend import OnnxModel
+from mostnet.engine.cuda.dlpack import describe_capsule
 from mostnet.engine.options import Options
+from mostnet.engine.ort.model import OnnxModel
 
 from .fake import SIZE_HW, frame_of
 from .fake_cuda import BASE, Gpu
@@ -320,7 +320,7 @@ def test_onnx_runtime_lends_its_device_values(tmp_path: Path) -> None:
     """As far as it goes without a GPU: the CUDA provider's lane, with its values in host memory."""
     import onnxruntime
 
-    from mostnet.engine.onnx_lanes import DeviceLane
+    from mostnet.engine.ort.lanes import DeviceLane
 
     from .toy_graph import METADATA
 

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair
-from mostnet.engine.onnx_file import onnx_digest
+from mostnet.engine.ort.file import onnx_digest
 
 SIZE_HW = (64, 80)
 STATES = (

@@ -219,7 +219,7 @@ def test_a_size_too_small_is_refused_before_the_first_is_made(
 
 
 def test_export_without_verification_needs_no_pyav() -> None:
-    code = "import sys; sys.modules['av'] = None; import mostnet.export.cli, mostnet.bench.gpu_prepare"
+    code = "import sys; sys.modules['av'] = None; import mostnet.export.cli, mostnet.bench.gpu.prepare"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 from mostnet.contract import InspectionError, sha256
-from mostnet.engine.plan_layers import PlanLayer
-from mostnet.engine.plan_report import read_counts
 from mostnet.export import ExportOptions, export, exporter
 from mostnet.export.cli import main
 from mostnet.export.inspection import asked_types
+from mostnet.export.plan_layers import PlanLayer
+from mostnet.export.plan_report import read_counts
 
 from .conftest import SIZE
 

@@ -2,10 +2,10 @@
 
 On a machine of one's own, with mostnet, TensorRT, pycuda and PyTorch installed::
 
-    python -m mostnet.bench.gpu_prepare CASES --only nano-480x640      # graph, frames and float32 reference
-    python -m mostnet.bench.gpu_build CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16
+    python -m mostnet.bench.gpu.prepare CASES --only nano-480x640      # graph, frames and float32 reference
+    python -m mostnet.bench.gpu.build CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16
     MOSTNET_GPU_CASE=CASES/nano-480x640-fp16 MOSTNET_REQUIRE_GPU=1 python -m pytest tests/gpu
-    python -m mostnet.bench.gpu_report OUT --cases CASES                # the figures, as JSON, Markdown and a plot
+    python -m mostnet.bench.gpu.report OUT --cases CASES                # the figures, as JSON, Markdown and a plot
 
 The PyTorch that makes the references and the TensorRT that runs the plans may live in different Pythons: they meet in
 the folder CASES, and the report takes ``--python tensorrt=PATH --python torch=PATH --python ort=PATH``.
@@ -36,6 +36,6 @@ when idle. Before call N: ``rm -rf .parts; mkdir .parts; cp -r /tmp/kits/trt86/p
 
 Every call ends by itself within ``--minutes`` (9) and leaves its logs, ``gpu_report.json`` and the rendered report in
 ``$OUT``; the last may be repeated, it goes on where it stopped. TensorRT for RTX (``--kit rtx``, 2 parts) knows no
-sm_90: try it where the GPU is of another kind. Keep the results of a proof with ``python -m mostnet.bench.gpu_report
+sm_90: try it where the GPU is of another kind. Keep the results of a proof with ``python -m mostnet.bench.gpu.report
 bench/results --render gpu_report.json``.
 """

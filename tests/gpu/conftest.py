@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract import NoGpuError, PlanInfo
-from mostnet.engine.driver import require_gpu
+from mostnet.engine.cuda.driver import require_gpu
 
 
 class Case(NamedTuple):
@@ -41,9 +41,9 @@ def lacking(*modules: str, files: tuple[str, ...]) -> str | None:
             return f"{module} is not installed"
     folder = os.environ.get("MOSTNET_GPU_CASE")
     if not folder:
-        return "MOSTNET_GPU_CASE names no folder made by mostnet.bench.gpu_prepare"
+        return "MOSTNET_GPU_CASE names no folder made by mostnet.bench.gpu.prepare"
     missing = [name for name in files if not (Path(folder) / name).is_file()]
-    return f"{folder} has no {missing[0]}: run mostnet.bench.gpu_prepare and gpu_build" if missing else None
+    return f"{folder} has no {missing[0]}: run mostnet.bench.gpu.prepare and gpu_build" if missing else None
 
 
 def require(what_lacks: str | None) -> Path:

@@ -115,7 +115,7 @@ class Runner:
 
     def background(self) -> None:
         """Prepare every case while further parts are carried: in a session of its own, so that it outlives the call."""
-        command = [self.machine_python, "-m", "mostnet.bench.gpu_prepare", WORK / "cases", "--opset", self.opset]
+        command = [self.machine_python, "-m", "mostnet.bench.gpu.prepare", WORK / "cases", "--opset", self.opset]
         with (WORK / "prepare.txt").open("a", encoding="utf-8") as log:
             words = [str(word) for word in command]
             process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
@@ -126,14 +126,14 @@ class Runner:
         wanted = [WORK / "cases" / name / "case.json" for name in TESTED]
         while running_background() and self.left_s > 1 and not all(path.is_file() for path in wanted):
             time.sleep(1.0)
-        command = [self.machine_python, "-m", "mostnet.bench.gpu_prepare", WORK / "cases", "--opset", self.opset]
+        command = [self.machine_python, "-m", "mostnet.bench.gpu.prepare", WORK / "cases", "--opset", self.opset]
         self.run("prepare", [*command, "--only", ",".join(TESTED)])
 
     def build(self) -> None:
         """Their plans."""
         end_background()
         folders = [WORK / "cases" / name for name in (*WARPS, *TESTED)]
-        command = [self.python(self.args.kit), "-m", "mostnet.bench.gpu_build", *folders, "--flavour", self.flavour]
+        command = [self.python(self.args.kit), "-m", "mostnet.bench.gpu.build", *folders, "--flavour", self.flavour]
         self.run("build", command)
 
     def tests(self) -> None:
@@ -172,7 +172,7 @@ class Runner:
         self.run("sanitizer", [*command, *script])
 
     def report(self) -> None:
-        """``mostnet.bench.gpu_report`` on what there are kits for, copied to OUT as it grows."""
+        """``mostnet.bench.gpu.report`` on what there are kits for, copied to OUT as it grows."""
         end_background()
         pythons = {"torch": self.machine_python}
         if (KITS / "ort" / "env.sh").is_file():
@@ -180,7 +180,7 @@ class Runner:
         if self.args.kit != "ort":
             pythons["tensorrt"] = self.python(self.args.kit)
         order = [part for part in ("tensorrt", "torch", "ort") if part in pythons]
-        command: list[object] = [self.machine_python, "-m", "mostnet.bench.gpu_report", WORK / "report"]
+        command: list[object] = [self.machine_python, "-m", "mostnet.bench.gpu.report", WORK / "report"]
         command += ["--cases", WORK / "cases", "--flavour", self.flavour, "--opset", self.opset, "--resume"]
         command += ["--parts", ",".join(order), "--minutes", f"{self.left_s / 60 - 0.5:.2f}"]
         for part, python in pythons.items():

@@ -13,8 +13,8 @@ import pytest
 
 from mostnet.contract import EngineClosedError, FrameError
 from mostnet.engine import DeviceArray, Engine, Output
-from mostnet.engine.cuda_device import cuda_device
-from mostnet.engine.cuda_streams import CudaStream
+from mostnet.engine.cuda.device import cuda_device
+from mostnet.engine.cuda.streams import CudaStream
 
 from .conftest import Case
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from mostnet.contract import NoGpuError, PlanInfo
-from mostnet.engine.driver import gpu_architecture
-from mostnet.engine.plan_inspector import inspect_plan
-from mostnet.engine.plan_layers import NOT_FOUND, Convolution, match_convolutions
-from mostnet.engine.plan_report import summary
+from mostnet.engine.cuda.driver import gpu_architecture
+from mostnet.export.plan_inspector import inspect_plan
+from mostnet.export.plan_layers import NOT_FOUND, Convolution, match_convolutions
+from mostnet.export.plan_report import summary
 
 from .conftest import lacking, require
 

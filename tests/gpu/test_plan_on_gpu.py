@@ -209,7 +209,7 @@ def test_a_plan_for_another_gpu(case: Case, tmp_path: Path) -> None:
 
 def test_memory_of_the_gpu_is_flat(case: Case) -> None:
     """Over frames (MOSTNET_GPU_FRAMES in the first engine, 2000), and over engines opened and closed."""
-    from mostnet.engine.cuda_device import cuda_device
+    from mostnet.engine.cuda.device import cuda_device
 
     free_mb = []
     for frames in (int(os.environ.get("MOSTNET_GPU_FRAMES", "2000")), 2000, 2000, 2000):

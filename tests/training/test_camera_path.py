@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mostnet.training.camera_path import random_path, straight_path
+from mostnet.training.synth.camera_path import random_path, straight_path
 
 HAND, SHAKE = np.array([20.0, 15.0, 0.04, 0.05]), np.array([4.0, 5.0, 0.004, 0.006])
 

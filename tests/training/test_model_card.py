@@ -10,8 +10,8 @@ import pytest
 
 from mostnet.contract import MostnetError, sha256
 from mostnet.model import Checkpoint, initial_checkpoint, save_checkpoint
-from mostnet.training import ablation_table, card
-from mostnet.training.eval_report import read_report
+from mostnet.training.evaluation import ablation_table, card
+from mostnet.training.evaluation.report import read_report
 
 FIGURES = {
     "psnr_db": 24.123,

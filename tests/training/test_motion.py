@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mostnet.training.motion import MIN_POINTS, fit_similarity, move, tooth_motion
+from mostnet.training.evaluation.motion import MIN_POINTS, fit_similarity, move, tooth_motion
 
 SIZE = (60, 80)
 TURNED = np.array([[1.02 * np.cos(0.03), -1.02 * np.sin(0.03), 3.0], [1.02 * np.sin(0.03), 1.02 * np.cos(0.03), -2.0]])

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from mostnet.contract import DatasetError, FrameError
-from mostnet.training.camera_path import Path, straight_path
-from mostnet.training.motion_labels import layer_flow, margin_rows
-from mostnet.training.synth import Sequence, SynthOptions, make_sequence
+from mostnet.training.synth.camera_path import Path, straight_path
+from mostnet.training.synth.labels import layer_flow, margin_rows
+from mostnet.training.synth.sequence import Sequence, SynthOptions, make_sequence
 
 SIZE_HW = (120, 160)
 STEADY = SynthOptions(readout=(0.0, 0.0), path=straight_path((75.0, -50.0)), tool_share=0.0)

@@ -9,9 +9,9 @@ import pytest
 
 from mostnet.contract import DatasetError
 from mostnet.training.dataset import index_split, read_labelled_frame
-from mostnet.training.synth import make_sequence
-from mostnet.training.synth_cli import main
-from mostnet.training.synth_files import sequence_seeds, write_sequence, write_split
+from mostnet.training.synth.cli import main
+from mostnet.training.synth.files import sequence_seeds, write_sequence, write_split
+from mostnet.training.synth.sequence import make_sequence
 
 SMALL = ["--frames", "2", "--size", "64x96"]
 
@@ -97,7 +97,7 @@ def test_an_interrupted_sequence_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mostnet.training.synth_files.write_flow", full)
+    monkeypatch.setattr("mostnet.training.synth.files.write_flow", full)
     with pytest.raises(OSError, match="No space left"):
         write_sequence(tmp_path / "000000", made)
     assert not list(tmp_path.iterdir())

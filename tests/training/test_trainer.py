@@ -17,9 +17,9 @@ import torch
 from mostnet.contract import CheckpointError, DatasetError, TrainingError, sha256
 from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.training import learner, trainer
+from mostnet.training.cli import main
 from mostnet.training.options import TrainOptions
 from mostnet.training.run_state import load_run
-from mostnet.training.train_cli import main
 from mostnet.training.trainer import train
 
 from .moving_scenes import write_dataset
@@ -177,7 +177,7 @@ def test_resumed_runs_take_the_new_weight_decay_and_no_other_weights(data: Path,
 
 def test_sigterm_to_the_whole_group_saves_too(data: Path, tmp_path: Path) -> None:
     flags = "--steps 100000 --batch 1 --clip 2 --chunks 1 --crop 64x80 --threads 1 --workers 1 --validate-every 0"
-    command = [sys.executable, "-m", "mostnet.training.train_cli", str(data), "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "mostnet.training.cli", str(data), "--out", str(tmp_path / "run")]
     with subprocess.Popen(
         [*command, *flags.split(), "--device", "cpu", "--log-every", "1"],
         stdout=subprocess.PIPE,

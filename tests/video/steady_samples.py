@@ -10,7 +10,7 @@ import numpy as np
 
 from mostnet.engine import Output
 from mostnet.video import Correction, Stabiliser
-from mostnet.video.similarity import Similarity
+from mostnet.video.steady.similarity import Similarity
 
 SIZE_HW = (240, 320)
 _Y, _X = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]].astype(np.float32) - np.float32([[[119.5]], [[159.5]]])

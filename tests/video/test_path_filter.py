@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mostnet.video.path_filter import LAG, TAPS, PathFilter, default_lag, kernel
-from mostnet.video.similarity import Similarity
+from mostnet.video.steady.path_filter import LAG, TAPS, PathFilter, default_lag, kernel
+from mostnet.video.steady.similarity import Similarity
 
 
 def _gain(weights: np.ndarray, lookahead: int, frequency: float) -> float:

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from mostnet.video.motion import UNKNOWN, camera_step
-from mostnet.video.similarity import Similarity, fit_similarity
+from mostnet.video.steady.motion import UNKNOWN, camera_step
+from mostnet.video.steady.similarity import Similarity, fit_similarity
 
 from .steady_samples import SIZE_HW, ellipse, flow_of
 

@@ -10,8 +10,8 @@ import pytest
 
 from mostnet.contract import VideoError
 from mostnet.video import SceneEvent, Stabiliser, StabiliserOptions, Tracking
-from mostnet.video.similarity import Similarity
-from mostnet.video.stability_metrics import vibration
+from mostnet.video.steady.metrics import vibration
+from mostnet.video.steady.similarity import Similarity
 
 from .steady_samples import GREY, SIZE_HW, ellipse, flow_of, output_of, outputs_of, path, steady_poses, view_of
 
@@ -177,7 +177,7 @@ def test_after_a_blackout_the_tooth_is_back_in_its_place_within_ten_frames(slip)
 
 def test_without_the_anchor_the_slipped_tooth_would_be_elsewhere(monkeypatch):
     """The test above can fail: it does, for the slip, where the masks tell nothing."""
-    monkeypatch.setattr("mostnet.video.anchor.displacement", lambda now, before: None)
+    monkeypatch.setattr("mostnet.video.steady.anchor.displacement", lambda now, before: None)
     with pytest.raises(AssertionError):
         test_after_a_blackout_the_tooth_is_back_in_its_place_within_ten_frames(7 - 5j)
 
@@ -223,7 +223,7 @@ def test_borders():
 
 def test_history_shows_what_was_there():
     """The frame's left column lies outside the frame now, and was seen one frame before."""
-    from mostnet.video.border import BorderHistory
+    from mostnet.video.steady.border import BorderHistory
 
     rng = np.random.default_rng(0)
     wide = cv2.resize(rng.integers(0, 255, (24, 36, 3), np.uint8), (360, 240), interpolation=cv2.INTER_CUBIC)

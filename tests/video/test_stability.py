@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mostnet.video import stability
-from mostnet.video.stability_metrics import compare, jitter, measure, vibration
+from mostnet.video.steady import cli as stability
+from mostnet.video.steady.metrics import compare, jitter, measure, vibration
 
 from .video_samples import write_with_av
 

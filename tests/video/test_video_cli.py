@@ -20,7 +20,7 @@ from rich.console import Console
 
 from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair
 from mostnet.engine import Output
-from mostnet.engine.onnx_file import onnx_digest
+from mostnet.engine.ort.file import onnx_digest
 from mostnet.video import VideoReader, cli
 from mostnet.video.progress import RunProgress
 from mostnet.video.sink import Sink

@@ -1,0 +1,93 @@
+"""What is measured on a GPU machine, in which order, and the files of one case."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import MeasurementError
+
+VARIANTS = ("dw", "sw", "nano")
+SIZES = ((480, 640), (720, 1280), (1080, 1920))
+PRECISIONS = ("fp16", "fp32")
+
+_NAMED_SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
+
+#: Reference frames of a case where no number is given: few where a frame is large.
+_REFERENCE_PIXELS = 200 * 480 * 640
+_LEAST_FRAMES = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network at one frame size in one precision."""
+
+    variant: str
+    size_hw: tuple[int, int]
+    precision: str = "fp16"
+
+    @property
+    def name(self) -> str:
+        """As ``dw-480x640-fp16``; also the name of its folder."""
+        return f"{self.variant}-{self.size_hw[0]}x{self.size_hw[1]}-{self.precision}"
+
+    @property
+    def reference_frames(self) -> int:
+        """How many frames the reference has: 200 at 480x640, at least 10 anywhere."""
+        return max(_LEAST_FRAMES, min(200, _REFERENCE_PIXELS // (self.size_hw[0] * self.size_hw[1])))
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """From ``VARIANT-SIZE`` or ``VARIANT-SIZE-PRECISION``, SIZE as ``480x640``, ``720p`` or ``1080p``.
+
+        Raises:
+            MeasurementError: something else.
+        """
+        parts = text.strip().split("-")
+        variant, size, precision = (*parts, "fp16")[:3] if len(parts) in (2, 3) else ("", "", "")
+        height, _, width = size.partition("x")
+        if size in _NAMED_SIZES:
+            size_hw = _NAMED_SIZES[size]
+        elif height.isdigit() and width.isdigit():
+            size_hw = int(height), int(width)
+        else:
+            size_hw = (0, 0)
+        if variant not in VARIANTS or precision not in PRECISIONS or size_hw == (0, 0):
+            raise MeasurementError(
+                f"{text!r} is no case; expected VARIANT-SIZE or VARIANT-SIZE-PRECISION, as dw-480x640 or nano-720p-fp32"
+            )
+        return cls(variant, size_hw, precision)
+
+
+#: By size, and the one with targets first: time on such a machine is short.
+ALL_CASES = tuple(Case(variant, size_hw) for size_hw in SIZES for variant in VARIANTS)
+
+
+def parse_cases(text: str) -> tuple[Case, ...]:
+    """Cases of a comma-separated list, for ``argparse``."""
+    try:
+        return tuple(dict.fromkeys(Case.parse(name) for name in text.split(",")))
+    except MeasurementError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What ``mostnet.bench.gpu.prepare`` noted about a case: FLOPs, least bytes, versions.
+
+    Raises:
+        MeasurementError: the folder has not been prepared.
+    """
+    path = folder / "case.json"
+    if not path.is_file():
+        raise MeasurementError(f"{folder}: not prepared; run python -m mostnet.bench.gpu.prepare {folder.parent}")
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def names(cases: Iterable[Case]) -> str:
+    """The list that ``parse_cases`` reads."""
+    return ",".join(case.name for case in cases)

@@ -1,0 +1,208 @@
+"""Worker: a case through ``mostnet.Engine``, and the bare enqueue loop on the same plan.
+
+``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|ort]``.
+Needs numpy and the libraries of that part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mostnet.bench.raw_call import RawCall
+from mostnet.contract import OUTPUTS
+from mostnet.engine import Engine
+from mostnet.engine.interfaces import Model
+from mostnet.engine.open_model import open_model
+from mostnet.engine.options import Options
+
+from .serve import claim_stdout, limited, serve, time_each
+
+#: What each part measures. Only a plan's bare calls are asynchronous, and so have a floor that is not ``infer``.
+METHODS = {"tensorrt": ("infer", "stream", "enqueue", "enqueue+copies"), "ort": ("infer", "stream")}
+
+_PACKAGES = ("numpy", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime")
+_FILES = {"tensorrt": "case.plan", "ort": "case.onnx"}
+_WARM_UP = 30
+_COPY_BYTES = 1 << 30
+_COPIES = 20
+
+
+class EngineWorker:
+    """An engine and a bare call on one model file, opened when they are first asked for."""
+
+    def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
+        self._part = part
+        self._path = folder / _FILES[part]
+        self._provider = provider
+        self._slots = slots
+        self._frames = list(np.load(folder / "frames.npy"))
+        self._engine: Engine | None = None
+        self._model: Model | None = None
+        self._raw: RawCall | None = None
+
+    def info(self) -> dict[str, Any]:
+        """Methods and versions."""
+        versions = {"python": sys.version.split()[0]}
+        for name in _PACKAGES:
+            try:
+                versions[name] = version(name)
+            except PackageNotFoundError:
+                continue
+        return {"methods": METHODS[self._part], "versions": versions}
+
+    def open(self, method: str) -> dict[str, Any]:
+        """Make ready and warm up."""
+        run = limited(self._frames, count=_WARM_UP, seconds=5.0)
+        if method in ("infer", "stream"):
+            engine = self._open_engine()
+            for _ in engine.stream(run):
+                pass
+        else:
+            raw = self._open_raw()
+            with raw.active():
+                for frame in run:
+                    raw.loaded_call(frame)
+        return {}
+
+    def round(self, method: str, count: int, seconds: float) -> dict[str, Any]:
+        """One round: ``fps``, ``samples_ms`` where frames are waited for, ``gpu_ms`` where the device tells."""
+        gc.collect()
+        call = {
+            "infer": self._infer,
+            "stream": self._stream,
+            "enqueue": self._enqueue,
+            "enqueue+copies": self._enqueue_with_copies,
+        }[method]
+        return call(count, seconds)
+
+    def outputs(self, path: str) -> dict[str, Any]:
+        """Write the results of all frames of the case, streamed from a fresh state, to ``path`` (``.npz``)."""
+        engine = self._open_engine()
+        engine.reset()
+        found = list(engine.stream(self._frames))
+        arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in found]) for name in OUTPUTS}
+        np.savez(path, finite=np.array([output.finite for output in found]), **arrays)
+        return {"frames": len(found)}
+
+    def soak(self, count: int) -> dict[str, Any]:
+        """Python's memory blocks that ``count`` streamed frames left behind."""
+        engine = self._open_engine()
+        blocks = []
+        for frames in (count // 10, count):  # the first run fills caches and free lists
+            for _ in engine.stream(limited(self._frames, count=frames, seconds=60.0)):
+                pass
+            gc.collect()
+            blocks.append(sys.getallocatedblocks())
+        return {"python_blocks": blocks[1] - blocks[0], "frames": count}
+
+    def copy_peak(self) -> dict[str, Any]:
+        """Bandwidth of a copy within the GPU's memory, bytes read and written, in GB/s."""
+        from mostnet.engine.cuda.device import cuda_device
+
+        device = cuda_device()
+        with device:
+            driver = device.driver
+            source, target = driver.mem_alloc(_COPY_BYTES), driver.mem_alloc(_COPY_BYTES)
+            begun, ended = driver.Event(), driver.Event()
+            driver.memset_d8(source, 1, _COPY_BYTES)
+            driver.memcpy_dtod(target, source, _COPY_BYTES)
+            begun.record()
+            for _ in range(_COPIES):
+                driver.memcpy_dtod_async(target, source, _COPY_BYTES)
+            ended.record()
+            ended.synchronize()
+            took_s = begun.time_till(ended) / 1e3
+            source.free()
+            target.free()
+        return {"memcpy_gb_s": 2 * _COPY_BYTES * _COPIES / took_s / 1e9}
+
+    def close(self) -> dict[str, Any]:
+        """Free everything. Twice without harm."""
+        for held in (self._raw, self._model, self._engine):
+            if held is not None:
+                held.close()
+        self._raw = self._model = self._engine = None
+        return {}
+
+    def _infer(self, count: int, seconds: float) -> dict[str, Any]:
+        engine = self._open_engine()
+        before = engine.stats
+        samples, fps = time_each(engine.infer, limited(self._frames, count=count, seconds=seconds))
+        after = engine.stats
+        frames = after.frames - before.frames
+
+        def mean_ms(name: str) -> float:
+            return float(getattr(after, name) * after.frames - getattr(before, name) * before.frames) / frames
+
+        split = {name: mean_ms(name) for name in ("copy_in_ms", "compute_ms", "copy_out_ms", "host_ms")}
+        answer = {"fps": fps, "samples_ms": samples, "split_ms": split}
+        # ONNX Runtime's is the host's time of a call.
+        return {**answer, "gpu_ms": split["compute_ms"]} if self._part == "tensorrt" else answer
+
+    def _stream(self, count: int, seconds: float) -> dict[str, Any]:
+        source = limited(self._frames, count=count, seconds=seconds)
+        samples: list[float] = []
+        marks_s: list[float] = []
+        for output in self._open_engine().stream(source):
+            marks_s.append(perf_counter())
+            samples.append(output.latency_ms)
+        # Filling the pipeline is not its throughput: from the first result to the last.
+        return {"fps": (len(marks_s) - 1) / (marks_s[-1] - marks_s[0]), "samples_ms": samples}
+
+    def _enqueue(self, count: int, seconds: float) -> dict[str, Any]:
+        raw = self._open_raw()
+        with raw.active():
+            begun_s = perf_counter()
+            for _ in range(10):
+                raw()
+            frames = max(10, min(count, int(10 * seconds / (perf_counter() - begun_s))))
+            begun_s = perf_counter()
+            gpu_ms = raw.time_on_device_ms(frames)
+            return {"fps": frames / (perf_counter() - begun_s), "gpu_ms": gpu_ms}
+
+    def _enqueue_with_copies(self, count: int, seconds: float) -> dict[str, Any]:
+        raw = self._open_raw()
+        with raw.active():
+            samples, fps = time_each(raw.loaded_call, limited(self._frames, count=count, seconds=seconds))
+        return {"fps": fps, "samples_ms": samples}
+
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine(self._path, provider=self._provider, slots=self._slots)
+        return self._engine
+
+    def _open_raw(self) -> RawCall:
+        if self._raw is None:
+            options = Options(provider=self._provider, slots=self._slots)
+            self._model = open_model(self._path, options)
+            self._raw = RawCall(self._model, OUTPUTS, slots=self._slots)
+        return self._raw
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="CASES/NAME")
+    parser.add_argument("--part", choices=METHODS, default="tensorrt")
+    parser.add_argument("--device", default="cuda", help="cpu serves to test the worker itself")
+    args = parser.parse_args(argv)
+    answers = claim_stdout()
+    worker = EngineWorker(args.folder, part=args.part, provider=args.device)
+    names = ("info", "open", "round", "outputs", "soak", "copy_peak", "close")
+    try:
+        serve({name: getattr(worker, name) for name in names}, sys.stdin, answers)
+    finally:
+        worker.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Graphs, frames and float32 PyTorch references for a GPU machine: ``python -m mostnet.bench.gpu.prepare CASES``.
+
+Needs PyTorch and onnx, but neither TensorRT nor a GPU, though it is quicker with one. Weights are made from a seed, so
+that nothing large has to be carried to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from mostnet.bench.compare import EagerModel
+from mostnet.bench.frames import synthetic_frames
+from mostnet.contract import MostnetError, input_spec, output_specs, write_bytes
+from mostnet.export import ExportOptions, export
+from mostnet.export.inspection import asked_types
+from mostnet.export.opset import SUPPORTED_OPSETS
+from mostnet.model import VARIANTS, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.model.__main__ import step_flops
+
+from .cases import ALL_CASES, Case, parse_cases
+from .warp import prepare_warps, tensor_types
+
+SEED = 1
+
+
+def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, device: str = "cpu") -> Path:
+    """Write the folder of ``case`` under ``root``, whole or not at all, in place of one that was there.
+
+    Raises:
+        ExportError: the graph cannot be exported.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / case.name
+    with tempfile.TemporaryDirectory(prefix=f".{case.name}-", dir=root) as temporary:
+        staged = Path(temporary) / case.name
+        staged.mkdir()
+        _write(staged, case, opset, count, device)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staged.rename(folder)
+    return folder
+
+
+def _write(folder: Path, case: Case, opset: int, count: int | None, device: str) -> None:
+    checkpoint = folder / "case.pt"
+    save_checkpoint(initial_checkpoint(case.variant, seed=SEED, random_head=True), checkpoint)
+    made = export(
+        checkpoint,
+        ExportOptions(precision=case.precision, size_hw=case.size_hw, opset=opset, output=folder, onnx_only=True),
+    )
+    graph = made.onnx.replace(folder / "case.onnx")
+    model = onnx.load(graph)
+    (folder / "types.json").write_text(json.dumps(tensor_types(model)), encoding="utf-8")
+    asked = asked_types(model, floats=case.precision)
+    (folder / "convolutions.json").write_text(json.dumps(asked), encoding="utf-8")
+    (folder / "metadata.json").write_text(made.metadata.to_json(), encoding="utf-8")
+    frames = synthetic_frames(case.size_hw, case.reference_frames if count is None else count, seed=SEED)
+    np.save(folder / "frames.npy", np.stack(frames))
+    _write_reference(folder, case, frames, device)
+    weights = sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
+    states = sum(pair.output.nbytes for pair in made.metadata.states)
+    pictures = sum(spec.nbytes for spec in (input_spec(case.size_hw), *output_specs(case.size_hw)))
+    facts = {
+        "flops": step_flops(VARIANTS[case.variant], case.size_hw),
+        "weight_bytes": weights,
+        "least_bytes": weights + 2 * states + pictures,  # weights and state read once, state and pictures written once
+        "opset": opset,
+        "frames": len(frames),
+        "reference": f"PyTorch {torch.__version__} float32 on {device}, TF32 off",
+    }
+    write_bytes(folder / "case.json", json.dumps(facts, indent=1).encode())
+
+
+def _write_reference(folder: Path, case: Case, frames: Sequence[np.ndarray], device: str) -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    eager = EagerModel(load_checkpoint(folder / "case.pt"), case.size_hw, device)
+    results = [eager.infer(frame)[:3] for frame in frames]
+    columns = zip(("enhanced", "flow", "mask"), zip(*results, strict=True), strict=True)
+    arrays: dict[str, Any] = {name: torch.cat(values).numpy() for name, values in columns}
+    np.savez(folder / "reference.npz", **arrays)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.prepare", description=__doc__)
+    parser.add_argument("root", type=Path, metavar="CASES", help="folder for the folders of the cases")
+    parser.add_argument("--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="(default: all)")
+    parser.add_argument(
+        "--opset", type=int, default=17, choices=SUPPORTED_OPSETS, help="17 suits every TensorRT (default: 17)"
+    )
+    parser.add_argument("--frames", type=int, metavar="N", help="of the reference (default: 200 at 480x640)")
+    parser.add_argument("--again", action="store_true", help="make complete folders once more")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    args = _parser().parse_args(argv)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # notes on optional packages
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        prepare_warps(args.root, opset=args.opset)
+        for case in args.only:
+            if not args.again and (args.root / case.name / "case.json").is_file():
+                continue
+            folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
+            print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)
+    except (MostnetError, OSError) as error:
+        print(f"gpu_prepare: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Everything about the runtime on this machine's GPU: ``python -m mostnet.bench.gpu.report OUT``.
+
+For each case (network, frame size, precision) the graph, its reference and its plan are made unless they are there; the
+plan's results are checked against float32 PyTorch; then our engine, the bare enqueue loop, PyTorch and ONNX Runtime are
+measured in turn, round by round. Each part runs in the Python that has its libraries. The JSON is written after every
+round, and Markdown and a plot at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+
+from mostnet.contract import MostnetError, write_bytes
+
+from .build import MODULES
+from .cases import ALL_CASES, parse_cases
+from .measure import Measurement
+from .options import PARTS, ReportOptions
+from .render import draw, markdown
+from .rows import FILE, Document, load
+from .targets import evaluate
+
+
+def render(document: Document, out: Path) -> list[Path]:
+    """Write ``gpu_report.md`` and, where matplotlib is installed and something was measured, ``gpu_report.png``."""
+    written = [out / "gpu_report.md"]
+    write_bytes(written[0], markdown(document).encode())
+    picture = draw(document) if find_spec("matplotlib") is not None else None
+    if picture is not None:
+        written.append(out / "gpu_report.png")
+        write_bytes(written[1], picture)
+    return written
+
+
+def _python(text: str) -> tuple[str, str]:
+    part, equals, python = text.partition("=")
+    if not equals or part not in PARTS or not python:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PART=PYTHON with a part out of {', '.join(PARTS)}")
+    return part, python
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mostnet.bench.gpu.report",
+        description="Measure the runtime on this machine's GPU.",
+        epilog="Exit status: 0 all measured, 1 something failed or time ran out (the report says what), 2 wrong "
+        "arguments. A missed goal is a finding, not a failure.",
+    )
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="folder for JSON, Markdown, plot and log")
+    add("--cases", type=Path, metavar="DIR", help="folder of the cases, made where missing (default: OUT/cases)")
+    add("--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="these cases, in this order")
+    add("--resume", action="store_true", help="keep the cases that OUT has complete")
+    add("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
+    add(
+        "--python",
+        type=_python,
+        action="append",
+        default=[],
+        metavar="PART=PATH",
+        help="interpreter of a part, where its libraries live in another one than this; may be given several times",
+    )
+    add("--flavour", choices=MODULES, default="tensorrt", help="of TensorRT (default: %(default)s)")
+    add("--opset", type=int, default=17, choices=(17, 18, 19), help="of graphs made here (default: %(default)s)")
+    add("--rounds", type=int, default=5, metavar="N", help="side by side (default: %(default)s)")
+    add("--frames", type=int, default=300, metavar="N", help="of a round, at most (default: %(default)s)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="of a round, at most (default: %(default)s)")
+    add("--minutes", type=float, metavar="M", help="begin nothing after this time")
+    add("--render", type=Path, metavar="JSON", help="measure nothing; write Markdown and plot of this report to OUT")
+    return parser
+
+
+def _options(args: argparse.Namespace) -> ReportOptions:
+    pythons = dict.fromkeys(args.parts.split(","), sys.executable)
+    pythons.update((part, python) for part, python in args.python if part in pythons)
+    return ReportOptions(
+        out=args.out,
+        cases=args.cases or args.out / "cases",
+        only=args.only,
+        pythons=pythons,
+        flavour=args.flavour,
+        opset=args.opset,
+        rounds=args.rounds,
+        frames=args.frames,
+        seconds=args.seconds,
+        minutes=args.minutes,
+        resume=args.resume,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        if args.render is not None:
+            document, complete = load(args.render), True
+        else:
+            options = _options(args)
+            limit_s = None if options.minutes is None else monotonic() + 60 * options.minutes
+            measurement = Measurement(options, deadline_s=limit_s)
+            complete = measurement.run()
+            document = measurement.document
+        for target in evaluate(document):
+            print(f"{target.verdict:12s} {target.goal}: {target.found}")
+        for path in render(document, args.out):
+            print(path)
+    except (MostnetError, OSError) as error:
+        print(f"gpu_report: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"gpu_report: interrupted; {args.out / FILE} has what was measured", file=sys.stderr)
+        return 130
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The stabiliser beside other methods, on camera paths that are known."""

@@ -1,0 +1,137 @@
+"""Stabilisers to compare: ours, feature tracks with a moving average (as OpenCV tutorials do), FFmpeg's ``deshake``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from time import thread_time
+
+import av
+import cv2
+import numpy as np
+
+from mostnet.engine import Output
+from mostnet.video.colour import Bgr
+from mostnet.video.steady.border import warp
+from mostnet.video.steady.metrics import path_of, tracked_step
+from mostnet.video.steady.similarity import Similarity
+from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOptions
+
+#: The crop of every method.
+CROP = 0.1
+
+Pairs = Sequence[tuple[Bgr, Output]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to stabilise a clip.
+
+    Attributes:
+        name: for the table.
+        lookahead: future frames it reads, in words.
+        run: pictures of a clip, of the same size, and what it knows of each, if anything.
+    """
+
+    name: str
+    lookahead: str
+    run: Callable[[Pairs], list[Bgr]]
+
+
+@dataclass(frozen=True)
+class SteadyRun:
+    """Our stabiliser on a clip: the correction of each frame, and the median processor time of one."""
+
+    corrections: list[Correction]
+    pictures: list[Bgr]
+    cost_ms: float
+
+
+def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> SteadyRun:
+    """Run our stabiliser over (frame, output) pairs."""
+    steady = Stabiliser(options)
+    waiting: list[Bgr] = []
+    corrections: list[Correction] = []
+    pictures: list[Bgr] = []
+    costs = []
+
+    def give(correction: Correction) -> None:
+        corrections.append(correction)
+        pictures.append(steady.apply(waiting.pop(0), correction))
+
+    for frame, output in pairs:
+        waiting.append(frame)
+        begun_s = thread_time()  # a busy machine must not count
+        correction = steady.update(output, frame)
+        if correction is not None:
+            give(correction)
+        costs.append(thread_time() - begun_s)
+    for correction in steady.flush():
+        give(correction)
+    return SteadyRun(corrections, pictures, float(np.median(costs)) * 1e3)
+
+
+def moving_average(frames: Sequence[Bgr], *, past: int, future: int) -> list[Bgr]:
+    """Feature tracks, their path averaged over a window of ``past + 1 + future`` frames, the difference taken out."""
+    greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
+    path = path_of([tracked_step(one, two) for one, two in pairwise(greys)])
+    padded = np.pad(path, ((past, future), (0, 0)), mode="edge")
+    length = past + 1 + future
+    smooth = np.stack([np.convolve(column, np.ones(length) / length, "valid") for column in padded.T], axis=1)
+    zoom = Similarity(1 / (1 - CROP) + 0j)
+    pictures = []
+    for frame, (dx, dy, angle) in zip(frames, smooth - path, strict=True):
+        correction = Similarity(complex(np.exp(1j * angle)), complex(dx, dy)).then(zoom)
+        pictures.append(warp(frame, correction.matrix((frame.shape[0], frame.shape[1]))))
+    return pictures
+
+
+def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
+    """FFmpeg's ``deshake``, less picky about contrast than by default, cropped as the others; PyAV has no vidstab."""
+    height, width = frames[0].shape[:2]
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format="yuv420p", time_base="1/25")
+    shaken = graph.add("deshake", "rx=16:ry=16:contrast=20")
+    sink = graph.add("buffersink")
+    source.link_to(shaken)
+    shaken.link_to(sink)
+    graph.configure()
+    zoom = Similarity(1 / (1 - CROP) + 0j).matrix((height, width))
+    pictures = []
+    for index, frame in enumerate(frames):
+        picture = av.VideoFrame.from_ndarray(frame, "bgr24").reformat(format="yuv420p")
+        picture.pts = index
+        graph.push(picture)
+        pictures.append(warp(graph.pull().to_ndarray(format="bgr24"), zoom))
+    return pictures
+
+
+def unsteady(frames: Sequence[Bgr]) -> list[Bgr]:
+    """The clip as it is, cropped as the others are."""
+    height, width = frames[0].shape[:2]
+    zoom = Similarity(1 / (1 - CROP) + 0j).matrix((height, width))
+    return [warp(frame, zoom) for frame in frames]
+
+
+def methods() -> list[Method]:
+    """Ours and the others, in the order of the table; the first is the clip itself."""
+
+    def steady(lookahead: int) -> Callable[[Pairs], list[Bgr]]:
+        return lambda pairs: ours(pairs, StabiliserOptions(lookahead=lookahead, crop=CROP)).pictures
+
+    def average(past: int, future: int) -> Callable[[Pairs], list[Bgr]]:
+        return lambda pairs: moving_average([frame for frame, _ in pairs], past=past, future=future)
+
+    found = [
+        Method("none", "-", lambda pairs: unsteady([frame for frame, _ in pairs])),
+        Method("mostnet", "0", steady(0)),
+        Method("mostnet", "5", steady(5)),
+        Method("tracks + moving average 7", "0", average(6, 0)),
+        Method("tracks + moving average 15", "0", average(14, 0)),
+        Method("tracks + moving average 11", "5", average(5, 5)),
+        Method("tracks + moving average 31", "15", average(15, 15)),
+    ]
+    if "deshake" in av.filter.filters_available:
+        found.append(Method("FFmpeg deshake", "0", lambda pairs: deshake([frame for frame, _ in pairs])))
+    return found

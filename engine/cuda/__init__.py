@@ -1,0 +1,1 @@
+"""The CUDA layer: context, memory, streams, graphs, and arrays that other libraries can read."""

@@ -1,0 +1,105 @@
+"""The GPU of this process: its primary context, pushed for as long as a call lasts, and one checker for all failures.
+
+pycuda destroys what was made in a context only while that context is pushed, and aborts the process if a thread ends
+with one pushed. So everything here is used inside ``with device:``, which never lasts longer than a call.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from traceback import clear_frames
+from types import TracebackType
+from typing import Any
+
+from mostnet.contract import BackendNotInstalledError, DeviceError, DeviceMemoryError
+from mostnet.engine.fork import keep
+from mostnet.engine.interfaces import DeviceLostError
+
+#: Calls that report what earlier, asynchronous work did; such failures outlive the call.
+_REPORTING = ("cuEventQuery", "cuStreamQuery", "cuEventElapsedTime")
+
+
+class CudaDevice:
+    """The first GPU, as a context manager that may be entered again inside itself, from any thread.
+
+    Whatever pycuda raises inside leaves as ``DeviceError``, ``DeviceMemoryError`` or ``DeviceLostError``.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        """Retain the primary context, which PyTorch, CuPy and TensorRT use too; ``driver`` is ``pycuda.driver``."""
+        self.driver = driver
+        driver.init()
+        self._context = driver.Device(0).retain_primary_context()
+        keep(self._context)  # its destructor takes it for no primary context at exit, and CUDA refuses that aloud
+
+    def __enter__(self) -> None:
+        try:
+            self._context.push()
+        except self.driver.Error as error:
+            raise _lost(str(error)) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ours = self.failure(str(error), memory=_is(error, self.driver.MemoryError)) if self._is_ours(error) else None
+        if error is not None:
+            # Streams and contexts in the frames of a kept traceback would outlive their owner, and go off-context.
+            clear_frames(error.__traceback__)
+        self.driver.Context.pop()
+        if ours is not None:
+            raise ours from error
+
+    def failure(self, what: str, *, memory: bool = False) -> DeviceError:
+        """The exception for a call that failed with the message ``what``; the context is asked whether it still works.
+
+        Every status of pycuda, of ``cuda.bindings`` and of TensorRT ends here.
+        """
+        if memory:
+            return DeviceMemoryError(
+                f"out of memory: {what}; close other sessions, use fewer slots, or export a smaller --size"
+            )
+        try:
+            self.driver.mem_get_info()
+        except self.driver.Error as error:
+            return _lost(f"{what}; {error}" if str(error) not in what else what)
+        return _lost(what) if what.startswith(_REPORTING) else DeviceError(f"the GPU refused a call: {what}")
+
+    def free_mb(self) -> float:
+        """Free device memory in megabytes (10^6 bytes)."""
+        free, _ = self.driver.mem_get_info()
+        return float(free) / 1e6
+
+    def _is_ours(self, error: BaseException | None) -> bool:
+        return _is(error, self.driver.Error)
+
+
+@lru_cache(maxsize=1)
+def cuda_device() -> CudaDevice:
+    """The device, one for the life of the process: pycuda leaves a primary context pushed when it releases it.
+
+    Raises:
+        BackendNotInstalledError: pycuda is missing or does not load.
+    """
+    try:
+        driver = import_module("pycuda.driver")
+    except (ImportError, OSError) as error:
+        raise BackendNotInstalledError(
+            f"pycuda does not load ({error}); TensorRT plans run through it: pip install 'mostnet[cuda]', which "
+            "compiles it against the CUDA toolkit"
+        ) from error
+    try:
+        return CudaDevice(driver)
+    except driver.Error as error:
+        raise DeviceError(f"CUDA does not start: {error}; nvidia-smi shows whether the GPU is usable") from error
+
+
+def _is(error: BaseException | None, kind: Any) -> bool:
+    return isinstance(error, kind)
+
+
+def _lost(what: str) -> DeviceLostError:
+    return DeviceLostError(
+        f"the GPU failed and its context is lost: {what}; the engine is closed: open a new Engine in a new process, "
+        "for CUDA gives this one no second context"
+    )

@@ -1,0 +1,57 @@
+"""Streams and memory of other libraries, which pycuda has no objects for: asked of the driver itself."""
+
+from __future__ import annotations
+
+import ctypes
+
+from .device import CudaDevice
+from .driver import load_driver
+
+#: CU_EVENT_DISABLE_TIMING and CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL.
+_NO_TIMING = 2
+_DEVICE_ORDINAL = 9
+
+#: CUDA_ERROR_INVALID_VALUE, for an address that the driver never gave out, and CUDA_ERROR_OUT_OF_MEMORY.
+_UNKNOWN = 1
+_NO_MEMORY = 2
+
+
+class ForeignStreams:
+    """Lets a stream of ours wait for one of others. Used inside ``with device:`` only."""
+
+    def __init__(self, device: CudaDevice) -> None:
+        self._device = device
+        self._library = load_driver()
+        self._event: ctypes.c_void_p | None = ctypes.c_void_p()
+        self._check("cuEventCreate", self._library.cuEventCreate(ctypes.byref(self._event), _NO_TIMING))
+
+    def follow(self, ours: int, theirs: int) -> None:
+        """Hold back what is enqueued on the stream ``ours`` from now on until ``theirs`` has done what it has now.
+
+        Raises:
+            DeviceError: ``theirs`` is no stream.
+        """
+        # A wait is for the record before it, so one event serves them all.
+        self._check("cuEventRecord", self._library.cuEventRecord(self._event, ctypes.c_void_p(theirs)))
+        self._check("cuStreamWaitEvent", self._library.cuStreamWaitEvent(ctypes.c_void_p(ours), self._event, 0))
+
+    def device_of(self, address: int) -> int | None:
+        """Number of the GPU whose memory ``address`` is in; None where it is in none."""
+        value = ctypes.c_int(-1)
+        pointer = ctypes.c_uint64(address)
+        status = self._library.cuPointerGetAttribute(ctypes.byref(value), _DEVICE_ORDINAL, pointer)
+        if status == _UNKNOWN:
+            return None
+        self._check("cuPointerGetAttribute", status)
+        return value.value
+
+    def close(self) -> None:
+        """Destroy the event. Twice without harm."""
+        event, self._event = self._event, None
+        if event is not None:
+            self._check("cuEventDestroy", self._library.cuEventDestroy_v2(event))
+
+    def _check(self, call: str, status: int) -> None:
+        if status != 0:
+            what = "out of memory" if status == _NO_MEMORY else f"CUDA error {status}"
+            raise self._device.failure(f"{call} failed: {what}", memory=status == _NO_MEMORY)

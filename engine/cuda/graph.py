@@ -1,0 +1,81 @@
+"""CUDA graphs through ``cuda.bindings``, which pycuda lacks: one launch in place of a network's hundreds of kernels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from .device import CudaDevice
+
+_LOG = logging.getLogger(__name__)
+
+
+class CudaGraph:
+    """Work recorded once and launched as one, on the stream that it was recorded on.
+
+    Captured in thread-local mode: other threads of the process may go on allocating and waiting.
+    """
+
+    def __init__(self, device: CudaDevice, bindings: Any, stream_handle: int) -> None:
+        self._device = device
+        self._bindings = bindings
+        self._stream = bindings.CUstream(stream_handle)
+        self._executable: Any = None
+
+    def capture(self, enqueue: Callable[[], bool]) -> bool:
+        """Record what ``enqueue`` puts on the stream; false if it says that it could not, and nothing is recorded.
+
+        It has run on this stream before, uncaptured: TensorRT initialises on its first call.
+
+        Raises:
+            DeviceError: something that ``enqueue`` does cannot be captured.
+        """
+        driver = self._bindings
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self._check("cuStreamBeginCapture", driver.cuStreamBeginCapture(self._stream, mode))
+        try:
+            done = enqueue()
+        except BaseException:
+            self._abandon_capture()
+            raise
+        if not done:
+            self._abandon_capture()
+            return False
+        (graph,) = self._check("cuStreamEndCapture", driver.cuStreamEndCapture(self._stream))
+        try:
+            (self._executable,) = self._check("cuGraphInstantiate", driver.cuGraphInstantiate(graph, 0))
+        finally:
+            self._check("cuGraphDestroy", driver.cuGraphDestroy(graph))
+        return True
+
+    def launch(self) -> None:
+        """Put the recorded work on the stream."""
+        self._check("cuGraphLaunch", self._bindings.cuGraphLaunch(self._executable, self._stream))
+
+    def close(self) -> None:
+        """Destroy the graph. Twice without harm."""
+        executable, self._executable = self._executable, None
+        if executable is not None:
+            self._check("cuGraphExecDestroy", self._bindings.cuGraphExecDestroy(executable))
+
+    def _abandon_capture(self) -> None:
+        status, graph = self._bindings.cuStreamEndCapture(self._stream)
+        if status == self._bindings.CUresult.CUDA_SUCCESS:
+            self._bindings.cuGraphDestroy(graph)
+
+    def _check(self, call: str, returned: tuple[Any, ...]) -> tuple[Any, ...]:
+        status, *values = returned
+        if status != self._bindings.CUresult.CUDA_SUCCESS:
+            raise self._device.failure(f"{call} failed: {getattr(status, 'name', status)}")
+        return tuple(values)
+
+
+def load_bindings() -> Any | None:
+    """``cuda.bindings.driver``, or None where it is not installed: then each frame is enqueued kernel by kernel."""
+    if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
+        _LOG.info("no CUDA graphs: cuda-bindings is not installed (pip install 'mostnet[cuda]')")
+        return None
+    return import_module("cuda.bindings.driver")

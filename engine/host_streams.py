@@ -1,0 +1,133 @@
+"""Streams and events of a host: at once in the caller's thread, or in a worker thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Any
+
+from .interfaces import Stream, Streams
+
+
+class HostEvent:
+    """An event that counts its records, so that a wait holds for the record it was made for and no later one."""
+
+    __slots__ = ("_changed", "_reached", "_recorded", "time_s")
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._recorded = 0
+        self._reached = 0
+        self.time_s = 0.0
+
+    def arm(self) -> int:
+        """Announce a record; returns its mark. Called by the submitting thread alone."""
+        self._recorded += 1
+        return self._recorded
+
+    def reach(self, mark: int) -> None:
+        """The stream has come to the record called ``mark``."""
+        with self._changed:
+            self.time_s = perf_counter()
+            self._reached = mark
+            self._changed.notify_all()
+
+    def wait_mark(self, mark: int, timeout_ms: float | None = None) -> bool:
+        """Block until the record called ``mark`` is reached; false if ``timeout_ms`` passes first."""
+        if self._reached >= mark:
+            return True
+        with self._changed:
+            seconds = None if timeout_ms is None else timeout_ms / 1e3
+            return self._changed.wait_for(lambda: self._reached >= mark, seconds)
+
+    def latest(self) -> int:
+        """Mark of the latest record."""
+        return self._recorded
+
+    def since_ms(self, earlier: HostEvent) -> float:
+        """Time from ``earlier`` to this event."""
+        return (self.time_s - earlier.time_s) * 1e3
+
+    def query(self) -> bool:
+        """True once the latest record is reached, and before the first."""
+        return self._reached >= self._recorded
+
+    def wait(self, timeout_ms: float | None) -> bool:
+        """Block until the latest record is reached; false if ``timeout_ms`` passes first."""
+        return self.wait_mark(self._recorded, timeout_ms)
+
+
+class InlineStream:
+    """Does everything at once in the calling thread, so that a single frame pays for no thread switch."""
+
+    def run(self, work: Callable[[Stream], None]) -> None:
+        """Call ``work(self)`` now."""
+        work(self)
+
+    def record(self, event: HostEvent) -> None:
+        """Reach ``event`` now."""
+        event.reach(event.arm())
+
+    def wait(self, event: HostEvent) -> None:
+        """Nothing to wait for: what was submitted before is done."""
+
+    def drain(self, timeout_ms: float | None) -> bool:
+        """True: nothing is ever under way."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class ThreadStream:
+    """Does its work in a thread of its own, from when it is made until it is closed and has done all of it."""
+
+    def __init__(self, name: str) -> None:
+        self._queue: SimpleQueue[tuple[Callable[[Any], object], Any] | None] = SimpleQueue()
+        self._closed = False
+        # Daemon: a process that exits in mid-stream must not hang on a backend that does not answer.
+        self._thread = threading.Thread(target=self._work, name=f"mostnet-{name}", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Callable[[Stream], None]) -> None:
+        """Queue ``work(self)``."""
+        self._queue.put((work, self))
+
+    def record(self, event: HostEvent) -> None:
+        """Queue the reaching of ``event``."""
+        self._queue.put((event.reach, event.arm()))
+
+    def wait(self, event: HostEvent) -> None:
+        """Queue a wait for the latest record of ``event``."""
+        self._queue.put((event.wait_mark, event.latest()))
+
+    def drain(self, timeout_ms: float | None) -> bool:
+        """Wait for everything queued, and for the thread's end if the stream is closed."""
+        if not self._closed:
+            event = HostEvent()
+            self.record(event)
+            return event.wait(timeout_ms)
+        self._thread.join(None if timeout_ms is None else timeout_ms / 1e3)
+        return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Let the thread end after what is queued. Twice without harm."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            call, argument = item
+            call(argument)
+            del item, call, argument  # an idle thread must not keep its last frame's work alive
+
+
+def host_streams(*, pipelined: bool) -> Streams:
+    """Streams of a backend that works on the host, or that waits for its device in each call."""
+    if not pipelined:
+        inline = InlineStream()
+        return Streams(inline, inline, inline)
+    return Streams(ThreadStream("copy-in"), ThreadStream("compute"), ThreadStream("copy-out"))

@@ -1,0 +1,1 @@
+"""Exported graphs in ONNX Runtime, on the CPU or on CUDA."""

@@ -1,0 +1,200 @@
+"""Models that ONNX Runtime runs: opening the file, choosing the provider, checking the graph against its metadata."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import (
+    ONNX_DIGEST_KEY,
+    ONNX_KEY,
+    BackendNotInstalledError,
+    DeviceMemoryError,
+    Metadata,
+    ModelFileError,
+    NoGpuError,
+    TensorSpec,
+    input_spec,
+    output_specs,
+)
+from mostnet.engine.cuda.driver import require_gpu
+from mostnet.engine.fork import own
+from mostnet.engine.interfaces import Lane
+from mostnet.engine.options import Options
+
+from .file import check_onnx_file, onnx_digest
+from .lanes import DeviceLane, HostLane
+
+_LOG = logging.getLogger(__name__)
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+_DTYPES = {
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(bool)": "bool",
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+}
+
+
+class OnnxModel:
+    """An ONNX Runtime session and what its file says of itself."""
+
+    def __init__(self, session: Any, metadata: Metadata, provider: str) -> None:
+        self.metadata = metadata
+        self.provider = provider
+        self._session = session
+
+    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
+        """Buffers and bindings of ``slots`` slots.
+
+        Raises:
+            NoGpuError: results are to stay on the device, and this is the CPU.
+            DeviceMemoryError: they do not fit.
+        """
+        try:
+            if self.provider == "cuda":
+                return DeviceLane(self._session, self.metadata, slots, outputs, device="cuda", results=results)
+            if results == "device":
+                raise NoGpuError(
+                    "results='device' keeps results in GPU memory, and this engine runs on the CPU; open it with "
+                    "results='borrowed', which copies nothing here, or with 'owned'"
+                )
+            return HostLane(self._session, self.metadata, slots, outputs, results=results)
+        except Exception as error:
+            if not isinstance(error, MemoryError) and "allocate" not in str(error):
+                raise
+            megabytes = slots * _slot_bytes(self.metadata) / 1e6
+            raise DeviceMemoryError(
+                f"no {self.provider} memory for {slots} slots, about {megabytes:.0f} MB ({error}); "
+                "close other sessions, use fewer slots, or export a smaller --size"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the weights; a lane still at work keeps them until it is done."""
+        self._session = None
+
+
+def open_onnx(path: Path, options: Options) -> OnnxModel:
+    """Open an exported graph.
+
+    Raises:
+        ModelFileError: damaged, not made by mostnet-export, or a graph that its description does not fit.
+        BackendNotInstalledError: ONNX Runtime is missing, or has no CUDA and ``options.provider`` asks for it.
+        NoGpuError: ``options.provider`` asks for CUDA and no device opens.
+    """
+    check_onnx_file(path)
+    if find_spec("onnxruntime") is None:
+        raise BackendNotInstalledError(
+            f"{path}: ONNX Runtime is not installed; pip install 'mostnet[cpu]', or for CUDA 'mostnet[gpu]'"
+        )
+    session, provider = _open_session(path, options)
+    properties = session.get_modelmeta().custom_metadata_map
+    text = properties.get(ONNX_KEY)
+    if text is None:
+        raise ModelFileError(
+            f"{path}: an ONNX model without a mostnet description, so not exported by mostnet-export; "
+            "export the checkpoint with it"
+        )
+    if properties.get(ONNX_DIGEST_KEY) != onnx_digest(path):
+        raise ModelFileError(
+            f"{path}: altered since mostnet-export wrote it: its SHA-256 is not the one it was written with; "
+            "export or copy it again"
+        )
+    metadata = Metadata.from_json(text, source=str(path))
+    _check_graph(session, metadata, path)
+    _LOG.info("%s: runs on %s", path, provider)
+    return OnnxModel(session, metadata, provider)
+
+
+def usable_cores() -> int:
+    """CPU cores this process may use: fewer than the machine has inside many containers."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):  # no control groups of version 2
+        return cores
+    return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
+
+
+def _slot_bytes(metadata: Metadata) -> int:
+    pictures = (input_spec(metadata.size_hw), *output_specs(metadata.size_hw))
+    return sum(spec.nbytes for spec in (*pictures, *(pair.output for pair in metadata.states)))
+
+
+def _open_session(path: Path, options: Options) -> tuple[Any, str]:
+    if options.provider != "cpu":
+        try:
+            return _open_cuda(path, options), "cuda"
+        except (BackendNotInstalledError, NoGpuError) as error:
+            if options.provider == "cuda":
+                raise
+            _LOG.info("%s: not on CUDA: %s", path, error)
+    return _create(path, options, [_CPU]), "cpu"
+
+
+def _open_cuda(path: Path, options: Options) -> Any:
+    import onnxruntime
+
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise BackendNotInstalledError(
+            f"the installed ONNX Runtime {onnxruntime.__version__} has no {_CUDA}; "
+            "pip uninstall onnxruntime, then pip install 'mostnet[gpu]'; or open the engine with provider='cpu'"
+        )
+    require_gpu()
+    session = _create(path, options, [_CUDA, _CPU])
+    if _CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU and only logs it
+        raise NoGpuError(
+            f"ONNX Runtime {onnxruntime.__version__} could not open the GPU: a CUDA or cuDNN library of the version it "
+            "wants is missing, its log above names it; install that, or open the engine with provider='cpu'"
+        )
+    return session
+
+
+def _create(path: Path, options: Options, providers: list[str]) -> Any:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = options.threads or usable_cores()
+    # Spinning workers make a lone ``infer`` some 6 % faster on two cores, but take the cores from the source and the
+    # consumer of a stream, which gets 5 to 15 % slower, and double the CPU time of a paced camera.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise ModelFileError(
+            f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error}); export or copy it again"
+        ) from error
+    own(session)
+    return session
+
+
+def _check_graph(session: Any, metadata: Metadata, path: Path) -> None:
+    inputs = [input_spec(metadata.size_hw), *(pair.input for pair in metadata.states)]
+    outputs = [*output_specs(metadata.size_hw), *(pair.output for pair in metadata.states)]
+    for kind, expected, nodes in (
+        ("inputs", inputs, session.get_inputs()),
+        ("outputs", outputs, session.get_outputs()),
+    ):
+        found = {_spec(node) for node in nodes}
+        if found != set(expected):
+            raise ModelFileError(
+                f"{path}: graph {kind} do not fit its description: missing {_text(set(expected) - found)}, "
+                f"unexpected {_text(found - set(expected))}; export the checkpoint again"
+            )
+
+
+def _spec(node: Any) -> TensorSpec:
+    return TensorSpec(node.name, tuple(node.shape), _DTYPES.get(node.type, node.type))
+
+
+def _text(specs: set[TensorSpec]) -> str:
+    return ", ".join(sorted(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs)) or "none"

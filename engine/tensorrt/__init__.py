@@ -1,0 +1,1 @@
+"""TensorRT plans on the GPU: checks, library, one lane per session."""

@@ -1,0 +1,148 @@
+"""TensorRT plans: everything that can be said about a plan and the machine before the plan is deserialised."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import (
+    BackendNotInstalledError,
+    ModelFileError,
+    NoGpuError,
+    PlanInfo,
+    PlanMismatchError,
+    sha256,
+)
+from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
+from mostnet.engine.interfaces import Model
+from mostnet.engine.options import Options
+
+#: Importable package of each flavour of TensorRT; the pip extra has the flavour's name.
+_FLAVOURS = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+
+
+def open_plan(path: Path, options: Options) -> Model:
+    """Check a plan and the machine against each other, then deserialise the plan.
+
+    Raises:
+        ModelFileError: the plan was altered or cut short, or its ``.plan.json`` is missing or ill-formed.
+        NoGpuError: no driver or no device, or ``options.provider`` asks for the CPU.
+        BackendNotInstalledError: the plan's flavour of TensorRT or pycuda is missing.
+        PlanMismatchError: another version of TensorRT or another GPU than the plan was built for.
+        DeviceMemoryError: the weights do not fit.
+    """
+    info = read_plan_info(path)
+    _check_gpu(path, options)
+    _check_installed(path, info)
+    from .library import TensorRtEngine, load_library
+
+    trt = load_library(_FLAVOURS[info.flavour])
+    architecture = gpu_architecture()
+    check_fit(path, info, trt, architecture)
+    from mostnet.engine.cuda.device import cuda_device
+
+    from .cache import cache_path
+    from .model import PlanModel
+
+    device = cuda_device()
+    with device:
+        engine = TensorRtEngine(
+            trt,
+            device,
+            path,
+            graphs=options.graphs,
+            cache=cache_path(info, architecture),
+            rebuild=_rebuild(info, info.flavour, architecture),
+        )
+    return PlanModel(device, engine, info, path, graphs=options.graphs)
+
+
+def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
+    """Return if the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture`` (``sm_86``).
+
+    Raises:
+        PlanMismatchError: it does not; says what it wants, what is here, and how to build the right one.
+    """
+    flavour = info.flavour
+    if flavour == "rtx" and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
+        flavour = "tensorrt"  # TensorRT for RTX leaves some GPUs out
+    rebuild = _rebuild(info, flavour, architecture)
+    if trt.__version__ != info.tensorrt_version:
+        raise PlanMismatchError(
+            f"{path}: built by {trt.__name__} {info.tensorrt_version}, and a plan loads in that version alone; "
+            f"{trt.__version__} is installed; install {trt.__name__}=={info.tensorrt_version}, or {rebuild}"
+        )
+    if architecture not in info.targets:
+        raise PlanMismatchError(
+            f"{path}: built for {', '.join(info.targets)}; the GPU of this machine is {architecture}; {rebuild}"
+        )
+
+
+def read_plan_info(path: Path) -> PlanInfo:
+    """The description beside the plan at ``path``, once the plan is found to be the one described.
+
+    Raises:
+        ModelFileError: no description, an ill-formed one, or one of another plan.
+    """
+    sidecar = path.with_name(path.name + ".json")
+    if not sidecar.is_file():
+        raise ModelFileError(f"{path}: its description {sidecar.name} is missing; copy both files, or export again")
+    try:
+        text = sidecar.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{sidecar}: not text ({error}); export the plan again") from error
+    info = PlanInfo.from_json(text, source=str(sidecar))
+    if info.flavour not in _FLAVOURS:
+        raise ModelFileError(
+            f"{sidecar}: unknown TensorRT flavour {info.flavour!r}, expected one of {list(_FLAVOURS)}; export again"
+        )
+    found = sha256(path)
+    if found != info.plan_sha256:
+        raise ModelFileError(
+            f"{path}: truncated or altered: SHA-256 {found[:12]}..., expected {info.plan_sha256[:12]}... as "
+            f"{sidecar.name} says; export or copy both files again"
+        )
+    return info
+
+
+def _check_gpu(path: Path, options: Options) -> None:
+    if options.provider == "cpu":
+        raise NoGpuError(f"{path}: a TensorRT plan runs on a GPU, and provider='cpu' was asked for; {_way_on(path)}")
+    try:
+        require_gpu()
+    except NoGpuError as error:
+        raise NoGpuError(f"{path}: a TensorRT plan needs an NVIDIA GPU: {error}; {_way_on(path)}") from error
+
+
+def _check_installed(path: Path, info: PlanInfo) -> None:
+    package = _FLAVOURS[info.flavour]
+    if find_spec(package) is None:
+        others = [f"{other} is" for other in _FLAVOURS.values() if find_spec(other) is not None]
+        raise BackendNotInstalledError(
+            f"{path}: built by TensorRT {info.tensorrt_version} ({package}), which is not installed"
+            f"{f' ({others[0]}, but the two do not load each other)' if others else ''}; "
+            f"pip install 'mostnet[{info.flavour}]', or {_way_on(path)}"
+        )
+    if find_spec("pycuda") is None:
+        raise BackendNotInstalledError(
+            f"{path}: TensorRT plans run through pycuda, which is not installed; pip install 'mostnet[cuda]' compiles "
+            f"it against the CUDA toolkit, or {_way_on(path)}"
+        )
+
+
+def _rebuild(info: PlanInfo, flavour: str, architecture: str) -> str:
+    height, width = info.size_hw
+    calib = " --calib VIDEO" if info.precision == "int8" else ""
+    target = f" --target {architecture}" if flavour == "rtx" else ""  # the classic one builds for where it runs
+    return (
+        f"build it again on this machine: mostnet-export CKPT.pt --{info.precision}{calib} --size {height}x{width} "
+        f"--opset {info.opset} --flavour {flavour}{target}"
+    )
+
+
+def _way_on(path: Path) -> str:
+    graph = path.with_suffix(".onnx")
+    if graph.is_file():
+        return f"open {graph.name} beside it instead, it runs on the CPU"
+    return f"open {graph.name} instead (mostnet-export --onnx-only makes it), it runs on the CPU"

@@ -1,0 +1,154 @@
+"""One flavour of TensorRT, loaded: its log, its runtime, and what differs between versions, found by feature tests."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import BackendNotInstalledError, DeviceError, PlanMismatchError, TensorSpec
+from mostnet.engine.cuda.device import CudaDevice
+
+from .cache import RuntimeCache
+from .log import tensorrt_logger
+
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT8": "int8", "BOOL": "bool"}
+
+#: What TensorRT's error lines say, in one spelling or another, when memory ran out.
+_NO_MEMORY = ("outofmemory", "out of memory", "cudaerrormemoryallocation")
+
+
+def load_library(name: str) -> Any:
+    """Import ``tensorrt`` or ``tensorrt_rtx``.
+
+    Raises:
+        BackendNotInstalledError: it is installed but does not load; says why.
+    """
+    try:
+        return import_module(name)
+    except (ImportError, OSError) as error:
+        raise BackendNotInstalledError(f"{name} is installed but does not load: {error}") from error
+
+
+class TensorRtEngine:
+    """A deserialised plan: its weights on the device, until its last user releases it.
+
+    Used inside ``with device:`` only.
+    """
+
+    def __init__(self, trt: Any, device: CudaDevice, path: Path, *, graphs: bool, cache: Path | None, rebuild: str):
+        """Deserialise ``path``, already found to fit this machine.
+
+        Args:
+            trt: the library.
+            device: where to.
+            path: the plan, named in errors.
+            graphs: let TensorRT for RTX capture CUDA graphs.
+            cache: file for what TensorRT for RTX compiles at first use.
+            rebuild: what to do about a plan that TensorRT refuses, named in errors.
+
+        Raises:
+            PlanMismatchError: TensorRT refuses the plan all the same; has TensorRT's own words.
+            DeviceMemoryError: the weights do not fit.
+        """
+        self._trt = trt
+        self._device = device
+        self.log = tensorrt_logger(trt)
+        self._users = 1
+        self._config: Any = None
+        self.cache: RuntimeCache | None = None
+        self._runtime = trt.Runtime(self.log)
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
+            errors = self.log.take_errors()
+            if _says_no_memory(errors):
+                raise device.failure(f"{path}: no GPU memory for the weights: {errors}", memory=True)
+            raise PlanMismatchError(f"{path}: {trt.__name__} {trt.__version__} refuses the plan: {errors}; {rebuild}")
+        try:
+            if self.captures_itself:
+                self._configure(graphs, cache)
+        except BaseException:
+            self.release()
+            raise
+
+    @property
+    def captures_itself(self) -> bool:
+        """TensorRT for RTX makes its own CUDA graphs."""
+        return hasattr(self._trt, "CudaGraphStrategy")
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of the memory that one enqueue needs and leaves nothing in."""
+        engine = self._engine
+        # TensorRT 10.1 gave the first one a wider type under a new name, 11 dropped it.
+        name = "device_memory_size_v2" if hasattr(engine, "device_memory_size_v2") else "device_memory_size"
+        return int(getattr(engine, name))
+
+    def specs(self) -> tuple[set[TensorSpec], set[TensorSpec]]:
+        """Inputs and outputs of the plan."""
+        found: dict[Any, set[TensorSpec]] = {mode: set() for mode in (self._mode("INPUT"), self._mode("OUTPUT"))}
+        for index in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(index)
+            dtype = self._engine.get_tensor_dtype(name).name
+            shape = tuple(int(side) for side in self._engine.get_tensor_shape(name))
+            found[self._engine.get_tensor_mode(name)].add(TensorSpec(name, shape, _DTYPES.get(dtype, dtype)))
+        return found[self._mode("INPUT")], found[self._mode("OUTPUT")]
+
+    def new_context(self, scratch_address: int, addresses: dict[str, int]) -> Any:
+        """An execution context bound to ``addresses`` for good, working in the memory at ``scratch_address``.
+
+        Raises:
+            DeviceError, DeviceMemoryError: TensorRT makes none, or refuses a tensor; in TensorRT's own words.
+        """
+        context = self._make_context()
+        if context is None:
+            raise self.failure("TensorRT makes no execution context")
+        if hasattr(context, "set_device_memory"):
+            context.set_device_memory(scratch_address, self.scratch_bytes)
+        else:
+            context.device_memory = scratch_address
+        for name, address in addresses.items():
+            if not context.set_tensor_address(name, address):
+                raise self.failure(f"TensorRT refuses the address of {name}")
+        return context
+
+    def failure(self, what: str) -> DeviceError:
+        """The exception for ``what``, with the error lines that TensorRT logged."""
+        errors = self.log.take_errors()
+        return self._device.failure(f"{what}: {errors}", memory=_says_no_memory(errors))
+
+    def retain(self) -> None:
+        """One more user, besides whoever opened the plan."""
+        self._users += 1
+
+    def release(self) -> None:
+        """One user less; its contexts are gone. The last one lets go of the plan, and of the runtime after it."""
+        self._users -= 1
+        if self._users == 0:
+            self._config = self.cache = None
+            self._engine = None
+            self._runtime = None
+
+    def _mode(self, name: str) -> Any:
+        return getattr(self._trt.TensorIOMode, name)
+
+    def _configure(self, graphs: bool, cache: Path | None) -> None:
+        strategies = self._trt.CudaGraphStrategy
+        self._config = self._engine.create_runtime_config()
+        self._config.set_execution_context_allocation_strategy(
+            self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        self._config.cuda_graph_strategy = strategies.WHOLE_GRAPH_CAPTURE if graphs else strategies.DISABLED
+        if cache is not None:
+            self.cache = RuntimeCache(self._config, cache)
+
+    def _make_context(self) -> Any:
+        if self._config is not None:
+            return self._engine.create_execution_context(runtime_config=self._config)
+        if hasattr(self._trt, "ExecutionContextAllocationStrategy"):
+            return self._engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        return self._engine.create_execution_context_without_device_memory()
+
+
+def _says_no_memory(errors: str) -> bool:
+    return any(words in errors.lower() for words in _NO_MEMORY)

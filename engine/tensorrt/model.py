@@ -1,0 +1,89 @@
+"""TensorRT plans on the GPU, both flavours through one code path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mostnet.contract import ModelFileError, MostnetError, PlanInfo, TensorSpec, input_spec, output_specs
+from mostnet.engine.cuda.device import CudaDevice
+from mostnet.engine.interfaces import DeviceLostError, Lane
+
+from .lane import TensorRtLane
+from .library import TensorRtEngine
+
+_LOG = logging.getLogger(__name__)
+
+
+class PlanModel:
+    """A deserialised plan and what its description says of it."""
+
+    provider = "cuda"
+
+    def __init__(self, device: CudaDevice, engine: TensorRtEngine, info: PlanInfo, path: Path, *, graphs: bool) -> None:
+        """Take over ``engine``, which is closed with the model, and here if the plan is not what ``info`` says.
+
+        Raises:
+            ModelFileError: inputs or outputs differ from the description.
+        """
+        self.metadata = info
+        self._device = device
+        self._engine = engine
+        self._graphs = graphs
+        self._closed = False
+        try:
+            with device:
+                _check_tensors(engine.specs(), info, path)
+        except MostnetError:
+            self.close()
+            raise
+
+    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
+        """Contexts, streams and memory of ``slots`` slots, warmed up.
+
+        Raises:
+            DeviceMemoryError: they do not fit.
+            DeviceError: TensorRT or the driver refuses something, such as the capture of a CUDA graph.
+        """
+        lane = TensorRtLane(self._device, self._engine, self.metadata, slots, outputs, results=results)
+        try:
+            if self._graphs and self._engine.captures_itself:
+                lane.check_capturable()
+            elif self._graphs:
+                lane.capture()
+            if self._engine.cache is not None:
+                with self._device:
+                    self._engine.cache.save()
+        except BaseException:
+            lane.close()
+            raise
+        return lane
+
+    def close(self) -> None:
+        """Let go of the weights; a lane still at work keeps them until it is closed. Twice without harm."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with self._device:
+                self._engine.release()
+        except DeviceLostError as error:
+            _LOG.warning("close: %s", error)
+
+
+def _check_tensors(found: tuple[set[TensorSpec], set[TensorSpec]], info: PlanInfo, path: Path) -> None:
+    expected = (
+        {input_spec(info.size_hw), *(pair.input for pair in info.states)},
+        {*output_specs(info.size_hw), *(pair.output for pair in info.states)},
+    )
+    for kind, here, wanted in zip(("inputs", "outputs"), found, expected, strict=True):
+        if here != wanted:
+            raise ModelFileError(
+                f"{path}: the plan's {kind} do not fit its description: missing {_text(wanted - here)}, "
+                f"unexpected {_text(here - wanted)}; export the checkpoint again"
+            )
+
+
+def _text(specs: set[TensorSpec]) -> str:
+    return ", ".join(sorted(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs)) or "none"

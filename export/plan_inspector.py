@@ -1,0 +1,65 @@
+"""Ask TensorRT's engine inspector which layers a plan runs: after it was built, where a GPU is that it fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mostnet.contract import InspectionError, NoGpuError
+from mostnet.engine.cuda.driver import gpu_architecture
+from mostnet.engine.tensorrt.log import tensorrt_logger
+
+from .plan_layers import PlanLayer, parse_layers
+
+
+def inspect_plan(trt: Any, plan: bytes, *, targets: tuple[str, ...] = ()) -> tuple[PlanLayer, ...]:
+    """The layers of a plan that was built with detailed profiling verbosity.
+
+    Args:
+        trt: the library that built it.
+        plan: the serialised plan.
+        targets: the GPU architectures it was built for, as ``sm_86``; empty for the one of this machine.
+
+    Raises:
+        InspectionError: no GPU that it fits, TensorRT refuses it, or it tells no types; says what is needed.
+    """
+    _require_target(targets)
+    logger = tensorrt_logger(trt)
+    logger.take_errors()  # those of the build are not this one's
+    runtime = trt.Runtime(logger)
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise InspectionError(f"{trt.__name__} {trt.__version__} refuses the plan: {logger.take_errors()}")
+    if not (hasattr(engine, "create_engine_inspector") and hasattr(trt, "LayerInformationFormat")):
+        raise InspectionError(f"{trt.__name__} {trt.__version__} has no engine inspector; TensorRT 8.2 or later has")
+    try:
+        return _ask(trt, engine)
+    except (RuntimeError, ValueError) as error:
+        raise InspectionError(f"the engine inspector of {trt.__name__} {trt.__version__} failed: {error}") from error
+
+
+def _require_target(targets: tuple[str, ...]) -> None:
+    needs = f"that needs a GPU that the plan was built for ({', '.join(targets) or 'the one of the building machine'})"
+    try:
+        architecture = gpu_architecture()
+    except NoGpuError as error:
+        raise InspectionError(f"{error}; {needs}") from error
+    if targets and architecture not in targets:
+        raise InspectionError(f"the GPU of this machine is {architecture}; {needs}")
+
+
+def _ask(trt: Any, engine: Any) -> tuple[PlanLayer, ...]:
+    inspector = engine.create_engine_inspector()
+    form = trt.LayerInformationFormat.JSON
+    layers = parse_layers(inspector.get_engine_information(form))
+    if not any(layer.typed for layer in layers):
+        # Where layers are chosen or compiled for a context, only one of those has types to tell.
+        context = engine.create_execution_context()
+        if context is not None:
+            inspector.execution_context = context
+            layers = parse_layers(inspector.get_engine_information(form))
+    if not any(layer.typed for layer in layers):
+        raise InspectionError(
+            f"{trt.__name__} {trt.__version__} tells the names of {len(layers)} layers and no types; "
+            "a plan that mostnet-export built tells them, built with ProfilingVerbosity.DETAILED"
+        )
+    return layers

@@ -1,0 +1,84 @@
+"""``mostnet-eval``: the command line of ``mostnet.training.evaluation.run.evaluate_file``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mostnet.contract import MostnetError
+from mostnet.model import checkpoint_path
+from mostnet.training.dataset import SPLITS
+from mostnet.video.progress import RunProgress
+
+from .eval_table import print_report
+from .open_model import DEVICES
+from .run import EvalOptions, evaluate_file
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mostnet-eval",
+        description="Measure a checkpoint or an exported model on a dataset split, streaming with carried state.",
+        epilog="Exit status: 0 measured, 1 failed, 2 wrong arguments.",
+    )
+    add = parser.add_argument
+    add(
+        "model",
+        metavar="MODEL",
+        help="checkpoint (.pt, in PyTorch; or nano, which ships), or exported model (.onnx, .plan)",
+    )
+    add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
+    add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")
+    add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and contact sheet (default: only print)")
+    add("--max-sequences", type=_count, metavar="N", help="the first N sequences (default: all)")
+    add("--frames", type=_count, metavar="N", help="the first N frames of each sequence (default: all)")
+    add("--device", default="auto", choices=DEVICES, help="what runs the network (default: %(default)s)")
+    add("--threads", type=_count, metavar="N", help="CPU threads of the network (default: the library's choice)")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = _parser().parse_args(argv)
+    options = EvalOptions(
+        split=args.split,
+        max_sequences=args.max_sequences,
+        frames=args.frames,
+        device=args.device,
+        threads=args.threads,
+    )
+    command = shlex.join(["mostnet-eval", *argv])
+    try:
+        if args.out is not None:
+            args.out.mkdir(parents=True, exist_ok=True)  # found out now rather than after the measuring
+        with RunProgress(Console(stderr=True)) as progress:
+            report = evaluate_file(
+                checkpoint_path(args.model), args.data, options, out=args.out, command=command, progress=progress
+            )
+    except (MostnetError, OSError) as error:
+        print(f"mostnet-eval: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mostnet-eval: interrupted", file=sys.stderr)
+        return 130
+    # Wide enough that a narrow terminal or a pipe does not cut the figures off.
+    console = Console(highlight=False, markup=False, width=max(110, Console().width))
+    print_report(report, console)
+    for path in () if args.out is None else sorted(args.out.glob("[!.]*")):
+        console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

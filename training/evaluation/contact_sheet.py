@@ -1,0 +1,131 @@
+"""An evaluation as one picture: worst, median and best frames, and the warm-up after a reset."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mostnet.contract import FOREGROUND, write_bytes
+from mostnet.training.extras import load_extra
+from mostnet.training.metrics import Bgr, Mask
+from mostnet.video import FlowScale, flow_picture
+
+from .evaluate import Evaluation
+from .scores import FrameScore, Scores, summarise
+from .showcase import Shown
+
+#: A picture, None where there is none, and what is written under it.
+Tile = tuple[Bgr | None, str]
+
+_TILE_IN, _DPI = 2.6, 110
+_COLUMNS = ("input", "output", "reference", "flow", "true flow", "teeth: cyan found,\nred missed, yellow false")
+#: BGR of teeth found, missed, and seen where none are.
+_FOUND, _MISSED, _FALSE = (200, 220, 40), (60, 60, 240), (40, 220, 250)
+_TINT = 0.45
+_GREY, _NO_LABEL = 220, "no label"
+_NOT_TRAINED = "not trained for this"
+_INK = {"model": "#4a6fa5", "baseline": "#999999", "oracle": "#d1791e"}
+_CURVES: tuple[tuple[str, Callable[[Scores], float | None], tuple[str, ...]], ...] = (
+    ("PSNR, dB", lambda scores: scores.psnr_db, ("model", "baseline", "oracle")),
+    ("EPE, px", lambda scores: scores.epe_px, ("model", "baseline")),
+    ("IoU", lambda scores: scores.iou, ("model", "baseline")),
+)
+
+
+def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, title: str) -> None:
+    """Draw the frames, one row each, and under them the warm-up curves, into the PNG ``path``."""
+    height, width = shown[0].labelled.size_hw
+    row_in = _TILE_IN * height / width + 0.35
+    # Without pyplot: no window system, no state kept between calls.
+    size_in = (_TILE_IN * len(_COLUMNS) + 1.2, row_in * len(shown) + 4.0)
+    figure = load_extra("matplotlib.figure").Figure(figsize=size_in, layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[row_in * len(shown) + 0.4, 3.0])
+    above, below = parts
+    axes = above.subplots(len(shown), len(_COLUMNS), squeeze=False)
+    for row, frame in zip(axes, shown, strict=True):
+        _draw_row(row, frame)
+    for axis, column in zip(axes[0], _COLUMNS, strict=True):
+        axis.set_title(column, fontsize=11)
+    _draw_warm_up(below.subplots(1, len(_CURVES)), evaluation)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=_DPI)
+    write_bytes(path, png.getvalue())
+
+
+def teeth_picture(frame: Bgr, mask: Mask, truth: Mask | None) -> Bgr:
+    """The frame, tinted where teeth were found (cyan), missed (red) and imagined (yellow); all cyan without truth."""
+    predicted = mask >= FOREGROUND
+    true = predicted if truth is None else truth >= FOREGROUND
+    picture = frame.astype(np.float32)
+    for where, colour in ((predicted & true, _FOUND), (true & ~predicted, _MISSED), (predicted & ~true, _FALSE)):
+        picture[where] = (1 - _TINT) * picture[where] + _TINT * np.array(colour, np.float32)
+    return np.rint(picture).astype(np.uint8)
+
+
+def _draw_row(row: Sequence[Any], shown: Shown) -> None:
+    tiles = [*_picture_tiles(shown), *_flow_tiles(shown), _teeth_tile(shown)]
+    for axis, (picture, text) in zip(row, tiles, strict=True):
+        _draw_tile(axis, np.full_like(shown.labelled.input, _GREY) if picture is None else picture, text)
+    row[0].set_ylabel(f"{shown.pick.kind}\n{shown.name[:24]}\nframe {shown.pick.frame}", fontsize=9)
+
+
+def _picture_tiles(shown: Shown) -> list[Tile]:
+    """Input, output, reference."""
+    reference, enhanced = shown.labelled.reference, shown.output.enhanced
+    return [
+        (shown.labelled.input, _decibels(shown.baseline)),
+        (enhanced, _NOT_TRAINED if enhanced is None else _decibels(shown.score)),
+        (reference, _NO_LABEL if reference is None else ""),
+    ]
+
+
+def _flow_tiles(shown: Shown) -> list[Tile]:
+    """Flow and true flow, both on the colour scale of the true one if there is one."""
+    found, true, score = shown.output.flow, shown.labelled.flow, shown.score.flow
+    tiles: list[Tile] = [(None, _NOT_TRAINED), (None, _NO_LABEL)]
+    scale = FlowScale()
+    if true is not None and shown.labelled.valid is not None:
+        true = np.where(shown.labelled.valid, true, np.float32(np.nan))
+        tiles[1] = flow_picture(true, max_px=scale.follow(true)), f"full colour {scale.max_px:.1f} px, black unknown"
+    if found is not None:
+        error = f"EPE {score.sum_px / score.pixels:.2f} px" if score is not None and score.pixels else ""
+        tiles[0] = flow_picture(found, max_px=scale.follow(found) if true is None else scale.max_px), error
+    return tiles
+
+
+def _teeth_tile(shown: Shown) -> Tile:
+    mask, score = shown.output.mask, shown.score.overlap
+    if mask is None:
+        return None, _NOT_TRAINED
+    text = "no label: cyan predicted" if score is None else f"IoU {score.iou:.3f}"
+    return teeth_picture(shown.labelled.input, mask, shown.labelled.mask), text
+
+
+def _draw_tile(axis: Any, picture: Bgr, text: str) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.imshow(picture[..., ::-1], interpolation="antialiased")
+    axis.set_xlabel(text, fontsize=9, labelpad=2)
+
+
+def _draw_warm_up(axes: Sequence[Any], evaluation: Evaluation) -> None:
+    steps = evaluation.warm_up()
+    for axis, (label, figure_of, rows) in zip(axes, _CURVES, strict=True):
+        for row in rows:
+            values = [figure_of(summarise(getattr(step, row))) for step in steps]
+            if any(value is not None for value in values):
+                numbers = [np.nan if value is None else value for value in values]
+                axis.plot(numbers, color=_INK[row], label=row, marker=".", markersize=4)
+        axis.set(xlabel="frames since the reset", ylabel=label)
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(fontsize=8)
+
+
+def _decibels(score: FrameScore) -> str:
+    return "" if score.psnr_db is None else f"{score.psnr_db:.1f} dB, SSIM {score.ssim:.3f}"

@@ -1,0 +1,86 @@
+"""From the path of a checkpoint or an exported model to something that infers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from mostnet.contract import ModelFileError, sha256
+from mostnet.engine import Engine
+from mostnet.model import VARIANTS, MostNet, load_checkpoint
+from mostnet.training.ablations import remove_alignment
+
+from .streams import ModelInfo, NetworkStream, Stream
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@contextmanager
+def open_model(path: Path, *, device: str = "auto", threads: int | None = None) -> Iterator[tuple[Stream, ModelInfo]]:
+    """Open a ``.pt`` in PyTorch, or an ``.onnx`` or ``.plan`` in the engine, for the length of the block.
+
+    A checkpoint that was trained without recurrence or alignment runs without them; exported graphs always have both.
+
+    Args:
+        device: ``cpu``, ``cuda``, or ``auto`` for what is there.
+        threads: CPU threads of the network; None for the library's own choice.
+
+    Raises:
+        CheckpointError, ModelFileError, BackendNotInstalledError, NoGpuError, DeviceError: the file cannot be opened
+            or run.
+    """
+    if path.suffix == ".pt":
+        yield _open_checkpoint(path, device, threads)
+    elif path.suffix in (".onnx", ".plan"):
+        with Engine(path, provider=device, threads=threads) as engine:
+            yield engine, _describe_engine(path, engine)
+    else:
+        raise ModelFileError(f"{path}: expected a checkpoint (.pt) or an exported model (.onnx, .plan)")
+
+
+def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[NetworkStream, ModelInfo]:
+    checkpoint = load_checkpoint(path)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    info = ModelInfo(
+        file=path.name,
+        sha256=sha256(path),
+        runs_in=f"PyTorch on {device}",
+        variant=checkpoint.variant,
+        precision="fp32",
+        parameters_m=_parameters_m(checkpoint.model),
+        trained=checkpoint.training is not None,
+        size_hw=None,
+        training=checkpoint.training,
+    )
+    if not info.alignment:
+        remove_alignment(checkpoint.model)
+    return NetworkStream(checkpoint.model, device=device, recurrence=info.recurrence), info
+
+
+def _describe_engine(path: Path, engine: Engine) -> ModelInfo:
+    metadata = engine.metadata
+    config = VARIANTS.get(metadata.variant)
+    parameters_m = None
+    if config is not None:
+        with torch.device("meta"):
+            parameters_m = _parameters_m(MostNet(config))
+    return ModelInfo(
+        file=path.name,
+        sha256=sha256(path),
+        runs_in=f"engine on {engine.provider}",
+        variant=metadata.variant,
+        precision=metadata.precision,
+        parameters_m=parameters_m,
+        trained=metadata.trained,
+        size_hw=metadata.size_hw,
+    )
+
+
+def _parameters_m(network: MostNet) -> float:
+    return sum(p.numel() for p in network.parameters()) / 1e6

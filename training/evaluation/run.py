@@ -1,0 +1,129 @@
+"""One evaluation from the model's file and the dataset's folder to the report."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mostnet.contract import DatasetError
+from mostnet.training.dataset import SPLITS, index_split
+
+from .contact_sheet import write_sheet
+from .evaluate import check_sizes, evaluate
+from .open_model import open_model
+from .report import DataInfo, Report
+from .showcase import pick_frames, run_picks
+
+#: Told how many frames are done, and how many there are.
+Progress = Callable[[int, int], None]
+
+_PACKAGES = ("mostnet", "torch", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """What to evaluate on.
+
+    Attributes:
+        split: ``train``, ``val`` or ``test``.
+        max_sequences: only the first so many; None for all.
+        frames: only the first so many of each sequence; None for all.
+        device: ``cpu``, ``cuda``, or ``auto`` for what is there.
+        threads: CPU threads of the network; None for the library's own choice.
+
+    Raises:
+        ValueError: a number is below 1.
+    """
+
+    split: str = "test"
+    max_sequences: int | None = None
+    frames: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_sequences", "frames", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; expected 1 or more")
+
+
+def evaluate_file(
+    model: Path,
+    data: Path,
+    options: EvalOptions | None = None,
+    *,
+    out: Path | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Report:
+    """Evaluate a checkpoint or an exported model on a split.
+
+    Args:
+        model: ``.pt``, ``.onnx`` or ``.plan``.
+        data: root of the dataset; see ``mostnet.training.dataset``.
+        options: which part of it, and on what.
+        out: folder for ``evaluation.json``, ``sequences.csv``, ``warm_up.csv`` and ``contact_sheet.png``; None writes
+            nothing.
+        command: the command line, for the report.
+        progress: told how far it is.
+
+    Raises:
+        DatasetError: no such split, or a file of it cannot be used.
+        FrameError: the model is for frames of another size.
+        CheckpointError, ModelFileError, BackendNotInstalledError, NoGpuError, DeviceError: the model cannot be opened
+            or run.
+    """
+    options = options or EvalOptions()
+    sequences = index_split(data, options.split)[: options.max_sequences]
+    total = sum(min(len(s), options.frames or len(s)) for s in sequences)
+    descriptions = {split: found for split in SPLITS if (found := _description(data / split)) is not None}
+    with open_model(model, device=options.device, threads=options.threads) as (stream, info):
+        check_sizes(sequences, info)
+        tick = None if progress is None else lambda done: progress(done, total)
+        evaluation = evaluate(stream, sequences, frames=options.frames, tasks=info.tasks, progress=tick)
+        report = Report(
+            command=command,
+            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            model=info,
+            data=DataInfo(data.resolve().name, options.split, descriptions),
+            versions=_versions(),
+            evaluation=evaluation,
+        )
+        if out is not None:
+            report.write(out)
+            shown = run_picks(stream, sequences, evaluation, pick_frames(evaluation), tasks=info.tasks)
+            if shown:
+                title = f"{info.file} ({info.precision}, {info.runs_in}) on {report.data.name}/{options.split}"
+                write_sheet(out / "contact_sheet.png", shown, evaluation, title=title)
+    return report
+
+
+def _description(split: Path) -> dict[str, Any] | None:
+    """Content of ``dataset.json``, which the splits of generated data have."""
+    path = split / "dataset.json"
+    if not path.is_file():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(f"{path}: not JSON ({error}); write it again, or remove it") from error
+    if not isinstance(document, dict):
+        raise DatasetError(f"{path}: not a JSON object; write it again, or remove it")
+    return document
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # onnxruntime and onnxruntime-gpu are one or the other
+    return found

@@ -1,0 +1,1 @@
+"""Synthetic intra-oral sequences with exact labels: ``mostnet-synth``."""

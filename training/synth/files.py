@@ -1,0 +1,180 @@
+"""Synthetic sequences on disk, in the layout that ``mostnet.training.dataset`` reads.
+
+OUT/SPLIT/dataset.json               seeds, options and versions; written last
+         /000000/input/000000.jpg    degraded frame
+                /reference/000000.png
+                /mask/000000.png     255 on visible tooth
+                /flow/000000.png     KITTI 16-bit: (value - 2^15) / 64 pixels in red (dx) and green (dy), blue: valid
+                /similarity.csv      a row of the 2x3 matrix after the other, a frame a line
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import DatasetError, check_size, write_bytes
+from mostnet.training.dataset import SPLITS
+from mostnet.training.flow_files import write_flow
+
+from .sequence import Sequence, SynthOptions, make_sequence
+
+#: Seeds of a split are these numbers from its place in ``SPLITS`` on, so that no two splits share one.
+SEEDS_PER_SPLIT = 1_000_000_000
+
+_QUALITY = 95
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+
+
+def sequence_seeds(split: str, *, seed: int, sequences: int) -> range:
+    """Seeds of the sequences of a split; those of different splits never meet.
+
+    Raises:
+        DatasetError: no such split, no sequences, or seeds out of the split's range.
+    """
+    if split not in SPLITS:
+        raise DatasetError(f"split {split!r}; expected one of {', '.join(SPLITS)}")
+    if sequences < 1 or not 0 <= seed <= SEEDS_PER_SPLIT - sequences:
+        raise DatasetError(
+            f"{sequences} sequences from seed {seed}; expected at least 1 sequence, and seeds of 0 to "
+            f"{SEEDS_PER_SPLIT - 1}"
+        )
+    first = SPLITS.index(split) * SEEDS_PER_SPLIT + seed
+    return range(first, first + sequences)
+
+
+def write_split(
+    out: Path,
+    split: str,
+    *,
+    sequences: int,
+    frames: int = 30,
+    size_hw: tuple[int, int] = (240, 320),
+    seed: int = 0,
+    workers: int = 1,
+    options: SynthOptions | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Path:
+    """Make the sequences of one split and return its folder; ``progress`` is called with the number that are written.
+
+    Each sequence appears whole or not at all; ``dataset.json`` appears when all are there.
+
+    Raises:
+        DatasetError: the folder exists, or numbers that cannot be met.
+        FrameError: the size is too small.
+    """
+    seeds = sequence_seeds(split, seed=seed, sequences=sequences)
+    check_size(size_hw)
+    if frames < 1 or workers < 1:
+        raise DatasetError(f"{frames} frames and {workers} workers; expected at least 1 of each")
+    folder = out / split
+    if folder.exists():
+        raise DatasetError(f"{folder} exists; remove it, or write to another folder than {out}")
+    folder.mkdir(parents=True)
+    options = options or SynthOptions()
+    work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
+    _run(work, seeds, workers, progress)
+    _describe(folder, split, seeds, frames, size_hw, options)
+    return folder
+
+
+def write_sequence(folder: Path, sequence: Sequence) -> None:
+    """Write one sequence as ``folder``, which appears when it is complete.
+
+    Raises:
+        DatasetError: the folder exists.
+    """
+    if folder.exists():
+        raise DatasetError(f"{folder} exists; remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _fill(temporary, sequence)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can enter
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(folder: Path, sequence: Sequence) -> None:
+    for kind in ("input", "reference", "mask", "flow"):
+        (folder / kind).mkdir()
+    for k in range(len(sequence.input)):
+        _write_picture(folder / f"input/{k:06}.jpg", sequence.input[k], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        _write_picture(folder / f"reference/{k:06}.png", sequence.reference[k], _PNG)
+        _write_picture(folder / f"mask/{k:06}.png", sequence.mask[k], _PNG)
+        write_flow(folder / f"flow/{k:06}.png", sequence.flow[k], sequence.valid[k])
+    rows = sequence.similarity.reshape(-1, 6)
+    np.savetxt(folder / "similarity.csv", rows, fmt="%.9g", delimiter=",", header="a00,a01,a02,a10,a11,a12")
+
+
+def _write_picture(path: Path, picture: npt.NDArray[np.uint8], options: list[int]) -> None:
+    done, data = cv2.imencode(path.suffix, picture, options)
+    assert done
+    path.write_bytes(data.tobytes())
+
+
+def _make_and_write(
+    folder: Path, place: tuple[int, int], *, frames: int, size_hw: tuple[int, int], options: SynthOptions
+) -> None:
+    index, seed = place
+    write_sequence(folder / f"{index:06}", make_sequence(seed, frames=frames, size_hw=size_hw, options=options))
+
+
+def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, progress: Callable[[int], None]) -> None:
+    places = list(enumerate(seeds))
+    if workers == 1:
+        for done, place in enumerate(places, start=1):
+            work(place)
+            progress(done)
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork inherits the locks of OpenCV's threads
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
+        try:
+            for done, made in enumerate(as_completed([pool.submit(work, place) for place in places]), start=1):
+                made.result()
+                progress(done)
+        except BrokenProcessPool as error:
+            raise DatasetError(f"one of {workers} workers died, often for lack of memory; take fewer") from error
+        except BaseException:
+            # Leaving the block shuts down again, without cancelling: what is pending must be gone by then.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _start_worker() -> None:
+    """In a process that makes sequences: Ctrl-C reaches all of a terminal's processes; the parent answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+
+
+def _describe(
+    folder: Path, split: str, seeds: range, frames: int, size_hw: tuple[int, int], options: SynthOptions
+) -> None:
+    description = {
+        "split": split,
+        "seeds": [seeds.start, seeds.stop - 1],
+        "sequences": len(seeds),
+        "frames": frames,
+        "size_hw": size_hw,
+        "options": {**asdict(options), "path": None if options.path is None else "given"},
+        "versions": {"mostnet": version("mostnet"), "numpy": np.__version__, "opencv": cv2.__version__},
+    }
+    write_bytes(folder / "dataset.json", json.dumps(description, indent=2).encode())

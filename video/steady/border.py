@@ -1,0 +1,97 @@
+"""What is shown where the steady view reaches beyond the frame: nothing, by cropping, or what is better than black."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.video.colour import Bgr
+
+from .similarity import Similarity
+
+#: ``crop`` zooms in so that every pixel is of this frame; ``replicate`` and ``history`` show the whole view and fill
+#: its edge with the last row and column, or with what earlier frames saw there.
+BORDERS = ("crop", "replicate", "history")
+
+#: Part of the crop that rotation and zoom leave to the shift.
+_SHIFT_SHARE = 0.4
+_KNEE = 0.7
+_BISECTIONS = 10
+
+
+def margin_px(size_hw: tuple[int, int], crop: float) -> float:
+    """Shift that the crop allows on the tighter axis, in pixels."""
+    return min(size_hw) * crop / 2
+
+
+def limited(view: Similarity, size_hw: tuple[int, int], crop: float) -> Similarity:
+    """The nearest view to ``view`` whose rectangle, ``1 - crop`` of the frame, lies inside the frame.
+
+    Rotation and zoom give way first, then each axis of the shift by itself, with a soft knee: a hard stop would pass
+    the vibration on whenever a pan leans against it.
+    """
+    half_w, half_h = ((side - 1) / 2 for side in size_hw[::-1])
+
+    def fits(gain: float) -> bool:
+        room_x, room_y = _room(Similarity(view.a).part(gain).a, half_w, half_h, crop)
+        return min(room_x / half_w, room_y / half_h) >= _SHIFT_SHARE * crop
+
+    gain = 1.0
+    if not fits(1.0):
+        gain, too_much = 0.0, 1.0
+        for _ in range(_BISECTIONS):
+            middle = (gain + too_much) / 2
+            gain, too_much = (middle, too_much) if fits(middle) else (gain, middle)
+    rate = Similarity(view.a).part(gain).a
+    room_x, room_y = _room(rate, half_w, half_h, crop)
+    return Similarity(rate, complex(_soft(view.b.real, room_x), _soft(view.b.imag, room_y)))
+
+
+def zoomed(view: Similarity, border: str, crop: float) -> Similarity:
+    """The transform that takes points of the shown picture to points of the frame."""
+    return view if border != "crop" else Similarity((1 - crop) + 0j).then(view)
+
+
+def warp(picture: Bgr, matrix: npt.NDArray[np.float64], *, onto: Bgr | None = None) -> Bgr:
+    """Move a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``; beyond its edge its last pixels, or ``onto``."""
+    size = (picture.shape[1], picture.shape[0])
+    if onto is None:
+        moved: Bgr = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return moved
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, size, dst=onto, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
+    )
+
+
+class BorderHistory:
+    """The last shown picture, which has what now lies outside the frame."""
+
+    def __init__(self) -> None:
+        self._last: Bgr | None = None
+
+    def fill(self, picture: Bgr, matrix: npt.NDArray[np.float64], drift: npt.NDArray[np.float64] | None) -> Bgr:
+        """Warp ``picture`` over the last result, moved by ``drift``; None where the two have nothing in common."""
+        if self._last is None or drift is None or self._last.shape != picture.shape:
+            shown = warp(picture, matrix)
+        else:
+            shown = warp(picture, matrix, onto=warp(self._last, drift))
+        self._last = shown
+        return shown.copy()
+
+
+def _room(rate: complex, half_w: float, half_h: float, crop: float) -> tuple[float, float]:
+    """Shift on each axis at which the turned and cropped rectangle touches the frame's edge."""
+    across, along = abs(rate.real) * (1 - crop), abs(rate.imag) * (1 - crop)
+    return half_w - across * half_w - along * half_h, half_h - across * half_h - along * half_w
+
+
+def _soft(value: float, room: float) -> float:
+    if room <= 0:
+        return 0.0
+    share = abs(value) / room
+    if share > _KNEE:
+        share = _KNEE + (1 - _KNEE) * math.tanh((share - _KNEE) / (1 - _KNEE))
+    return math.copysign(share * room, value)

@@ -1,0 +1,249 @@
+"""A steady picture from the engine's flow and mask."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import FLOW, MASK, VideoError
+from mostnet.engine import Output
+from mostnet.video.colour import Bgr
+from mostnet.video.policies import SceneEvent, SceneGuard
+
+from .anchor import Anchor
+from .border import BORDERS, BorderHistory, limited, margin_px, warp, zoomed
+from .fade import Fade
+from .motion import UNKNOWN, Step, camera_step
+from .path_filter import PathFilter
+from .similarity import Similarity
+from .tracking import Tracker, Tracking
+
+Matrix = npt.NDArray[np.float64]
+
+#: Part of the crop that may be spent on lagging behind a pan; the rest is for vibration.
+_LAG_SHARE = 0.5
+_MAX_LOOKAHEAD = 30
+
+
+@dataclass(frozen=True)
+class StabiliserOptions:
+    """Settings of a stabiliser.
+
+    Attributes:
+        lookahead: frames that the shown picture is late, 0 to 30; more is steadier.
+        crop: share of height and width given up for the correction, 0.02 to 0.5.
+        border: one of ``BORDERS``.
+    """
+
+    lookahead: int = 0
+    crop: float = 0.1
+    border: str = "crop"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lookahead <= _MAX_LOOKAHEAD:
+            raise ValueError(f"lookahead is {self.lookahead}; expected 0 to {_MAX_LOOKAHEAD} frames")
+        if not 0.02 <= self.crop <= 0.5:
+            raise ValueError(f"crop is {self.crop}; expected 0.02 to 0.5 of the frame")
+        if self.border not in BORDERS:
+            raise ValueError(f"unknown border {self.border!r}; expected one of {', '.join(BORDERS)}")
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """What the stabiliser knows about one frame.
+
+    Attributes:
+        tracking: tracking, degraded or lost.
+        source: the pixels that were followed: ``teeth``, ``frame`` (too little tooth in view) or ``none``.
+        inliers: share of them that agrees on one motion, 0 to 1.
+        residual_px: robust deviation of their flow from that motion.
+        gain: share of the correction that is shown, 0 to 1; while lost, what is left of the last one.
+        frame_id: the frame that this is about.
+        drift: ``(2, 3)``, from the steady picture before to this one; None after a break.
+    """
+
+    tracking: Tracking
+    source: str
+    inliers: float
+    residual_px: float
+    gain: float
+    frame_id: int
+    drift: Matrix | None
+
+
+class Correction(NamedTuple):
+    """Forward matrix, float64 ``(2, 3)`` from frame to steady picture as ``cv2.warpAffine`` takes it, and the state."""
+
+    matrix: Matrix
+    state: SteadyState
+
+
+@dataclass
+class _Pending:
+    """A frame whose correction is not given out yet."""
+
+    frame_id: int
+    step: Step
+    motion: Similarity | None
+    tracking: Tracking
+    anchor: Similarity | None
+    weight: float
+    view: Similarity | None = None
+
+
+class Stabiliser:
+    """Causal video stabilisation, anchored on the teeth.
+
+    ::
+
+        steady = Stabiliser()
+        for output in engine.stream(frames):
+            correction = steady.update(output, frame)
+            show(steady.apply(output.enhanced, correction))
+
+    With a look-ahead of K, ``update`` gives the correction of the frame K before, and None for the first K; ``flush``
+    gives the last K.
+    """
+
+    def __init__(self, options: StabiliserOptions | None = None) -> None:
+        self.options = options or StabiliserOptions()
+        self._filter = PathFilter(lookahead=self.options.lookahead)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new clip."""
+        self._filter.restart()
+        self._tracker = Tracker()
+        self._anchor = Anchor()
+        self._guard = SceneGuard()
+        self._pending: deque[_Pending] = deque()
+        self._size_hw: tuple[int, int] | None = None
+        self._border = BorderHistory()
+        self._fade = Fade()
+        self._shown: Similarity | None = None
+        self._fresh = True
+        self._healing = False
+
+    def update(self, output: Output, frame: Bgr, *, event: SceneEvent | None = None) -> Correction | None:
+        """Take in the engine's result for ``frame``, uint8 ``(H, W, 3)``, of the size of ``output``.
+
+        Args:
+            output: with flow and mask.
+            frame: the camera's frame, looked at for cuts and darkness.
+            event: what a ``SceneGuard`` of the caller found; None lets the stabiliser's own one look.
+
+        Raises:
+            VideoError: flow or mask is missing, or the size changed within a clip.
+        """
+        flow, mask = self._checked(output)
+        event = self._guard.check(frame) if event is None else event
+        step = self._step(flow, mask, output, event)
+        before = self._tracker.state
+        usable = self._tracker.usable(step, mask.shape[1])
+        state = self._tracker.update(step, usable=usable, broken=event.breaks_tracking)
+        self._follow(step.motion if usable else Similarity(), mask, before, state)
+        motion = step.motion if usable else None
+        entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
+        if state is Tracking.LOST:
+            entry.view = Similarity()  # the fade leads there
+        self._pending.append(entry)
+        self._fresh = False
+        return self._emit() if len(self._pending) > self.options.lookahead else None
+
+    def flush(self) -> list[Correction]:
+        """The corrections still owed, oldest first."""
+        return [self._emit() for _ in range(len(self._pending))]
+
+    def apply(self, picture: Bgr, correction: Correction) -> Bgr:
+        """Move a picture of the frame that ``correction`` is about, uint8 ``(H, W, 3)``; one call per frame, in order.
+
+        Returns a new array of the same size.
+        """
+        if self.options.border == "history":
+            return self._border.fill(picture, correction.matrix, correction.state.drift)
+        return warp(picture, correction.matrix)
+
+    def _checked(self, output: Output) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        if output.flow is None or output.mask is None:
+            raise VideoError(f"the stabiliser reads flow and mask; open the Engine with outputs=({FLOW!r}, {MASK!r})")
+        size_hw = (output.mask.shape[0], output.mask.shape[1])
+        if self._size_hw not in (None, size_hw):
+            raise VideoError(f"the frame is {size_hw}, the clip began with {self._size_hw}; call reset() in between")
+        self._size_hw = size_hw
+        return output.flow, output.mask
+
+    def _step(
+        self, flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], output: Output, event: SceneEvent
+    ) -> Step:
+        """The frame's motion; unknown where the engine has no frame before this one to compare with."""
+        healing, self._healing = self._healing, not output.finite
+        if event.breaks_tracking or self._fresh or healing or not output.finite:
+            return UNKNOWN
+        return camera_step(flow, mask)
+
+    def _follow(self, motion: Similarity, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
+        """Bring path and anchor to the new frame; an unusable motion between usable ones is taken for none."""
+        if state is Tracking.LOST:
+            if before is not Tracking.LOST:
+                self._settle()
+            self._filter.restart()
+            self._anchor.lose()
+            return
+        if before is Tracking.LOST:
+            self._filter.restart()
+            self._filter.push(Similarity())
+            self._anchor.take_hold(mask)
+            return
+        self._filter.push(motion)
+        self._anchor.push(motion, room_px=self._room_px)
+        if state is Tracking.TRACKING:
+            self._anchor.remember(mask, self._mixed(self._anchor.view, self._anchor.weight, 0))
+
+    def _settle(self) -> None:
+        """Give every waiting frame its view while the path that leads to it is still known."""
+        newest = len(self._pending) - 1
+        for index, entry in enumerate(self._pending):
+            if entry.view is None:
+                entry.view = self._mixed(entry.anchor, entry.weight, newest - index)
+
+    @property
+    def _room_px(self) -> float:
+        assert self._size_hw is not None
+        return margin_px(self._size_hw, self.options.crop)
+
+    def _mixed(self, held: Similarity | None, weight: float, behind: int) -> Similarity:
+        """The steady view of a frame: the path's, or the one held on the teeth right after a loss."""
+        smooth = self._filter.view(behind, _LAG_SHARE * self._room_px)
+        return smooth if held is None else held.towards(smooth, 1 - weight)
+
+    def _emit(self) -> Correction:
+        entry = self._pending[0]
+        if entry.view is None:
+            entry.view = self._mixed(entry.anchor, entry.weight, len(self._pending) - 1)
+        self._pending.popleft()
+        return self._correction(entry, entry.view)
+
+    def _correction(self, entry: _Pending, view: Similarity) -> Correction:
+        assert self._size_hw is not None
+        size_hw, options = self._size_hw, self.options
+        faded = self._fade.view(limited(view, size_hw, options.crop), entry.tracking)
+        shown = zoomed(faded, options.border, options.crop)
+        matrix = shown.inverse().matrix(size_hw)
+        drift = None
+        if self._shown is not None and entry.motion is not None:
+            drift = self._shown.then(entry.motion.inverse()).then(shown.inverse()).matrix(size_hw)
+        self._shown = shown
+        state = SteadyState(
+            tracking=entry.tracking,
+            source=entry.step.source,
+            inliers=entry.step.inliers,
+            residual_px=entry.step.residual_px,
+            gain=self._fade.gain,
+            frame_id=entry.frame_id,
+            drift=drift,
+        )
+        return Correction(matrix, state)
