@@ -1,10 +1,12 @@
-"""Imports go one way between the folders, and the engine stays light."""
+"""Imports go one way between the folders, no two modules import each other, and the engine stays light."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,19 @@ ALLOWED = {
     "training": {"contract", "model", "video", "engine"},
     "bench": {"contract", "engine", "video", "model", "calibration", "export", "training"},
 }
+#: Sub-packages, and which of their siblings each may import beside the folder that holds it.
+SIBLINGS = {
+    "engine.cuda": set(),
+    "engine.tensorrt": {"engine.cuda"},
+    "engine.ort": {"engine.cuda"},
+    "video.steady": set(),
+    "training.synth": set(),
+    "training.evaluation": set(),
+    "bench.gpu": set(),
+    "bench.steady": set(),
+}
+#: The most modules that one folder may hold, ``__init__.py`` included.
+MOST_MODULES = 20
 #: Libraries that must stay out of a folder, even inside its functions.
 FORBIDDEN = {
     "contract": {"torch", "onnx", "cv2", "av", "onnxruntime", "rich"},
@@ -32,17 +47,40 @@ FORBIDDEN = {
 }
 
 
+def module_name(path: Path) -> str:
+    """The dotted name below ``mostnet`` of a source file; ``api/`` is ``mostnet`` itself."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "api" else parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module_name(path): path for folder in ALLOWED for path in sorted((ROOT / folder).glob("**/*.py"))}
+
+
 def imported(path: Path) -> set[str]:
-    """Absolute names that a file imports, wherever in the file."""
+    """Absolute dotted names that a file imports, at its top, in functions and for type checking alike."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level > 1:
-            names.add(f"{path}: relative import out of its folder")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level < 2, f"{path}:{node.lineno}: use an absolute import across folders"
+            parts = ["mostnet", package] if node.level else []
+            source = ".".join(part for part in [*parts, node.module] if part)
+            names |= {f"{source}.{alias.name}" for alias in node.names}
     return names
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of mostnet that a file imports, below ``mostnet``: the longest part of each name that is a module."""
+    found = set()
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "mostnet":
+            tries = (".".join(parts[1:end]) for end in range(len(parts), 0, -1))
+            found.add(next(module for module in tries if module in MODULES))
+    return found
 
 
 def files(folder: str) -> list[Path]:
@@ -54,10 +92,21 @@ def files(folder: str) -> list[Path]:
 @pytest.mark.parametrize("folder", ALLOWED)
 def test_folders_import_only_what_they_may(folder: str) -> None:
     for path in files(folder):
-        used = {name.split(".")[1] for name in imported(path) if name.startswith("mostnet.")}
-        used &= ALLOWED.keys()
+        used = {module.split(".")[0] for module in imported_modules(path)} & ALLOWED.keys()
         assert used <= ALLOWED[folder] | {folder}, f"{path} imports {used - ALLOWED[folder]}"
-        assert not [name for name in imported(path) if "relative import" in name]
+
+
+@pytest.mark.parametrize("package", SIBLINGS)
+def test_sub_packages_import_only_the_siblings_they_may(package: str) -> None:
+    for path in files(package.replace(".", "/")):
+        used = {".".join(module.split(".")[:2]) for module in imported_modules(path)} & SIBLINGS.keys()
+        siblings = {name for name in used if name.split(".")[0] == package.split(".")[0]}
+        assert siblings <= SIBLINGS[package] | {package}, f"{path} imports {siblings - SIBLINGS[package]}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: imported_modules(path) - {module} for module, path in MODULES.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
@@ -70,7 +119,13 @@ def test_libraries_stay_where_they_belong(folder: str) -> None:
 def test_every_folder_is_listed() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages == ALLOWED.keys()
+    assert {module_name(path) for folder in ALLOWED for path in ROOT.glob(f"{folder}/*/__init__.py")} == SIBLINGS.keys()
     assert not (ROOT / "mostnet").exists(), "a root folder called mostnet shadows the installed package"
+
+
+def test_no_folder_is_crowded() -> None:
+    counts = Counter(path.parent for path in MODULES.values())
+    assert max(counts.values()) <= MOST_MODULES, counts.most_common(3)
 
 
 def test_import_mostnet_loads_no_backend() -> None:
