@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .options import BenchOptions
-    from .report import Report
+    from .report import BenchReport
     from .runner import benchmark
 
-__all__ = ["BenchOptions", "Report", "benchmark"]
+__all__ = ["BenchOptions", "BenchReport", "benchmark"]
 
-_HOMES = {"BenchOptions": "options", "Report": "report", "benchmark": "runner"}
+_HOMES = {"BenchOptions": "options", "BenchReport": "report", "benchmark": "runner"}
 
 
 def __getattr__(name: str) -> Any:

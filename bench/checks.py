@@ -7,20 +7,20 @@ import numpy as np
 from mostnet.contract import VerificationError
 from mostnet.engine import Output, Session
 
-from .frames import Clip, Frame
+from .frames import BenchFrames, Frame
 
 #: Frames looked at before anything is timed.
 CHECKED_FRAMES = 10
 
 
-def check_outputs(session: Session, clip: Clip) -> int:
+def check_outputs(session: Session, frames: BenchFrames) -> int:
     """Run the first frames and look at their results; the number of frames looked at.
 
     Raises:
         VerificationError: a result is not finite, or a picture is constant although its frame is not.
     """
     for i in range(CHECKED_FRAMES):
-        _check(session.infer(clip[i]), clip[i], i)
+        _check(session.infer(frames[i]), frames[i], i)
     return CHECKED_FRAMES
 
 

@@ -16,7 +16,7 @@ from mostnet.engine.options import PROVIDERS
 from .options import MIN_FRAMES, BenchOptions
 from .plot import require_matplotlib, write_plot
 from .progress import PartProgress
-from .report import Report
+from .report import BenchReport
 from .runner import benchmark
 from .table import print_report
 
@@ -117,7 +117,7 @@ def _require_writable(path: Path) -> None:
         pass
 
 
-def _write(report: Report, args: argparse.Namespace) -> None:
+def _write(report: BenchReport, args: argparse.Namespace) -> None:
     console = Console(highlight=False, markup=False)
     print_report(report, console)
     if args.json is not None:

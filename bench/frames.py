@@ -14,7 +14,7 @@ import numpy.typing as npt
 Frame = npt.NDArray[np.uint8]
 
 #: Distinct frames kept in memory; a longer benchmark loops over them.
-_CLIP_BYTES = 128 << 20
+_MOST_BYTES = 128 << 20
 _MIN_FRAMES = 10
 
 #: Radius in pixels and step in radians of the circle on which the synthetic picture moves: 4.8 px from frame to frame.
@@ -23,33 +23,33 @@ _STEP_RAD = 0.4
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class BenchFrames:
     """Frames, uint8 ``(H, W, 3)`` BGR of the engine's size, and where they come from."""
 
     frames: tuple[Frame, ...]
     source: str
 
     def __getitem__(self, index: int) -> Frame:
-        """Frame ``index`` of the clip played in a loop."""
+        """Frame ``index``; the frames repeat in a loop."""
         return self.frames[index % len(self.frames)]
 
 
-def load_clip(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed: int) -> Clip:
+def load_frames(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed: int) -> BenchFrames:
     """At most ``limit`` frames of ``video``, or synthetic ones; fewer where they would fill the memory.
 
     Raises:
         VideoError: the video cannot be read, or is damaged or breaks off within these frames.
     """
-    count = min(limit, max(_MIN_FRAMES, _CLIP_BYTES // (size_hw[0] * size_hw[1] * 3)))
+    count = min(limit, max(_MIN_FRAMES, _MOST_BYTES // (size_hw[0] * size_hw[1] * 3)))
     if video is None:
-        return Clip(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
+        return BenchFrames(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
     from mostnet.video import VideoReader  # synthetic frames need no PyAV
     from mostnet.video.resize import to_engine
 
     with VideoReader(video) as reader:
         frames = tuple(to_engine(frame, size_hw) for frame in itertools.islice(reader, count))
         reader.check()
-    return Clip(frames, video.name)
+    return BenchFrames(frames, video.name)
 
 
 def synthetic_frames(size_hw: tuple[int, int], count: int, *, seed: int) -> tuple[Frame, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, write_bytes
 
-from .report import BUDGET_MS, Report, Timings
+from .report import BUDGET_MS, BenchReport, Timings
 
 _INK, _P50, _P99, _BUDGET = "#4a6fa5", "#2a9d4a", "#d1791e", "#b3202a"
 
@@ -27,7 +27,7 @@ def require_matplotlib() -> None:
         raise BackendNotInstalledError("a plot needs matplotlib: pip install 'mostnet[plot]', or leave --plot out")
 
 
-def write_plot(report: Report, path: Path) -> None:
+def write_plot(report: BenchReport, path: Path) -> None:
     """Draw histogram and time line of ``report.latency`` into the PNG ``path``, whole or not at all.
 
     Raises:
@@ -58,7 +58,7 @@ def marks(latency: Timings) -> list[tuple[float, str, str]]:
     return lines
 
 
-def _title(report: Report) -> str:
+def _title(report: BenchReport) -> str:
     processor = report.machine.gpu or report.machine.cpu
     return f"Latency of infer: {report.engine.file}, {report.settings['frames']} frames on {processor}"
 

@@ -52,7 +52,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Stream:
+class Throughput:
     """Throughput of ``stream``: frames per second, times between results, and each frame's latency."""
 
     fps: float
@@ -163,7 +163,7 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BenchReport:
     """Everything about one benchmark.
 
     Attributes:
@@ -186,7 +186,7 @@ class Report:
     checked_frames: int
     latency: Timings
     split: Split
-    stream: Stream
+    stream: Throughput
     overhead: Overhead
     memory: Memory
     comparison: Comparison | None

@@ -9,11 +9,11 @@ from .report import (
     BUDGET_MS,
     CAMERA_FPS,
     OVERHEAD_TARGET_MS,
+    BenchReport,
     Comparison,
     Memory,
     Overhead,
     PrecisionTimings,
-    Report,
     Timings,
 )
 
@@ -21,7 +21,7 @@ from .report import (
 _NO_FASTER = 0.97
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: BenchReport, console: Console) -> None:
     """Print latencies, then everything else line by line."""
     console.print(_latencies(report))
     facts = Table.grid(padding=(0, 2))
@@ -30,7 +30,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(facts)
 
 
-def _latencies(report: Report) -> Table:
+def _latencies(report: BenchReport) -> Table:
     table = Table(title=f"{report.engine.file} on {report.engine.provider}, ms", title_justify="left")
     table.add_column("")
     for column in ("p50", "p90", "p99", "max", "mean"):
@@ -52,7 +52,7 @@ def _add(table: Table, name: str, timings: Timings, *, end_section: bool = False
     table.add_row(name, *(f"{value:.3f}" for value in values), end_section=end_section)
 
 
-def _facts(report: Report) -> list[tuple[str, str]]:
+def _facts(report: BenchReport) -> list[tuple[str, str]]:
     metadata, split, machine = report.engine.metadata, report.split, report.machine
     height, width = metadata.size_hw
     yes_no = "yes" if report.real_time else "no"
