@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mostnet.contract import VerificationError
+from mostnet.contract import Frame, VerificationError
 from mostnet.engine import Output, Session
 
-from .frames import BenchFrames, Frame
+from .frames import BenchFrames
 
 #: Frames looked at before anything is timed.
 CHECKED_FRAMES = 10

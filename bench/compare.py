@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mostnet.contract import PRECISIONS
+from mostnet.contract import PRECISIONS, Frame
 from mostnet.engine import Engine, Session
 from mostnet.engine.options import Options
 from mostnet.export.accuracy import worst
@@ -18,7 +18,7 @@ from mostnet.export.verify import verify
 from mostnet.model import Checkpoint, FrameModel, NetworkStream, load_checkpoint
 
 from .checks import CHECKED_FRAMES
-from .frames import BenchFrames, Frame
+from .frames import BenchFrames
 from .measure import Loop, time_alternately
 from .report import Comparison, PrecisionTimings, Timings
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Frame = npt.NDArray[np.uint8]
+from mostnet.contract import Frame
 
 #: Distinct frames kept in memory; a longer benchmark loops over them.
 _MOST_BYTES = 128 << 20

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter_ns
 
+from mostnet.contract import Frame
 from mostnet.engine import EngineStats, Session
 
-from .frames import BenchFrames, Frame
+from .frames import BenchFrames
 from .report import Split, Throughput, Timings
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import VerificationError
+from mostnet.contract import Frame, VerificationError
 from mostnet.engine import Session
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
-from .frames import BenchFrames, Frame
+from .frames import BenchFrames
 from .measure import Loop, split_between, time_alternately
 from .raw_call import RawCall
 from .report import Overhead, Split, Timings

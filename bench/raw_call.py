@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mostnet.contract import Frame
 from mostnet.engine.interfaces import Model, Result
 
 
@@ -28,7 +28,7 @@ class RawCall:
         """Make the backend's device that of this thread."""
         return self._lane.active()
 
-    def load(self, frame: npt.NDArray[np.uint8]) -> None:
+    def load(self, frame: Frame) -> None:
         """Put ``frame`` where the next call reads it."""
         np.copyto(self._lane.host_input(self._slot), frame)
         self._lane.upload(self._slot, self._stream)
@@ -51,7 +51,7 @@ class RawCall:
         self._stream.drain(None)
         return self._lane.result(slot)
 
-    def loaded_call(self, frame: npt.NDArray[np.uint8]) -> Result:
+    def loaded_call(self, frame: Frame) -> Result:
         """Copy in, run and copy out with one wait: what the hardware and the driver take for one frame."""
         slot = self._slot
         np.copyto(self._lane.host_input(slot), frame)
