@@ -1,4 +1,4 @@
-"""What the figures were measured on: machine, versions, and the memory of this process."""
+"""The machine that figures are measured on, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mostnet.engine.ort.model import usable_cores
@@ -50,17 +48,6 @@ def describe_machine(*, gpu: bool) -> Machine:
         system=platform.platform(),
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
-
-
-def versions(names: Iterable[str]) -> dict[str, str]:
-    """Version of Python and of those of the packages ``names`` that are installed."""
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # onnxruntime and onnxruntime-gpu are one or the other
-    return found
 
 
 def resident_mib() -> float | None:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mostnet.contract import OUTPUTS, BackendNotInstalledError, CheckpointError, sha256
+from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine
 from mostnet.engine.options import Options
 from mostnet.engine.ort.model import usable_cores
@@ -17,7 +18,7 @@ from mostnet.engine.ort.model import usable_cores
 from .checks import check_outputs
 from .frames import BenchFrames, load_frames
 from .load import LoadMeter, disturbed_parts
-from .machine import describe_machine, peak_resident_mib, resident_mib, versions
+from .machine import describe_machine, peak_resident_mib, resident_mib
 from .measure import Loop, time_infer, time_stream
 from .options import BenchOptions
 from .overhead import measure_overhead
@@ -116,7 +117,7 @@ class _Benchmark:
                 engine=EngineInfo(self._path.name, sha256(self._path), engine.provider, engine.metadata),
                 settings=self._settings(frames),
                 machine=machine,
-                versions=versions((*_PACKAGES, "torch") if comparison else _PACKAGES),
+                versions=installed_versions((*_PACKAGES, "torch") if comparison else _PACKAGES),
                 checked_frames=checked,
                 latency=latency,
                 split=split,
