@@ -1,6 +1,6 @@
-"""Measuring an engine: ``mostnet-bench``, and the function behind it.
+"""Benchmarks: ``mostnet-bench``, and the function behind it.
 
-Nothing is imported until it is asked for: parts of this package run beside TensorRT where there is only numpy.
+Names are imported on first use, because ``bench.gpu`` also runs beside TensorRT with numpy alone.
 """
 
 from __future__ import annotations

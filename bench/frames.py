@@ -1,4 +1,4 @@
-"""The frames of a benchmark, all in memory before anything is timed."""
+"""The frames of a benchmark, in memory before anything is timed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mostnet.contract import Frame
 _MOST_BYTES = 128 << 20
 _MIN_FRAMES = 10
 
-#: Radius in pixels and step in radians of the circle on which the synthetic picture moves: 4.8 px from frame to frame.
+#: Circle on which the synthetic texture moves: radius, and step per frame (4.8 px).
 _RADIUS_PX = 12
 _STEP_RAD = 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class BenchFrames:
-    """Frames, uint8 ``(H, W, 3)`` BGR of the engine's size, and where they come from."""
+    """Frames, uint8 ``(H, W, 3)`` BGR of the engine's size, and the name of their source."""
 
     frames: tuple[Frame, ...]
     source: str
@@ -34,7 +34,7 @@ class BenchFrames:
 
 
 def load_frames(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed: int) -> BenchFrames:
-    """At most ``limit`` frames of ``video``, or synthetic ones; fewer where they would fill the memory.
+    """At most ``limit`` frames of ``video``, or synthetic ones; fewer if they would exceed ``_MOST_BYTES``.
 
     Raises:
         VideoError: the video cannot be read, or is damaged or breaks off within these frames.
@@ -52,7 +52,7 @@ def load_frames(video: Path | None, size_hw: tuple[int, int], *, limit: int, see
 
 
 def synthetic_frames(size_hw: tuple[int, int], count: int, *, seed: int) -> tuple[Frame, ...]:
-    """A texture of several octaves that moves on a circle, 4.8 px from frame to frame; the same for the same seed."""
+    """A texture of several octaves that moves on a circle, 4.8 px per frame, determined by ``seed``."""
     height, width = (side + 2 * _RADIUS_PX for side in size_hw)
     rng = np.random.default_rng(seed)
     canvas = np.full((height, width, 3), 128, np.float32)

@@ -87,7 +87,7 @@ def _time_pairs(session: Session, raw: RawCall, frames: BenchFrames, loop: Loop)
 
 
 def summarise_pairs(engine_ms: Sequence[float], raw_ms: Sequence[float], splits: Sequence[Split]) -> Overhead:
-    """Medians over pairs: of the difference, of the ratio, and of the difference less the frame's own copies."""
+    """Summarise times of the same frames in ``infer`` and the bare call; see ``Overhead`` for each figure."""
     engine, raw = np.array(engine_ms), np.array(raw_ms)
     copies = np.array([split.copy_in_ms + split.copy_out_ms for split in splits])
     compute = np.array([split.compute_ms for split in splits])
@@ -107,7 +107,7 @@ def summarise_pairs(engine_ms: Sequence[float], raw_ms: Sequence[float], splits:
 
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """A 95 % confidence interval of the median, from order statistics (normal approximation of the binomial)."""
+    """95 % confidence interval of the median, from order statistics (normal approximation of the binomial)."""
     ordered = sorted(samples)
     reach = 0.98 * len(ordered) ** 0.5
     low = max(0, int(len(ordered) / 2 - reach))

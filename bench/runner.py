@@ -1,4 +1,4 @@
-"""One benchmark from the engine's file to the report."""
+"""One benchmark, from the engine's file to the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .options import BenchOptions
 from .overhead import measure_overhead
 from .report import BenchReport, Comparison, EngineInfo, Memory
 
-#: Told the part under way, the frames done in it, and how many it has. Called between frames, outside the timings.
+#: Called between frames, outside the timings, with the current part, the frames done in it, and their total.
 Progress = Callable[[str, int, int], None]
 
 
@@ -39,25 +39,28 @@ def benchmark(
     Args:
         engine: the model file, as ``Engine`` opens it.
         options: what to measure.
-        progress: told how far it is.
+        progress: called as the benchmark goes on.
         command: the command line, for the report.
 
     Raises:
-        MostnetError: whatever opening the engine or the video raises; BackendNotInstalledError without PyTorch,
-            CheckpointError where the checkpoint to compare with is not the engine's, and VerificationError where the
-            engine's outputs are wrong: then there are no figures.
+        VerificationError: the engine's outputs are wrong, so there are no figures.
+        CheckpointError: the checkpoint to compare with is not the engine's.
+        BackendNotInstalledError: the comparison needs PyTorch, or the engine needs a library that is missing.
+        MostnetError: the engine or the video cannot be opened.
     """
     options = options or BenchOptions()
     if options.compare is not None and find_spec("torch") is None:
-        raise BackendNotInstalledError("the comparison needs PyTorch: pip install 'mostnet[export]', or leave it out")
+        raise BackendNotInstalledError(
+            "a comparison needs PyTorch: pip install 'mostnet[export]', or leave --compare out"
+        )
     return _Benchmark(Path(engine), options, progress or _no_progress).run(command)
 
 
 def find_checkpoint(place: Path, digest: str) -> Path:
-    """The checkpoint with SHA-256 ``digest``: ``place`` itself, or a ``.pt`` in the folder ``place``.
+    """The checkpoint with SHA-256 ``digest``: the file ``place``, or a ``.pt`` in the folder ``place``.
 
     Raises:
-        CheckpointError: it is not there, or ``place`` is another checkpoint.
+        CheckpointError: it is missing, or ``place`` is another checkpoint.
     """
     if place.is_dir():
         for path in sorted(place.glob("*.pt")):
@@ -68,18 +71,18 @@ def find_checkpoint(place: Path, digest: str) -> Path:
             "--compare CKPT.pt"
         )
     if not place.is_file():
-        raise CheckpointError(f"{place}: no such checkpoint; name the one that the engine was exported from")
+        raise CheckpointError(f"{place}: no such checkpoint; name the checkpoint of the engine")
     found = sha256(place)
     if found != digest:
         raise CheckpointError(
-            f"{place}: not the engine's checkpoint: SHA-256 {found[:12]}..., the engine was exported from "
-            f"{digest[:12]}...; name that one, or export this one"
+            f"{place}: not the engine's checkpoint: its SHA-256 is {found[:12]}..., the engine was exported from "
+            f"{digest[:12]}...; name that checkpoint, or export this one"
         )
     return place
 
 
 class _Benchmark:
-    """The parts of one benchmark, in order: the engine alone first, so that nothing else is in its memory figures."""
+    """The parts of one benchmark. The engine runs alone first, so that its memory figures include nothing else."""
 
     def __init__(self, path: Path, options: BenchOptions, progress: Progress) -> None:
         self._path = path
@@ -157,7 +160,7 @@ class _Benchmark:
 
     @contextmanager
     def _part(self, name: str) -> Iterator[Loop]:
-        """The loop of one part. Meters the load by other processes meanwhile."""
+        """Loop settings of one part; the load by other processes is measured until the block ends."""
         count = self._options.frames
         self._meter.lap()
         self._progress(name, 0, count)

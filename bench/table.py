@@ -1,4 +1,4 @@
-"""A report for a terminal."""
+"""A report as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .report import (
     Timings,
 )
 
-#: From this share of another precision's time on, INT8 is called no faster: so much is lost in the noise.
+#: INT8 counts as no faster from this share of another precision's time on, because of noise.
 _NO_FASTER = 0.97
 
 
 def print_report(report: BenchReport, console: Console) -> None:
-    """Print latencies, then everything else line by line."""
+    """Print a table of latencies, then the other figures line by line."""
     console.print(_latencies(report))
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(report):
@@ -112,7 +112,7 @@ def _comparison(found: Comparison) -> str:
 
 
 def _precisions(found: tuple[PrecisionTimings, ...]) -> str:
-    """How the precisions rank, what plans run inside, and a warning where INT8 only costs accuracy."""
+    """Precisions from fast to slow, the types that plans run in, and a warning if INT8 gains no speed."""
     ranked = sorted(found, key=lambda one: one.timings.p50_ms)
     text = ", ".join(f"{one.precision.upper()} {one.timings.p50_ms:.2f} ms{_convolutions(one)}" for one in ranked)
     slow = [
