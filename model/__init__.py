@@ -1,4 +1,4 @@
-"""MOST-NET+ in PyTorch: the network, its variants, its checkpoints, and the frame module that is exported."""
+"""MOST-NET+ in PyTorch: network, variants, checkpoints, and the frame module that becomes the ONNX graph."""
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import STRIDES, VARIANTS, ModelConfig

@@ -1,4 +1,4 @@
-"""``python -m mostnet.model``: the table of variants; ``init VARIANT OUT.pt``: an untrained checkpoint."""
+"""``python -m mostnet.model``: print the table of variants; ``init VARIANT OUT.pt``: write an untrained checkpoint."""
 
 from __future__ import annotations
 

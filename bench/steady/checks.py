@@ -63,7 +63,7 @@ def vibration_ratio(before: Path2d, after: Path2d) -> tuple[float, float]:
 
 
 def lag_frames(intended: npt.NDArray[np.float64], shown: npt.NDArray[np.float64]) -> float:
-    """Delay in frames, in steps of 0.25, at which the intended coordinate best fits the shown one, up to scale and offset."""
+    """Delay in frames, in steps of 0.25, at which ``intended`` best fits ``shown``, up to scale and offset."""
     frames = np.arange(len(shown))
     best, least = 0.0, np.inf
     for lag in np.arange(-4, 15, 0.25):
