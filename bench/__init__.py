@@ -1,6 +1,6 @@
-"""Measuring an engine: ``mostnet-bench``, and the function behind it.
+"""Benchmarks: ``mostnet-bench``, and the function behind it.
 
-Nothing is imported until it is asked for: parts of this package run beside TensorRT where there is only numpy.
+Names are imported on first use, because ``bench.gpu`` also runs beside TensorRT with numpy alone.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .options import BenchOptions
-    from .report import Report
+    from .report import BenchReport
     from .runner import benchmark
 
-__all__ = ["BenchOptions", "Report", "benchmark"]
+__all__ = ["BenchOptions", "BenchReport", "benchmark"]
 
-_HOMES = {"BenchOptions": "options", "Report": "report", "benchmark": "runner"}
+_HOMES = {"BenchOptions": "options", "BenchReport": "report", "benchmark": "runner"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,32 +1,32 @@
-"""No figures of a broken engine: what its outputs must be like, without a reference."""
+"""Checks of an engine's outputs that need no reference, so that a broken engine gets no figures."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mostnet.contract import VerificationError
+from mostnet.contract import Frame, VerificationError
 from mostnet.engine import Output, Session
 
-from .frames import Clip, Frame
+from .frames import BenchFrames
 
-#: Frames looked at before anything is timed.
+#: Frames checked before anything is timed.
 CHECKED_FRAMES = 10
 
 
-def check_outputs(session: Session, clip: Clip) -> int:
-    """Run the first frames and look at their results; the number of frames looked at.
+def check_outputs(session: Session, frames: BenchFrames) -> int:
+    """Run the first frames, check their results, and return how many were checked.
 
     Raises:
-        VerificationError: a result is not finite, or a picture is constant although its frame is not.
+        VerificationError: a result is not finite, or a picture is constant and its frame is not.
     """
     for i in range(CHECKED_FRAMES):
-        _check(session.infer(clip[i]), clip[i], i)
+        _check(session.infer(frames[i]), frames[i], i)
     return CHECKED_FRAMES
 
 
 def _check(output: Output, frame: Frame, index: int) -> None:
     assert output.enhanced is not None and output.flow is not None
-    where = f"frame {index}: no figures are reported of an engine that is wrong"
+    where = f"frame {index}; a wrong engine gets no figures"
     if not output.finite:
         raise VerificationError(f"the engine reports a state or picture that is not finite in {where}")
     if not np.isfinite(output.flow).all():

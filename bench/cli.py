@@ -16,7 +16,7 @@ from mostnet.engine.options import PROVIDERS
 from .options import MIN_FRAMES, BenchOptions
 from .plot import require_matplotlib, write_plot
 from .progress import PartProgress
-from .report import Report
+from .report import BenchReport
 from .runner import benchmark
 from .table import print_report
 
@@ -37,29 +37,29 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=200,
         metavar="N",
-        help=f"of each part, {MIN_FRAMES} or more (default: %(default)s)",
+        help=f"timed frames of each part, at least {MIN_FRAMES} (default: %(default)s)",
     )
     add("--warmup", type=int, default=20, metavar="N", help="untimed frames before each part (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write all figures and samples")
-    add("--plot", type=_png, metavar="FILE.png", help="draw histogram and time line of the latency")
+    add("--json", type=Path, metavar="FILE", help="write all figures and samples as JSON")
+    add("--plot", type=_png, metavar="FILE.png", help="draw a histogram and a time line of the latency")
     add(
         "--compare",
         type=Path,
         nargs="?",
         const=_BESIDE,
         metavar="CKPT.pt",
-        help="time the same weights in PyTorch side by side (default checkpoint: the engine's, if in its folder)",
+        help="time the same weights in PyTorch side by side (without a value: the checkpoint in the engine's folder)",
     )
     add("--threads", type=int, metavar="N", help="CPU threads of engine and PyTorch (default: every usable core)")
-    add("--provider", choices=PROVIDERS, default="auto", help="what runs an .onnx (default: %(default)s)")
-    add("--seed", type=int, default=0, metavar="N", help="of the synthetic frames (default: %(default)s)")
+    add("--provider", choices=PROVIDERS, default="auto", help="device that runs an .onnx (default: %(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the synthetic frames (default: %(default)s)")
     return parser
 
 
 def _png(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, the one format that is drawn")
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, the only format of plots")
     return path
 
 
@@ -104,10 +104,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _require_writable(path: Path) -> None:
-    """Find out before minutes of measuring what writing ``path``, whose folder may be made then, would find out after.
+    """Check, before minutes of measuring, that ``path`` can be written. Its folder need not exist yet.
 
     Raises:
-        MostnetError: it is a folder.
+        MostnetError: ``path`` is a folder.
         OSError: nothing can be written there.
     """
     if path.is_dir():
@@ -117,7 +117,7 @@ def _require_writable(path: Path) -> None:
         pass
 
 
-def _write(report: Report, args: argparse.Namespace) -> None:
+def _write(report: BenchReport, args: argparse.Namespace) -> None:
     console = Console(highlight=False, markup=False)
     print_report(report, console)
     if args.json is not None:

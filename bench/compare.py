@@ -1,30 +1,28 @@
-"""PyTorch eager in float32 beside the engine: same weights, same frames, same number of threads."""
+"""The engine side by side with float32 PyTorch, and with the same weights in other precisions."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import perf_counter_ns
 
 import numpy as np
 import torch
 
-from mostnet.engine import Session
+from mostnet.contract import PRECISIONS, Frame
+from mostnet.engine import Engine, Session
+from mostnet.engine.options import Options
 from mostnet.export.accuracy import worst
+from mostnet.export.plan_report import read_counts
 from mostnet.export.verify import verify
-from mostnet.model import Checkpoint, FrameModel, load_checkpoint
+from mostnet.model import Checkpoint, FrameModel, NetworkStream, load_checkpoint
 
 from .checks import CHECKED_FRAMES
-from .frames import Clip, Frame
-from .measure import Tick, no_collection
-from .report import Comparison, Timings
+from .frames import BenchFrames
+from .measure import Loop, time_alternately
+from .report import Comparison, PrecisionTimings, Timings
 
-#: Frames in a row of one kind: a few, so that both see the machine in the same moods.
-_BLOCK = 5
-
-#: PyTorch's threads go on spinning for some milliseconds after their last work, and would take the cores.
+#: PyTorch's threads keep spinning for some milliseconds after their last work and would occupy the cores.
 _SETTLE_S = 0.02
 
 
@@ -44,10 +42,8 @@ class EagerModel:
             return enhanced.cpu(), flow.cpu(), mask.cpu(), finite.cpu()
 
 
-def compare(
-    session: Session, checkpoint: Path, clip: Clip, *, frames: int, warmup: int, threads: int, tick: Tick
-) -> Comparison:
-    """Check the engine's outputs against PyTorch, then time both.
+def compare_pytorch(session: Session, checkpoint: Path, frames: BenchFrames, loop: Loop, *, threads: int) -> Comparison:
+    """Check the engine's outputs against PyTorch, then time both with the same number of threads.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
@@ -57,13 +53,14 @@ def compare(
     device = "cuda" if session.provider == "cuda" and torch.cuda.is_available() else "cpu"
     with _torch_threads(threads):
         session.reset()
-        first = [clip[i] for i in range(CHECKED_FRAMES)]
+        first = [frames[i] for i in range(CHECKED_FRAMES)]
         accuracy = verify(loaded, session, first, precision=session.metadata.precision, name="the engine")
         accuracy.check()
-        eager = EagerModel(loaded, session.metadata.size_hw, device)
+        eager = NetworkStream(loaded.model, device=device)
         session.reset()
-        engine_ms, pytorch_ms = _time_blocks(session.infer, eager.infer, clip, frames, warmup, tick)
+        eager_ms, engine_ms = time_alternately((eager.infer, session.infer), frames, loop, settle_s=_SETTLE_S)
     found = worst(accuracy.frames)
+    engine, pytorch = Timings.of(engine_ms), Timings.of(eager_ms)
     return Comparison(
         checkpoint=checkpoint.name,
         device=device,
@@ -73,43 +70,10 @@ def compare(
         iou=found.iou,
         checked_frames=len(accuracy.frames),
         trivial=accuracy.trivial,
-        engine=engine_ms,
-        pytorch=pytorch_ms,
-        speed_ratio=pytorch_ms.p50_ms / engine_ms.p50_ms,
+        engine=engine,
+        pytorch=pytorch,
+        speed_ratio=pytorch.p50_ms / engine.p50_ms,
     )
-
-
-def _time_blocks(
-    engine: Callable[[Frame], object],
-    eager: Callable[[Frame], object],
-    clip: Clip,
-    frames: int,
-    warmup: int,
-    tick: Tick,
-) -> tuple[Timings, Timings]:
-    for i in range(warmup):
-        engine(clip[i])
-        eager(clip[i])
-    engine_ms: list[float] = []
-    eager_ms: list[float] = []
-    with no_collection():
-        for start in range(0, frames, _BLOCK):
-            indices = range(start, min(start + _BLOCK, frames))
-            kinds = [(engine, engine_ms), (eager, eager_ms)]
-            for infer, samples in kinds if (start // _BLOCK) % 2 else reversed(kinds):
-                time.sleep(_SETTLE_S)
-                infer(clip[start - 1])
-                samples.extend(_time_ms(infer, clip[i]) for i in indices)
-            tick(indices[-1] + 1)
-    return Timings.of(engine_ms), Timings.of(eager_ms)
-
-
-def _time_ms(infer: Callable[[Frame], object], frame: Frame) -> float:
-    begun_ns = perf_counter_ns()
-    output = infer(frame)
-    elapsed_ms = (perf_counter_ns() - begun_ns) / 1e6
-    del output  # held until here: freeing it is the caller's time
-    return elapsed_ms
 
 
 @contextmanager
@@ -120,3 +84,49 @@ def _torch_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def sibling_files(path: Path, precision: str) -> list[Path]:
+    """Existing files beside ``path`` that ``mostnet-export`` would name like it but for the precision."""
+    base = path.stem.removesuffix(f"-{precision}")
+    if base == path.stem:
+        return []
+    names = [path.with_name(f"{base}-{other}{path.suffix}") for other in PRECISIONS if other != precision]
+    return [name for name in names if name.is_file()]
+
+
+def compare_precisions(
+    path: Path, engine: Session, options: Options, frames: BenchFrames, loop: Loop
+) -> tuple[PrecisionTimings, ...]:
+    """Time ``engine`` (opened from ``path``) and its siblings of the same checkpoint and size.
+
+    Empty if it has none.
+
+    Raises:
+        ModelFileError: a sibling cannot be opened, or a ``NAME.layers.json`` is ill-formed.
+    """
+    with ExitStack() as stack:
+        sessions: dict[Path, Session] = {path: engine}
+        for other in sibling_files(path, engine.metadata.precision):
+            opened = stack.enter_context(
+                Engine(other, outputs=options.outputs, threads=options.threads, provider=options.provider)
+            )
+            same = opened.metadata.checkpoint_sha256 == engine.metadata.checkpoint_sha256
+            if same and opened.metadata.size_hw == engine.metadata.size_hw:
+                sessions[other] = opened
+        if len(sessions) == 1:
+            return ()
+        counts = {file: read_counts(file) for file in sessions}
+        for session in sessions.values():
+            session.reset()
+        samples = time_alternately([session.infer for session in sessions.values()], frames, loop, swap=False)
+        return tuple(
+            PrecisionTimings(
+                file=file.name,
+                precision=session.metadata.precision,
+                megabytes=file.stat().st_size / 1e6,
+                timings=Timings.of(latencies),
+                convolutions=counts[file],
+            )
+            for (file, session), latencies in zip(sessions.items(), samples, strict=True)
+        )

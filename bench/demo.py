@@ -1,4 +1,4 @@
-"""``python -m mostnet.bench.demo``: the whole line on this machine, from checkpoint to picture, video and table."""
+"""``python -m mostnet.bench.demo``: export, run and measure the shipped network on this machine."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .cli import main as bench_main
 
 _VARIANT = "nano"
 _SIZE = "480x640"
-#: The frame of the grid video that is kept as a picture.
+#: Index of the grid video's frame that is saved as a picture.
 _STILL = 40
 
 _NOTICE = """\
-The weights that ship were trained on synthetic scenes (their card: api/weights/nano.md). Not for clinical use."""
+The shipped weights were trained on synthetic scenes (model card: api/weights/nano.md). Not for clinical use."""
 
 
 def main() -> int:
-    """Run every step in the folder ``demo``; the exit status is that of the first that fails."""
+    """Run every step in the folder ``demo``; returns the exit status of the first step that fails."""
     folder = Path("demo")
     folder.mkdir(exist_ok=True)
     graph, engine = (folder / f"{_VARIANT}-{_SIZE}-{precision}.onnx" for precision in ("fp16", "fp32"))
@@ -63,11 +63,11 @@ def main() -> int:
 
 
 def _builder_arguments() -> list[str]:
-    """What the export needs where no TensorRT has a wheel for this machine."""
+    """``--onnx-only`` if no TensorRT is installed, else nothing."""
     try:
         choose_flavour("auto")
     except BackendNotInstalledError as error:
-        print(f"The TensorRT plan is left out: {error}")
+        print(f"No TensorRT plan is built: {error}")
         return ["--onnx-only"]
     return []
 

@@ -1,4 +1,4 @@
-"""The frames of a benchmark, all in memory before anything is timed."""
+"""The frames of a benchmark, in memory before anything is timed."""
 
 from __future__ import annotations
 
@@ -9,51 +9,50 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Frame = npt.NDArray[np.uint8]
+from mostnet.contract import Frame
 
 #: Distinct frames kept in memory; a longer benchmark loops over them.
-_CLIP_BYTES = 128 << 20
+_MOST_BYTES = 128 << 20
 _MIN_FRAMES = 10
 
-#: Radius in pixels and step in radians of the circle on which the synthetic picture moves: 4.8 px from frame to frame.
+#: Circle on which the synthetic texture moves: radius, and step per frame (4.8 px).
 _RADIUS_PX = 12
 _STEP_RAD = 0.4
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """Frames, uint8 ``(H, W, 3)`` BGR of the engine's size, and where they come from."""
+class BenchFrames:
+    """Frames, uint8 ``(H, W, 3)`` BGR of the engine's size, and the name of their source."""
 
     frames: tuple[Frame, ...]
     source: str
 
     def __getitem__(self, index: int) -> Frame:
-        """Frame ``index`` of the clip played in a loop."""
+        """Frame ``index``; the frames repeat in a loop."""
         return self.frames[index % len(self.frames)]
 
 
-def load_clip(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed: int) -> Clip:
-    """At most ``limit`` frames of ``video``, or synthetic ones; fewer where they would fill the memory.
+def load_frames(video: Path | None, size_hw: tuple[int, int], *, limit: int, seed: int) -> BenchFrames:
+    """At most ``limit`` frames of ``video``, or synthetic ones; fewer if they would exceed ``_MOST_BYTES``.
 
     Raises:
         VideoError: the video cannot be read, or is damaged or breaks off within these frames.
     """
-    count = min(limit, max(_MIN_FRAMES, _CLIP_BYTES // (size_hw[0] * size_hw[1] * 3)))
+    count = min(limit, max(_MIN_FRAMES, _MOST_BYTES // (size_hw[0] * size_hw[1] * 3)))
     if video is None:
-        return Clip(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
+        return BenchFrames(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
     from mostnet.video import VideoReader  # synthetic frames need no PyAV
     from mostnet.video.resize import to_engine
 
     with VideoReader(video) as reader:
         frames = tuple(to_engine(frame, size_hw) for frame in itertools.islice(reader, count))
         reader.check()
-    return Clip(frames, video.name)
+    return BenchFrames(frames, video.name)
 
 
 def synthetic_frames(size_hw: tuple[int, int], count: int, *, seed: int) -> tuple[Frame, ...]:
-    """A texture of several octaves that moves on a circle, 4.8 px from frame to frame; the same for the same seed."""
+    """A texture of several octaves that moves on a circle, 4.8 px per frame, determined by ``seed``."""
     height, width = (side + 2 * _RADIUS_PX for side in size_hw)
     rng = np.random.default_rng(seed)
     canvas = np.full((height, width, 3), 128, np.float32)

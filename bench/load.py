@@ -1,4 +1,4 @@
-"""Was the machine ours? Other processes on the same cores make any timing worthless."""
+"""The load by other processes, which makes timings on the same cores worthless."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
-#: Cores' worth of other work from which figures are called disturbed.
+#: Load by others, in cores, beyond which figures count as disturbed.
 _TOLERATED_CORES = 0.15
 
 
 class LoadMeter:
-    """How many cores' worth of work other processes (and other guests of the same host) did since the last ``lap``."""
+    """Measures the load by other processes, and by other guests of the same host, in cores."""
 
     def __init__(self) -> None:
         self._last = _read()
 
     def lap(self) -> float | None:
-        """Cores taken by others since the last call, or since this was made; None where the system does not say."""
+        """Load since the last call, or since construction; None without ``/proc/stat``."""
         before, self._last = self._last, _read()
         if before is None or self._last is None:
             return None
@@ -27,7 +27,7 @@ class LoadMeter:
 
 
 def disturbed_parts(others: Mapping[str, float | None], *, threads: int, cores: int) -> list[str]:
-    """Parts of a benchmark during which others took cores that its ``threads`` would have used."""
+    """Parts of a benchmark in which others used cores that its ``threads`` needed."""
     return [
         part
         for part, taken in others.items()

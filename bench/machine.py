@@ -1,4 +1,4 @@
-"""What the figures were measured on: machine, versions, and the memory of this process."""
+"""The machine that figures are measured on, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mostnet.engine.ort.model import usable_cores
@@ -20,14 +18,16 @@ _NVIDIA_SMI_S = 10.0
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine, without its name.
+    """The machine, without its host name.
 
     Attributes:
         cpu: model of the processor.
-        cores: cores of the machine; ``usable_cores`` are those this process may use.
-        memory_gib: main memory; None where the system does not say.
-        gpu: name of the first NVIDIA GPU where the engine runs on one, else None.
-        load_average: of the last minute, before the benchmark; None where the system does not say.
+        cores: cores of the machine.
+        usable_cores: cores that this process may use.
+        memory_gib: main memory; None if the system does not report it.
+        gpu: name of the first NVIDIA GPU; None if the engine does not run on one.
+        system: operating system and its version.
+        load_average: of the minute before the benchmark; None if the system does not report it.
     """
 
     cpu: str
@@ -40,7 +40,7 @@ class Machine:
 
 
 def describe_machine(*, gpu: bool) -> Machine:
-    """This machine; ``gpu`` says whether to ask for the name of its GPU."""
+    """Describe this machine, with the name of its GPU only if ``gpu`` is true."""
     return Machine(
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
@@ -52,24 +52,13 @@ def describe_machine(*, gpu: bool) -> Machine:
     )
 
 
-def versions(names: Iterable[str]) -> dict[str, str]:
-    """Version of Python and of those of the packages ``names`` that are installed."""
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # onnxruntime and onnxruntime-gpu are one or the other
-    return found
-
-
 def resident_mib() -> float | None:
-    """Memory of this process in RAM, in MiB; None where the system does not say."""
+    """Resident memory of this process in MiB; None if the system does not report it."""
     return _status_mib("VmRSS")
 
 
 def peak_resident_mib() -> float | None:
-    """Most memory that this process ever had in RAM, in MiB; None where the system does not say."""
+    """Peak resident memory of this process in MiB; None if the system does not report it."""
     peak = _status_mib("VmHWM")  # on Linux, ru_maxrss also counts the process that started this one
     if peak is not None or sys.platform == "win32":
         return peak

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter_ns
 
+from mostnet.contract import Frame
 from mostnet.engine import EngineStats, Session
 
-from .frames import Clip
-from .report import Split, Stream, Timings
+from .frames import BenchFrames
+from .report import Split, Throughput, Timings
 
-#: Called between frames, outside the timings, with the number of frames done.
-Tick = Callable[[int], None]
+
+@dataclass(frozen=True)
+class Loop:
+    """The length of a timing loop.
+
+    Attributes:
+        count: timed frames.
+        warmup: untimed frames before them.
+        tick: called between frames, outside the timings, with the number of timed frames done.
+    """
+
+    count: int
+    warmup: int
+    tick: Callable[[int], None]
 
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Collect garbage now and not within the block: a pause of this process is not one of the engine's."""
+    """Collect garbage on entry and never within the block: a collection would count as latency of the engine."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
@@ -30,41 +45,89 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def time_infer(session: Session, clip: Clip, *, frames: int, warmup: int, tick: Tick) -> tuple[Timings, Split]:
-    """Latency of ``infer`` frame by frame, and where it went by the session's own account."""
-    for i in range(warmup):
-        session.infer(clip[i])
+def time_ms(call: Callable[[Frame], object], frame: Frame) -> float:
+    """Time of one call in milliseconds. Freeing its result does not count: the caller of an engine does that."""
+    begun_ns = perf_counter_ns()
+    result = call(frame)
+    elapsed_ms = (perf_counter_ns() - begun_ns) / 1e6
+    del result
+    return elapsed_ms
+
+
+def time_infer(session: Session, frames: BenchFrames, loop: Loop) -> tuple[Timings, Split]:
+    """Latency of ``infer`` frame by frame, and its stages by the session's own clock."""
+    for i in range(loop.warmup):
+        session.infer(frames[i])
     samples = []
     with no_collection():
         before = session.stats
-        for i in range(frames):
-            frame = clip[i]
-            begun_ns = perf_counter_ns()
-            output = session.infer(frame)
-            samples.append((perf_counter_ns() - begun_ns) / 1e6)
-            del output  # freed here, not while the next frame is timed
-            tick(i + 1)
+        for i in range(loop.count):
+            samples.append(time_ms(session.infer, frames[i]))
+            loop.tick(i + 1)
         split = split_between(before, session.stats)
     return Timings.of(samples), split
 
 
-def time_stream(session: Session, clip: Clip, *, frames: int, warmup: int, tick: Tick) -> Stream:
+def time_stream(session: Session, frames: BenchFrames, loop: Loop) -> Throughput:
     """Throughput of ``stream`` with a source that is never late and a consumer that does nothing."""
-    source = (clip[i] for i in range(warmup + frames))
+    source = (frames[i] for i in range(loop.warmup + loop.count))
     latencies = []
     with no_collection():
         marks_ns = [perf_counter_ns()]
         for output in session.stream(source):
             marks_ns.append(perf_counter_ns())
             latencies.append(output.latency_ms)
-            tick(max(0, len(latencies) - warmup))
-    timed_ns = marks_ns[warmup:]
+            loop.tick(max(0, len(latencies) - loop.warmup))
+    timed_ns = marks_ns[loop.warmup :]
     intervals = [(b - a) / 1e6 for a, b in itertools.pairwise(timed_ns)]
-    return Stream(
-        fps=frames / (timed_ns[-1] - timed_ns[0]) * 1e9,
+    return Throughput(
+        fps=loop.count / (timed_ns[-1] - timed_ns[0]) * 1e9,
         intervals=Timings.of(intervals),
-        latency=Timings.of(latencies[warmup:]),
+        latency=Timings.of(latencies[loop.warmup :]),
     )
+
+
+def time_alternately(
+    calls: Sequence[Callable[[Frame], object]],
+    frames: BenchFrames,
+    loop: Loop,
+    *,
+    block: int = 5,
+    swap: bool = True,
+    settle_s: float = 0.0,
+    prepare: Callable[[Frame], None] | None = None,
+) -> list[list[float]]:
+    """Latencies in milliseconds of each call on the same frames, in alternating blocks.
+
+    Short blocks expose all calls to the same state of the machine.
+
+    Args:
+        block: frames of one call in a row. An untimed frame precedes a block of several.
+        swap: reverse the order of the calls in every second block, so that none always finds another's data in the
+            caches.
+        settle_s: pause before each call's turn.
+        prepare: called with the first frame of each block, untimed.
+    """
+    for i in range(loop.warmup):
+        if prepare is not None:
+            prepare(frames[i])
+        for call in calls:
+            call(frames[i])
+    samples: list[list[float]] = [[] for _ in calls]
+    turns = list(zip(calls, samples, strict=True))
+    with no_collection():
+        for start in range(0, loop.count, block):
+            indices = range(start, min(start + block, loop.count))
+            if prepare is not None:
+                prepare(frames[start])
+            for call, latencies in reversed(turns) if swap and start // block % 2 else turns:
+                if settle_s:
+                    time.sleep(settle_s)
+                if block > 1:
+                    call(frames[start - 1])
+                latencies.extend(time_ms(call, frames[i]) for i in indices)
+            loop.tick(indices[-1] + 1)
+    return samples
 
 
 def split_between(before: EngineStats, after: EngineStats) -> Split:

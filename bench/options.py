@@ -1,4 +1,4 @@
-"""What to measure."""
+"""The options of a benchmark."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 
 from mostnet.engine.options import PROVIDERS
 
-#: A 99th percentile of fewer samples says nothing.
+#: A 99th percentile of fewer samples means nothing.
 MIN_FRAMES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """Settings of one benchmark.
+    """Options of one benchmark.
 
     Attributes:
-        frames: timed frames of each part (latency, stream, overhead, comparison).
+        frames: timed frames of each part.
         warmup: untimed frames before each part.
-        video: where the frames come from, resized to the engine's size; None makes a synthetic moving texture.
-        compare: checkpoint of the engine, timed in PyTorch side by side; a folder is searched for it; None leaves
-            the comparison out.
-        threads: CPU threads of the engine, and of PyTorch; None takes every core this process may use.
-        provider: as ``Engine`` takes it: ``auto``, ``cpu`` or ``cuda``.
+        video: source of the frames, which are resized to the engine's size; None for a synthetic moving texture.
+        compare: the engine's checkpoint, or a folder that holds it, to time in PyTorch side by side; None for no
+            comparison.
+        threads: CPU threads of the engine and of PyTorch; None for every core that this process may use.
+        provider: ``auto``, ``cpu`` or ``cuda``, as in ``Engine``.
         seed: of the synthetic frames.
 
     Raises:
-        ValueError: a number out of range or an unknown provider.
+        ValueError: a number is out of range, or the provider is unknown.
     """
 
     frames: int = 200

@@ -1,58 +1,54 @@
-"""What ``infer`` costs over the backend's bare call, both in one session of the backend, frame by frame in turn."""
+"""The cost of ``infer`` over the backend's bare call, both on one opened model, frame by frame in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import VerificationError
+from mostnet.contract import Frame, VerificationError
 from mostnet.engine import Session
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
-from .frames import Clip, Frame
-from .measure import Tick, no_collection, split_between
+from .frames import BenchFrames
+from .measure import Loop, split_between, time_alternately
 from .raw_call import RawCall
 from .report import Overhead, Split, Timings
 
-#: One graph on the same frames: rounding in another order is all that may differ.
+#: Tolerances between two runs of one graph on the same frames: only the order of rounding may differ.
 _SAME_LEVELS = 0.5
 _SAME_PX = 0.05
 _SAME_FRAMES = 3
 
 
-def measure_overhead(path: Path, options: Options, clip: Clip, *, frames: int, warmup: int, tick: Tick) -> Overhead:
+def measure_overhead(path: Path, options: Options, frames: BenchFrames, loop: Loop) -> Overhead:
     """Time ``infer`` and the bare call in turn on the same frames, each with its own carried state.
 
     Raises:
-        VerificationError: the two do not give the same results, so that their times cannot be compared.
+        VerificationError: their results differ, so that their times cannot be compared.
     """
     model = open_model(path, options)
     try:
         raw = RawCall(model, options.outputs)
         try:
             with Session(model, options) as session, raw.active():
-                _check_same_work(session, raw, clip)
-                for i in range(warmup):
-                    session.infer(clip[i])
-                    raw.load(clip[i])
-                    raw()
-                return _time_pairs(session, raw, clip, frames, tick)
+                _check_same_work(session, raw, frames)
+                return _time_pairs(session, raw, frames, loop)
         finally:
             raw.close()
     finally:
         model.close()
 
 
-def _check_same_work(session: Session, raw: RawCall, clip: Clip) -> None:
+def _check_same_work(session: Session, raw: RawCall, frames: BenchFrames) -> None:
     for i in range(_SAME_FRAMES):
-        output = session.infer(clip[i])
-        raw.load(clip[i])
+        output = session.infer(frames[i])
+        raw.load(frames[i])
         raw()
         result = raw.result()
         assert output.enhanced is not None and result.enhanced is not None
@@ -71,39 +67,27 @@ def _difference(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     return float(np.mean(np.abs(a.astype(np.float32) - b.astype(np.float32))))
 
 
-def _time_pairs(session: Session, raw: RawCall, clip: Clip, frames: int, tick: Tick) -> Overhead:
-    engine_ms, raw_ms, splits = [], [], []
-    with no_collection():
-        for i in range(frames):
-            raw.load(clip[i])
-            if i % 2:  # each goes first in turn, so that neither always finds the other's data in the caches
-                raw_ms.append(_time_ms(raw))
-            frame_ms, split = _time_infer(session, clip[i])
-            engine_ms.append(frame_ms)
-            splits.append(split)
-            if not i % 2:
-                raw_ms.append(_time_ms(raw))
-            tick(i + 1)
+def _time_pairs(session: Session, raw: RawCall, frames: BenchFrames, loop: Loop) -> Overhead:
+    before = session.stats
+    splits: list[Split] = []
+
+    def prepare(frame: Frame) -> None:
+        nonlocal before
+        raw.load(frame)
+        before = session.stats
+
+    def tick(done: int) -> None:
+        splits.append(split_between(before, session.stats))
+        loop.tick(done)
+
+    engine_ms, raw_ms = time_alternately(
+        (session.infer, lambda _: raw()), frames, replace(loop, tick=tick), block=1, prepare=prepare
+    )
     return summarise_pairs(engine_ms, raw_ms, splits)
 
 
-def _time_infer(session: Session, frame: Frame) -> tuple[float, Split]:
-    before = session.stats
-    begun_ns = perf_counter_ns()
-    output = session.infer(frame)
-    elapsed_ms = (perf_counter_ns() - begun_ns) / 1e6
-    del output  # held until here: freeing it is the caller's time
-    return elapsed_ms, split_between(before, session.stats)
-
-
-def _time_ms(call: Callable[[], None]) -> float:
-    begun_ns = perf_counter_ns()
-    call()
-    return (perf_counter_ns() - begun_ns) / 1e6
-
-
 def summarise_pairs(engine_ms: Sequence[float], raw_ms: Sequence[float], splits: Sequence[Split]) -> Overhead:
-    """Medians over pairs: of the difference, of the ratio, and of the difference less the frame's own copies."""
+    """Summarise times of the same frames in ``infer`` and the bare call; see ``Overhead`` for each figure."""
     engine, raw = np.array(engine_ms), np.array(raw_ms)
     copies = np.array([split.copy_in_ms + split.copy_out_ms for split in splits])
     compute = np.array([split.compute_ms for split in splits])
@@ -123,7 +107,7 @@ def summarise_pairs(engine_ms: Sequence[float], raw_ms: Sequence[float], splits:
 
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """A 95 % confidence interval of the median, from order statistics (normal approximation of the binomial)."""
+    """95 % confidence interval of the median, from order statistics (normal approximation of the binomial)."""
     ordered = sorted(samples)
     reach = 0.98 * len(ordered) ** 0.5
     low = max(0, int(len(ordered) / 2 - reach))

@@ -1,4 +1,4 @@
-"""The latency of ``infer`` as a picture: how often, and when."""
+"""A plot of the latency of ``infer``: histogram and time line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, write_bytes
 
-from .report import BUDGET_MS, Report, Timings
+from .report import BUDGET_MS, BenchReport, Timings
 
 _INK, _P50, _P99, _BUDGET = "#4a6fa5", "#2a9d4a", "#d1791e", "#b3202a"
 
-#: The 40 ms line is drawn where the samples come this near to it; farther off it would only squeeze them.
+#: The budget's line is drawn if samples lie within this range of it, as factors. Farther off it would squeeze them.
 _IN_RANGE = (0.5, 3.0)
 
 
 def require_matplotlib() -> None:
-    """Return if a plot can be drawn.
+    """Raise if no plot can be drawn.
 
     Raises:
         BackendNotInstalledError: matplotlib is missing.
@@ -27,14 +27,14 @@ def require_matplotlib() -> None:
         raise BackendNotInstalledError("a plot needs matplotlib: pip install 'mostnet[plot]', or leave --plot out")
 
 
-def write_plot(report: Report, path: Path) -> None:
-    """Draw histogram and time line of ``report.latency`` into the PNG ``path``, whole or not at all.
+def write_plot(report: BenchReport, path: Path) -> None:
+    """Draw histogram and time line of ``report.latency`` into the PNG ``path`` atomically.
 
     Raises:
         BackendNotInstalledError: matplotlib is missing.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure  # without pyplot: no window system, no state kept between calls
+    from matplotlib.figure import Figure  # pyplot would need a window system and keep state between calls
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     figure.suptitle(_title(report), fontsize=11)
@@ -47,7 +47,7 @@ def write_plot(report: Report, path: Path) -> None:
 
 
 def marks(latency: Timings) -> list[tuple[float, str, str]]:
-    """Value in ms, label and colour of each line across the plots."""
+    """Value in milliseconds, label and colour of each line across the plots."""
     lines = [
         (latency.p50_ms, f"p50 {latency.p50_ms:.2f} ms", _P50),
         (latency.p99_ms, f"p99 {latency.p99_ms:.2f} ms", _P99),
@@ -58,7 +58,7 @@ def marks(latency: Timings) -> list[tuple[float, str, str]]:
     return lines
 
 
-def _title(report: Report) -> str:
+def _title(report: BenchReport) -> str:
     processor = report.machine.gpu or report.machine.cpu
     return f"Latency of infer: {report.engine.file}, {report.settings['frames']} frames on {processor}"
 

@@ -1,4 +1,4 @@
-"""Progress of a benchmark, drawn between frames: a thread that draws would take part in what is measured."""
+"""Progress of a benchmark, drawn between frames: a drawing thread would disturb the timings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-#: Drawing takes about a millisecond, and the caches with it.
+#: Least time between two drawings. One takes about a millisecond and displaces the caches' content.
 _EVERY_S = 0.5
 
 
 class PartProgress:
-    """A line for each part, on a terminal only; gone when the block ends."""
+    """One line per part, on a terminal only, removed when the ``with`` block ends."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
@@ -24,7 +24,7 @@ class PartProgress:
         self._drawn_s = 0.0
 
     def update(self, part: str, done: int, frames: int) -> None:
-        """Show ``done`` of ``frames`` of ``part``."""
+        """Show that ``done`` of ``frames`` in ``part`` are done."""
         now_s = time.perf_counter()
         if part in self._tasks and done < frames and now_s - self._drawn_s < _EVERY_S:
             return

@@ -1,4 +1,4 @@
-"""The backend's bare call, without the ring around it: what an engine's own cost is measured against."""
+"""The backend's bare call, without the engine's ring: the baseline of the overhead."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mostnet.contract import Frame
 from mostnet.engine.interfaces import Model, Result
 
 
 class RawCall:
-    """The backend's bare call on buffers that are bound once: each slot reads the state that the one before wrote.
+    """The backend's bare call on buffers that are bound once. Each slot reads the state that the slot before wrote.
 
-    On ONNX Runtime one call is one ``run_with_iobinding``, on TensorRT one launch of a slot's CUDA graph. Used inside
-    ``with raw.active():`` only, where the backend has a device.
+    One call is one ``run_with_iobinding`` of ONNX Runtime, or one launch of a slot's CUDA graph on TensorRT. A backend
+    with a device needs ``with raw.active():`` around every use.
     """
 
     def __init__(self, model: Model, outputs: Sequence[str], *, slots: int = 2) -> None:
@@ -25,22 +25,22 @@ class RawCall:
         self._slot = 0
 
     def active(self) -> AbstractContextManager[None]:
-        """Make the backend's device that of this thread."""
+        """Make the backend's device current in this thread."""
         return self._lane.active()
 
-    def load(self, frame: npt.NDArray[np.uint8]) -> None:
-        """Put ``frame`` where the next call reads it."""
+    def load(self, frame: Frame) -> None:
+        """Copy ``frame`` to the next call's input."""
         np.copyto(self._lane.host_input(self._slot), frame)
         self._lane.upload(self._slot, self._stream)
         self._stream.drain(None)
 
     def __call__(self) -> None:
-        """Run the network on the loaded frame, carrying the state."""
+        """Run the network on the loaded frame and carry the state."""
         self.enqueue()
         self._stream.drain(None)
 
     def enqueue(self) -> None:
-        """As a call, but without waiting for its end where the backend is asynchronous."""
+        """Like a call, but an asynchronous backend is not waited for."""
         self._lane.execute(self._slot, self._stream)
         self._slot = (self._slot + 1) % self._lane.slots
 
@@ -51,8 +51,8 @@ class RawCall:
         self._stream.drain(None)
         return self._lane.result(slot)
 
-    def loaded_call(self, frame: npt.NDArray[np.uint8]) -> Result:
-        """Copy in, run and copy out with one wait: what the hardware and the driver take for one frame."""
+    def loaded_call(self, frame: Frame) -> Result:
+        """Copy in, run and copy out with one wait: the least that hardware and driver need for one frame."""
         slot = self._slot
         np.copyto(self._lane.host_input(slot), frame)
         self._lane.upload(slot, self._stream)
@@ -62,7 +62,7 @@ class RawCall:
         return self._lane.result(slot)
 
     def time_on_device_ms(self, count: int) -> float:
-        """Run ``count`` frames back to back, without copies; the mean time of one by the device's own events."""
+        """Mean time per frame of ``count`` frames back to back without copies, by the device's own events."""
         begun: Any = self._lane.event()
         ended: Any = self._lane.event()
         self._stream.record(begun)

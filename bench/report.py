@@ -1,4 +1,4 @@
-"""What a benchmark found, and its JSON."""
+"""The results of a benchmark, and their JSON."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .machine import Machine
 
 FORMAT_VERSION = 1
 
-#: What "real time" means: a camera's frame rate, and the time it leaves for a frame.
+#: Real time is a camera's frame rate, and its time per frame.
 CAMERA_FPS = 25.0
 BUDGET_MS = 1e3 / CAMERA_FPS
 
-#: Most that ``infer`` may cost over the backend's bare call, copies aside.
+#: Most that ``infer`` may cost over the backend's bare call, without copies.
 OVERHEAD_TARGET_MS = 0.2
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Percentiles (linear interpolation), maximum and mean of ``samples_ms``, which are in the order of the frames."""
+    """Percentiles (linear interpolation), maximum and mean of ``samples_ms``, which follow the order of the frames."""
 
     p50_ms: float
     p90_ms: float
@@ -43,7 +43,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Split:
-    """Where the latency of ``infer`` went, mean per frame, by the engine's own account (``EngineStats``)."""
+    """Stages of the latency of ``infer``, mean per frame, by the engine's own clock (``EngineStats``)."""
 
     copy_in_ms: float
     compute_ms: float
@@ -52,8 +52,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """Throughput of ``stream``: frames per second, times between results, and each frame's latency."""
+class Throughput:
+    """Throughput of ``stream``: frames per second, intervals between results, and latency of each frame."""
 
     fps: float
     intervals: Timings
@@ -61,23 +61,25 @@ class Stream:
 
     @property
     def factor(self) -> float:
-        """How many cameras of ``CAMERA_FPS`` that is."""
+        """Throughput as a multiple of ``CAMERA_FPS``."""
         return self.fps / CAMERA_FPS
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """``infer`` against the backend's bare call on bound buffers, frame by frame in turn; figures are paired medians.
+    """``infer`` against the backend's bare call on bound buffers, frame by frame in turn.
+
+    Every scalar is a median over frames, and differences and ratios are taken frame by frame.
 
     Attributes:
         engine, raw: times of ``infer`` and of the bare call.
-        copies_ms: copy in and copy out of each frame in ``engine``.
-        difference_ms, ratio: ``engine`` over ``raw``.
-        copy_in_ms, copy_out_ms: medians of the two copies.
-        beyond_copies_ms: the difference less the frame's copies; what ``OVERHEAD_TARGET_MS`` bounds.
-        beyond_copies_95_ms: 95 % confidence interval of that median.
-        own_ms: ``infer`` less its own copies and its own compute time: no second run of the network in it, so less
-            noisy, but blind to what the engine does inside its compute stage.
+        copies_ms: copy in plus copy out of each frame in ``engine``.
+        difference_ms, ratio: of ``engine`` to ``raw``.
+        copy_in_ms, copy_out_ms: the two copies.
+        beyond_copies_ms: the difference less the frame's copies; bounded by ``OVERHEAD_TARGET_MS``.
+        beyond_copies_95_ms: 95 % confidence interval of ``beyond_copies_ms``.
+        own_ms: ``infer`` less its own copies and compute time. It needs no second run of the network, so it is less
+            noisy, but it misses the engine's cost within the compute stage.
     """
 
     engine: Timings
@@ -93,13 +95,13 @@ class Overhead:
 
     @property
     def within_target(self) -> bool:
-        """Whether the overhead beyond copies keeps ``OVERHEAD_TARGET_MS``."""
+        """Whether the overhead beyond copies is at most ``OVERHEAD_TARGET_MS``."""
         return self.beyond_copies_ms <= OVERHEAD_TARGET_MS
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of the process in MiB, None where the system does not say. PyTorch is not in it."""
+    """Resident memory of the process in MiB, without PyTorch; None if the system does not report it."""
 
     before_opening_mib: float | None
     opened_mib: float | None
@@ -110,9 +112,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class PrecisionTimings:
-    """One engine of the same checkpoint and size: its file, precision and size, and the latency of ``infer``.
+    """Latency of ``infer`` of one engine among several of the same checkpoint and frame size.
 
-    ``convolutions`` counts those of a plan by the type that they run in; None where nobody inspected it.
+    Attributes:
+        file: its name.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        megabytes: size of the file.
+        timings: latency of ``infer``.
+        convolutions: a plan's convolutions, counted by the type they run in; None if the plan was not inspected.
     """
 
     file: str
@@ -129,13 +136,12 @@ class Comparison:
     Attributes:
         checkpoint: file name of the weights.
         device: where PyTorch ran.
-        threads: CPU threads of either.
-        psnr_db, epe_px, iou: the engine's worst frame against PyTorch; the PSNR is None where all frames are equal.
-        checked_frames: how many frames that was found on.
-        trivial: why that accuracy proves little; empty where it proves something.
-        speed_ratio: median time of PyTorch over that of the engine.
-        precisions: the engine and those beside it of the same weights in other precisions, in alternating blocks;
-            empty where there are none.
+        threads: CPU threads of each.
+        psnr_db, epe_px, iou: the engine's worst frame against PyTorch; the PSNR is None if all frames are equal.
+        checked_frames: frames compared for it.
+        trivial: reasons why that accuracy proves little; empty if there are none.
+        speed_ratio: median time of PyTorch divided by the engine's.
+        precisions: the engine and its siblings in other precisions, in alternating blocks; empty without siblings.
     """
 
     checkpoint: str
@@ -154,7 +160,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """The engine that was measured."""
+    """The measured engine."""
 
     file: str
     sha256: str
@@ -163,18 +169,18 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """Everything about one benchmark.
+class BenchReport:
+    """All results of one benchmark.
 
     Attributes:
-        command: the command line; empty where it was called as a function.
-        engine: name, SHA-256 and provider of the file, and what it says of itself.
+        command: the command line; empty if called as a function.
+        created_utc: start of the benchmark, ISO 8601.
+        engine: name, SHA-256, provider and metadata of the file.
         settings: the options, the number of distinct frames and their source.
-        checked_frames: frames whose outputs were looked at before anything was timed.
-        comparison: None unless asked for.
-        other_cores: for each part, how many cores' worth of work other processes did meanwhile; None where the system
-            does not say.
-        disturbed: the parts that this spoiled: their figures say little.
+        checked_frames: frames whose outputs were checked before anything was timed.
+        comparison: the engine against PyTorch; None unless asked for.
+        other_cores: load by other processes during each part, in cores; None if the system does not report it.
+        disturbed: parts whose figures that load has spoiled.
     """
 
     command: str
@@ -186,7 +192,7 @@ class Report:
     checked_frames: int
     latency: Timings
     split: Split
-    stream: Stream
+    stream: Throughput
     overhead: Overhead
     memory: Memory
     comparison: Comparison | None
@@ -195,11 +201,11 @@ class Report:
 
     @property
     def real_time(self) -> bool:
-        """Whether 99 of 100 frames are done before a camera has the next one."""
+        """Whether 99 of 100 frames are done before a camera delivers the next one."""
         return self.latency.p99_ms <= BUDGET_MS
 
     def to_json(self) -> str:
-        """The report as a JSON object: the fields, and the verdicts drawn from them."""
+        """The report as a JSON object: its fields, and the verdicts drawn from them."""
         document = {"format_version": FORMAT_VERSION, **asdict(self)}
         document["stream"]["factor"] = self.stream.factor
         document["overhead"] |= {"target_ms": OVERHEAD_TARGET_MS, "within_target": self.overhead.within_target}
@@ -213,5 +219,5 @@ class Report:
         return json.dumps(document, indent=1, allow_nan=False)
 
     def write_json(self, path: Path) -> None:
-        """Write ``to_json`` to ``path``, whole or not at all."""
+        """Write ``to_json`` to ``path`` atomically."""
         write_bytes(path, self.to_json().encode())

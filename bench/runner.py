@@ -1,4 +1,4 @@
-"""One benchmark from the engine's file to the report."""
+"""One benchmark, from the engine's file to the report."""
 
 from __future__ import annotations
 
@@ -8,33 +8,24 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypedDict
 
 from mostnet.contract import OUTPUTS, BackendNotInstalledError, CheckpointError, sha256
+from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine
 from mostnet.engine.options import Options
 from mostnet.engine.ort.model import usable_cores
 
 from .checks import check_outputs
-from .frames import Clip, load_clip
+from .frames import BenchFrames, load_frames
 from .load import LoadMeter, disturbed_parts
-from .machine import describe_machine, peak_resident_mib, resident_mib, versions
-from .measure import Tick, time_infer, time_stream
+from .machine import describe_machine, peak_resident_mib, resident_mib
+from .measure import Loop, time_infer, time_stream
 from .options import BenchOptions
 from .overhead import measure_overhead
-from .precisions import compare_precisions
-from .report import Comparison, EngineInfo, Memory, Report
+from .report import BenchReport, Comparison, EngineInfo, Memory
 
-#: Told the part under way, the frames done in it, and how many it has. Called between frames, outside the timings.
+#: Called between frames, outside the timings, with the current part, the frames done in it, and their total.
 Progress = Callable[[str, int, int], None]
-
-
-class _Loop(TypedDict):
-    """What every timing loop takes."""
-
-    frames: int
-    warmup: int
-    tick: Tick
 
 
 _PACKAGES = ("mostnet", "onnxruntime", "onnxruntime-gpu", "numpy")
@@ -42,31 +33,34 @@ _PACKAGES = ("mostnet", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 def benchmark(
     engine: str | Path, options: BenchOptions | None = None, *, progress: Progress | None = None, command: str = ""
-) -> Report:
+) -> BenchReport:
     """Measure an engine on this machine.
 
     Args:
         engine: the model file, as ``Engine`` opens it.
         options: what to measure.
-        progress: told how far it is.
+        progress: called as the benchmark goes on.
         command: the command line, for the report.
 
     Raises:
-        MostnetError: whatever opening the engine or the video raises; BackendNotInstalledError without PyTorch,
-            CheckpointError where the checkpoint to compare with is not the engine's, and VerificationError where the
-            engine's outputs are wrong: then there are no figures.
+        VerificationError: the engine's outputs are wrong, so there are no figures.
+        CheckpointError: the checkpoint to compare with is not the engine's.
+        BackendNotInstalledError: the comparison needs PyTorch, or the engine needs a library that is missing.
+        MostnetError: the engine or the video cannot be opened.
     """
     options = options or BenchOptions()
     if options.compare is not None and find_spec("torch") is None:
-        raise BackendNotInstalledError("the comparison needs PyTorch: pip install 'mostnet[export]', or leave it out")
+        raise BackendNotInstalledError(
+            "a comparison needs PyTorch: pip install 'mostnet[export]', or leave --compare out"
+        )
     return _Benchmark(Path(engine), options, progress or _no_progress).run(command)
 
 
 def find_checkpoint(place: Path, digest: str) -> Path:
-    """The checkpoint with SHA-256 ``digest``: ``place`` itself, or a ``.pt`` in the folder ``place``.
+    """The checkpoint with SHA-256 ``digest``: the file ``place``, or a ``.pt`` in the folder ``place``.
 
     Raises:
-        CheckpointError: it is not there, or ``place`` is another checkpoint.
+        CheckpointError: it is missing, or ``place`` is another checkpoint.
     """
     if place.is_dir():
         for path in sorted(place.glob("*.pt")):
@@ -77,18 +71,18 @@ def find_checkpoint(place: Path, digest: str) -> Path:
             "--compare CKPT.pt"
         )
     if not place.is_file():
-        raise CheckpointError(f"{place}: no such checkpoint; name the one that the engine was exported from")
+        raise CheckpointError(f"{place}: no such checkpoint; name the checkpoint of the engine")
     found = sha256(place)
     if found != digest:
         raise CheckpointError(
-            f"{place}: not the engine's checkpoint: SHA-256 {found[:12]}..., the engine was exported from "
-            f"{digest[:12]}...; name that one, or export this one"
+            f"{place}: not the engine's checkpoint: its SHA-256 is {found[:12]}..., the engine was exported from "
+            f"{digest[:12]}...; name that checkpoint, or export this one"
         )
     return place
 
 
 class _Benchmark:
-    """The parts of one benchmark, in order: the engine alone first, so that nothing else is in its memory figures."""
+    """The parts of one benchmark. The engine runs alone first, so that its memory figures include nothing else."""
 
     def __init__(self, path: Path, options: BenchOptions, progress: Progress) -> None:
         self._path = path
@@ -99,7 +93,7 @@ class _Benchmark:
         self._others: dict[str, float | None] = {}
         self._engine_options = Options(outputs=OUTPUTS, threads=self._threads, provider=options.provider)
 
-    def run(self, command: str) -> Report:
+    def run(self, command: str) -> BenchReport:
         """Measure everything."""
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         before_mib = resident_mib()
@@ -107,26 +101,26 @@ class _Benchmark:
             machine = describe_machine(gpu=engine.provider == "cuda")
             opened_mib = resident_mib()
             checkpoint = self._find_checkpoint(engine)
-            clip = self._load_clip(engine)
+            frames = self._load_frames(engine)
             loaded_mib = resident_mib()
-            checked = check_outputs(engine, clip)
+            checked = check_outputs(engine, frames)
             engine.reset()
-            with self._watch("infer"):
-                latency, split = time_infer(engine, clip, **self._loop("infer"))
-            with self._watch("stream"):
-                stream = time_stream(engine, clip, **self._loop("stream"))
+            with self._part("infer") as loop:
+                latency, split = time_infer(engine, frames, loop)
+            with self._part("stream") as loop:
+                stream = time_stream(engine, frames, loop)
             memory = Memory(before_mib, opened_mib, loaded_mib, resident_mib(), peak_resident_mib())
-            with self._watch("overhead"):
-                overhead = measure_overhead(self._path, self._engine_options, clip, **self._loop("overhead"))
-            comparison = self._compare(engine, checkpoint, clip)
+            with self._part("overhead") as loop:
+                overhead = measure_overhead(self._path, self._engine_options, frames, loop)
+            comparison = self._compare(engine, checkpoint, frames)
             disturbed = disturbed_parts(self._others, threads=self._threads, cores=machine.cores)
-            return Report(
+            return BenchReport(
                 command=command,
                 created_utc=created,
                 engine=EngineInfo(self._path.name, sha256(self._path), engine.provider, engine.metadata),
-                settings=self._settings(clip),
+                settings=self._settings(frames),
                 machine=machine,
-                versions=versions((*_PACKAGES, "torch") if comparison else _PACKAGES),
+                versions=installed_versions((*_PACKAGES, "torch") if comparison else _PACKAGES),
                 checked_frames=checked,
                 latency=latency,
                 split=split,
@@ -142,49 +136,46 @@ class _Benchmark:
         options = self._engine_options
         return Engine(self._path, outputs=options.outputs, threads=options.threads, provider=options.provider)
 
-    def _load_clip(self, engine: Engine) -> Clip:
+    def _load_frames(self, engine: Engine) -> BenchFrames:
         size_hw, options = engine.metadata.size_hw, self._options
-        return load_clip(options.video, size_hw, limit=options.frames, seed=options.seed)
+        return load_frames(options.video, size_hw, limit=options.frames, seed=options.seed)
 
     def _find_checkpoint(self, engine: Engine) -> Path | None:
         place = self._options.compare
         return None if place is None else find_checkpoint(place, engine.metadata.checkpoint_sha256)
 
-    def _compare(self, engine: Engine, checkpoint: Path | None, clip: Clip) -> Comparison | None:
+    def _compare(self, engine: Engine, checkpoint: Path | None, frames: BenchFrames) -> Comparison | None:
         if checkpoint is None:
             return None
-        from .compare import compare  # PyTorch is loaded only where it is asked for, and after the memory figures
+        from .compare import (  # loads PyTorch, so only now: not in the memory figures
+            compare_precisions,
+            compare_pytorch,
+        )
 
-        with self._watch("comparison"):
-            found = compare(engine, checkpoint, clip, threads=self._threads, **self._loop("comparison"))
-        with self._watch("precisions"):
-            siblings = compare_precisions(self._path, engine, self._engine_options, clip, **self._loop("precisions"))
+        with self._part("comparison") as loop:
+            found = compare_pytorch(engine, checkpoint, frames, loop, threads=self._threads)
+        with self._part("precisions") as loop:
+            siblings = compare_precisions(self._path, engine, self._engine_options, frames, loop)
         return replace(found, precisions=siblings)
 
     @contextmanager
-    def _watch(self, part: str) -> Iterator[None]:
+    def _part(self, name: str) -> Iterator[Loop]:
+        """Loop settings of one part; the load by other processes is measured until the block ends."""
+        count = self._options.frames
         self._meter.lap()
-        yield
-        self._others[part] = self._meter.lap()
+        self._progress(name, 0, count)
+        yield Loop(count, self._options.warmup, lambda done: self._progress(name, done, count))
+        self._others[name] = self._meter.lap()
 
-    def _loop(self, part: str) -> _Loop:
-        frames = self._options.frames
-        self._progress(part, 0, frames)
-        return {
-            "frames": frames,
-            "warmup": self._options.warmup,
-            "tick": lambda done: self._progress(part, done, frames),
-        }
-
-    def _settings(self, clip: Clip) -> dict[str, str | int | float | None]:
+    def _settings(self, frames: BenchFrames) -> dict[str, str | int | float | None]:
         return {
             "frames": self._options.frames,
             "warmup": self._options.warmup,
             "threads": self._threads,
             "provider": self._options.provider,
             "seed": self._options.seed,
-            "source": clip.source,
-            "distinct_frames": len(clip.frames),
+            "source": frames.source,
+            "distinct_frames": len(frames.frames),
             "slots": self._engine_options.slots,
             "garbage_collection": "before each part, off in the timed loops",
         }

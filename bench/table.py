@@ -1,4 +1,4 @@
-"""A report for a terminal."""
+"""A report as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .report import (
     BUDGET_MS,
     CAMERA_FPS,
     OVERHEAD_TARGET_MS,
+    BenchReport,
     Comparison,
     Memory,
     Overhead,
     PrecisionTimings,
-    Report,
     Timings,
 )
 
-#: From this share of another precision's time on, INT8 is called no faster: so much is lost in the noise.
+#: INT8 counts as no faster from this share of another precision's time on, because of noise.
 _NO_FASTER = 0.97
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print latencies, then everything else line by line."""
+def print_report(report: BenchReport, console: Console) -> None:
+    """Print a table of latencies, then the other figures line by line."""
     console.print(_latencies(report))
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(report):
@@ -30,7 +30,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(facts)
 
 
-def _latencies(report: Report) -> Table:
+def _latencies(report: BenchReport) -> Table:
     table = Table(title=f"{report.engine.file} on {report.engine.provider}, ms", title_justify="left")
     table.add_column("")
     for column in ("p50", "p90", "p99", "max", "mean"):
@@ -52,7 +52,7 @@ def _add(table: Table, name: str, timings: Timings, *, end_section: bool = False
     table.add_row(name, *(f"{value:.3f}" for value in values), end_section=end_section)
 
 
-def _facts(report: Report) -> list[tuple[str, str]]:
+def _facts(report: BenchReport) -> list[tuple[str, str]]:
     metadata, split, machine = report.engine.metadata, report.split, report.machine
     height, width = metadata.size_hw
     yes_no = "yes" if report.real_time else "no"
@@ -112,7 +112,7 @@ def _comparison(found: Comparison) -> str:
 
 
 def _precisions(found: tuple[PrecisionTimings, ...]) -> str:
-    """How the precisions rank, what plans run inside, and a warning where INT8 only costs accuracy."""
+    """Precisions from fast to slow, the types that plans run in, and a warning if INT8 gains no speed."""
     ranked = sorted(found, key=lambda one: one.timings.p50_ms)
     text = ", ".join(f"{one.precision.upper()} {one.timings.p50_ms:.2f} ms{_convolutions(one)}" for one in ranked)
     slow = [

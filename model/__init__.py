@@ -1,4 +1,4 @@
-"""MOST-NET+ in PyTorch: the network, its variants, its checkpoints, and the frame module that is exported."""
+"""MOST-NET+ in PyTorch: network, variants, checkpoints, and the frame module that becomes the ONNX graph."""
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import STRIDES, VARIANTS, ModelConfig
@@ -7,6 +7,7 @@ from .frame import FrameModel
 from .initialise import initial_checkpoint
 from .network import MostNet, Prediction, ScalePrediction, State
 from .shipped import checkpoint_path
+from .stream import NetworkStream, StreamOutput
 
 __all__ = [
     "STRIDES",
@@ -16,9 +17,11 @@ __all__ = [
     "Matching",
     "ModelConfig",
     "MostNet",
+    "NetworkStream",
     "Prediction",
     "ScalePrediction",
     "State",
+    "StreamOutput",
     "checkpoint_path",
     "initial_checkpoint",
     "load_checkpoint",

@@ -21,12 +21,12 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with its weights, and where they came from.
+    """A network with its weights and their origin.
 
     Attributes:
-        variant: ``sw``, ``dw``, ``nano``, or another name for a config of one's own.
+        variant: ``sw``, ``dw``, ``nano``, or another name for another config.
         model: the network, float32, on the CPU, in evaluation mode.
-        training: plain record of the training run; None for initial weights.
+        training: record of the training run in plain Python values; None for initial weights.
     """
 
     variant: str
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint; an interrupted write leaves what was there before."""
+    """Write a checkpoint atomically: an interrupted write leaves an earlier file as it was."""
     document = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -49,11 +49,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint without running any code it may hold.
+    """Read a checkpoint without running code that it may hold.
 
     Raises:
-        CheckpointError: missing, truncated, not a checkpoint, holding code, of another format version, or with weights
-            that are not those of its config; the message says which.
+        CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, or
+            its weights do not fit its config; the message says which.
     """
     document = _read(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -91,10 +91,10 @@ def _read(path: Path) -> Any:
         if "global" in str(error).lower() or start.startswith(b"\x80"):  # 0x80 begins a bare pickle
             raise CheckpointError(
                 f"{path}: holds Python objects whose loading would run code; refused. "
-                "Checkpoints hold tensors and plain values only"
+                "A checkpoint holds only tensors and plain values"
             ) from error
         raise CheckpointError(f"{path}: not a PyTorch checkpoint") from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes spell
+    except Exception as error:  # a damaged pickle can raise any exception
         problem = "truncated or damaged" if start == b"PK" else "not a PyTorch checkpoint"
         raise CheckpointError(f"{path}: {problem} ({path.stat().st_size} bytes); copy it again") from error
 
@@ -103,7 +103,7 @@ def _build(config: Any, weights: Any, path: Path) -> MostNet:
     if not isinstance(config, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: config and weights of the checkpoint must be dictionaries; save it again")
     try:
-        with torch.device("meta"):  # sizes from a file allocate nothing until the weights have been seen to fit
+        with torch.device("meta"):  # allocates nothing for the sizes in a file until its weights fit them
             model = MostNet(ModelConfig.from_dict(config))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its config is not one of this mostnet's ({error})") from error

@@ -1,4 +1,4 @@
-"""The variants of MOST-NET+ and the sizes that make them."""
+"""The variants of MOST-NET+ and their sizes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 
 #: Pixels per cell at each decoder scale, finest first.
 STRIDES = (4, 8, 16)
-#: Largest count of anything in a config.
+#: Largest number in a config.
 _MOST = 65536
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of one network; tuples run over the scales 1/4, 1/8, 1/16 unless said otherwise.
+    """Sizes of one network. Tuples run over the scales 1/4, 1/8, 1/16 unless stated otherwise.
 
     Attributes:
         channels: feature channels.
         extractor_blocks: residual blocks of the feature extractor.
         decoder_blocks: residual blocks of each decoder branch.
-        image_channels: channels of the image-level features at each scale.
-        state_channels: channels handed to the next frame.
-        match_channels: channels compared between frames to find the flow.
-        search_radii: reach of the comparison in cells, one per predicted flow scale, **coarsest first**: one entry
-            is single-wise flow (SW), two are double-wise (DW).
-        flow_channels: hidden channels of each flow module, in the order of ``search_radii``.
+        image_channels: channels of the image-level features at each of the two coarser scales.
+        state_channels: channels of the hidden state, carried to the next frame.
+        match_channels: channels of the features that flow estimation compares between frames.
+        search_radii: search radius in cells, one per scale that predicts flow, **coarsest first**. One entry is
+            single-wise flow (SW), two are double-wise (DW).
+        flow_channels: hidden channels of each flow estimator, in the order of ``search_radii``.
     """
 
     channels: tuple[int, int, int]
@@ -60,11 +60,11 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Read what ``to_dict`` wrote.
+        """Inverse of ``to_dict``.
 
         Raises:
             TypeError: a size is missing or unknown.
-            ValueError: a size is not a number, or out of range.
+            ValueError: a size is not a whole number, or out of range.
         """
         sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**sizes)

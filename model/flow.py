@@ -1,4 +1,4 @@
-"""Optical flow: matching features and the modules that estimate flow coarse to fine."""
+"""Optical flow: features for matching, and modules that estimate flow from coarse to fine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from .layers import Float32Island, LocalCorrelation, ResidualBlock, Warp, conv, conv_relu
 
-#: Added to the squared length of a match vector, so that a black frame divides by something.
+#: Added to the squared length of a match vector, so that a black frame causes no division by zero.
 _EPSILON = 1e-6
 #: Largest log of a softmax's sharpness: exp(-2 * exp(3.7)) is still a normal float32.
 _LOG_SHARPEST = 3.7
 
 
 class UnitLength(Float32Island):
-    """Scale each cell's vector to length one. Squares of half-precision features overflow at 256."""
+    """Scale each cell's vector to length one, in float32 because half-precision squares overflow from 256 on."""
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
@@ -25,7 +25,7 @@ class UnitLength(Float32Island):
 
 
 class MatchHead(nn.Module):
-    """Features of unit length by which frames are compared. They depend on their own frame alone."""
+    """Features of unit length for the comparison of frames. They depend only on their own frame."""
 
     def __init__(self, channels: int, match_channels: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class MatchHead(nn.Module):
 class SoftMatch(Float32Island):
     """Expected displacement under the softmax of the cost volume.
 
-    Products of unit vectors are at most one, so the softmax needs no pass for its maximum.
+    Products of unit vectors are at most one, so the softmax needs no search for its maximum.
     """
 
     def __init__(self, radius: int) -> None:
@@ -49,7 +49,7 @@ class SoftMatch(Float32Island):
         self.log_sharpness = nn.Parameter(torch.tensor(3.0))
 
     def sharpness(self) -> Tensor:
-        """Factor of the cost in the softmax, a float32 scalar."""
+        """Factor of the cost in the softmax (inverse temperature), a float32 scalar."""
         return self.log_sharpness.float().clamp(max=_LOG_SHARPEST).exp()
 
     def forward(self, cost: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class SoftMatch(Float32Island):
 
 
 class FlowUpdate(Float32Island):
-    """Add a displacement in cells to a flow in pixels, and leave zero where there is no previous frame."""
+    """Add a displacement in cells to a flow in pixels. The result is zero without a previous frame."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class FlowUpdate(Float32Island):
 
 
 class FlowResize(Float32Island):
-    """Bilinear resize of a flow field. Its unit is the frame's pixel at every scale, so values stay."""
+    """Bilinear resize of a flow field. Values stay, because flow is in pixels of the frame at every scale."""
 
     def forward(self, flow: Tensor, size_hw: tuple[int, int], crop_hw: tuple[int, int] | None = None) -> Tensor:
         resized = F.interpolate(flow, size=size_hw, mode="bilinear", align_corners=False)
@@ -84,12 +84,12 @@ class FlowResize(Float32Island):
 
 
 class Matching(NamedTuple):
-    """What a flow estimate was matched from, for training.
+    """The inputs of a matched flow estimate, for training losses.
 
     Attributes:
-        cost: inner products ``(N, (2r+1)^2, H, W)``, as ``LocalCorrelation`` orders them.
-        sharpness: of the softmax over them, a scalar.
-        around: flow about which was searched, as ``FlowEstimator`` takes it; None for zero.
+        cost: inner products ``(N, (2r+1)^2, H, W)`` in the order of ``LocalCorrelation``.
+        sharpness: factor of ``cost`` in the softmax, a scalar.
+        around: flow at the centre of the search, ``coarse`` of ``FlowEstimator.forward``; None for zero.
     """
 
     cost: Tensor
@@ -98,7 +98,7 @@ class Matching(NamedTuple):
 
 
 class FlowEstimator(nn.Module):
-    """First estimate of the flow at one scale: what matching finds around the coarser one, and a correction."""
+    """First estimate of the flow at one scale: a match around the coarser flow, plus a correction."""
 
     def __init__(self, *, channels: int, hidden: int, radius: int, stride: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class FlowEstimator(nn.Module):
         self.correlate = LocalCorrelation(radius)
         self.soft_match = SoftMatch(radius)
         matches = (2 * radius + 1) ** 2
-        entering = -(-(matches + channels) // 8) * 8  # kernels for CPU and tensor cores want a multiple of eight
+        entering = -(-(matches + channels) // 8) * 8  # CPU and tensor-core kernels want a multiple of eight
         self.context = conv(channels, entering - matches, kernel=1)
         self.enter = conv_relu(entering, hidden)
         self.block = ResidualBlock(hidden)
@@ -118,14 +118,14 @@ class FlowEstimator(nn.Module):
     def forward(
         self, features: Tensor, match: Tensor, previous: Tensor, coarse: Tensor | None, seen: Tensor
     ) -> tuple[Tensor, Matching]:
-        """Flow ``(N, 2, H, W)``, float32, in pixels of the frame, at this scale, and what it was matched from.
+        """Flow ``(N, 2, H, W)`` at this scale, float32, in pixels of the frame, and its ``Matching``.
 
         Args:
             features: current features ``(N, C, H, W)``.
             match: the current frame's match features ``(N, M, H, W)``.
-            previous: the previous frame's, zeros where there is none.
+            previous: match features of the previous frame; zeros without one.
             coarse: the coarser scale's flow resized to this one, float32, in pixels of the frame; None at the coarsest.
-            seen: what ``has_history`` says of ``previous``.
+            seen: ``has_history(previous)``.
         """
         if coarse is not None:
             previous = self.warp(previous, coarse, self.stride)
@@ -136,5 +136,5 @@ class FlowEstimator(nn.Module):
 
 
 def has_history(previous_match: Tensor) -> Tensor:
-    """1 where there is a previous frame and 0 where its match features are zeros, ``(N, 1, H, W)``."""
+    """``(N, 1, H, W)``: 1 if there is a previous frame, 0 if its match features are zeros."""
     return torch.sign((previous_match * previous_match).max(dim=1, keepdim=True)[0])

@@ -1,4 +1,4 @@
-"""One frame as the world sees it: uint8 BGR in; uint8 picture, flow and uint8 mask out."""
+"""The network between uint8 frames: uint8 BGR in; uint8 picture, float32 flow and uint8 mask out."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from torch import Tensor, nn
 from .layers import Float32Island
 from .network import MostNet, ScalePrediction, State
 
-#: A value at or beyond this counts as infinite: just under the largest half-precision number.
+#: Values from this size on count as infinite. It lies just below the largest half-precision number.
 _BOUND = 65000.0
-#: Mask logit that stands in where the network's was not finite: its probability rounds to zero.
+#: Replacement for a mask logit that is not finite. Its probability rounds to zero.
 _NO_TOOTH = -20.0
 
 
 class FrameModel(nn.Module):
-    """A network between uint8 frames, with its state sanitised: the module that becomes the ONNX graph.
+    """The module that becomes the ONNX graph: a network between uint8 frames, with its state sanitised.
 
-    One NaN in a recurrent state stays for ever, so non-finite state values become zeros, and non-finite outputs the
-    input frame, zero flow and zero mask. ``finite`` is false for such a frame, and the next one is whole again.
+    A NaN in a recurrent state would stay forever, so state values that are not finite become zeros. Outputs that are
+    not finite become the input frame, zero flow and zero mask. ``finite`` is false for such a frame, and the next
+    frame is sound again.
     """
 
     def __init__(self, network: MostNet) -> None:
@@ -27,13 +28,17 @@ class FrameModel(nn.Module):
         self.sanitise = Sanitise()
 
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """``frame`` uint8 ``(1, H, W, 3)`` BGR and the state, in the order of ``MostNet.state_pairs``.
+        """Run one frame.
+
+        Args:
+            frame: uint8 ``(1, H, W, 3)`` BGR.
+            state: state tensors in the order of ``MostNet.state_pairs``.
 
         Returns:
             ``enhanced`` uint8 ``(1, H, W, 3)``, ``flow`` float32 ``(1, 2, H, W)`` in pixels, ``mask`` uint8
             ``(1, H, W)``, ``finite`` bool ``(1,)``, then the new state.
         """
-        # TensorRT takes uint8 into a Cast only, so the cast precedes the transposition; and the reverse on the way out.
+        # TensorRT accepts uint8 only in a Cast, so the cast precedes the transposition, and follows it on the way out.
         picture = (frame.to(state[0].dtype) * (1.0 / 255.0)).permute(0, 3, 1, 2)
         scales, new_state = self.network.predict_scales(picture, state)
         scales, oks = self._sanitise_scales(scales)
@@ -46,10 +51,7 @@ class FrameModel(nn.Module):
         return enhanced, prediction.flow, mask, finite, *(value for value, _ in clean)
 
     def _sanitise_scales(self, scales: tuple[ScalePrediction, ...]) -> tuple[tuple[ScalePrediction, ...], list[Tensor]]:
-        """Sanitise flow and mask where they are predicted, which is less work than at the size of the frame.
-
-        A logit of ``_NO_TOOTH`` is a mask of zero.
-        """
+        """Sanitise flow and mask at the scale of their prediction, which is less work than at the frame's size."""
         oks: list[Tensor] = []
         clean: list[ScalePrediction] = []
         for scale in scales:
@@ -63,15 +65,15 @@ class FrameModel(nn.Module):
         return tuple(clean), oks
 
     def zero_state(self, size_hw: tuple[int, int]) -> State:
-        """State of a new stream, batch 1, in the network's dtype and device."""
+        """State of a new stream, batch 1, of the network's dtype and on its device."""
         weight = next(self.network.parameters())
         return self.network.zero_state(torch.empty((1, 3, *size_hw), dtype=weight.dtype, device=weight.device))
 
 
 class Sanitise(Float32Island):
-    """Replace every NaN, infinite or huge value, and say where the values were sound.
+    """Replace every NaN, infinite or huge value, and return a mask of the sound ones.
 
-    The comparison comes first: TensorRT's Clip, Min and Max turn NaN into a bound.
+    It compares instead of clipping, because TensorRT's Clip, Min and Max turn NaN into a bound.
     """
 
     def forward(self, x: Tensor, instead: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -82,7 +84,7 @@ class Sanitise(Float32Island):
 def _all(flags: list[Tensor], dtype: torch.dtype) -> Tensor:
     """Bool ``(1,)``: whether every element of every flag is true.
 
-    Reduced along rows and then over what is left, in ``dtype``: not every backend reduces booleans.
+    It reduces rows first and then the rest, in ``dtype``, because some backends cannot reduce booleans.
     """
     bad = [torch.logical_not(ok).to(dtype).max(dim=-1)[0].reshape(1, -1) for ok in flags]
     return torch.logical_not(torch.cat(bad, dim=1).max(dim=1)[0].to(torch.bool))

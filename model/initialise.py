@@ -12,27 +12,28 @@ from .flow import FlowEstimator
 from .layers import ChannelAttentionFusion, ResidualBlock
 from .network import Branch, MostNet
 
-#: What is added to the noise that heads are scaled on, BGR: teeth and gums are warm, and so is the light.
+#: Tint of the noise on which heads are scaled, BGR: teeth, gums and light are warm.
 _CLIP_TINT = (-0.3, 0.0, 0.7)
 #: Gain of the last convolution of each residual block, so that depth does not multiply the variance.
 _RESIDUAL_GAIN = 0.3
-#: Gain of the weights that read the previous frame: an untrained recurrence forgets instead of echoing for ever.
+#: Gain of the weights that read the previous frame, so that an untrained recurrence forgets.
 _RECURRENT_GAIN = 0.5
 #: Gain of the layers that correct the matched flow.
 _FLOW_GAIN = 0.05
-#: Standard deviations that heads are scaled to: enhancement residual and gain (frame is 0..1), mask logit.
+#: Standard deviations of the heads after scaling: enhancement residual and gain (frame is 0..1), mask logit.
 _HEAD_STD = (0.06, 0.1, 2.0)
+#: Mean mask logit: a close view shows more tooth than background.
 _MASK_OFFSET = 1.0
 
 
 def initial_checkpoint(variant: str, *, seed: int = 0, random_head: bool = False) -> Checkpoint:
-    """An untrained network whose weights depend on ``variant`` and ``seed`` alone.
+    """An untrained network whose weights depend only on ``variant``, ``seed`` and ``random_head``.
 
-    The enhancement head is zero, so the network returns its frame; with ``random_head`` it is random, and the picture
-    visibly changes (for tests of export and runtime). The mask covers some part of the frame either way.
+    The enhancement head is zero, so the network returns its frame. With ``random_head`` it is random and visibly
+    changes the picture, for tests of export and runtime. The mask covers part of the frame in both cases.
 
     Raises:
-        KeyError: no such variant.
+        KeyError: there is no such variant.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,7 +76,7 @@ def _branches(model: MostNet) -> list[Branch]:
 
 
 def _mask_row(branch: Branch) -> int:
-    """Which output of the head is the mask logit."""
+    """Index of the mask logit among the head's outputs."""
     return int(branch.head_channels[0] + branch.head_channels[1])
 
 
@@ -87,10 +88,10 @@ def _zero_enhancement(model: MostNet) -> None:
 
 
 def _scale_heads(model: MostNet) -> None:
-    """Scale each head's rows to ``_HEAD_STD`` on a seeded clip of shifting noise, each row to zero mean."""
+    """Scale each row of each head to zero mean and ``_HEAD_STD`` on a seeded clip of moving noise."""
     for branch in _branches(model):
         taps = branch.head.weight.data[_mask_row(branch)]
-        # A mask that starts smooth: neighbours agree, and one rounding does not decide a pixel.
+        # The mask starts smooth, so that one rounding does not decide a pixel.
         taps.copy_(taps.mean((1, 2), keepdim=True).expand_as(taps))
     captured: dict[nn.Module, Tensor] = {}
     hooks = [
@@ -109,12 +110,11 @@ def _scale_heads(model: MostNet) -> None:
             branch.head.weight.data[part].mul_(scale[:, None, None, None])
             _bias(branch.head)[part] = -values.mean((0, 2, 3)) * scale
             start += rows
-        # More tooth than not, as a close view of one shows.
         _bias(branch.head)[_mask_row(branch)] += _MASK_OFFSET
 
 
 def _noise_clip(frames: int = 4, height: int = 128, width: int = 160) -> Tensor:
-    """Several octaves of coloured noise ``(1, T, 3, H, W)``, 0..1, moving by three pixels a frame."""
+    """Several octaves of coloured noise ``(1, T, 3, H, W)``, 0..1, moving by three pixels per frame."""
     canvas = torch.zeros(1, 3, height, width + 3 * frames)
     for octave in range(5):
         cells = (height >> (5 - octave), canvas.shape[-1] >> (5 - octave))

@@ -1,4 +1,4 @@
-"""Building blocks of the network: convolutions, warping, matching and fusion."""
+"""Building blocks of the network: convolutions, warping, correlation and fusion."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Columns of one tile of a correlation: short enough that little outside the search is computed.
+#: Columns of one tile of a correlation, few so that little is computed outside the search window.
 _TILE = 16
 
 
 def conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution with bias that keeps the size (or halves it, with ``stride=2``)."""
+    """A convolution with bias that keeps the size, or halves it with ``stride=2``."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
 
 
@@ -21,15 +21,15 @@ def conv_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
 
 
 def patch_conv_relu(inputs: int, outputs: int) -> nn.Sequential:
-    """From pixels to cells of 4x4: each cell sees its own pixels and its eight neighbours', then a ReLU.
+    """Pixels to cells of 4x4 pixels, then a ReLU. Each cell sees its own pixels and its eight neighbours'.
 
-    The same function as a pixel unshuffle and a 3x3 convolution, without the pass that moves every pixel.
+    It equals a pixel unshuffle and a 3x3 convolution, without the pass that moves every pixel.
     """
     return nn.Sequential(nn.Conv2d(inputs, outputs, 12, stride=4, padding=4), nn.ReLU())
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside an identity path, without normalisation (a stream has batch size one)."""
+    """Two 3x3 convolutions beside an identity path, without normalisation because a stream has batch size one."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,13 +46,13 @@ def blocks(channels: int, count: int) -> nn.Sequential:
 
 
 class Float32Island(nn.Module):
-    """A module that computes in float32 inside a half-precision network; export checks that nothing else does."""
+    """A module that computes in float32 inside a half-precision network. Export checks that no other node does."""
 
 
 class Warp(Float32Island):
-    """Bring features of the previous frame onto the current one.
+    """Align features of the previous frame with the current frame.
 
-    A half-precision grid is wrong by up to half a pixel at x = 600, so flow, grid and sampling stay float32.
+    Flow, grid and sampling stay float32: a half-precision grid is wrong by up to half a pixel at x = 600.
     """
 
     def forward(self, x: Tensor, flow: Tensor, stride: int) -> Tensor:
@@ -73,7 +73,7 @@ class LocalCorrelation(nn.Module):
     """Inner products of each current feature with the previous ones within ``radius`` cells.
 
     This is the cost volume of PWC-Net (Sun et al. 2018), as one batched matrix product instead of (2r+1)^2 elementwise
-    passes: each row is cut into tiles, and a tile is multiplied with all columns that it can reach.
+    passes: each row is cut into tiles, and each tile is multiplied by all columns within its reach.
     """
 
     def __init__(self, radius: int) -> None:
@@ -94,15 +94,16 @@ class LocalCorrelation(nn.Module):
         queries = F.pad(current, (0, missing)).reshape(n, channels, height, tiles, _TILE)
         queries = F.pad(queries, (0, reach + 1 - _TILE)).permute(0, 2, 3, 4, 1).unsqueeze(3)
         products = torch.matmul(queries, keys)  # (N, H, tiles, side, reach + 1, reach)
-        # Wanted are columns x .. x + 2r of row x. Read as rows one longer, each row starts one further to the right,
-        # so that the band lines up as the first columns; the zero rows make the count come out and cost no copy.
+        # Row x of each product needs columns x .. x + 2r. Read as rows that are one longer, each row starts one column
+        # further right, so the band becomes the first columns. The extra zero row makes the reshape fit without a copy.
         band = products.reshape(n, height, tiles, side, reach, reach + 1)[..., :_TILE, :side]
         return band.permute(0, 3, 5, 1, 2, 4).reshape(n, side * side, height, tiles * _TILE)[..., :width]
 
 
 class ChannelAttentionFusion(nn.Module):
-    """Fuse the current features with the aligned previous ones, weighting channels by their global context
-    (squeeze-and-excitation, Hu et al. 2018).
+    """Fuse current features with aligned previous ones, with channel weights from the global context.
+
+    The weights are those of squeeze-and-excitation (Hu et al. 2018).
     """
 
     def __init__(self, channels: int, state_channels: int) -> None:

@@ -1,4 +1,7 @@
-"""MOST-NET+: one pass per frame for enhancement, optical flow and tooth mask, carrying features between frames."""
+"""MOST-NET+: enhancement, optical flow and tooth mask in one pass per frame, with features carried between frames.
+
+It follows the talk "Multi-task Learning for Video Processing: Going with the Flow" (CoGNETs, 2025).
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ _SUBPIXELS = _COLOURS * STRIDES[0] ** 2
 
 
 class ScalePrediction(NamedTuple):
-    """What one decoder branch predicts at its own scale, ``(N, _, ceil(H / stride), ceil(W / stride))``.
+    """Predictions of one decoder branch at its own scale, ``(N, _, ceil(H / stride), ceil(W / stride))``.
 
-    ``enhanced`` is the averaged frame, corrected, BGR 0..1 (at the finest scale: the full picture, before cropping);
-    ``mask_logit`` has one channel; ``flow`` is float32 in pixels of the frame, None at scales that predict none, and
-    ``matching`` what it was found from.
+    ``enhanced`` is the averaged frame, corrected, BGR 0..1; at the finest scale it is the full picture before cropping.
+    ``mask_logit`` has one channel. ``flow`` is float32 in pixels of the frame, and ``matching`` holds its inputs; both
+    are None at scales that predict no flow.
     """
 
     stride: int
@@ -38,7 +41,7 @@ class ScalePrediction(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The finest predictions at the frame's size, and those of every branch, finest first, for training.
+    """The finest predictions at the frame's size, and for training the predictions of every branch, finest first.
 
     ``enhanced`` ``(N, 3, H, W)`` BGR, not clamped; ``mask_logit`` ``(N, 1, H, W)``; ``flow`` ``(N, 2, H, W)`` float32.
     """
@@ -52,7 +55,7 @@ class Prediction(NamedTuple):
 class Extractor(nn.Module):
     """Deep features at 1/4, 1/8, 1/16, each joined with image-level features of that scale.
 
-    At 1/4 these are the stem's, which the residual blocks carry along beside what they add.
+    At 1/4 the image-level features are the stem's, which the residual blocks pass on along their identity path.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -74,7 +77,7 @@ class Extractor(nn.Module):
 
 
 class Branch(nn.Module):
-    """Decoder branch of one scale: align and fuse the previous features, decode, predict every task."""
+    """Decoder branch of one scale: align and fuse the previous features, decode, and predict every task."""
 
     def __init__(self, config: ModelConfig, scale: int) -> None:
         super().__init__()
@@ -101,7 +104,7 @@ class Branch(nn.Module):
         return decoded
 
     def predict(self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None) -> ScalePrediction:
-        """Predictions of this branch; ``flow`` is its estimate, refined here where the branch predicts flow."""
+        """Predictions of this branch. ``flow`` is its first estimate, which is refined if the branch predicts flow."""
         residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), list(self.head_channels), dim=1)
         if self.finest:
             base = frame
@@ -117,9 +120,9 @@ class Branch(nn.Module):
 class MostNet(nn.Module):
     """The network of one variant.
 
-    The enhancement is the frame, times one plus a predicted gain, plus a predicted residual, both zero at the start.
-    State tensors are ``hidden<stride>`` (bounded by tanh, so that a recurrence cannot run away and fits half
-    precision) and ``match<stride>`` at the scales that predict flow.
+    The enhanced picture is ``frame * (1 + gain) + residual``, where training starts from zero gain and residual.
+    State tensors are ``hidden<stride>``, and ``match<stride>`` at the scales that predict flow. Tanh bounds ``hidden``,
+    so that the recurrence cannot diverge and fits half precision.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -140,7 +143,7 @@ class MostNet(nn.Module):
         """Names and shapes (batch 1) of the state for frames of ``size_hw``.
 
         Raises:
-            FrameError: the frame is smaller than the network takes.
+            FrameError: the frame is too small for the network.
         """
         check_size(size_hw)
         cells = [tuple(-(-side // STRIDES[-1]) * (STRIDES[-1] // stride) for side in size_hw) for stride in STRIDES]
@@ -155,16 +158,16 @@ class MostNet(nn.Module):
         return (*hidden, *match)
 
     def zero_state(self, frame: Tensor) -> State:
-        """The state that means "no previous frame", for frames like ``frame`` ``(N, 3, H, W)``."""
+        """The state without a previous frame, for frames like ``frame`` ``(N, 3, H, W)``."""
         pairs = self.state_pairs((frame.shape[-2], frame.shape[-1]))
         return tuple(frame.new_zeros((frame.shape[0], *pair.shape[1:])) for pair in pairs)
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Prediction, State]:
-        """One frame of a stream.
+        """Run one frame of a stream.
 
         Args:
-            frame: BGR ``(N, 3, H, W)``, 0..1, any H and W from 64; the network's dtype and device.
-            state: what the previous step returned; None for the first frame.
+            frame: BGR ``(N, 3, H, W)``, 0..1, any H and W from 64 on, of the network's dtype and on its device.
+            state: returned by the previous step; None for the first frame.
 
         Returns:
             The predictions and the state for the next frame.
@@ -178,7 +181,7 @@ class MostNet(nn.Module):
         return self.finish(scales, size_hw), new_state
 
     def predict_scales(self, frame: Tensor, state: State | None) -> tuple[tuple[ScalePrediction, ...], State]:
-        """The predictions of every branch, finest first, of the padded frame; arguments and state as in ``step``."""
+        """Predictions of every branch for the padded frame, finest first; arguments and state as in ``step``."""
         height, width = frame.shape[-2:]
         hidden, previous_match = self._split(frame, self.zero_state(frame) if state is None else state)
         missing = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
@@ -189,7 +192,7 @@ class MostNet(nn.Module):
         return tuple(scales), (*new_hidden, *match)
 
     def finish(self, scales: tuple[ScalePrediction, ...], size_hw: tuple[int, int]) -> Prediction:
-        """The finest predictions, brought to the size of the frame."""
+        """The finest predictions at the size of the frame."""
         finest = scales[0]
         flow = next(s.flow for s in scales if s.flow is not None)
         logit = F.interpolate(
@@ -204,7 +207,7 @@ class MostNet(nn.Module):
         )
 
     def forward(self, clip: Tensor, state: State | None = None) -> tuple[list[Prediction], State]:
-        """A clip ``(N, T, 3, H, W)``, frame by frame through ``step``: the predictions of T frames, and the last state.
+        """Run a clip ``(N, T, 3, H, W)`` frame by frame; returns the predictions of T frames and the last state.
 
         Raises:
             ValueError: the clip has no frames.
@@ -231,7 +234,7 @@ class MostNet(nn.Module):
     def _decode(
         self, frame: Tensor, features: list[Tensor], hidden: State, match: list[Tensor], previous_match: State
     ) -> tuple[list[ScalePrediction], list[Tensor]]:
-        """Coarse to fine: estimate flow, align and fuse, decode, refine. Returns both lists finest first."""
+        """From coarse to fine, estimate flow, align and fuse, decode, refine. Returns both lists finest first."""
         scales: list[ScalePrediction] = []
         new_hidden: list[Tensor] = []
         flow: Tensor | None = None

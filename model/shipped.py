@@ -9,10 +9,10 @@ from mostnet.contract import CheckpointError
 
 
 def checkpoint_path(name: str) -> Path:
-    """The checkpoint that a user names on a command line: a file, or by its variant one that ships, as ``nano``.
+    """The checkpoint that a user names on a command line: a file, or a shipped checkpoint such as ``nano``.
 
     Raises:
-        CheckpointError: neither.
+        CheckpointError: ``name`` is neither a file nor a shipped checkpoint.
     """
     path = Path(name)
     if path.exists() or path.suffix or path.name != name:

@@ -27,7 +27,7 @@ from mostnet.export import ExportOptions, export
 from mostnet.export.inspection import asked_types
 from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model import VARIANTS, initial_checkpoint, load_checkpoint, save_checkpoint
-from mostnet.model.__main__ import step_flops
+from mostnet.model.cost import step_flops
 
 from .cases import ALL_CASES, Case, parse_cases
 from .warp import prepare_warps, tensor_types

@@ -1,1 +1,1 @@
-"""The stabiliser beside other methods, on camera paths that are known."""
+"""The stabiliser beside other methods, on known camera paths."""

@@ -1,4 +1,4 @@
-"""What a steady picture is held to, measured on known paths."""
+"""Bounds on a steady picture, measured on known camera paths."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mostnet.video.steady.metrics import Path2d, vibration
 from mostnet.video.steady.similarity import Similarity
 from mostnet.video.steady.stabiliser import Correction, StabiliserOptions
 
-from .clips import Clip
+from .clips import KnownClip
 from .methods import CROP, ours
 from .shaken import SIZE_HW, TOOTH
 
-#: Frames at the start that do not count: tracking begins with the third, and the correction fades in over six.
+#: First frame that counts: tracking begins with the third frame, and the correction fades in over six.
 START = 20
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure against its bound; ``value`` passes up to ``bound``, from it on where ``at_least``."""
+    """One figure and its bound: the most that passes, or the least if ``at_least`` is true."""
 
     name: str
     value: float
@@ -32,22 +32,22 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the bound is kept."""
+        """Whether the value is within its bound; NaN is not."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
 def shown_views(corrections: Sequence[Correction], size_hw: tuple[int, int] = SIZE_HW) -> list[Similarity]:
-    """Of each frame: points of the steady picture to points of the frame."""
+    """For each frame, the map from points of the steady picture to points of the frame."""
     return [Similarity.of_matrix(correction.matrix, size_hw).inverse() for correction in corrections]
 
 
 def path_array(poses: Sequence[Similarity]) -> Path2d:
-    """``(N, 3)``: x, y in pixels, angle in radians."""
+    """Poses as an ``(N, 3)`` array: x and y in pixels, angle in radians."""
     return np.array([(pose.b.real, pose.b.imag, pose.angle) for pose in poses])
 
 
-def steady_path(clip: Clip, lookahead: int) -> tuple[Path2d, list[Correction], float]:
-    """The camera path that our stabiliser makes of a clip of known path, its corrections, and its cost in ms."""
+def steady_path(clip: KnownClip, lookahead: int) -> tuple[Path2d, list[Correction], float]:
+    """The camera path after our stabiliser, its corrections, and its median cost per frame in milliseconds."""
     assert clip.poses is not None
     run = ours(clip.pairs, StabiliserOptions(lookahead=lookahead, crop=CROP))
     views = shown_views(run.corrections, (clip.pairs[0][0].shape[0], clip.pairs[0][0].shape[1]))
@@ -56,14 +56,14 @@ def steady_path(clip: Clip, lookahead: int) -> tuple[Path2d, list[Correction], f
 
 
 def vibration_ratio(before: Path2d, after: Path2d) -> tuple[float, float]:
-    """After over before, of shift and of angle."""
+    """Vibration after stabilising divided by vibration before: of shift, and of angle."""
     columns = (slice(0, 2), slice(2, 3))
     shift, turn = (vibration(after[START:, c]) / vibration(before[START:, c]) for c in columns)
     return shift, turn
 
 
 def lag_frames(intended: npt.NDArray[np.float64], shown: npt.NDArray[np.float64]) -> float:
-    """Delay, in quarters of a frame, at which the shown coordinate follows the intended one best, but for its scale."""
+    """Delay in frames, in steps of 0.25, at which ``intended`` best fits ``shown``, up to scale and offset."""
     frames = np.arange(len(shown))
     best, least = 0.0, np.inf
     for lag in np.arange(-4, 15, 0.25):
@@ -75,7 +75,7 @@ def lag_frames(intended: npt.NDArray[np.float64], shown: npt.NDArray[np.float64]
 
 
 def outside_px(corrections: Sequence[Correction], size_hw: tuple[int, int] = SIZE_HW) -> float:
-    """How far the shown picture's corners reach beyond the frame at worst; not above zero: no border shows."""
+    """Largest distance of the shown picture's corners beyond the frame, in pixels. Above zero, a border shows."""
     half_w, half_h = (size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2
     corners = np.array([complex(x, y) for x in (-half_w, half_w) for y in (-half_h, half_h)])
     worst = -np.inf
@@ -85,8 +85,8 @@ def outside_px(corrections: Sequence[Correction], size_hw: tuple[int, int] = SIZ
     return float(worst)
 
 
-def tooth_off_px(clip: Clip, corrections: Sequence[Correction], dark: range, *, after: int = 10) -> float:
-    """Distance of the tooth in the steady picture from its place before the darkness, ``after`` frames past it."""
+def tooth_off_px(clip: KnownClip, corrections: Sequence[Correction], dark: range, *, after: int = 10) -> float:
+    """Distance in pixels of the tooth, ``after`` frames past the dark ones, from its shown place before them."""
     assert clip.poses is not None
     views = shown_views(corrections)
     places = [view.then(pose).inverse() for view, pose in zip(views, clip.poses, strict=True)]

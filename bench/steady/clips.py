@@ -1,4 +1,4 @@
-"""The clips of the report: two of known path, and video files with known jitter added."""
+"""The clips of the report: synthetic ones of known camera path, and video files with known jitter added."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mostnet.video.steady.similarity import Similarity
 
 from .shaken import SIZE_HW, FlowFaults, Shake, compose, intended, jitter, outputs, world
 
-#: Zoom into a video file before it is shaken, so that its edge stays out of sight.
+#: Share of a video file's picture cropped away before it is shaken, so that its edge stays out of sight.
 _ROOM = 0.12
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Frames with what an engine says about them.
+class KnownClip:
+    """Frames with outputs of an engine, and the camera path as far as it is known.
 
     Attributes:
-        name: for the table.
-        pairs: (frame, output) of each frame.
-        base: the intended path, poses from frame to world; None where it is not known.
-        poses: the path with its jitter; of a video file the added jitter alone; or None.
+        name: name in the table.
+        pairs: frame and output, in order.
+        base: the intended path as poses from frame to world; None if unknown.
+        poses: the path with jitter, or for a video file the added jitter alone; None if nothing was added.
     """
 
     name: str
@@ -40,8 +40,11 @@ class Clip:
     poses: list[Similarity] | None = None
 
 
-def synthetic(name: str, *, count: int, pan_px: float = 0.0, seed: int = 5, dark: range = range(0)) -> Clip:
-    """A textured plane with a tooth and a bur, with exact flow made worse: noise of 0.5 px, 15 % of it wrong."""
+def synthetic(name: str, *, count: int, pan_px: float = 0.0, seed: int = 5, dark: range = range(0)) -> KnownClip:
+    """A textured plane with a tooth and a bur. The exact flow gets noise of 0.5 px, and 15 % of its blocks are wrong.
+
+    The frames in ``dark`` are black, with zero flow and mask.
+    """
     rng = np.random.default_rng(seed)
     base = intended(count, pan_px=pan_px, sway_px=12.0 if not dark else 3.0)
     poses = compose(base, jitter(count, rng, Shake()))
@@ -51,13 +54,13 @@ def synthetic(name: str, *, count: int, pan_px: float = 0.0, seed: int = 5, dark
         output = pairs[k][1]
         assert output.flow is not None and output.mask is not None
         pairs[k] = (black, Output(black, output.flow * 0, output.mask * 0, True, k, None, 0.0))
-    return Clip(name, pairs, base, poses)
+    return KnownClip(name, pairs, base, poses)
 
 
-def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: int = 5) -> Clip:
-    """Frames of a file, shaken by known jitter; flow by OpenCV's DIS, no mask: the whole frame is followed.
+def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: int = 5) -> KnownClip:
+    """Frames of a file, shaken by known jitter. Flow is by OpenCV's DIS. The mask is empty: the whole frame is tracked.
 
-    ``shake`` is for a width of 640 pixels and scales with the width.
+    ``shake`` holds for a width of 640 pixels and scales with the width.
 
     Raises:
         VideoError: the file cannot be read.
@@ -67,18 +70,17 @@ def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: in
     if shake is not None:
         size_hw = (frames[0].shape[0], frames[0].shape[1])
         zoom = Similarity(1 / (1 - _ROOM) + 0j)
-        # The same shake in shares of the picture, whatever its size.
         shake = replace(shake, shift_px=shake.shift_px * size_hw[1] / SIZE_HW[1])
         shakes = jitter(len(frames), np.random.default_rng(seed), shake)
         frames = [
             warp(frame, zoom.then(pose.inverse()).matrix(size_hw)) for frame, pose in zip(frames, shakes, strict=True)
         ]
-        return Clip(name, measured(frames), poses=shakes)
-    return Clip(name, measured(frames))
+        return KnownClip(name, measured(frames), poses=shakes)
+    return KnownClip(name, measured(frames))
 
 
 def measured(frames: Sequence[Bgr]) -> list[tuple[Bgr, Output]]:
-    """Frames with backward flow by dense inverse search, and an empty mask."""
+    """Frames with backward flow by OpenCV's dense inverse search (DIS), and an empty mask."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     pairs = []
     last: npt.NDArray[np.uint8] | None = None

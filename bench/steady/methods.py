@@ -1,4 +1,4 @@
-"""Stabilisers to compare: ours, feature tracks with a moving average (as OpenCV tutorials do), FFmpeg's ``deshake``."""
+"""Stabilisers to compare: ours, feature tracks with a moving average as in OpenCV tutorials, FFmpeg's ``deshake``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from mostnet.video.steady.metrics import path_of, tracked_step
 from mostnet.video.steady.similarity import Similarity
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOptions
 
-#: The crop of every method.
+#: The crop of every method, and the zoom that hides it.
 CROP = 0.1
+_ZOOM = Similarity(1 / (1 - CROP) + 0j)
 
 Pairs = Sequence[tuple[Bgr, Output]]
 
@@ -29,9 +30,9 @@ class Method:
     """A way to stabilise a clip.
 
     Attributes:
-        name: for the table.
-        lookahead: future frames it reads, in words.
-        run: pictures of a clip, of the same size, and what it knows of each, if anything.
+        name: name in the table.
+        lookahead: future frames that it reads, as text.
+        run: makes the steady pictures of a clip, of the same size.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Method:
 
 @dataclass(frozen=True)
 class SteadyRun:
-    """Our stabiliser on a clip: the correction of each frame, and the median processor time of one."""
+    """Our stabiliser on a clip: corrections, pictures, and median processor time of a frame in milliseconds."""
 
     corrections: list[Correction]
     pictures: list[Bgr]
@@ -62,7 +63,7 @@ def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> Ste
 
     for frame, output in pairs:
         waiting.append(frame)
-        begun_s = thread_time()  # a busy machine must not count
+        begun_s = thread_time()  # processor time, because the machine may be busy
         correction = steady.update(output, frame)
         if correction is not None:
             give(correction)
@@ -73,22 +74,21 @@ def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> Ste
 
 
 def moving_average(frames: Sequence[Bgr], *, past: int, future: int) -> list[Bgr]:
-    """Feature tracks, their path averaged over a window of ``past + 1 + future`` frames, the difference taken out."""
+    """Track features, average their path over ``past + 1 + future`` frames, and take out the difference."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     path = path_of([tracked_step(one, two) for one, two in pairwise(greys)])
     padded = np.pad(path, ((past, future), (0, 0)), mode="edge")
     length = past + 1 + future
     smooth = np.stack([np.convolve(column, np.ones(length) / length, "valid") for column in padded.T], axis=1)
-    zoom = Similarity(1 / (1 - CROP) + 0j)
     pictures = []
     for frame, (dx, dy, angle) in zip(frames, smooth - path, strict=True):
-        correction = Similarity(complex(np.exp(1j * angle)), complex(dx, dy)).then(zoom)
+        correction = Similarity(complex(np.exp(1j * angle)), complex(dx, dy)).then(_ZOOM)
         pictures.append(warp(frame, correction.matrix((frame.shape[0], frame.shape[1]))))
     return pictures
 
 
 def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
-    """FFmpeg's ``deshake``, less picky about contrast than by default, cropped as the others; PyAV has no vidstab."""
+    """FFmpeg's ``deshake`` at a lower contrast threshold than its default. PyAV has no ``vidstab``."""
     height, width = frames[0].shape[:2]
     graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format="yuv420p", time_base="1/25")
@@ -97,25 +97,26 @@ def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
     source.link_to(shaken)
     shaken.link_to(sink)
     graph.configure()
-    zoom = Similarity(1 / (1 - CROP) + 0j).matrix((height, width))
     pictures = []
     for index, frame in enumerate(frames):
         picture = av.VideoFrame.from_ndarray(frame, "bgr24").reformat(format="yuv420p")
         picture.pts = index
         graph.push(picture)
-        pictures.append(warp(graph.pull().to_ndarray(format="bgr24"), zoom))
+        pictures.append(_cropped(graph.pull().to_ndarray(format="bgr24")))
     return pictures
 
 
 def unsteady(frames: Sequence[Bgr]) -> list[Bgr]:
-    """The clip as it is, cropped as the others are."""
-    height, width = frames[0].shape[:2]
-    zoom = Similarity(1 / (1 - CROP) + 0j).matrix((height, width))
-    return [warp(frame, zoom) for frame in frames]
+    """The clip without stabilisation, cropped like the others."""
+    return [_cropped(frame) for frame in frames]
+
+
+def _cropped(frame: Bgr) -> Bgr:
+    return warp(frame, _ZOOM.matrix((frame.shape[0], frame.shape[1])))
 
 
 def methods() -> list[Method]:
-    """Ours and the others, in the order of the table; the first is the clip itself."""
+    """All methods in the order of the table. The first leaves the clip as it is."""
 
     def steady(lookahead: int) -> Callable[[Pairs], list[Bgr]]:
         return lambda pairs: ours(pairs, StabiliserOptions(lookahead=lookahead, crop=CROP)).pictures

@@ -1,4 +1,4 @@
-"""The stabiliser, measured: ``python -m mostnet.bench.steady.report [--video FILE...] [--plot FILE.png]``."""
+"""``python -m mostnet.bench.steady.report [--video FILE...] [--plot FILE.png]``: measure the stabiliser."""
 
 from __future__ import annotations
 
@@ -32,20 +32,23 @@ from .checks import (
     tooth_off_px,
     vibration_ratio,
 )
-from .clips import Clip, of_video, synthetic
+from .clips import KnownClip, of_video, synthetic
 from .methods import methods
 from .shaken import Shake
 
-#: Frames in the dark, of the blackout clip.
+#: Dark frames of the blackout clip.
 DARK = range(60, 75)
+#: The pan lasts up to the hundredth frame.
 _LEAST_FRAMES = 110
+#: Largest ratio of vibration after to before, by look-ahead.
 _BOUNDS = {0: 0.25, 5: 0.15}
 
-Row = dict[str, str | float]
+#: One method on one clip, by column of the table.
+Figures = dict[str, str | float]
 
 
 def known_path_checks(*, count: int) -> tuple[list[Check], dict[str, Path2d]]:
-    """Figures on clips of known path, and the paths of the swaying one for a plot."""
+    """Checks on clips of known path, and the paths of the swaying clip for a plot."""
     sway = synthetic("sway", count=count)
     pan = synthetic("pan", count=count, pan_px=3.0)
     blackout = synthetic("blackout", count=DARK.stop + 30, dark=DARK)
@@ -73,10 +76,10 @@ def known_path_checks(*, count: int) -> tuple[list[Check], dict[str, Path2d]]:
     return checks, paths
 
 
-def added_jitter_checks(clip: Clip, unshaken: Clip) -> list[Check]:
-    """Vibration of the known jitter of a video file, after and before.
+def added_jitter_checks(clip: KnownClip, unshaken: KnownClip) -> list[Check]:
+    """Ratio of vibration after to before, of the known jitter added to a video file.
 
-    What the stabiliser makes of the file without the jitter is its own motion, and is taken off.
+    The steady path of the unshaken file is subtracted, because it is the motion of the file itself.
     """
     assert clip.poses is not None
     checks = []
@@ -87,16 +90,16 @@ def added_jitter_checks(clip: Clip, unshaken: Clip) -> list[Check]:
     return checks
 
 
-def compare(clip: Clip) -> list[Row]:
-    """Every method on one clip, measured on its pictures: ratio of vibration, gain of ITF, lag where it is known."""
-    rows: list[Row] = []
+def compare(clip: KnownClip) -> list[Figures]:
+    """Every method on one clip, measured on its pictures. The lag is NaN if the intended path is unknown."""
+    rows: list[Figures] = []
     before = None
     for method in methods():
         found = measure(picture for picture in method.run(clip.pairs)[START:])
         before = before or found
         lag = float("nan")
         if clip.base is not None and method.name != "none":
-            # Content moves against the camera; the first frames are cut off from both.
+            # Content moves against the camera. Both paths lack the first frames.
             intended = -path_array(clip.base)[START:, 0]
             lag = lag_frames(intended, found.path[:, 0])
         rows.append(
@@ -129,7 +132,7 @@ def engine_ms(path: Path) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print both tables; returns 1 where a bound is broken or something fails."""
+    """Print both tables; returns 1 if a bound is broken or something fails."""
     options = _parser().parse_args(argv)
     cv2.setNumThreads(1)
     try:
@@ -143,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ratio = None if options.engine is None else engine_ms(options.engine)
         _print(checks, rows, ratio)
         if options.plot is not None:
-            plot_paths(paths, options.plot, title="camera path, known, and what is shown of it")
+            plot_paths(paths, options.plot, title="known camera path, and the path after stabilising")
         if options.json is not None:
             write_bytes(options.json, _json(checks, rows, ratio))
     except (MostnetError, OSError) as error:
@@ -153,13 +156,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _enough(text: str) -> int:
-    """Frames of a clip: the pan lasts up to the hundredth."""
+    """Frames of a clip, from a command line."""
     if int(text) < _LEAST_FRAMES:
         raise argparse.ArgumentTypeError(f"{text} frames are too few; expected at least {_LEAST_FRAMES}")
     return int(text)
 
 
-def _clips(options: argparse.Namespace) -> list[Clip]:
+def _clips(options: argparse.Namespace) -> list[KnownClip]:
     clips = [
         synthetic("sway", count=options.frames),
         synthetic("pan 3 px", count=options.frames, pan_px=3.0),
@@ -171,12 +174,12 @@ def _clips(options: argparse.Namespace) -> list[Clip]:
     return clips
 
 
-def _picture_checks(rows: Sequence[Row]) -> list[Check]:
+def _picture_checks(rows: Sequence[Figures]) -> list[Check]:
     checks = []
     for row in rows:
         if row["method"] == "mostnet" and row["clip"] != "pan 3 px":
             what, bound = f"{row['clip']}, look-ahead {row['look-ahead']}", _BOUNDS[int(row["look-ahead"])]
-            # What moves by itself in a video, or sways by design, is a part of its vibration, but not above 0.15.
+            # A video's vibration includes objects that move by themselves, but not above 0.15 cycles per frame.
             name = "ratio" if row["clip"] == "sway" else "jitter ratio"
             measured = "vibration" if name == "ratio" else "jitter above 0.15 cycles/frame"
             checks.append(Check(f"{measured} after / before by tracks, {what}", float(row[name]), bound))
@@ -184,7 +187,7 @@ def _picture_checks(rows: Sequence[Row]) -> list[Check]:
     return checks
 
 
-def _print(checks: Sequence[Check], rows: Sequence[Row], engine: float | None) -> None:
+def _print(checks: Sequence[Check], rows: Sequence[Figures], engine: float | None) -> None:
     console = Console(width=120)
     table = Table(title="Bounds", title_justify="left")
     for column in ("", "found", "bound", ""):
@@ -205,7 +208,7 @@ def _print(checks: Sequence[Check], rows: Sequence[Row], engine: float | None) -
     console.print(table)
 
 
-def _json(checks: Sequence[Check], rows: Sequence[Row], engine: float | None) -> bytes:
+def _json(checks: Sequence[Check], rows: Sequence[Figures], engine: float | None) -> bytes:
     report = {
         "machine": asdict(describe_machine(gpu=False)),
         "checks": [{**asdict(check), "passed": check.passed} for check in checks],
@@ -218,7 +221,7 @@ def _json(checks: Sequence[Check], rows: Sequence[Row], engine: float | None) ->
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mostnet.bench.steady.report",
-        description="Measure the stabiliser on clips of known path, and side by side with others.",
+        description="Measure the stabiliser on clips of known camera path, side by side with other methods.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="video files to shake", metavar="FILE")
@@ -227,12 +230,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=6.0,
         metavar="PX",
-        help="jitter added to video files: RMS of each axis, in pixels of a 640 pixels wide picture (default: 6)",
+        help="jitter added to video files: RMS of each axis, in pixels at a width of 640",
     )
-    parser.add_argument("--frames", type=_enough, default=160, help="of each clip", metavar="N")
-    parser.add_argument("--engine", type=Path, help="also time this engine, for the ratio", metavar="FILE")
-    parser.add_argument("--plot", type=Path, help="PNG of the known path", metavar="FILE.png")
-    parser.add_argument("--json", type=Path, help="everything, as JSON", metavar="FILE")
+    parser.add_argument("--frames", type=_enough, default=160, help="frames of each clip", metavar="N")
+    parser.add_argument("--engine", type=Path, help="also time this engine, for the ratio of costs", metavar="FILE")
+    parser.add_argument("--plot", type=Path, help="plot of the known path and the steady ones", metavar="FILE.png")
+    parser.add_argument("--json", type=Path, help="all figures, as JSON", metavar="FILE")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Clips whose camera path is known, with what an engine would say about them."""
+"""Synthetic clips of known camera path, with the outputs that an engine would give."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mostnet.video.steady.similarity import Similarity, centre_of
 
 SIZE_HW = (480, 640)
 _WORLD_HW = (1100, 1500)
-#: Centre of the tooth in the world, from the world's centre, and its half axes.
+#: Centre of the tooth relative to the world's centre, and its half axes, in pixels.
 TOOTH = 0j
 _TOOTH_HALF = (150, 105)
 _BUR = ((430, 0), (640, 0), (640, 150), (345, 215))
@@ -27,7 +27,7 @@ JITTER_BAND = (0.16, 0.48)
 
 @dataclass(frozen=True)
 class Shake:
-    """Strength of the jitter, RMS: shift in pixels (each axis), turn in degrees, zoom as a share."""
+    """Strength of the jitter, RMS: shift in pixels per axis, turn in degrees, zoom as a share."""
 
     shift_px: float = 3.0
     turn_deg: float = 0.4
@@ -36,7 +36,7 @@ class Shake:
 
 @dataclass(frozen=True)
 class FlowFaults:
-    """What the flow of a network has and the truth has not: noise of each vector, share of blocks that are wrong."""
+    """Errors of a network's flow: noise of each vector, share of wrong blocks, and noise of those, in pixels."""
 
     noise_px: float = 0.5
     wrong: float = 0.15
@@ -44,7 +44,7 @@ class FlowFaults:
 
 
 def jitter(count: int, rng: np.random.Generator, shake: Shake) -> list[Similarity]:
-    """Zero-mean vibration between 0.16 and 0.48 cycles per frame, ``count`` poses."""
+    """``count`` poses of zero-mean vibration in ``JITTER_BAND``."""
     waves = np.stack([_band_noise(count, rng) for _ in range(4)])
     shifts = shake.shift_px * (waves[0] + 1j * waves[1])
     rates = np.exp(shake.zoom * waves[2] + 1j * np.radians(shake.turn_deg) * waves[3])
@@ -52,16 +52,16 @@ def jitter(count: int, rng: np.random.Generator, shake: Shake) -> list[Similarit
 
 
 def intended(count: int, *, sway_px: float = 12.0, pan_px: float = 0.0, pan_at: int = 60) -> list[Similarity]:
-    """A hand's slow sway, and a pan of ``pan_px`` per frame over 40 frames from ``pan_at`` on, as poses."""
+    """Poses of a hand's slow sway, and of a pan by ``pan_px`` per frame over 40 frames from ``pan_at`` on."""
     frame = np.arange(count)
     sway = sway_px * (np.sin(2 * np.pi * frame / 110) + 0.6j * np.sin(2 * np.pi * frame / 83 + 1))
-    # The pan starts and stops over ten frames: a hand has mass.
+    # The pan starts and stops over ten frames, because a hand has mass.
     speed = pan_px * np.convolve((frame >= pan_at) & (frame < pan_at + 40), np.hanning(12)[1:-1] / 4.5, "same")
     return [Similarity(1 + 0j, complex(b)) for b in sway + np.cumsum(speed)]
 
 
 def compose(base: Sequence[Similarity], shaken: Sequence[Similarity]) -> list[Similarity]:
-    """Poses of a camera that shakes about its base: frame to world, both from their centres."""
+    """Poses of a camera that shakes about its base, from frame to world, each relative to its centre."""
     return [shake.then(pose) for pose, shake in zip(base, shaken, strict=True)]
 
 
@@ -81,7 +81,7 @@ def world(rng: np.random.Generator) -> Bgr:
 
 
 def render(scene: Bgr, pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> Bgr:
-    """What a camera at ``pose`` sees of the world, past a bur that is fixed to it."""
+    """The camera's picture of the world at ``pose``, with a bur fixed to the camera."""
     matrix = _pixel_matrix(pose, size_hw, scene.shape[:2])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     frame: Bgr = cv2.warpAffine(scene, matrix, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
@@ -90,7 +90,7 @@ def render(scene: Bgr, pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) 
 
 
 def tooth_mask(pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> npt.NDArray[np.uint8]:
-    """The true mask at ``pose``, uint8 ``(H, W)``, the bur left out."""
+    """The true tooth mask at ``pose``, uint8 ``(H, W)``, without the bur."""
     y, x = np.mgrid[: size_hw[0], : size_hw[1]]
     places = pose.a * (x + 1j * y - centre_of(size_hw)) + pose.b - TOOTH
     mask = (255 * _tooth_level(places.real, places.imag)).astype(np.uint8)
@@ -99,7 +99,7 @@ def tooth_mask(pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> npt.N
 
 
 def true_flow(before: Similarity, now: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> npt.NDArray[np.float32]:
-    """Backward flow between two poses, float32 ``(2, H, W)``; none on the bur."""
+    """Backward flow between two poses, float32 ``(2, H, W)`` in pixels; zero on the bur."""
     y, x = np.mgrid[: size_hw[0], : size_hw[1]]
     here = x + 1j * y - centre_of(size_hw)
     step = now.then(before.inverse())
@@ -112,7 +112,7 @@ def true_flow(before: Similarity, now: Similarity, *, size_hw: tuple[int, int] =
 
 
 def faulty(flow: npt.NDArray[np.float32], faults: FlowFaults, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Flow with smooth noise, and with blocks that are anything."""
+    """Flow with noise, and with random vectors in some blocks."""
     _, height, width = flow.shape
     small = rng.normal(0, faults.noise_px, (height // 8 + 1, width // 8 + 1, 2)).astype(np.float32)
     noise = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -125,7 +125,7 @@ def faulty(flow: npt.NDArray[np.float32], faults: FlowFaults, rng: np.random.Gen
 def outputs(
     poses: Sequence[Similarity], scene: Bgr, *, faults: FlowFaults, seed: int = 1
 ) -> Iterator[tuple[Bgr, Output]]:
-    """Yield (frame, what an engine would give): exact flow with ``faults``, the true mask, the frame as enhanced."""
+    """Frame and engine output of each pose: exact flow with ``faults``, the true mask, the frame as ``enhanced``."""
     rng = np.random.default_rng(seed)
     for k, (before, now) in enumerate(pairwise([poses[0], *poses])):
         frame = render(scene, now)
@@ -139,7 +139,7 @@ def _tooth_level(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> np
 
 
 def _band_noise(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Noise of unit RMS whose frequencies lie in the band."""
+    """Noise of unit RMS with frequencies in ``JITTER_BAND``."""
     spectrum = np.fft.rfft(rng.normal(size=count))
     frequency = np.fft.rfftfreq(count)
     spectrum[(frequency < JITTER_BAND[0]) | (frequency > JITTER_BAND[1])] = 0

@@ -9,7 +9,7 @@ import pytest
 
 from mostnet.bench.machine import Machine
 from mostnet.bench.overhead import summarise_pairs
-from mostnet.bench.report import EngineInfo, Memory, Report, Split, Stream, Timings
+from mostnet.bench.report import BenchReport, EngineInfo, Memory, Split, Throughput, Timings
 from mostnet.contract import Metadata, sha256
 from mostnet.export.graph import build_graph, save_graph
 from mostnet.model import initial_checkpoint, save_checkpoint
@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     return files
 
 
-def make_report(samples_ms: list[float], **changes: object) -> Report:
+def make_report(samples_ms: list[float], **changes: object) -> BenchReport:
     """A report whose latencies are ``samples_ms``; the rest is made up."""
     latency = Timings.of(samples_ms)
     split = Split(copy_in_ms=0.5, compute_ms=8.0, copy_out_ms=0.25, host_ms=0.25)
@@ -61,11 +61,11 @@ def make_report(samples_ms: list[float], **changes: object) -> Report:
         "checked_frames": 10,
         "latency": latency,
         "split": split,
-        "stream": Stream(50.0, latency, latency),
+        "stream": Throughput(50.0, latency, latency),
         "overhead": summarise_pairs([10.0] * 10, [8.0] * 10, [split] * 10),
         "memory": Memory(80.0, 120.0, 130.0, None, 150.0),
         "comparison": None,
         "other_cores": {"infer": 0.0},
         "disturbed": (),
     }
-    return Report(**(values | changes))
+    return BenchReport(**(values | changes))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mostnet.bench import frames as frames_module
-from mostnet.bench.frames import load_clip, synthetic_frames
+from mostnet.bench.frames import load_frames, synthetic_frames
 from mostnet.contract import VideoError
 
 from ..video.video_samples import damage_packet, moving_frames, write_with_av
@@ -56,33 +56,33 @@ def test_synthetic_frames_are_textured_and_move_by_pixels() -> None:
 
 
 def test_a_video_is_resized_and_looped(tmp_path: Path) -> None:
-    clip = load_clip(write_video(tmp_path / "short.avi", 4), SIZE_HW, limit=10, seed=0)
-    assert clip.source == "short.avi"
-    assert [int(f.mean().round()) for f in clip.frames] == [0, 20, 40, 60]
-    assert clip.frames[0].shape == (*SIZE_HW, 3)
-    assert clip[4] is clip.frames[0] and clip[11] is clip.frames[3]
+    frames = load_frames(write_video(tmp_path / "short.avi", 4), SIZE_HW, limit=10, seed=0)
+    assert frames.source == "short.avi"
+    assert [int(f.mean().round()) for f in frames.frames] == [0, 20, 40, 60]
+    assert frames.frames[0].shape == (*SIZE_HW, 3)
+    assert frames[4] is frames.frames[0] and frames[11] is frames.frames[3]
 
 
 def test_no_more_frames_than_asked_for_are_read(tmp_path: Path) -> None:
-    assert len(load_clip(write_video(tmp_path / "v.avi", 6), SIZE_HW, limit=3, seed=0).frames) == 3
+    assert len(load_frames(write_video(tmp_path / "v.avi", 6), SIZE_HW, limit=3, seed=0).frames) == 3
 
 
-def test_the_clip_is_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames_module, "_CLIP_BYTES", 20 * 64 * 96 * 3)
-    clip = load_clip(None, SIZE_HW, limit=500, seed=7)
-    assert len(clip.frames) == 20
-    assert clip.source == "synthetic moving texture, seed 7"
-    assert clip[20] is clip.frames[0]
+def test_the_frames_are_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "_MOST_BYTES", 20 * 64 * 96 * 3)
+    frames = load_frames(None, SIZE_HW, limit=500, seed=7)
+    assert len(frames.frames) == 20
+    assert frames.source == "synthetic moving texture, seed 7"
+    assert frames[20] is frames.frames[0]
 
 
 def test_damage_before_the_last_frame_taken_is_an_error(tmp_path: Path) -> None:
     path = write_with_av(tmp_path / "v.mp4", moving_frames(60))
     damage_packet(path, 24)
     with pytest.raises(VideoError, match=r"v\.mp4: damaged at frame 2\d "):
-        load_clip(path, SIZE_HW, limit=40, seed=0)
-    assert len(load_clip(path, SIZE_HW, limit=15, seed=0).frames) == 15
+        load_frames(path, SIZE_HW, limit=40, seed=0)
+    assert len(load_frames(path, SIZE_HW, limit=15, seed=0).frames) == 15
 
 
 def test_a_missing_video_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"gone\.mp4"):
-        load_clip(tmp_path / "gone.mp4", SIZE_HW, limit=3, seed=0)
+        load_frames(tmp_path / "gone.mp4", SIZE_HW, limit=3, seed=0)

@@ -1,4 +1,4 @@
-"""What is said of machine, versions, memory and other load."""
+"""The description of machine, memory and load by other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from mostnet.bench import load as load_module
 from mostnet.bench.load import LoadMeter, disturbed_parts
-from mostnet.bench.machine import describe_machine, peak_resident_mib, resident_mib, versions
+from mostnet.bench.machine import describe_machine, peak_resident_mib, resident_mib
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -31,11 +31,6 @@ def test_gpu_name_is_asked_of_its_tool(tmp_path: Path, monkeypatch: pytest.Monke
     assert describe_machine(gpu=True).gpu == "NVIDIA Test 1"
     tool.write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
     assert describe_machine(gpu=True).gpu is None
-
-
-def test_versions_leave_out_what_is_not_installed() -> None:
-    found = versions(["numpy", "no-such-package"])
-    assert found == {"python": sys.version.split()[0], "numpy": np.__version__}
 
 
 @ON_LINUX

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mostnet.bench.frames import Clip
-from mostnet.bench.measure import no_collection, split_between, time_infer, time_stream
+from mostnet.bench import measure as measure_module
+from mostnet.bench.frames import BenchFrames
+from mostnet.bench.measure import Loop, no_collection, split_between, time_alternately, time_infer, time_stream
 from mostnet.bench.overhead import median_interval, summarise_pairs
 from mostnet.bench.report import Split, Timings
 from mostnet.engine import EngineStats
 
-CLIP = Clip(tuple(np.full((2, 2, 3), i, np.uint8) for i in range(3)), "test")
+FRAMES = BenchFrames(tuple(np.full((2, 2, 3), i, np.uint8) for i in range(3)), "test")
 
 
 class FakeSession:
@@ -43,7 +45,7 @@ class FakeSession:
 
 def test_infer_loop_leaves_the_warm_up_out_and_loops_over_the_clip() -> None:
     session, ticks = FakeSession(), []
-    timings, split = time_infer(session, CLIP, frames=10, warmup=2, tick=ticks.append)
+    timings, split = time_infer(session, FRAMES, Loop(10, 2, ticks.append))
     assert session.frames == [0, 1, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert len(timings.samples_ms) == 10
     assert ticks == list(range(1, 11))
@@ -53,7 +55,7 @@ def test_infer_loop_leaves_the_warm_up_out_and_loops_over_the_clip() -> None:
 
 def test_stream_loop_counts_the_frames_after_the_warm_up() -> None:
     session, ticks = FakeSession(), []
-    stream = time_stream(session, CLIP, frames=10, warmup=3, tick=ticks.append)
+    stream = time_stream(session, FRAMES, Loop(10, 3, ticks.append))
     assert len(session.frames) == 13
     assert stream.latency.samples_ms == tuple(range(4, 14))
     assert len(stream.intervals.samples_ms) == 10
@@ -63,7 +65,49 @@ def test_stream_loop_counts_the_frames_after_the_warm_up() -> None:
 
 
 def test_stream_loop_without_warm_up() -> None:
-    assert len(time_stream(FakeSession(), CLIP, frames=10, warmup=0, tick=print).intervals.samples_ms) == 10
+    assert len(time_stream(FakeSession(), FRAMES, Loop(10, 0, print)).intervals.samples_ms) == 10
+
+
+def alternate(**options: Any) -> tuple[str, list[list[float]], list[int]]:
+    """Calls "a" and "b" in the order made, each with its frame, then the samples and ticks; "p" is ``prepare``."""
+    made: list[str] = []
+    ticks: list[int] = []
+
+    def call(name: str) -> Callable[[np.ndarray], None]:
+        return lambda frame: made.append(f"{name}{frame[0, 0, 0]}{'' if gc.isenabled() else '!'}")
+
+    if options.pop("prepared", False):
+        options["prepare"] = call("p")
+    samples = time_alternately((call("a"), call("b")), FRAMES, Loop(4, 1, ticks.append), **options)
+    return " ".join(made), samples, ticks
+
+
+def test_blocks_alternate_and_begin_with_an_untimed_frame() -> None:
+    made, samples, ticks = alternate(block=3)
+    assert made == "a0 b0 a2! a0! a1! a2! b2! b0! b1! b2! b2! b0! a2! a0!", "collection is off in the timed loop"
+    assert [len(each) for each in samples] == [4, 4]
+    assert ticks == [3, 4]
+
+
+def test_blocks_in_a_fixed_order() -> None:
+    made, _, _ = alternate(block=3, swap=False)
+    assert made == "a0 b0 a2! a0! a1! a2! b2! b0! b1! b2! a2! a0! b2! b0!"
+
+
+def test_single_frames_in_turn() -> None:
+    made, samples, ticks = alternate(block=1, prepared=True)
+    assert made == "p0 a0 b0 p0! a0! b0! p1! b1! a1! p2! a2! b2! p0! b0! a0!"
+    assert [len(each) for each in samples] == [4, 4]
+    assert ticks == [1, 2, 3, 4]
+
+
+def test_each_turn_settles_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(measure_module.time, "sleep", pauses.append)
+    alternate(block=3, settle_s=0.02)
+    assert pauses == [0.02] * 4
+    alternate(block=3)
+    assert pauses == [0.02] * 4
 
 
 def test_collection_is_as_before_afterwards() -> None:

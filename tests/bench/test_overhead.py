@@ -1,4 +1,4 @@
-"""The bare call is the same network on the same frames, with state carried: else the overhead compares two things."""
+"""The bare call does the same work as ``infer``: same network, same frames, state carried."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 
 from mostnet.bench import overhead as overhead_module
-from mostnet.bench.frames import Clip, synthetic_frames
+from mostnet.bench.frames import BenchFrames, synthetic_frames
+from mostnet.bench.measure import Loop
 from mostnet.bench.overhead import RawCall, measure_overhead
 from mostnet.contract import OUTPUTS, VerificationError
 from mostnet.engine.open_model import open_model
@@ -19,7 +20,7 @@ from .conftest import SIZE_HW, Small
 
 OPTIONS = Options(threads=2, provider="cpu")
 FRAMES = synthetic_frames(SIZE_HW, 5, seed=0)
-CLIP = Clip(FRAMES, "test")
+SOURCE = BenchFrames(FRAMES, "test")
 
 
 def onnx_stream(path: Path) -> list[np.ndarray]:
@@ -52,7 +53,7 @@ def test_the_bare_call_carries_the_state(small: Small) -> None:
 
 def test_figures_of_one_run_belong_together(small: Small) -> None:
     ticks: list[int] = []
-    overhead = measure_overhead(small.engine, OPTIONS, CLIP, frames=11, warmup=2, tick=ticks.append)
+    overhead = measure_overhead(small.engine, OPTIONS, SOURCE, Loop(11, 2, ticks.append))
     engine, raw = np.array(overhead.engine.samples_ms), np.array(overhead.raw.samples_ms)
     assert len(engine) == len(raw) == len(overhead.copies_ms) == 11
     assert ticks == list(range(1, 12))
@@ -73,13 +74,4 @@ def test_a_bare_call_that_loses_the_state_is_refused(small: Small, monkeypatch: 
 
     monkeypatch.setattr(overhead_module, "RawCall", Forgetful)
     with pytest.raises(VerificationError, match=r"bare call differ in frame 1: .* their times cannot be compared"):
-        measure_overhead(small.engine, OPTIONS, CLIP, frames=10, warmup=0, tick=print)
-
-
-def test_each_goes_first_in_turn(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    time_infer, time_raw = overhead_module._time_infer, overhead_module._time_ms
-    monkeypatch.setattr(overhead_module, "_time_infer", lambda *a: calls.append("infer") or time_infer(*a))
-    monkeypatch.setattr(overhead_module, "_time_ms", lambda *a: calls.append("raw") or time_raw(*a))
-    measure_overhead(small.engine, OPTIONS, CLIP, frames=4, warmup=0, tick=print)
-    assert calls == ["infer", "raw", "raw", "infer"] * 2
+        measure_overhead(small.engine, OPTIONS, SOURCE, Loop(10, 0, print))

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mostnet.bench import plot as plot_module
 from mostnet.bench.plot import marks, write_plot
-from mostnet.bench.report import Comparison, Report, Timings
+from mostnet.bench.report import BenchReport, Comparison, Timings
 from mostnet.bench.table import print_report
 from mostnet.contract import BackendNotInstalledError
 
@@ -24,7 +24,7 @@ TEN = Timings.of([10.0] * 10)
 COMPARISON = Comparison("nano.pt", "cpu", 2, None, 0.0, 1.0, 10, ("the flow is short",), TEN, TEN, 1.5)
 
 
-def printed(report: Report) -> str:
+def printed(report: BenchReport) -> str:
     out = io.StringIO()
     print_report(report, Console(file=out, width=200, highlight=False, markup=False))
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""Engines of the same weights in other precisions are found and timed side by side."""
+"""Engines of the same weights in other precisions: how they are found, timed and ranked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mostnet.bench.frames import load_clip
-from mostnet.bench.precisions import compare_precisions, sibling_files
+from mostnet.bench.compare import compare_precisions, sibling_files
+from mostnet.bench.frames import load_frames
+from mostnet.bench.measure import Loop
 from mostnet.bench.report import PrecisionTimings, Timings
 from mostnet.bench.table import _precisions
 from mostnet.engine import Engine
@@ -40,12 +41,10 @@ def test_siblings_by_name(tmp_path: Path) -> None:
 
 def test_only_the_same_weights_are_timed(engines: Path) -> None:
     path = engines / "one-64x64-fp16.onnx"
-    clip = load_clip(None, SIZE, limit=10, seed=0)
+    frames = load_frames(None, SIZE, limit=10, seed=0)
     ticks: list[int] = []
     with Engine(path, threads=1) as engine:
-        found = compare_precisions(
-            path, engine, Options(threads=1), clip, frames=12, warmup=1, tick=lambda done: ticks.append(done)
-        )
+        found = compare_precisions(path, engine, Options(threads=1), frames, Loop(12, 1, ticks.append))
     assert [(one.precision, one.file) for one in found] == [
         ("fp16", "one-64x64-fp16.onnx"),
         ("fp32", "one-64x64-fp32.onnx"),
