@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 from mostnet.contract import TrainingError, sha256, write_bytes
 from mostnet.contract.stopping import StopRequest, leave_stopping_to_the_parent
 from mostnet.model import Checkpoint, State, save_checkpoint
+from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions, FrameSource, TooManyBadFilesError
+from mostnet.training.data.dataset import index_split
 
-from .clips import Batch, ClipDataset, ClipOptions, FrameSource, TooManyBadFilesError
-from .dataset import index_split
 from .extras import load_extra
 from .learner import Learner
 from .losses import TASKS

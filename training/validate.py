@@ -14,12 +14,12 @@ import torch
 from mostnet.contract import DatasetError, atomic_path, check_size
 from mostnet.contract.metrics import FlowError, Overlap, Picture, flow_error, overlap, psnr_db
 from mostnet.model import MostNet, Prediction, State
+from mostnet.training.data.clips import FrameSource
+from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.evaluation.scores import PSNR_CAP_DB
 from mostnet.video.flow_colour import flow_picture
 
 from .ablations import Stepper
-from .clips import FrameSource
-from .dataset import LabelledFrame
 
 _GREY = 96
 

@@ -1,4 +1,4 @@
-"""``python -m mostnet.training.evaluation.ablation_table NAME=EVALUATION.json ...``: what each part of the method is worth.
+"""``python -m mostnet.training.evaluation.ablation_table NAME=EVALUATION.json ...``: what each part is worth.
 
 The first evaluation is the full method; the others are compared with it.
 """

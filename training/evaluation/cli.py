@@ -12,7 +12,7 @@ from rich.console import Console
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import positive_int
 from mostnet.model import checkpoint_path
-from mostnet.training.dataset import SPLITS
+from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 
 from .eval_table import print_report

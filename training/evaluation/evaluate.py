@@ -8,7 +8,7 @@ from itertools import chain
 
 from mostnet.contract import DatasetError, FrameError
 from mostnet.engine import Output
-from mostnet.training.dataset import LabelledFrame, SequenceFiles, read_labelled_frame
+from mostnet.training.data.dataset import LabelledFrame, SequenceFiles, read_labelled_frame
 from mostnet.training.losses import TASKS
 
 from .baselines import no_method, oracle_colour

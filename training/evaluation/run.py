@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import DatasetError
-from mostnet.training.dataset import SPLITS, index_split
+from mostnet.training.data.dataset import SPLITS, index_split
 
 from .contact_sheet import write_sheet
 from .evaluate import check_sizes, evaluate
@@ -67,7 +67,7 @@ def evaluate_file(
 
     Args:
         model: ``.pt``, ``.onnx`` or ``.plan``.
-        data: root of the dataset; see ``mostnet.training.dataset``.
+        data: root of the dataset; see ``mostnet.training.data.dataset``.
         options: which part of it, and on what.
         out: folder for ``evaluation.json``, ``sequences.csv``, ``warm_up.csv`` and ``contact_sheet.png``; None writes
             nothing.

@@ -9,7 +9,7 @@ import numpy as np
 
 from mostnet.contract.metrics import FlowError, Overlap, flow_error, overlap, psnr_db
 from mostnet.engine import Output
-from mostnet.training.dataset import LabelledFrame
+from mostnet.training.data.dataset import LabelledFrame
 
 from .motion import ToothMotion, tooth_motion
 from .ssim import ssim

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mostnet.engine import Output
-from mostnet.training.dataset import LabelledFrame, SequenceFiles
+from mostnet.training.data.dataset import LabelledFrame, SequenceFiles
 from mostnet.training.losses import TASKS
 
 from .evaluate import Evaluation, only_tasks, read_sequence

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
-from mostnet.training.dataset import SPLITS
+from mostnet.training.data.dataset import SPLITS
 
 from .files import write_split
 

@@ -16,15 +16,14 @@ from mostnet.contract import DatasetError, FrameError, NoGpuError
 from mostnet.engine import Output
 from mostnet.export.exporter import ExportOptions, export
 from mostnet.model import Checkpoint, initial_checkpoint, load_checkpoint, save_checkpoint
-from mostnet.training.dataset import index_split, read_labelled_frame
+from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.evaluation.cli import main
 from mostnet.training.evaluation.evaluate import check_sizes, evaluate
 from mostnet.training.evaluation.open_model import open_model
 from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 from mostnet.training.evaluation.scores import PSNR_CAP_DB
 from mostnet.training.evaluation.streams import NetworkStream
-
-from .moving_scenes import moving_clip, write_sequence
+from tests.training.moving_scenes import moving_clip, write_sequence
 
 SIZE = (72, 96)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mostnet.contract.metrics import FlowError
 from mostnet.engine import Output
-from mostnet.training.dataset import LabelledFrame
+from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.evaluation.contact_sheet import teeth_picture, write_sheet
 from mostnet.training.evaluation.evaluate import Evaluation, RowScores, SequenceScores
 from mostnet.training.evaluation.scores import FrameScore

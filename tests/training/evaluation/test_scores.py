@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract.metrics import FlowError, Overlap
-from mostnet.training.dataset import LabelledFrame
+from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.evaluation.baselines import no_method, oracle_colour
 from mostnet.training.evaluation.motion import ToothMotion
 from mostnet.training.evaluation.scores import PSNR_CAP_DB, FrameScore, Scores, score_frame, summarise
