@@ -18,11 +18,10 @@ from mostnet.contract import TrainingError, sha256, write_bytes
 from mostnet.contract.stopping import StopRequest, leave_stopping_to_the_parent
 from mostnet.model import Checkpoint, State, save_checkpoint
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions, FrameSource, TooManyBadFilesError
-from mostnet.training.data.dataset import index_split
+from mostnet.training.data.dataset import TASKS, index_split
 
 from .extras import load_extra
 from .learner import Learner
-from .losses import TASKS
 from .options import TrainOptions
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run

@@ -26,6 +26,8 @@ from .flow_files import read_flow
 
 SPLITS = ("train", "val", "test")
 LABELS = ("reference", "mask", "flow")
+#: Tasks of the network; the labels of each are ``reference``, ``flow`` and ``mask``.
+TASKS = ("enhance", "flow", "mask")
 
 _PICTURES = (".png", ".jpg", ".jpeg")
 _SUFFIXES = {"input": _PICTURES, "reference": _PICTURES, "mask": _PICTURES, "flow": (".flo", ".png")}

@@ -15,9 +15,9 @@ from mostnet.model import checkpoint_path
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 
-from .eval_table import print_report
 from .open_model import DEVICES
 from .run import EvalOptions, evaluate_file
+from .tables import print_report
 
 
 def _parser() -> argparse.ArgumentParser:

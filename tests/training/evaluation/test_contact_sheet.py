@@ -10,10 +10,9 @@ import numpy as np
 from mostnet.contract.metrics import FlowError
 from mostnet.engine import Output
 from mostnet.training.data.dataset import LabelledFrame
-from mostnet.training.evaluation.contact_sheet import teeth_picture, write_sheet
+from mostnet.training.evaluation.contact_sheet import Pick, Shown, pick_frames, teeth_picture, write_sheet
 from mostnet.training.evaluation.evaluate import Evaluation, RowScores, SequenceScores
 from mostnet.training.evaluation.scores import FrameScore
-from mostnet.training.evaluation.showcase import Pick, Shown, pick_frames
 
 
 def evaluation_of(*psnr_db: list[float]) -> Evaluation:
