@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from mostnet.contract import NoGpuError, TrainingError
 from mostnet.model import MostNet, State, initial_checkpoint, load_checkpoint
+from mostnet.training.data.clips import Batch
 
 from .ablations import Stepper, remove_alignment
-from .clips import Batch
 from .losses import LossOptions, Target, TaskWeights, frame_losses
 from .options import TrainOptions
 from .schedule import AveragedWeights

@@ -23,8 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mostnet.model import STRIDES, Matching, Prediction
-
-TASKS = ("enhance", "flow", "mask")
+from mostnet.training.data.dataset import TASKS
 
 _PICTURE_EPSILON = 1e-3
 _FLOW_EPSILON_PX = 0.05

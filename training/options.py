@@ -9,9 +9,9 @@ from typing import Any
 
 from mostnet.contract import MIN_SIDE, TrainingError
 from mostnet.model import STRIDES, VARIANTS
+from mostnet.training.data.dataset import TASKS
 
 from .extras import load_extra
-from .losses import TASKS
 
 
 @dataclass(frozen=True)

@@ -1,52 +1,65 @@
-"""Validation while training: some sequences of a split, streamed with carried state."""
+"""Validation during training: some sequences of a split, streamed with carried state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from mostnet.contract import DatasetError, atomic_path, check_size
-from mostnet.model import MostNet, Prediction, State
-from mostnet.training.evaluation.scores import PSNR_CAP_DB
+from mostnet.contract import DatasetError, atomic_path
+from mostnet.contract.metrics import Picture
+from mostnet.engine import Output
+from mostnet.model import MostNet, State
+from mostnet.training.data.clips import FrameSource
+from mostnet.training.data.dataset import LabelledFrame
+from mostnet.training.evaluation.evaluate import only_tasks, stream_sequence
+from mostnet.training.evaluation.scores import FrameScore, score_frame, summarise
 from mostnet.video.flow_colour import flow_picture
 
 from .ablations import Stepper
-from .clips import FrameSource
-from .dataset import LabelledFrame, Picture
-from .metrics import FlowError, Overlap, flow_error, overlap, psnr_db
 
 _GREY = 96
 
 
-@dataclass
-class Sums:
-    """What is added up over the frames of a validation."""
+class TrainingStream:
+    """The network as it is trained, frame after frame: steps of ``MostNet`` whose values are not replaced."""
 
-    psnr_db: list[float] = field(default_factory=list)
-    flow: list[FlowError] = field(default_factory=list)
-    overlap: list[Overlap] = field(default_factory=list)
+    def __init__(self, model: MostNet, *, recurrence: bool) -> None:
+        self._step = Stepper(model, recurrence=recurrence)
+        self._weight = next(model.parameters())
+        self._state: State | None = None
 
-    def figures(self, tasks: Sequence[str]) -> dict[str, float | None]:
-        """Mean PSNR over frames, EPE and IoU over all pixels; None where there was no label or the task is not trained.
+    def reset(self) -> None:
+        """Start a new sequence with the next frame."""
+        self._state = None
 
-        ``score`` is PSNR in dB, less EPE in pixels, plus ten times IoU: of what there is.
+    @torch.no_grad()
+    def infer(self, frame: Picture) -> Output:
+        """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR; without latency.
+
+        Raises:
+            FrameError: the frame is too small for the network.
         """
-        pixels = sum(error.pixels for error in self.flow)
-        union = sum(overlap.union for overlap in self.overlap)
-        psnr = float(np.mean(self.psnr_db)) if self.psnr_db and "enhance" in tasks else None
-        epe = sum(error.sum_px for error in self.flow) / pixels if pixels and "flow" in tasks else None
-        iou = sum(overlap.intersection for overlap in self.overlap) / union if union and "mask" in tasks else None
-        score = (psnr or 0.0) - (epe or 0.0) + 10 * (iou or 0.0)
-        return {"psnr_db": psnr, "epe_px": epe, "iou": iou, "score": score}
+        weight = self._weight
+        tensor = torch.from_numpy(frame).to(weight.device).permute(2, 0, 1)[None].to(weight.dtype) / 255
+        prediction, self._state = self._step(tensor, self._state)
+        picture = torch.round(prediction.enhanced[0].float().clamp(0, 1) * 255).to(torch.uint8)
+        flow = prediction.flow[0].float().cpu().numpy()
+        probability = torch.sigmoid(prediction.mask_logit[0, 0].float()).cpu().numpy()
+        return Output(
+            enhanced=picture.permute(1, 2, 0).cpu().numpy(),
+            flow=flow,
+            mask=np.rint(probability * 255).astype(np.uint8),
+            finite=bool(np.isfinite(flow).all()),
+            frame_id=0,
+            timestamp=None,
+            latency_ms=0.0,
+        )
 
 
-@torch.no_grad()
 def validate(
     model: MostNet,
     source: FrameSource,
@@ -56,81 +69,67 @@ def validate(
     recurrence: bool = True,
     samples: Path | None = None,
 ) -> dict[str, float | None]:
-    """Stream up to ``frames`` frames of every sequence of ``source``; returns ``Sums.figures``.
+    """Stream up to ``frames`` frames of every sequence of ``source``; returns ``figures``.
 
     Args:
-        samples: where a picture of the last frame of each sequence is written.
+        samples: file for a picture of the last frame of each sequence.
 
     Raises:
         FrameError: frames too small for the network, or a flow that is not finite.
     """
-    step, sums = Stepper(model, recurrence=recurrence), Sums()
+    stream = TrainingStream(model, recurrence=recurrence)
+    scores: list[FrameScore] = []
     rows: list[Picture] = []
     for s, sequence in enumerate(source.sequences):
-        state: State | None = None
-        shown: Picture | None = None
-        for t in range(min(frames, len(sequence))):
-            try:
-                frame = source.read(s, t)
-            except DatasetError:
-                state = None  # noted by the source; what follows starts without history
-                continue
-            prediction, state = step(_as_input(frame, model), state)
-            sums_of_frame(sums, frame, prediction, has_previous=t > 0)
-            if t == min(frames, len(sequence)) - 1:
-                shown = sample_row(frame, prediction)
-        rows += [] if shown is None else [shown]
+        labelled = [_read(source, s, t) for t in range(min(frames, len(sequence)))]
+        for frame, output in stream_sequence(stream, labelled):
+            scores.append(score_frame(only_tasks(output, tasks), frame, quick=True))
+        if labelled[-1] is not None:
+            rows.append(sample_row(labelled[-1], output))
     if samples is not None and rows:
         _write_samples(rows, samples)
-    return sums.figures(tasks)
+    return figures(scores)
 
 
-def sums_of_frame(sums: Sums, frame: LabelledFrame, prediction: Prediction, *, has_previous: bool) -> None:
-    """Add one frame's errors."""
-    if frame.reference is not None:
-        sums.psnr_db.append(min(PSNR_CAP_DB, psnr_db(enhanced_picture(prediction), frame.reference)))
-    if frame.flow is not None and frame.valid is not None and has_previous:
-        flow = prediction.flow[0].float().cpu().numpy()
-        sums.flow.append(flow_error(flow, frame.flow.astype(np.float32), frame.valid))
-    if frame.mask is not None:
-        probability = torch.sigmoid(prediction.mask_logit[0, 0].float()).cpu().numpy()
-        sums.overlap.append(overlap(np.rint(probability * 255).astype(np.uint8), frame.mask))
+def figures(scores: Sequence[FrameScore]) -> dict[str, float | None]:
+    """Mean PSNR over frames, EPE and IoU over all pixels; None without a label or a mask pixel, or if not trained.
+
+    ``score`` is PSNR in dB, less EPE in pixels, plus ten times IoU, of those that are not None.
+    """
+    found = summarise(scores)
+    iou = found.iou if any(score.overlap is not None and score.overlap.union for score in scores) else None
+    total = (found.psnr_db or 0.0) - (found.epe_px or 0.0) + 10 * (iou or 0.0)
+    return {"psnr_db": found.psnr_db, "epe_px": found.epe_px, "iou": iou, "score": total}
 
 
-def enhanced_picture(prediction: Prediction) -> Picture:
-    """The first enhanced frame of a prediction as uint8 ``(H, W, 3)`` BGR."""
-    picture = torch.round(prediction.enhanced[0].float().clamp(0, 1) * 255).to(torch.uint8)
-    return picture.permute(1, 2, 0).cpu().numpy()
-
-
-def sample_row(frame: LabelledFrame, prediction: Prediction) -> Picture:
-    """Input, enhanced, reference, flow found and true, mask found and true, side by side; grey where there is none."""
-    found = prediction.flow[0].float().cpu().numpy()
+def sample_row(frame: LabelledFrame, output: Output) -> Picture:
+    """Input, enhanced, reference, flow found and true, mask found and true, side by side; grey without a label."""
+    assert output.enhanced is not None and output.flow is not None and output.mask is not None
     none: Picture = np.full_like(frame.input, _GREY)
     true = None if frame.flow is None else frame.flow.astype(np.float32)
-    dx, dy = found if true is None else true
-    lengths = np.hypot(dx, dy)
+    lengths = np.hypot(*(output.flow if true is None else true))
     most = max(2.0, float(np.percentile(lengths, 99)))
-    probability = torch.sigmoid(prediction.mask_logit[0, 0].float()).cpu().numpy()
     parts = [
         frame.input,
-        enhanced_picture(prediction),
+        output.enhanced,
         none if frame.reference is None else frame.reference,
-        flow_picture(found, max_px=most),
+        flow_picture(output.flow, max_px=most),
         none if true is None else flow_picture(true, max_px=most),
-        _grey_picture(np.rint(probability * 255).astype(np.uint8)),
+        _grey_picture(output.mask),
         none if frame.mask is None else _grey_picture(frame.mask),
     ]
     return np.concatenate(parts, axis=1)
 
 
-def _as_input(frame: LabelledFrame, model: MostNet) -> torch.Tensor:
-    check_size(frame.size_hw)
-    weight = next(model.parameters())
-    return torch.from_numpy(frame.input).to(weight.device).permute(2, 0, 1)[None].to(weight.dtype) / 255
+def _read(source: FrameSource, sequence: int, index: int) -> LabelledFrame | None:
+    """One frame; None if it cannot be read, which the source has logged."""
+    try:
+        return source.read(sequence, index)
+    except DatasetError:
+        return None
 
 
-def _grey_picture(mask: npt.NDArray[np.uint8]) -> Picture:
+def _grey_picture(mask: Picture) -> Picture:
     return np.repeat(mask[..., None], 3, axis=2)
 
 

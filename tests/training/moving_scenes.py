@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.training.augment import Clip
-from mostnet.training.flow_files import write_flow
+from mostnet.training.data.augment import Clip
+from mostnet.training.data.flow_files import write_flow
 
 
 def moving_clip(

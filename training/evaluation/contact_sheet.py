@@ -1,29 +1,34 @@
-"""An evaluation as one picture: worst, median and best frames, and the warm-up after a reset."""
+"""An evaluation as one picture: the worst, median and best frames, and the warm-up after a reset."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mostnet.contract import FOREGROUND, write_bytes
+from mostnet.contract.metrics import Picture
+from mostnet.engine import Output
+from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles
 from mostnet.training.extras import load_extra
-from mostnet.training.metrics import Bgr, Mask
 from mostnet.video import FlowScale, flow_picture
 
-from .evaluate import Evaluation
+from .evaluate import Evaluation, only_tasks, read_sequence, stream_sequence
 from .scores import FrameScore, Scores, summarise
-from .showcase import Shown
+from .streams import InferenceStream
 
-#: A picture, None where there is none, and what is written under it.
-Tile = tuple[Bgr | None, str]
+KINDS = ("worst", "median", "best")
+
+#: A picture or None, and the text under it.
+Tile = tuple[Picture | None, str]
 
 _TILE_IN, _DPI = 2.6, 110
 _COLUMNS = ("input", "output", "reference", "flow", "true flow", "teeth: cyan found,\nred missed, yellow false")
-#: BGR of teeth found, missed, and seen where none are.
+#: BGR of teeth that were found, missed, and found where there are none.
 _FOUND, _MISSED, _FALSE = (200, 220, 40), (60, 60, 240), (40, 220, 250)
 _TINT = 0.45
 _GREY, _NO_LABEL = 220, "no label"
@@ -36,8 +41,77 @@ _CURVES: tuple[tuple[str, Callable[[Scores], float | None], tuple[str, ...]], ..
 )
 
 
+@dataclass(frozen=True)
+class Pick:
+    """One frame to look at: its kind (``worst``, ``median`` or ``best``) and its place."""
+
+    kind: str
+    sequence: int
+    frame: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picked frame with its labels, outputs and scores."""
+
+    pick: Pick
+    name: str
+    labelled: LabelledFrame
+    output: Output
+    score: FrameScore
+    baseline: FrameScore
+
+
+def pick_frames(evaluation: Evaluation, *, each: int = 2) -> list[Pick]:
+    """Pick up to ``each`` worst, median and best frames: no frame twice, of different sequences if there are enough.
+
+    The first frame of a sequence has no flow to show, so it is picked only if it is the only one.
+    """
+    ranked: list[tuple[float, int, int]] = []
+    for s, sequence in enumerate(evaluation.sequences):
+        for t, score in enumerate(sequence.rows.model):
+            value = _quality(score)
+            if value is not None and (t > 0 or len(sequence.rows.model) == 1):
+                ranked.append((value, s, t))
+    ranked.sort()
+    middle = (len(ranked) - 1) / 2
+    by_median = [ranked[i] for i in sorted(range(len(ranked)), key=lambda i: abs(i - middle))]
+    picks: list[Pick] = []
+    for kind, order in zip(KINDS, (ranked, by_median, ranked[::-1]), strict=True):
+        picks += _pick(kind, order, picks, each)
+    return picks
+
+
+def run_picks(
+    stream: InferenceStream,
+    sequences: Sequence[SequenceFiles],
+    evaluation: Evaluation,
+    picks: Sequence[Pick],
+    *,
+    tasks: Sequence[str] = TASKS,
+) -> list[Shown]:
+    """Run the sequences of the picked frames again, as far as needed, and return the frames in the order of ``picks``.
+
+    Args:
+        tasks: the tasks that the model was measured on; its other outputs are left out.
+
+    Raises:
+        DatasetError: a file has changed since it was evaluated.
+    """
+    found: dict[tuple[int, int], Shown] = {}
+    for s in sorted({pick.sequence for pick in picks}):
+        wanted = {pick.frame: pick for pick in picks if pick.sequence == s}
+        rows = evaluation.sequences[s].rows
+        frames = read_sequence(sequences[s], frames=max(wanted) + 1)
+        for t, (labelled, output) in enumerate(stream_sequence(stream, frames)):
+            if t in wanted:
+                name, output = sequences[s].name, only_tasks(output, tasks)
+                found[s, t] = Shown(wanted[t], name, labelled, output, rows.model[t], rows.baseline[t])
+    return [found[pick.sequence, pick.frame] for pick in picks]
+
+
 def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, title: str) -> None:
-    """Draw the frames, one row each, and under them the warm-up curves, into the PNG ``path``."""
+    """Draw the PNG ``path``: the frames, one row each, and the warm-up curves below them."""
     height, width = shown[0].labelled.size_hw
     row_in = _TILE_IN * height / width + 0.35
     # Without pyplot: no window system, no state kept between calls.
@@ -57,14 +131,33 @@ def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, t
     write_bytes(path, png.getvalue())
 
 
-def teeth_picture(frame: Bgr, mask: Mask, truth: Mask | None) -> Bgr:
-    """The frame, tinted where teeth were found (cyan), missed (red) and imagined (yellow); all cyan without truth."""
+def teeth_picture(frame: Picture, mask: Picture, truth: Picture | None) -> Picture:
+    """The frame with a tint on teeth: cyan found, red missed, yellow found in error; all cyan without ``truth``."""
     predicted = mask >= FOREGROUND
     true = predicted if truth is None else truth >= FOREGROUND
     picture = frame.astype(np.float32)
     for where, colour in ((predicted & true, _FOUND), (true & ~predicted, _MISSED), (predicted & ~true, _FALSE)):
         picture[where] = (1 - _TINT) * picture[where] + _TINT * np.array(colour, np.float32)
     return np.rint(picture).astype(np.uint8)
+
+
+def _quality(score: FrameScore) -> float | None:
+    """The value that frames are ranked by, more is better: PSNR, or EPE without a picture label, or IoU."""
+    if score.psnr_db is not None:
+        return score.psnr_db
+    if score.flow is not None and score.flow.pixels:
+        return -score.flow.sum_px / score.flow.pixels
+    return None if score.overlap is None else score.overlap.iou
+
+
+def _pick(kind: str, order: Sequence[tuple[float, int, int]], taken: Sequence[Pick], each: int) -> list[Pick]:
+    free = [(s, t) for _, s, t in order if all((p.sequence, p.frame) != (s, t) for p in taken)]
+    chosen: list[tuple[int, int]] = []
+    for s, t in free:
+        if len(chosen) < each and s not in (other for other, _ in chosen):
+            chosen.append((s, t))
+    chosen += [place for place in free if place not in chosen][: each - len(chosen)]
+    return [Pick(kind, s, t) for s, t in chosen]
 
 
 def _draw_row(row: Sequence[Any], shown: Shown) -> None:
@@ -85,7 +178,7 @@ def _picture_tiles(shown: Shown) -> list[Tile]:
 
 
 def _flow_tiles(shown: Shown) -> list[Tile]:
-    """Flow and true flow, both on the colour scale of the true one if there is one."""
+    """Flow and true flow, both on the colour scale of the true flow if it is known."""
     found, true, score = shown.output.flow, shown.labelled.flow, shown.score.flow
     tiles: list[Tile] = [(None, _NOT_TRAINED), (None, _NO_LABEL)]
     scale = FlowScale()
@@ -106,7 +199,7 @@ def _teeth_tile(shown: Shown) -> Tile:
     return teeth_picture(shown.labelled.input, mask, shown.labelled.mask), text
 
 
-def _draw_tile(axis: Any, picture: Bgr, text: str) -> None:
+def _draw_tile(axis: Any, picture: Picture, text: str) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.imshow(picture[..., ::-1], interpolation="antialiased")

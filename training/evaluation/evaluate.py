@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from mostnet.contract import DatasetError, FrameError
 from mostnet.engine import Output
-from mostnet.training.dataset import LabelledFrame, SequenceFiles, read_labelled_frame
-from mostnet.training.losses import TASKS
+from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles, read_labelled_frame
 
 from .baselines import no_method, oracle_colour
 from .scores import FrameScore, Scores, score_frame, summarise
-from .streams import ModelInfo, Stream
+from .streams import InferenceStream, ModelInfo
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """The frames of one sequence, or of several, under each row of the table: the same frames in the same order."""
+    """The frames of one or more sequences under each row of the table: the same frames in the same order."""
 
     baseline: tuple[FrameScore, ...]
     oracle: tuple[FrameScore, ...]
@@ -33,7 +32,7 @@ class RowScores:
         }
 
     def only(self, index: int) -> RowScores:
-        """Frame ``index`` alone; nothing where there are fewer frames."""
+        """Frame ``index`` alone; nothing if there are fewer frames."""
         part = slice(index, index + 1)
         return RowScores(self.baseline[part], self.oracle[part], self.model[part])
 
@@ -45,7 +44,7 @@ class SequenceScores:
     Attributes:
         name: its folder.
         rows: its frames.
-        healed: frames that the network itself called not finite.
+        healed: number of frames with values that were not finite and that the network replaced.
         model_ms: time in the model, over all frames.
     """
 
@@ -72,13 +71,13 @@ class Evaluation:
         return len(self.rows.model) * 1e3 / sum(sequence.model_ms for sequence in self.sequences)
 
     def warm_up(self) -> list[RowScores]:
-        """The frames of every sequence that were the first after the reset, the second, and so on."""
+        """Scores by number of frames since the reset: the first frame of every sequence, the second, and so on."""
         rows = [sequence.rows for sequence in self.sequences]
         return [_joined([r.only(t) for r in rows]) for t in range(max(len(r.model) for r in rows))]
 
 
 def evaluate(
-    stream: Stream,
+    stream: InferenceStream,
     sequences: Sequence[SequenceFiles],
     *,
     frames: int | None = None,
@@ -90,14 +89,14 @@ def evaluate(
     Args:
         stream: the model.
         sequences: what ``index_split`` found, at least one; see ``check_sizes``.
-        frames: only the first so many of each.
-        tasks: those to measure the model by, of ``enhance``, ``flow`` and ``mask``.
-        progress: told how many frames are done.
+        frames: number of frames to take from the start of each; None for all.
+        tasks: the tasks to measure the model on, of ``enhance``, ``flow`` and ``mask``.
+        progress: called with the number of frames that are done.
 
     Raises:
-        DatasetError: a file is damaged, or of another size than the rest of its sequence: there are no figures of half
-            a split.
-        FrameError: a frame that the model does not take, or a flow that is not finite.
+        DatasetError: a file is damaged, or of another size than the rest of its sequence. A split that was read in part
+            has no figures.
+        FrameError: the model does not take frames of this size, or a flow is not finite.
     """
     evaluated: list[SequenceScores] = []
     for sequence in sequences:
@@ -107,7 +106,7 @@ def evaluate(
 
 
 def check_sizes(sequences: Sequence[SequenceFiles], info: ModelInfo) -> None:
-    """Find out before anything is measured that a model of one frame size does not fit the data.
+    """Check before the measurement that a model of one frame size fits the data.
 
     Raises:
         FrameError: a sequence has another size.
@@ -124,7 +123,7 @@ def check_sizes(sequences: Sequence[SequenceFiles], info: ModelInfo) -> None:
 
 
 def read_sequence(sequence: SequenceFiles, *, frames: int | None = None) -> Iterator[LabelledFrame]:
-    """The first ``frames`` frames, or all; the first of them without flow, which has no previous frame to go to.
+    """Read the first ``frames`` frames of a sequence, or all.
 
     Raises:
         DatasetError: a file is damaged, or of another size than the first frame.
@@ -138,11 +137,28 @@ def read_sequence(sequence: SequenceFiles, *, frames: int | None = None) -> Iter
                 f"{sequence.input[i]}: is {labelled.size_hw[0]}x{labelled.size_hw[1]}, the first frame of its sequence "
                 f"is {size_hw[0]}x{size_hw[1]}; make all frames of a sequence one size"
             )
-        yield replace(labelled, flow=None, valid=None) if i == 0 else labelled
+        yield labelled
+
+
+def stream_sequence(
+    stream: InferenceStream, frames: Iterable[LabelledFrame | None]
+) -> Iterator[tuple[LabelledFrame, Output]]:
+    """Run a model over one sequence: each frame with its outputs, the state zero at the start and carried on.
+
+    None stands for a frame that could not be read; the state is zero after it. The first frame comes without its flow
+    label, because its previous frame is not in the sequence.
+    """
+    stream.reset()
+    for t, labelled in enumerate(frames):
+        if labelled is None:
+            stream.reset()
+            continue
+        output = stream.infer(labelled.input)
+        yield labelled if t else replace(labelled, flow=None, valid=None), output
 
 
 def only_tasks(output: Output, tasks: Sequence[str]) -> Output:
-    """The output without what the network was not trained for."""
+    """The output without the tasks that the network was not trained for."""
     return replace(
         output,
         enhanced=output.enhanced if "enhance" in tasks else None,
@@ -152,18 +168,16 @@ def only_tasks(output: Output, tasks: Sequence[str]) -> Output:
 
 
 def _evaluate_sequence(
-    stream: Stream,
+    stream: InferenceStream,
     sequence: SequenceFiles,
     frames: int | None,
     tasks: Sequence[str],
     progress: Callable[[int], None] | None,
     done: int,
 ) -> SequenceScores:
-    stream.reset()
     rows: list[tuple[FrameScore, FrameScore, FrameScore]] = []
     healed, model_ms = 0, 0.0
-    for labelled in read_sequence(sequence, frames=frames):
-        output = stream.infer(labelled.input)
+    for labelled, output in stream_sequence(stream, read_sequence(sequence, frames=frames)):
         healed += not output.finite
         model_ms += output.latency_ms
         baseline = score_frame(no_method(labelled.input), labelled)

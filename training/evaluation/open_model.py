@@ -1,4 +1,4 @@
-"""From the path of a checkpoint or an exported model to something that infers."""
+"""Open a checkpoint or an exported model for an evaluation."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import torch
 
 from mostnet.contract import ModelFileError, sha256
 from mostnet.engine import Engine
-from mostnet.model import VARIANTS, MostNet, load_checkpoint
+from mostnet.model import VARIANTS, MostNet, NetworkStream, load_checkpoint
 from mostnet.training.ablations import remove_alignment
 
-from .streams import ModelInfo, NetworkStream, Stream
+from .streams import CheckpointStream, InferenceStream, ModelInfo
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @contextmanager
-def open_model(path: Path, *, device: str = "auto", threads: int | None = None) -> Iterator[tuple[Stream, ModelInfo]]:
+def open_model(
+    path: Path, *, device: str = "auto", threads: int | None = None
+) -> Iterator[tuple[InferenceStream, ModelInfo]]:
     """Open a ``.pt`` in PyTorch, or an ``.onnx`` or ``.plan`` in the engine, for the length of the block.
 
     A checkpoint that was trained without recurrence or alignment runs without them; exported graphs always have both.
 
     Args:
-        device: ``cpu``, ``cuda``, or ``auto`` for what is there.
+        device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
         threads: CPU threads of the network; None for the library's own choice.
 
     Raises:
@@ -41,7 +43,7 @@ def open_model(path: Path, *, device: str = "auto", threads: int | None = None) 
         raise ModelFileError(f"{path}: expected a checkpoint (.pt) or an exported model (.onnx, .plan)")
 
 
-def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[NetworkStream, ModelInfo]:
+def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[CheckpointStream, ModelInfo]:
     checkpoint = load_checkpoint(path)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -60,7 +62,7 @@ def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[Netw
     )
     if not info.alignment:
         remove_alignment(checkpoint.model)
-    return NetworkStream(checkpoint.model, device=device, recurrence=info.recurrence), info
+    return CheckpointStream(NetworkStream(checkpoint.model, device=device, recurrence=info.recurrence)), info
 
 
 def _describe_engine(path: Path, engine: Engine) -> ModelInfo:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: one JSON document, a CSV per sequence, a CSV of the warm-up."""
+"""The files of an evaluation: one JSON document, a CSV of the sequences, a CSV of the warm-up."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What it was evaluated on.
+    """The data of an evaluation.
 
     Attributes:
         name: name of the dataset's folder.
         split: ``train``, ``val`` or ``test``.
-        descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split: the
-            training data's too, so that a reader sees that the seeds differ.
+        descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split. That
+            of the training data shows that its seeds differ.
     """
 
     name: str
@@ -37,13 +37,13 @@ class DataInfo:
 
 
 @dataclass(frozen=True)
-class Report:
-    """One evaluation with what is needed to repeat it.
+class EvalReport:
+    """One evaluation, and the facts that repeat it.
 
     Attributes:
         command: the command line.
         created_utc: ISO 8601.
-        versions: version of each package that took part.
+        versions: version of each package that took part, by name.
     """
 
     command: str
@@ -99,7 +99,7 @@ class Report:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The JSON document that ``Report.write`` left.
+    """Read the ``evaluation.json`` that ``EvalReport.write`` wrote.
 
     Raises:
         MostnetError: no such file, or not an evaluation that this mostnet reads.
@@ -121,7 +121,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def labelled_frames(frames: Sequence[FrameScore]) -> dict[str, int]:
-    """How many frames each kind of figure was measured on."""
+    """Number of frames that each kind of figure was measured on."""
     return {
         "picture": sum(f.psnr_db is not None for f in frames),
         "flow": sum(f.flow is not None and f.flow.pixels > 0 for f in frames),
@@ -135,7 +135,7 @@ def _figures(rows: RowScores) -> dict[str, dict[str, float | None]]:
 
 
 def _flat(rows: RowScores) -> dict[str, str]:
-    """One CSV cell per row and figure; empty where there is none."""
+    """One CSV cell per row and figure; empty for None."""
     cells = {}
     for row, scores in rows.summary().items():
         for figure, value in asdict(scores).items():
@@ -145,7 +145,7 @@ def _flat(rows: RowScores) -> dict[str, str]:
 
 
 def _applies(row: str, figure: str) -> bool:
-    """Whether a row without a model says anything by a figure."""
+    """Whether a figure means anything for a row without a model."""
     picture = figure in ("psnr_db", "ssim")
     return picture if row == "oracle colour" else figure != "slope"
 

@@ -1,4 +1,4 @@
-"""One evaluation from the model's file and the dataset's folder to the report."""
+"""Evaluate a model's file on a dataset's folder and write the report."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 
 from mostnet.contract import DatasetError
 from mostnet.contract.versions import installed_versions
-from mostnet.training.dataset import SPLITS, index_split
+from mostnet.training.data.dataset import SPLITS, index_split
 
-from .contact_sheet import write_sheet
+from .contact_sheet import pick_frames, run_picks, write_sheet
 from .evaluate import check_sizes, evaluate
 from .open_model import open_model
-from .report import DataInfo, Report
-from .showcase import pick_frames, run_picks
+from .report import DataInfo, EvalReport
 
-#: Told how many frames are done, and how many there are.
+#: Called with the number of frames that are done, and of all frames.
 Progress = Callable[[int, int], None]
 
 _PACKAGES = ("mostnet", "torch", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python")
@@ -27,13 +26,13 @@ _PACKAGES = ("mostnet", "torch", "onnxruntime", "onnxruntime-gpu", "numpy", "ope
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions:
-    """What to evaluate on.
+    """The data and the device of an evaluation.
 
     Attributes:
         split: ``train``, ``val`` or ``test``.
-        max_sequences: only the first so many; None for all.
-        frames: only the first so many of each sequence; None for all.
-        device: ``cpu``, ``cuda``, or ``auto`` for what is there.
+        max_sequences: number of sequences to take from the start of the split; None for all.
+        frames: number of frames to take from the start of each sequence; None for all.
+        device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
         threads: CPU threads of the network; None for the library's own choice.
 
     Raises:
@@ -61,17 +60,17 @@ def evaluate_file(
     out: Path | None = None,
     command: str = "",
     progress: Progress | None = None,
-) -> Report:
+) -> EvalReport:
     """Evaluate a checkpoint or an exported model on a split.
 
     Args:
         model: ``.pt``, ``.onnx`` or ``.plan``.
-        data: root of the dataset; see ``mostnet.training.dataset``.
-        options: which part of it, and on what.
+        data: root of the dataset; see ``mostnet.training.data.dataset``.
+        options: the part of the dataset, and the device.
         out: folder for ``evaluation.json``, ``sequences.csv``, ``warm_up.csv`` and ``contact_sheet.png``; None writes
             nothing.
         command: the command line, for the report.
-        progress: told how far it is.
+        progress: see ``Progress``.
 
     Raises:
         DatasetError: no such split, or a file of it cannot be used.
@@ -87,7 +86,7 @@ def evaluate_file(
         check_sizes(sequences, info)
         tick = None if progress is None else lambda done: progress(done, total)
         evaluation = evaluate(stream, sequences, frames=options.frames, tasks=info.tasks, progress=tick)
-        report = Report(
+        report = EvalReport(
             command=command,
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             model=info,
@@ -105,7 +104,7 @@ def evaluate_file(
 
 
 def _description(split: Path) -> dict[str, Any] | None:
-    """Content of ``dataset.json``, which the splits of generated data have."""
+    """Content of ``dataset.json``, which generated data has; None if there is none."""
     path = split / "dataset.json"
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""From the measures of single frames to the figures of a split."""
+"""The measures of single frames, and the figures of a split."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mostnet.contract.metrics import FlowError, Overlap, flow_error, overlap, psnr_db
 from mostnet.engine import Output
-from mostnet.training.dataset import LabelledFrame
-from mostnet.training.metrics import FlowError, Overlap, flow_error, overlap, psnr_db, ssim
+from mostnet.training.data.dataset import LabelledFrame
 
 from .motion import ToothMotion, tooth_motion
+from .ssim import ssim
 
-#: What an infinite PSNR (equal pictures), and any above it, counts as in a mean.
+#: A PSNR above this counts as this in a mean; that of equal pictures is infinite.
 PSNR_CAP_DB = 100.0
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame against its labels; None where a label is missing.
+    """One frame against its labels. A measure is None if its label is missing or it was not asked for.
 
     Attributes:
-        psnr_db: of the picture; infinite where equal.
+        psnr_db: of the picture; infinite if it equals its reference.
         ssim: of the picture.
-        flow: end-point errors over the valid pixels; None for the first frame of a sequence, which has no flow.
+        flow: end-point errors over the valid pixels; None for the first frame of a sequence.
         overlap: of the masks.
-        motion: of the teeth; None also where hardly any are seen.
+        motion: of the teeth; None also if hardly any are visible.
     """
 
     psnr_db: float | None = None
@@ -38,16 +39,16 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of many frames; None where no frame has the label.
+    """Figures of many frames. A figure is None if no frame has its label.
 
     Attributes:
         psnr_db: mean over frames, each capped at ``PSNR_CAP_DB``.
         ssim: mean over frames.
         epe_px: mean over all valid pixels of all frames, so that a frame with few of them counts little.
-        iou: of all frames together: summed intersections over summed unions.
-        iou_frame_mean: the mean of the frames' IoU, which the source may have meant instead.
+        iou: summed intersections of all frames over their summed unions.
+        iou_frame_mean: mean of the frames' IoU. The source does not say which of the two it reports.
         motion_px: mean over frames of the tooth motion's error.
-        slope: of predicted against true displacement at tooth pixels.
+        slope: slope of predicted against true displacement at tooth pixels.
     """
 
     psnr_db: float | None = None
@@ -59,22 +60,24 @@ class Scores:
     slope: float | None = None
 
 
-def score_frame(output: Output, labels: LabelledFrame) -> FrameScore:
+def score_frame(output: Output, labels: LabelledFrame, *, quick: bool = False) -> FrameScore:
     """Measure one frame's outputs; an output that is None is not measured.
+
+    Args:
+        quick: leave out SSIM and tooth motion, which take most of the time.
 
     Raises:
         FrameError: an output and its label differ in shape, or a flow is not finite where it is valid.
     """
-    psnr, similarity = None, None
+    psnr = similarity = errors = masks = motion = None
     if output.enhanced is not None and labels.reference is not None:
-        psnr, similarity = psnr_db(output.enhanced, labels.reference), ssim(output.enhanced, labels.reference)
-    masks = None
+        psnr = psnr_db(output.enhanced, labels.reference)
+        similarity = None if quick else ssim(output.enhanced, labels.reference)
     if output.mask is not None and labels.mask is not None:
         masks = overlap(output.mask, labels.mask)
-    errors, motion = None, None
     if output.flow is not None and labels.flow is not None and labels.valid is not None:
         errors = flow_error(output.flow, labels.flow, labels.valid)
-        if labels.mask is not None:
+        if labels.mask is not None and not quick:
             motion = tooth_motion(output.flow, labels.flow, labels.valid, labels.mask)
     return FrameScore(psnr, similarity, errors, masks, motion)
 

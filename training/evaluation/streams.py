@@ -1,4 +1,4 @@
-"""What is evaluated, as one kind of thing: outputs of one frame after another, with the state carried in between."""
+"""The models that are evaluated, with one interface: the outputs of one frame after another, state carried."""
 
 from __future__ import annotations
 
@@ -7,74 +7,47 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-import torch
-
-from mostnet.contract import NoGpuError
+from mostnet.contract.metrics import Picture
 from mostnet.engine import Output
-from mostnet.model import FrameModel, MostNet, State
-from mostnet.training.losses import TASKS
-from mostnet.training.metrics import Bgr
+from mostnet.model import NetworkStream
+from mostnet.training.data.dataset import TASKS
 
 
-class Stream(Protocol):
-    """Anything that infers frame after frame: an ``Engine``, or a network by way of ``NetworkStream``."""
+class InferenceStream(Protocol):
+    """A model that runs frame after frame: an ``Engine``, or a ``CheckpointStream``."""
 
-    def infer(self, frame: Bgr) -> Output:
+    def infer(self, frame: Picture) -> Output:
         """Outputs of the next frame of the sequence."""
 
     def reset(self) -> None:
-        """The next frame starts a new sequence."""
+        """Start a new sequence with the next frame."""
 
 
-class NetworkStream:
-    """A network in PyTorch, float32, one uint8 frame at a time with its state carried."""
+class CheckpointStream:
+    """A ``NetworkStream`` whose outputs carry their latency, as those of an ``Engine`` do."""
 
-    def __init__(self, network: MostNet, *, device: str = "cpu", recurrence: bool = True) -> None:
-        """Take over ``network``: it is moved to ``device``. Without ``recurrence`` every frame starts from zero state.
+    def __init__(self, network: NetworkStream) -> None:
+        self._network = network
 
-        Raises:
-            NoGpuError: the device cannot be used.
-        """
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise NoGpuError("PyTorch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
-        self._module = FrameModel(network.to(device)).eval()
-        self._device = device
-        self._recurrence = recurrence
-        self._state: State | None = None
-        self._next_id = 0
-
-    def reset(self) -> None:
-        """The next frame starts from zero state, and may be of another size."""
-        self._state = None
-
-    def infer(self, frame: Bgr) -> Output:
+    def infer(self, frame: Picture) -> Output:
         """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR.
 
         Raises:
             FrameError: the frame is too small.
         """
         begun_s = perf_counter()
-        if self._state is None:
-            self._state = self._module.zero_state((frame.shape[0], frame.shape[1]))
-        with torch.inference_mode():
-            outputs = self._module(torch.from_numpy(frame)[None].to(self._device), *self._state)
-        enhanced, flow, mask, finite, *state = outputs
-        self._state = tuple(state) if self._recurrence else None
-        self._next_id += 1
-        return Output(
-            enhanced=enhanced[0].cpu().numpy(),
-            flow=flow[0].cpu().numpy(),
-            mask=mask[0].cpu().numpy(),
-            finite=bool(finite),
-            frame_id=self._next_id - 1,
-            timestamp=None,
-            latency_ms=(perf_counter() - begun_s) * 1e3,
-        )
+        outputs = self._network.infer(frame)
+        latency_ms = (perf_counter() - begun_s) * 1e3
+        return Output(*outputs, frame_id=0, timestamp=None, latency_ms=latency_ms)
+
+    def reset(self) -> None:
+        """Start from zero state; the next frame may be of another size."""
+        self._network.reset()
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What was evaluated.
+    """The model that was evaluated.
 
     Attributes:
         file: name of the file.
@@ -82,7 +55,7 @@ class ModelInfo:
         runs_in: ``PyTorch`` or ``engine``, and where: ``PyTorch on cpu``.
         variant: network variant.
         precision: ``fp32``, ``fp16`` or ``int8``.
-        parameters_m: millions of trained values; None for an engine of a variant that is not one of ours.
+        parameters_m: millions of trained values; None for an engine of an unknown variant.
         trained: false for seeded initial weights.
         size_hw: the only frame size it takes; None for any.
         training: the checkpoint's record of its training; None for initial weights and for engines.
@@ -100,7 +73,7 @@ class ModelInfo:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What it was trained for: a network of one task gives noise for the others, which is not measured."""
+        """The tasks it was trained for. Its outputs for other tasks are noise and are not measured."""
         return tuple(self._option("tasks", TASKS))
 
     @property

@@ -1,4 +1,4 @@
-"""Synthetic sequences on disk, in the layout that ``mostnet.training.dataset`` reads.
+"""Synthetic sequences on disk, in the layout that ``mostnet.training.data.dataset`` reads.
 
 OUT/SPLIT/dataset.json               seeds, options and versions; written last
          /000000/input/000000.jpg    degraded frame
@@ -29,8 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import DatasetError, check_size, write_bytes
-from mostnet.training.dataset import SPLITS
-from mostnet.training.flow_files import write_flow
+from mostnet.training.data.dataset import SPLITS
+from mostnet.training.data.flow_files import write_flow
 
 from .sequence import Sequence, SynthOptions, make_sequence
 

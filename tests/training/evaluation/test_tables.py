@@ -10,8 +10,8 @@ import pytest
 
 from mostnet.contract import MostnetError, sha256
 from mostnet.model import Checkpoint, initial_checkpoint, save_checkpoint
-from mostnet.training.evaluation import ablation_table, card
 from mostnet.training.evaluation.report import read_report
+from mostnet.training.evaluation.tables import main, write_card
 
 FIGURES = {
     "psnr_db": 24.123,
@@ -36,7 +36,7 @@ def document(**model: object) -> dict:
     return {
         "format": "mostnet-evaluation",
         "format_version": 1,
-        "command": "mostnet-eval model.pt scenes",
+        "command": "mostnet-eval run/model.pt data/scenes --threads 1 --out run/eval",
         "versions": {"torch": "2.13.0"},
         "frames": 20,
         "model": {
@@ -70,7 +70,7 @@ def test_ablation_table_compares_with_the_first(tmp_path: Path, capsys: pytest.C
     full = written(tmp_path / "full.json", document())
     out = tmp_path / "table.md"
     part = written(tmp_path / "part.json", other)
-    assert ablation_table.main([f"full={full}", f"no-flow={part}", "--out", str(out)]) == 0
+    assert main(["ablation", f"full={full}", f"no-flow={part}", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == [
         "| baseline |  | 17.80 |  | 0.910 | 2.50 | 0.800 | 8.00 |",
@@ -85,7 +85,7 @@ def test_evaluations_on_different_frames_are_not_compared(tmp_path: Path, capsys
     other = copy.deepcopy(document())
     other["sequences"] = other["sequences"][:1]
     paths = [written(tmp_path / "a.json", document()), written(tmp_path / "b.json", other)]
-    assert ablation_table.main([f"a={paths[0]}", f"b={paths[1]}"]) == 1
+    assert main(["ablation", f"a={paths[0]}", f"b={paths[1]}"]) == 1
     error = capsys.readouterr().err
     assert "b was evaluated on scenes/test, 1 sequences, 10 frames, a on scenes/test, 2 sequences, 20 frames" in error
 
@@ -96,14 +96,14 @@ def test_evaluations_on_data_made_differently_are_not_compared(
     other = copy.deepcopy(document())
     other["data"]["descriptions"]["test"]["seed"] = 901
     paths = [written(tmp_path / "a.json", document()), written(tmp_path / "b.json", other)]
-    assert ablation_table.main([f"a={paths[0]}", f"b={paths[1]}"]) == 1
+    assert main(["ablation", f"a={paths[0]}", f"b={paths[1]}"]) == 1
     assert "b and a were evaluated on two data sets scenes/test that were made differently" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["full"], ["=a.json"], ["a=x.json", "a=y.json"]])
 def test_ablation_wants_names_of_their_own(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        ablation_table.main(arguments)
+        main(["ablation", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -140,26 +140,27 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_card_says_what_was_trained_how_and_how_good_it_is(run_dir: Path, tmp_path: Path) -> None:
     evaluation = written(tmp_path / "e.json", document(sha256=sha256(run_dir / "model.pt")))
     folder = tmp_path / "weights"
-    assert card.main([str(run_dir), str(evaluation), "nano", "--folder", str(folder)]) == 0
+    assert main(["card", str(run_dir), str(evaluation), "nano", "--folder", str(folder)]) == 0
     text = (folder / "nano.md").read_text()
     assert "| nano | 24.12 | 0.910 | 2.50 | 0.800 | 0.25 | 0.980 |" in text
     assert "| baseline | 17.80 | 0.910 | 2.50 | 0.800 | 8.00 | - |" in text
     assert "4000 steps, wall time 90 minutes" in text
     assert "mostnet-train scenes --config recipe.yaml --out RUN_DIR" in text and "lr: 0.001" in text
     assert '"seed": 11' in text and '"seed": 900' in text
+    assert "Measured with `mostnet-eval nano scenes --threads 1`; torch 2.13.0." in text
     assert "Not for clinical use" in text and sha256(run_dir / "model.pt") in text
 
 
 def test_card_takes_the_exact_command(run_dir: Path, tmp_path: Path) -> None:
     evaluation = written(tmp_path / "e.json", document(sha256=sha256(run_dir / "model.pt")))
-    path = card.write_card(run_dir, evaluation, "nano", folder=tmp_path, command="mostnet-train X --steps 9")
+    path = write_card(run_dir, evaluation, "nano", folder=tmp_path, command="mostnet-train X --steps 9")
     assert "```sh\nmostnet-train X --steps 9\n```" in path.read_text()
 
 
 def test_card_of_another_checkpoint_or_of_an_untrained_one_is_refused(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(MostnetError, match=r"no checkpoint here is the one .* \(model.pt, SHA-256 0000"):
-        card.write_card(run_dir, written(tmp_path / "e.json", document()), "nano", folder=tmp_path)
+        write_card(run_dir, written(tmp_path / "e.json", document()), "nano", folder=tmp_path)
     untrained = document(sha256=sha256(run_dir / "untrained.pt"))
     with pytest.raises(MostnetError, match="no record of a training run"):
-        card.write_card(run_dir, written(tmp_path / "e.json", untrained), "nano", folder=tmp_path)
+        write_card(run_dir, written(tmp_path / "e.json", untrained), "nano", folder=tmp_path)
     assert not (tmp_path / "nano.md").exists()

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mostnet.training.augment import Clip, flip, forward_flow, jitter, rescale, reverse, stack
-from mostnet.training.dataset import LabelledFrame
-
-from .moving_scenes import moving_clip
+from mostnet.training.data.augment import Clip, flip, forward_flow, jitter, rescale, reverse, stack
+from mostnet.training.data.dataset import LabelledFrame
+from tests.training.moving_scenes import moving_clip
 
 STEP_PX = (3.0, -2.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract import DatasetError
-from mostnet.training.dataset import index_split, read_labelled_frame
+from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.synth.cli import main
 from mostnet.training.synth.files import sequence_seeds, write_sequence, write_split
 from mostnet.training.synth.sequence import make_sequence

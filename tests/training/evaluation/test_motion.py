@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mostnet.training.evaluation.motion import MIN_POINTS, fit_similarity, move, tooth_motion
+from mostnet.training.evaluation.motion import MIN_POINTS, fit_motion, tooth_motion
+from mostnet.video.steady.similarity import Points, Similarity, centre_of
 
 SIZE = (60, 80)
-TURNED = np.array([[1.02 * np.cos(0.03), -1.02 * np.sin(0.03), 3.0], [1.02 * np.sin(0.03), 1.02 * np.cos(0.03), -2.0]])
+TURNED = Similarity(1.02 * np.exp(0.03j), 3 - 2j)
 
 
-def flow_of(similarity: np.ndarray, size_hw: tuple[int, int] = SIZE) -> np.ndarray:
+def displacement(similarity: Similarity, points: Points) -> Points:
+    return similarity.a * points + similarity.b - points
+
+
+def flow_of(similarity: Similarity) -> np.ndarray:
     """Flow ``(2, H, W)`` of a plane that moves by ``similarity``."""
-    y, x = np.mgrid[: size_hw[0], : size_hw[1]].astype(np.float64)
-    points = np.stack([x.ravel(), y.ravel()], axis=1)
-    return (move(similarity, points) - points).T.reshape(2, *size_hw).astype(np.float32)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    moved = displacement(similarity, x + 1j * y - centre_of(SIZE))
+    return np.stack([moved.real, moved.imag]).astype(np.float32)
 
 
 @pytest.fixture
@@ -27,23 +32,24 @@ def teeth() -> np.ndarray:
 
 def test_similarity_is_found_in_spite_of_outliers() -> None:
     rng = np.random.default_rng(0)
-    points = rng.uniform(0, 300, (2000, 2))
-    targets = move(TURNED, points) + rng.normal(0, 0.1, points.shape)
-    targets[:500] += (25, 40)
-    fitted = fit_similarity(points, targets)
-    assert np.abs(move(fitted, points) - move(TURNED, points)).max() < 0.1
-    np.testing.assert_allclose(fitted[:, :2], TURNED[:, :2], atol=5e-4)
+    points = rng.uniform(0, 300, 2000) + 1j * rng.uniform(0, 300, 2000)
+    motion = displacement(TURNED, points) + rng.normal(0, 0.1, 2000) + 1j * rng.normal(0, 0.1, 2000)
+    motion[:500] += 25 + 40j
+    fitted = fit_motion(points, motion)
+    assert np.abs(displacement(fitted, points) - displacement(TURNED, points)).max() < 0.1
+    assert abs(fitted.a - TURNED.a) < 5e-4
 
 
 def test_similarity_is_least_squares_where_nothing_is_off() -> None:
-    points = np.random.default_rng(1).uniform(0, 100, (100, 2))
-    np.testing.assert_allclose(fit_similarity(points, move(TURNED, points)), TURNED, atol=1e-9)
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 100, 100) + 1j * rng.uniform(0, 100, 100)
+    np.testing.assert_allclose(fit_motion(points, displacement(TURNED, points)), TURNED, atol=1e-9)
 
 
 def test_similarity_of_one_place_is_a_shift() -> None:
-    points = np.full((60, 2), 7.0)
-    targets = points + np.array([1, 2])
-    np.testing.assert_allclose(move(fit_similarity(points, targets), points), targets)
+    points = np.full(60, 7 + 7j)
+    fitted = fit_motion(points, np.full(60, 1 + 2j))
+    np.testing.assert_allclose(displacement(fitted, points), 1 + 2j)
 
 
 def test_true_flow_has_no_motion_error(teeth: np.ndarray) -> None:

@@ -15,16 +15,15 @@ import torch
 from mostnet.contract import DatasetError, FrameError, NoGpuError
 from mostnet.engine import Output
 from mostnet.export.exporter import ExportOptions, export
-from mostnet.model import Checkpoint, initial_checkpoint, load_checkpoint, save_checkpoint
-from mostnet.training.dataset import index_split, read_labelled_frame
+from mostnet.model import Checkpoint, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.evaluation.cli import main
 from mostnet.training.evaluation.evaluate import check_sizes, evaluate
 from mostnet.training.evaluation.open_model import open_model
 from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 from mostnet.training.evaluation.scores import PSNR_CAP_DB
-from mostnet.training.evaluation.streams import NetworkStream
-
-from .moving_scenes import moving_clip, write_sequence
+from mostnet.training.evaluation.streams import CheckpointStream
+from tests.training.moving_scenes import moving_clip, write_sequence
 
 SIZE = (72, 96)
 
@@ -105,26 +104,9 @@ def test_progress_counts_frames(data: Path) -> None:
     assert told == list(range(1, 12))
 
 
-def test_network_stream_carries_state_as_the_network_does(data: Path, checkpoint: Path) -> None:
-    network = load_checkpoint(checkpoint).model
-    frames = np.stack([cv2.imread(str(path)) for path in index_split(data, "test")[0].input])
-    clip = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255
-    with torch.inference_mode():
-        wanted, _ = network(clip)
-    stream = NetworkStream(network)
-    outputs = [stream.infer(frame) for frame in frames]
-    assert np.abs(outputs[-1].flow - wanted[-1].flow[0].numpy()).max() < 1e-3
-    assert np.abs(outputs[1].flow).max() > 0.1
-    stream.reset()
-    assert (stream.infer(frames[0]).enhanced == outputs[0].enhanced).all()
-    forgetful = NetworkStream(network, recurrence=False)
-    forgetful.infer(frames[0])
-    assert not forgetful.infer(frames[1]).flow.any()
-
-
 def test_sequences_do_not_leak_into_each_other(data: Path, checkpoint: Path) -> None:
     sequences = index_split(data, "test")
-    stream = NetworkStream(load_checkpoint(checkpoint).model)
+    stream = CheckpointStream(NetworkStream(load_checkpoint(checkpoint).model))
     both, alone = evaluate(stream, sequences[:2]), evaluate(stream, sequences[1:2])
     assert both.sequences[1].rows == alone.sequences[0].rows
 
@@ -164,7 +146,7 @@ def test_frames_of_two_sizes_are_refused(tmp_path: Path, checkpoint: Path) -> No
     for kind in ("input", "reference", "mask"):
         cv2.imwrite(str(tmp_path / "test" / "odd" / kind / "000001.png"), picture)
     with pytest.raises(DatasetError, match=r"000001.png: is 80x96, the first frame of its sequence is 72x96"):
-        evaluate(NetworkStream(load_checkpoint(checkpoint).model), index_split(tmp_path, "test"))
+        evaluate(CheckpointStream(NetworkStream(load_checkpoint(checkpoint).model)), index_split(tmp_path, "test"))
 
 
 def test_engine_of_another_size_is_refused_before_anything_runs(data: Path, engine_file: Path) -> None:

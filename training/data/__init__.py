@@ -1,0 +1,1 @@
+"""Data sets on disk, and the augmented clips that training takes from them."""
