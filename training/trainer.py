@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mostnet.contract import TrainingError, sha256, write_bytes
+from mostnet.contract.stopping import StopRequest, leave_stopping_to_the_parent
 from mostnet.model import Checkpoint, State, save_checkpoint
 
 from .clips import Batch, ClipDataset, ClipOptions, FrameSource, TooManyBadFilesError
@@ -26,7 +27,6 @@ from .options import TrainOptions
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run
 from .schedule import learning_rate, progress
-from .stopping import StopRequest, leave_stopping_to_the_parent
 from .validate import validate
 
 log = logging.getLogger("mostnet.training")
@@ -134,7 +134,10 @@ class Trainer:
             )
         else:
             self._save()
-            self.report(f"stopped by {stop.name} after step {self.position.step}; go on with the same command --resume")
+            assert stop.signal is not None
+            self.report(
+                f"stopped by {stop.signal.name} after step {self.position.step}; go on with the same command --resume"
+            )
         return TrainResult(self.position.step, finished, self.validation)
 
     def _open_data(self, data: Path) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
 from mostnet.contract import ENHANCED, MostnetError
 from mostnet.contract.arguments import positive_float, positive_int
+from mostnet.contract.stopping import StopRequest
 from mostnet.engine import Engine
 from mostnet.video.steady.border import BORDERS
 from mostnet.video.steady.stabiliser import StabiliserOptions
@@ -23,8 +22,6 @@ from .progress import RunProgress
 from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
 from .view import Window
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, engine: Engine) -> int:
     failure: IncompleteVideoError | None = None
-    with _stop_signal() as stop:
+    with StopRequest(second=signal.default_int_handler) as stop:
         try:
             with RunProgress(Console(stderr=True)) as progress:
                 summary = run(
@@ -69,36 +66,7 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
             summary, failure = error.summary, error
     _report(summary)
     status = 0 if failure is None else _fail(failure)
-    return 128 + stop.number if summary.stopped else status
-
-
-class _Stop:
-    """Number of the signal that asked to stop, 0 for none."""
-
-    number = 0
-
-    def __bool__(self) -> bool:
-        return self.number != 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.number:  # a second Ctrl-C: the frame under way does not come
-            raise KeyboardInterrupt
-        self.number = number
-
-
-@contextmanager
-def _stop_signal() -> Iterator[_Stop]:
-    """Turn the first Ctrl-C or termination into a wish that is granted between two frames.
-
-    A KeyboardInterrupt could strike between encoding a frame and writing it, and the file would lack that frame.
-    """
-    stop = _Stop()
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return 128 + (stop.signal or 0) if summary.stopped else status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from mostnet.contract.stopping import StopRequest
+
+
+def test_the_first_signal_is_noted_and_the_second_acts_as_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        assert not stop
+        signal.raise_signal(signal.SIGTERM)
+        assert stop and stop.signal == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) is before
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_takes_the_handler_that_was_given(first: signal.Signals) -> None:
+    with StopRequest(second=signal.default_int_handler) as stop:
+        signal.raise_signal(first)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == first
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT])
+def test_handlers_are_put_back(number: signal.Signals | None) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with StopRequest(second=signal.default_int_handler):
+        if number is not None:
+            signal.raise_signal(number)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_another_thread_leaves_the_handlers_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def work() -> None:
+        with StopRequest() as stop:
+            seen.extend([bool(stop), signal.getsignal(signal.SIGINT)])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False, before]
