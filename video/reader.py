@@ -76,12 +76,12 @@ class VideoReader:
 
 
 def demo_clip() -> Path:
-    """Path of the short synthetic clip that comes with the package (made by ``python -m mostnet.video.scene``).
+    """Path of the short synthetic clip that comes with the package (made by ``docs/make_demo_clip.py``).
 
     Raises:
         VideoError: the package was installed without it.
     """
     path = Path(str(files("mostnet.video").joinpath("demo.mp4")))
     if not path.is_file():
-        raise VideoError(f"{path}: the demo clip is missing; make it with: python -m mostnet.video.scene {path}")
+        raise VideoError(f"{path}: the demo clip is missing; install mostnet again")
     return path

@@ -1,7 +1,11 @@
-"""A synthetic clip of teeth under a shaking handpiece, for the demo: ``python -m mostnet.video.scene OUT.mp4``.
+"""Make the demo clip, a synthetic video of teeth under a shaking handpiece.
 
-A height map of teeth and gum is lit once; each frame looks at it through a camera that sways and vibrates, past a bur
-that hardly moves since the camera sits on its handpiece. Cast, blur and noise are added last.
+::
+
+    python docs/make_demo_clip.py video/demo.mp4
+
+A height map of teeth and gum is lit once. Each frame views it through a camera that sways and vibrates. The bur hardly
+moves in the picture, since the camera sits on its handpiece. Colour cast, blur and noise are added last.
 """
 
 from __future__ import annotations
@@ -17,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import MostnetError
-
-from .colour import Bgr
-from .writer import VideoWriter
+from mostnet.video import VideoWriter
+from mostnet.video.colour import Bgr
 
 FPS = Fraction(25)
 FRAMES = 100
@@ -190,19 +193,17 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Ma
     return noise
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line: write the clip to the given file."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.video.scene", description="Write the demo clip.")
+def main() -> None:
+    """Write the clip to the given file."""
+    parser = argparse.ArgumentParser(description="Write the demo clip.")
     parser.add_argument("output", type=Path, metavar="OUT.mp4")
-    path = parser.parse_args(argv).output
+    path = parser.parse_args().output
     try:
         write_clip(path)
-    except (MostnetError, OSError) as error:
-        print(f"scene: {error}", file=sys.stderr)
-        return 1
+    except MostnetError as error:
+        sys.exit(f"make_demo_clip: {error}")
     print(f"{path}: {FRAMES} frames, {path.stat().st_size / 1e3:.0f} kB")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
