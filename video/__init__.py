@@ -4,8 +4,8 @@ from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOp
 from mostnet.video.steady.tracking import Tracking
 
 from .flow_colour import FlowScale, flow_picture
+from .guards import FreezeGuard, SceneEvent, SceneGuard
 from .layouts import LAYOUTS, Layout
-from .policies import FreezeGuard, SceneEvent, SceneGuard
 from .reader import VideoReader, demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
 from .writer import VideoWriter

@@ -21,7 +21,7 @@ from .layouts import LAYOUTS
 from .progress import RunProgress
 from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
-from .view import Window
+from .window import Window
 
 
 def main(argv: Sequence[str] | None = None) -> int:

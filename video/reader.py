@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 from mostnet.contract import VideoError
+from mostnet.video.camera.source import CameraSource
 
-from .camera import CameraSource
 from .colour import Bgr
 from .decode import FileSource
 

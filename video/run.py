@@ -11,14 +11,13 @@ from time import perf_counter
 
 from mostnet.contract import FLOW, MASK, VideoError
 from mostnet.engine import Session
+from mostnet.video.camera.live import Live
 from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
 
 from .flow_colour import FlowScale
 from .layouts import LAYOUTS, Layout
-from .live import Live
-from .reader import VideoReader
+from .recorded import Recorded
 from .sink import Sink, Viewer
-from .stages import Source
 from .writer import VideoWriter
 
 #: Called after each frame with the frames done and the frames expected, None where the source does not say.
@@ -132,7 +131,7 @@ def run(
         shows_status = (stabilise is not None or is_live) if status is None else status
         return Sink(drawing, scale, size_hw, writer=writer, window=window, stabiliser=stabiliser, status=shows_status)
 
-    source = Live(video, engine, frames) if isinstance(video, int) else _File(video, engine, frames)
+    source = Live(video, engine, frames) if isinstance(video, int) else Recorded(video, engine, frames)
     with closing(source):
         sink = make_sink(source.size_hw, source.fps, source.pixel_aspect)
         begun_s = perf_counter()
@@ -158,46 +157,6 @@ def run(
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
     return summary
-
-
-class _File:
-    """A video file, every frame of it, as fast as it goes."""
-
-    dropped = reconnects = 0
-
-    def __init__(self, path: str | Path, engine: Session, limit: int | None) -> None:
-        self._reader = VideoReader(path)
-        self._engine = engine
-        self._source = Source(self._reader, engine.metadata.size_hw, limit, reset=engine.reset)
-        self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
-        self.pixel_aspect = self._reader.pixel_aspect
-
-    @property
-    def resets(self) -> int:
-        """New scenes."""
-        return self._source.resets
-
-    def pump(self, sink: Sink, progress: Progress | None, stop: Callable[[], bool] | None) -> bool:
-        """Everything from the file to the sink; returns whether ``stop`` or the window ended it early."""
-        done = 0
-        # Closing the stream ends its reading thread before the reader and the writer are closed.
-        with closing(self._engine.stream(self._source)) as outputs:
-            for output in outputs:
-                if (stop is not None and stop()) or sink.closed_by_user:
-                    return True
-                sink.show(output)
-                done += 1
-                if progress is not None:
-                    progress(done, self._source.expected)
-        return False
-
-    def finish(self) -> VideoError | None:
-        """What was wrong with the file."""
-        return self._source.finish()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
 
 
 def _check(video: str | Path | int, output: str | Path | None, frames: int | None, window: Viewer | None) -> None:

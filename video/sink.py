@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -15,11 +15,26 @@ from mostnet.video.steady.tracking import Tracking
 
 from .colour import Bgr
 from .flow_colour import FlowScale
+from .guards import SceneEvent
 from .layouts import Layout
 from .resize import resize_output, resize_picture
-from .stages import Original, original_of
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A frame of the video; it travels through the engine as the frame's timestamp.
+
+    Attributes:
+        time_s: when it is shown, in seconds since the first frame.
+        frame: uint8 ``(H, W, 3)`` BGR.
+        event: how the frame differs from the one before.
+    """
+
+    time_s: Fraction
+    frame: Bgr
+    event: SceneEvent
 
 
 class Viewer(Protocol):
@@ -132,7 +147,7 @@ class Sink:
                 self._window.close()
 
     def _sized(self, output: Output) -> tuple[Original, Output]:
-        original = original_of(output)
+        original = cast(Original, output.timestamp)
         frame = resize_picture(original.frame, self._frame_hw)
         return replace(original, frame=frame), resize_output(output, self._frame_hw)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mostnet.video import VideoReader, demo_clip
 
-from ..video.video_samples import psnr
+from ..video.samples import psnr
 
 _PATH = Path(__file__).parents[2] / "docs" / "make_demo_clip.py"
 _SPEC = importlib.util.spec_from_file_location("make_demo_clip", _PATH)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mostnet.contract import FLOW, MASK, VideoError
 from mostnet.engine import Output
 from mostnet.video.colour import Bgr
-from mostnet.video.policies import SceneEvent, SceneGuard
+from mostnet.video.guards import SceneEvent, SceneGuard
 
 from .anchor import Anchor
 from .border import BORDERS, BorderHistory, limited, margin_px, warp, zoomed

@@ -25,7 +25,7 @@ from mostnet.video import VideoReader, cli
 from mostnet.video.progress import RunProgress
 from mostnet.video.sink import Sink
 
-from .video_samples import damage_packet, moving_frames, psnr, write_with_av
+from .samples import damage_packet, moving_frames, psnr, write_with_av
 
 SIZE_HW = (64, 80)
 STATE = StatePair("count", (1, 1, 1, 1), "float32")

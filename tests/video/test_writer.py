@@ -16,7 +16,7 @@ import pytest
 from mostnet.contract import FrameError, VideoError
 from mostnet.video import VideoReader, VideoWriter
 
-from .video_samples import moving_frames, psnr
+from .samples import moving_frames, psnr
 
 
 def _names(folder) -> list[str]:

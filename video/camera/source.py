@@ -9,8 +9,7 @@ from fractions import Fraction
 import cv2
 
 from mostnet.contract import VideoError
-
-from .colour import Bgr
+from mostnet.video.colour import Bgr
 
 #: Rate written to the file's header where the camera's driver does not give one; times come from the clock anyway.
 UNKNOWN_RATE = Fraction(25)

@@ -10,15 +10,14 @@ from time import monotonic
 
 from mostnet.contract import EngineClosedError, VideoError
 from mostnet.engine import Session
+from mostnet.video.colour import Bgr
+from mostnet.video.guards import FreezeGuard, SceneGuard
+from mostnet.video.resize import to_engine
+from mostnet.video.sink import Original, Sink
 
-from .camera import CameraSource
-from .colour import Bgr
 from .failsafe import FailSafe
 from .feed import CameraFeed, LiveFrame, LiveSource
-from .policies import FreezeGuard, SceneGuard
-from .resize import to_engine
-from .sink import Sink
-from .stages import Original
+from .source import CameraSource
 
 #: Longest wait for a frame before the picture says that there is none: a slow camera's period.
 _PATIENCE_S = 0.25

@@ -11,8 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from mostnet.contract import VideoError
-
-from .colour import Bgr
+from mostnet.video.colour import Bgr
 
 #: A driver takes seconds to open a camera; one that takes longer than this hangs.
 _OPENING_S = 10.0

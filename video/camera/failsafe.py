@@ -9,8 +9,7 @@ from statistics import median
 from time import perf_counter
 
 from mostnet.engine import Output, Session
-
-from .colour import Bgr
+from mostnet.video.colour import Bgr
 
 #: Longest wait for a frame, and the wait before an engine's usual time is known.
 _LONGEST_S = 2.0
