@@ -119,7 +119,7 @@ def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px:
         middle = len(squares) // 2  # by partition: numpy's median takes twice as long
         sigma = max(float(np.sqrt(np.partition(squares, middle)[middle])) * _MEDIAN_TO_SIGMA, _FLOOR_PX)
         trust = np.maximum(1 - squares / (_TUKEY * sigma) ** 2, 0) ** 2 * weights
-        rate, shift = _least_squares(points, motion, trust)
+        rate, shift = least_squares(points, motion, trust)
     agree = _squares(motion - rate * points - shift) <= max(2.5 * _FLOOR_PX, slack_px) ** 2
     return Fit(Similarity(1 + rate, shift), float(weights[agree].sum()), sigma)
 
@@ -142,7 +142,11 @@ def _propose(points: Points, motion: Points, weights: Weights) -> tuple[complex,
     return complex(rates[best]), complex(shifts[best])
 
 
-def _least_squares(points: Points, motion: Points, weights: Weights) -> tuple[complex, complex]:
+def least_squares(points: Points, motion: Points, weights: Weights) -> tuple[complex, complex]:
+    """Weighted least squares of ``rate * points + shift`` to ``motion``, the displacement of each point.
+
+    Returns ``(rate, shift)`` of the transform ``Similarity(1 + rate, shift)``; zeros if no weight is above zero.
+    """
     total = weights.sum()
     if not total > 0:
         return 0j, 0j
