@@ -20,9 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import MostnetError
+from mostnet.contract import Frame, MostnetError
 from mostnet.video import VideoWriter
-from mostnet.video.colour import Bgr
 
 FPS = Fraction(25)
 FRAMES = 100
@@ -41,7 +40,7 @@ _HALF = (0, 5, 8, 9.5, 8, 6, 5, 5, 15, 16, 28, 38, 43, 46, 50)
 Map = npt.NDArray[np.float32]
 
 
-def frames(count: int = FRAMES, *, seed: int = SEED) -> Iterator[Bgr]:
+def frames(count: int = FRAMES, *, seed: int = SEED) -> Iterator[Frame]:
     """Yield ``count`` uint8 ``(480, 640, 3)`` BGR frames; the same for the same seed and OpenCV."""
     rng = np.random.default_rng(seed)
     world = _world(rng)
@@ -175,14 +174,14 @@ def _look(world: Map, tool: tuple[Map, Map], time_s: float, phases: npt.NDArray[
     return view
 
 
-def _degrade(view: Map, time_s: float, rng: np.random.Generator) -> Bgr:
+def _degrade(view: Map, time_s: float, rng: np.random.Generator) -> Frame:
     """What a wet lens and a small sensor add: flicker, a cast to warm yellow, blur and noise."""
     view = cv2.GaussianBlur(view, (0, 0), 0.8 + 0.5 * np.sin(2.3 * time_s) ** 2)
     cast = np.array([0.80, 0.97, 1.06], np.float32) * (1 + 0.03 * np.sin(2 * np.pi * 1.3 * time_s))
     noise = rng.normal(0, 0.012, view.shape).astype(np.float32)
     shown = np.clip(view * cast * 1.25, 0, None)
     shown = shown / (1 + np.maximum(shown - 0.75, 0))
-    frame: Bgr = np.clip(np.rint((shown + noise) * 255), 0, 255).astype(np.uint8)
+    frame: Frame = np.clip(np.rint((shown + noise) * 255), 0, 255).astype(np.uint8)
     return frame
 
 

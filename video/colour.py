@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
 
-from mostnet.contract import VideoError
-
-Bgr = npt.NDArray[np.uint8]
+from mostnet.contract import Frame, VideoError
 
 # Numbers out of FFmpeg's libswscale/swscale.h: SWS_CS_BT2020, then SWS_BILINEAR, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT.
 # PyAV hands them on as they are, and has names for all of them only since version 18, which needs Python 3.11.
@@ -35,7 +32,7 @@ _BT709 = 1
 HD_HEIGHT = 720
 
 
-def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Bgr:
+def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Frame:
     """Convert a decoded picture to uint8 ``(H, W, 3)`` BGR of the given size.
 
     Matrix and range are read from the picture; BT.601 or BT.709 by size and limited range where it does not say.
@@ -53,11 +50,11 @@ def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Bgr:
         dst_color_range=ColorRange.JPEG,
         interpolation=_SCALER,
     )
-    picture: Bgr = converted.to_ndarray()
+    picture: Frame = converted.to_ndarray()
     return picture
 
 
-def from_bgr(picture: Bgr) -> av.VideoFrame:
+def from_bgr(picture: Frame) -> av.VideoFrame:
     """Convert uint8 ``(H, W, 3)`` BGR, both sides even, to limited-range BT.709 yuv420p."""
     return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24").reformat(
         format="yuv420p",

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from av.stream import Disposition
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 
-from .colour import Bgr, to_bgr
+from .colour import to_bgr
 from .timing import FrameClock, nominal_rate, promised_seconds
 
 Signs = npt.NDArray[np.int64]
@@ -50,7 +50,7 @@ class FileSource:
         aspect = Fraction(self._stream.sample_aspect_ratio or 1)
         self.pixel_aspect = 1 / aspect if turned else aspect
 
-    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR); see ``VideoReader.timed`` for errors."""
         first, self._first = self._first, None
         if first is not None:
@@ -71,7 +71,7 @@ class FileSource:
         """Close the file."""
         self._container.close()
 
-    def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Bgr]:
+    def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
         time_s = self._clock.time_of(self._stamp(frame))
         self._end = time_s + 1 / self.fps
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
@@ -195,7 +195,7 @@ def _display_matrix(frame: av.VideoFrame) -> Signs:
     return signs
 
 
-def _orient(picture: Bgr, matrix: Signs) -> Bgr:
+def _orient(picture: Frame, matrix: Signs) -> Frame:
     """Turn and mirror by multiples of 90 degrees: a pixel at (x, y) goes to x' = a x + c y, y' = b x + d y."""
     if matrix[0, 0] == 0:
         picture = picture.transpose(1, 0, 2)

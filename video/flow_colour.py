@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .colour import Bgr
+from mostnet.contract import Frame
 
 #: Steps from red to yellow, green, cyan, blue, magenta and back, chosen by the paper for even perceived change.
 _SEGMENTS = (15, 6, 4, 11, 13, 6)
@@ -35,7 +35,7 @@ def _make_wheel() -> npt.NDArray[np.float64]:
 
 
 @lru_cache(maxsize=1)
-def _table() -> Bgr:
+def _table() -> Frame:
     """Colour by direction and length, uint8 ``(_ANGLES * _ROW, 3)``; a row ends with the colour of all longer vectors.
 
     Looked up rather than computed for each pixel: the arithmetic costs more than a small network.
@@ -46,11 +46,11 @@ def _table() -> Bgr:
     hue = np.stack([np.interp(turns, steps, np.append(wheel[:, c], wheel[0, c])) for c in range(3)], axis=1)[:, None]
     saturation = (np.arange(_LENGTHS + 1) / _LENGTHS)[None, :, None]
     colour = np.concatenate([1 - saturation * (1 - hue), hue * _BEYOND], axis=1)
-    table: Bgr = np.rint(colour.reshape(-1, 3) * 255).astype(np.uint8)
+    table: Frame = np.rint(colour.reshape(-1, 3) * 255).astype(np.uint8)
     return table
 
 
-def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Bgr:
+def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Frame:
     """Show flow, float32 ``(2, H, W)`` in pixels, as uint8 ``(H, W, 3)`` BGR.
 
     A vector of ``max_px`` pixels has full saturation; longer ones are darker. To the right is red, down yellow, left
@@ -66,7 +66,7 @@ def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Bgr:
     length, angle = cv2.cartToPolar(dx, dy)
     column = np.ceil(np.minimum(length * np.float32(_LENGTHS / max_px), _LENGTHS + 1)).astype(np.int32)
     row = np.rint(angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES
-    colour: Bgr = np.take(_table(), row * _ROW + column, axis=0)
+    colour: Frame = np.take(_table(), row * _ROW + column, axis=0)
     colour[~known] = 0
     return colour
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .colour import Bgr
+from mostnet.contract import Frame
 
 _SMALL_HW = (30, 40)
 #: The picture may have moved by this many pixels of the small one, a tenth of the frame, and is still the same scene.
@@ -58,7 +58,7 @@ class SceneGuard:
         self._likeness: deque[float] = deque(maxlen=_RECENT)
         self._dark = False
 
-    def check(self, frame: Bgr) -> SceneEvent:
+    def check(self, frame: Frame) -> SceneEvent:
         """Compare uint8 ``(H, W, 3)`` with the frame before it; changes of brightness alone are no event."""
         small = _thumbnail(frame)
         if self._is_dark(small):
@@ -95,10 +95,10 @@ class FreezeGuard:
     def __init__(self, *, limit_s: float = 0.2) -> None:
         """``limit_s``: a picture that stays the same for longer is frozen."""
         self._limit_s = limit_s
-        self._last: Bgr | None = None
+        self._last: Frame | None = None
         self._since_s = 0.0
 
-    def check(self, frame: Bgr, *, now_s: float | None = None) -> bool:
+    def check(self, frame: Frame, *, now_s: float | None = None) -> bool:
         """Whether uint8 ``(H, W, 3)`` is a frozen picture; ``now_s`` is a monotonic clock's time."""
         now_s = perf_counter() if now_s is None else now_s
         if self._last is None or self._last.shape != frame.shape or not np.array_equal(self._last, frame):
@@ -107,7 +107,7 @@ class FreezeGuard:
         return now_s - self._since_s > self._limit_s
 
 
-def _thumbnail(frame: Bgr) -> npt.NDArray[np.float32]:
+def _thumbnail(frame: Frame) -> npt.NDArray[np.float32]:
     """Grey, float32 ``(30, 40)``, 0 to 255."""
     step = max(1, min(frame.shape[0] // (2 * _SMALL_HW[0]), frame.shape[1] // (2 * _SMALL_HW[1])))
     grey = cv2.cvtColor(np.ascontiguousarray(frame[::step, ::step]), cv2.COLOR_BGR2GRAY)

@@ -8,10 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 from mostnet.video.camera.source import CameraSource
 
-from .colour import Bgr
 from .decode import FileSource
 
 
@@ -41,11 +40,11 @@ class VideoReader:
         self.frame_count: int | None = self._source.frame_count
         self.pixel_aspect: Fraction = self._source.pixel_aspect
 
-    def __iter__(self) -> Iterator[Bgr]:
+    def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; errors as in ``timed``."""
         return (frame for _, frame in self.timed())
 
-    def timed(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def timed(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield ``(time_s, frame)``, the time counted from the first frame.
 
         Raises:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 from mostnet.engine import Session
 
-from .colour import Bgr
 from .guards import SceneGuard
 from .reader import VideoReader
 from .resize import to_engine
@@ -45,7 +44,7 @@ class Recorded:
         self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
         self.pixel_aspect = self._reader.pixel_aspect
 
-    def __iter__(self) -> Iterator[tuple[Bgr, Original]]:
+    def __iter__(self) -> Iterator[tuple[Frame, Original]]:
         size_hw = self._engine.metadata.size_hw
         try:
             for time_s, frame in itertools.islice(self._reader.timed(), self._limit):

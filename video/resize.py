@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
-
-from .colour import Bgr
 
 SizeHw = tuple[int, int]
 
@@ -45,6 +44,6 @@ def resize_output(output: Output, size_hw: SizeHw) -> Output:
     )
 
 
-def to_engine(frame: Bgr, size_hw: SizeHw) -> Bgr:
+def to_engine(frame: Frame, size_hw: SizeHw) -> Frame:
     """The frame at the engine's size, C-contiguous."""
     return np.ascontiguousarray(resize_picture(frame, size_hw))

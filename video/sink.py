@@ -9,11 +9,11 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
 from mostnet.video.steady.tracking import Tracking
 
-from .colour import Bgr
 from .flow_colour import FlowScale
 from .guards import SceneEvent
 from .layouts import Layout
@@ -33,7 +33,7 @@ class Original:
     """
 
     time_s: Fraction
-    frame: Bgr
+    frame: Frame
     event: SceneEvent
 
 
@@ -42,7 +42,7 @@ class Viewer(Protocol):
 
     closed: bool
 
-    def show(self, picture: Bgr) -> None:
+    def show(self, picture: Frame) -> None:
         """Show uint8 ``(H, W, 3)`` BGR."""
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Sink:
             self._stabiliser.update(sized, original.frame, event=original.event)
             self._stabiliser.flush()
 
-    def show_raw(self, time_s: Fraction, frame: Bgr, reason: str) -> None:
+    def show_raw(self, time_s: Fraction, frame: Frame, reason: str) -> None:
         """Show a frame as it came, uint8 ``(H, W, 3)``, with the reason on it: at once, whatever the look-ahead."""
         self.flush()
         tiles = np.tile(resize_picture(frame, self._frame_hw), (*self._layout.tiles, 1))
@@ -170,7 +170,7 @@ class Sink:
             picture = draw_status(picture, *status_line(state, self._rate.tick()))
         self._put(picture, original.time_s)
 
-    def _put(self, picture: Bgr, time_s: Fraction) -> None:
+    def _put(self, picture: Frame, time_s: Fraction) -> None:
         if self._writer is not None:
             self._writer.write(picture, time_s=time_s)
         if self._window is not None:

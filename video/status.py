@@ -7,10 +7,9 @@ from time import perf_counter
 
 import cv2
 
+from mostnet.contract import Frame
 from mostnet.video.steady.stabiliser import SteadyState
 from mostnet.video.steady.tracking import Tracking
-
-from .colour import Bgr
 
 Colour = tuple[int, int, int]
 
@@ -42,13 +41,13 @@ def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
     return ", ".join(part for part in parts if part), _COLOURS[state.tracking]
 
 
-def draw_status(picture: Bgr, text: str, colour: Colour) -> Bgr:
+def draw_status(picture: Frame, text: str, colour: Colour) -> Frame:
     """A copy of ``picture`` with ``text`` in its lower left corner, legible on any ground."""
     scale = max(0.35, picture.shape[0] / 1000)
     return _write(picture, text, colour, scale, (round(14 * scale), picture.shape[0] - round(16 * scale)))
 
 
-def draw_warning(picture: Bgr, text: str) -> Bgr:
+def draw_warning(picture: Frame, text: str) -> Frame:
     """A copy of ``picture`` in a red frame with ``text``, cut to its width, in the upper left corner."""
     picture = picture.copy()
     width = max(2, picture.shape[0] // 80)
@@ -64,7 +63,7 @@ def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, max(1, round(2 * scale)))[0][0])
 
 
-def _write(picture: Bgr, text: str, colour: Colour, scale: float, place: tuple[int, int]) -> Bgr:
+def _write(picture: Frame, text: str, colour: Colour, scale: float, place: tuple[int, int]) -> Frame:
     picture = picture.copy()
     # OpenCV's font has ASCII only, and shows question marks for all else.
     text = text.encode("ascii", "replace").decode()

@@ -8,9 +8,7 @@ from contextlib import suppress
 
 import cv2
 
-from mostnet.contract import VideoError
-
-from .colour import Bgr
+from mostnet.contract import Frame, VideoError
 
 _QUIT = (ord("q"), 27)
 
@@ -33,7 +31,7 @@ class Window:
         except cv2.error as error:
             raise VideoError(f"no window can be opened ({error.err}); install opencv-python, not -headless") from error
 
-    def show(self, picture: Bgr) -> None:
+    def show(self, picture: Frame) -> None:
         """Show uint8 ``(H, W, 3)`` BGR and look at the keys."""
         if self.closed:
             return

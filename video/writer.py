@@ -11,9 +11,9 @@ from types import TracebackType
 import av
 import cv2
 
-from mostnet.contract import VideoError, check_frame
+from mostnet.contract import Frame, VideoError, check_frame
 
-from .colour import Bgr, from_bgr, tag_bt709
+from .colour import from_bgr, tag_bt709
 
 #: Clock ticks per second, at least: a time is kept to a tenth of a millisecond.
 _MIN_TICKS = 10_000
@@ -73,7 +73,7 @@ class VideoWriter:
             self._part.unlink()
             raise
 
-    def write(self, frame: Bgr, *, time_s: Fraction | None = None) -> None:
+    def write(self, frame: Frame, *, time_s: Fraction | None = None) -> None:
         """Append one uint8 ``(H, W, 3)`` frame, shown at ``time_s`` seconds or one frame period after the last.
 
         Raises:
@@ -181,9 +181,9 @@ class VideoWriter:
             ) from error
 
 
-def _pad_to_even(frame: Bgr) -> Bgr:
+def _pad_to_even(frame: Frame) -> Frame:
     height, width = frame.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return frame
-    padded: Bgr = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    padded: Frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return padded

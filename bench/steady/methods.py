@@ -11,8 +11,8 @@ import av
 import cv2
 import numpy as np
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
-from mostnet.video.colour import Bgr
 from mostnet.video.steady.border import warp
 from mostnet.video.steady.metrics import path_of, tracked_step
 from mostnet.video.steady.similarity import Similarity
@@ -21,7 +21,7 @@ from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOp
 #: The crop of every method.
 CROP = 0.1
 
-Pairs = Sequence[tuple[Bgr, Output]]
+Pairs = Sequence[tuple[Frame, Output]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Method:
 
     name: str
     lookahead: str
-    run: Callable[[Pairs], list[Bgr]]
+    run: Callable[[Pairs], list[Frame]]
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class SteadyRun:
     """Our stabiliser on a clip: the correction of each frame, and the median processor time of one."""
 
     corrections: list[Correction]
-    pictures: list[Bgr]
+    pictures: list[Frame]
     cost_ms: float
 
 
-def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> SteadyRun:
+def ours(pairs: Iterable[tuple[Frame, Output]], options: StabiliserOptions) -> SteadyRun:
     """Run our stabiliser over (frame, output) pairs."""
     steady = Stabiliser(options)
-    waiting: list[Bgr] = []
+    waiting: list[Frame] = []
     corrections: list[Correction] = []
-    pictures: list[Bgr] = []
+    pictures: list[Frame] = []
     costs = []
 
     def give(correction: Correction) -> None:
@@ -72,7 +72,7 @@ def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> Ste
     return SteadyRun(corrections, pictures, float(np.median(costs)) * 1e3)
 
 
-def moving_average(frames: Sequence[Bgr], *, past: int, future: int) -> list[Bgr]:
+def moving_average(frames: Sequence[Frame], *, past: int, future: int) -> list[Frame]:
     """Feature tracks, their path averaged over a window of ``past + 1 + future`` frames, the difference taken out."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     path = path_of([tracked_step(one, two) for one, two in pairwise(greys)])
@@ -87,7 +87,7 @@ def moving_average(frames: Sequence[Bgr], *, past: int, future: int) -> list[Bgr
     return pictures
 
 
-def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
+def deshake(frames: Sequence[Frame]) -> list[Frame]:
     """FFmpeg's ``deshake``, less picky about contrast than by default, cropped as the others; PyAV has no vidstab."""
     height, width = frames[0].shape[:2]
     graph = av.filter.Graph()
@@ -107,7 +107,7 @@ def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
     return pictures
 
 
-def unsteady(frames: Sequence[Bgr]) -> list[Bgr]:
+def unsteady(frames: Sequence[Frame]) -> list[Frame]:
     """The clip as it is, cropped as the others are."""
     height, width = frames[0].shape[:2]
     zoom = Similarity(1 / (1 - CROP) + 0j).matrix((height, width))
@@ -117,10 +117,10 @@ def unsteady(frames: Sequence[Bgr]) -> list[Bgr]:
 def methods() -> list[Method]:
     """Ours and the others, in the order of the table; the first is the clip itself."""
 
-    def steady(lookahead: int) -> Callable[[Pairs], list[Bgr]]:
+    def steady(lookahead: int) -> Callable[[Pairs], list[Frame]]:
         return lambda pairs: ours(pairs, StabiliserOptions(lookahead=lookahead, crop=CROP)).pictures
 
-    def average(past: int, future: int) -> Callable[[Pairs], list[Bgr]]:
+    def average(past: int, future: int) -> Callable[[Pairs], list[Frame]]:
         return lambda pairs: moving_average([frame for frame, _ in pairs], past=past, future=future)
 
     found = [

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+from mostnet.contract import Frame
 from mostnet.engine import Output, Session
-from mostnet.video.colour import Bgr
 
 #: Longest wait for a frame, and the wait before an engine's usual time is known.
 _LONGEST_S = 2.0
@@ -54,7 +54,7 @@ class FailSafe:
         self._fixed_s = None if limit_ms is None else limit_ms / 1e3
         self._latencies: deque[float] = deque(maxlen=25)
         self._change = threading.Condition()
-        self._job: tuple[Bgr, object] | None = None
+        self._job: tuple[Frame, object] | None = None
         self._done: Output | Exception | None = None
         self._busy = self._closed = False
         self._thread = threading.Thread(target=self._work, name="mostnet-failsafe", daemon=True)
@@ -65,7 +65,7 @@ class FailSafe:
         """Longest wait for the next frame."""
         return self._limit_s() * 1e3
 
-    def infer(self, frame: Bgr, *, timestamp: object = None) -> Attempt:
+    def infer(self, frame: Frame, *, timestamp: object = None) -> Attempt:
         """Run one frame, uint8 ``(H, W, 3)`` of the engine's size; returns within ``limit_ms``."""
         limit_s = self._limit_s()
         with self._change:

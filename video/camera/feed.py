@@ -10,8 +10,7 @@ from fractions import Fraction
 from time import monotonic
 from typing import Protocol
 
-from mostnet.contract import VideoError
-from mostnet.video.colour import Bgr
+from mostnet.contract import Frame, VideoError
 
 #: A driver takes seconds to open a camera; one that takes longer than this hangs.
 _OPENING_S = 10.0
@@ -25,7 +24,7 @@ class LiveSource(Protocol):
     size_hw: tuple[int, int]
     fps: Fraction
 
-    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield (seconds, uint8 ``(H, W, 3)`` BGR); raises VideoError when the camera fails."""
 
     def close(self) -> None:
@@ -42,7 +41,7 @@ class LiveFrame:
         is_first: the first one after the camera was opened, or opened again.
     """
 
-    frame: Bgr
+    frame: Frame
     time_s: Fraction
     is_first: bool
 
@@ -188,7 +187,7 @@ class CameraFeed:
     def _is_current(self, generation: int) -> bool:
         return not self._closed and generation == self._generation
 
-    def _put(self, frame: Bgr, is_first: bool) -> None:
+    def _put(self, frame: Frame, is_first: bool) -> None:
         with self._change:
             self._alive_s = monotonic()
             self._deadline_s = self._alive_s + self._stall_s

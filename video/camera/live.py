@@ -8,9 +8,8 @@ from fractions import Fraction
 from functools import partial
 from time import monotonic
 
-from mostnet.contract import EngineClosedError, VideoError
+from mostnet.contract import EngineClosedError, Frame, VideoError
 from mostnet.engine import Session
-from mostnet.video.colour import Bgr
 from mostnet.video.guards import FreezeGuard, SceneGuard
 from mostnet.video.resize import to_engine
 from mostnet.video.sink import Original, Sink
@@ -67,7 +66,7 @@ class Live:
         self._feed = CameraFeed(open_source, stall_s=stall_s, retry_s=retry_s, attempts=attempts)
         self._scenes, self._freezes = SceneGuard(), FreezeGuard()
         self._failure: VideoError | None = None
-        self._last: tuple[Bgr, float] | None = None
+        self._last: tuple[Frame, float] | None = None
         self.size_hw, self.fps = self._feed.size_hw, self._feed.fps
         self.resets = 0
 

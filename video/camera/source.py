@@ -8,8 +8,7 @@ from fractions import Fraction
 
 import cv2
 
-from mostnet.contract import VideoError
-from mostnet.video.colour import Bgr
+from mostnet.contract import Frame, VideoError
 
 #: Rate written to the file's header where the camera's driver does not give one; times come from the clock anyway.
 UNKNOWN_RATE = Fraction(25)
@@ -24,16 +23,16 @@ class CameraSource:
     def __init__(self, index: int) -> None:
         self._name = f"camera {index}"
         self._capture = _open_quietly(index)
-        first: Bgr | None = self._capture.read()[1] if self._capture.isOpened() else None
+        first: Frame | None = self._capture.read()[1] if self._capture.isOpened() else None
         if first is None:
             self._capture.release()
             raise VideoError(f"{self._name}: cannot be opened; check its number and that no other program uses it")
-        self._first: Bgr | None = first
+        self._first: Frame | None = first
         self.size_hw = (first.shape[0], first.shape[1])
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = Fraction(rate).limit_denominator(1001) if rate > 0 else UNKNOWN_RATE
 
-    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR) until the camera fails, which raises."""
         start = time.monotonic()
         frame, self._first = self._first, None
