@@ -1,4 +1,4 @@
-"""Video in and out: read files and cameras, run them through an engine, steady, draw and write the results."""
+"""Video: read files and cameras, run them through an engine, stabilise, draw and write the results."""
 
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOptions, SteadyState
 from mostnet.video.steady.tracking import Tracking

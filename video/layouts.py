@@ -1,4 +1,4 @@
-"""Pictures made of a frame and what the engine gave for it."""
+"""Compose the shown picture from a frame and its result."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Layout:
     """One way to show a result.
 
     Attributes:
-        needs: engine outputs it draws.
+        needs: the engine outputs that it draws.
         tiles: rows and columns of frame-sized pictures.
-        compose: makes the picture, uint8 BGR, of (frame, output, flow scale in pixels), all of one size.
+        compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels), all of one size.
     """
 
     needs: tuple[str, ...]
@@ -67,7 +67,7 @@ def side_by_side(frame: Frame, output: Output, flow_max_px: float) -> Frame:
 
 
 def flow(frame: Frame, output: Output, flow_max_px: float) -> Frame:
-    """Backward flow on the colour wheel, ``(H, W, 3)``; its full saturation is written in the corner."""
+    """Backward flow on the colour wheel, ``(H, W, 3)``, with the length of full saturation in the corner."""
     assert output.flow is not None
     picture = flow_picture(output.flow, max_px=flow_max_px)
     return caption(picture, f"flow, full colour = {flow_max_px:.1f} px")
@@ -85,7 +85,7 @@ def mask(frame: Frame, output: Output, flow_max_px: float) -> Frame:
 
 
 def grid(frame: Frame, output: Output, flow_max_px: float) -> Frame:
-    """Input, enhanced; flow, mask: ``(2H, 2W, 3)``."""
+    """Input and enhanced above flow and mask, ``(2H, 2W, 3)``."""
     teeth = caption(mask(frame, output, flow_max_px), "teeth")
     lower = np.hstack([flow(frame, output, flow_max_px), teeth])
     return np.vstack([side_by_side(frame, output, flow_max_px), lower])
@@ -101,11 +101,11 @@ LAYOUTS = {
 
 
 def caption(picture: Frame, text: str) -> Frame:
-    """A copy of ``picture`` with small white text in its upper left corner, legible on any ground."""
+    """A copy of ``picture`` with small white text in its upper left corner, legible on any background."""
     picture = picture.copy()
     scale = max(0.35, picture.shape[0] / 750)
     thickness = max(1, round(1.5 * scale))
-    # The outline is the same text moved, since a bolder one would be wider and run out from under it.
+    # The outline is the same text, shifted: bolder text would be wider and no longer lie under it.
     outline = [((0, 0, 0), x, y) for x in (-thickness, thickness) for y in (-thickness, thickness)]
     for colour, x, y in [*outline, ((255, 255, 255), 0, 0)]:
         place = (round(14 * scale) + x, round(32 * scale) + y)

@@ -1,4 +1,4 @@
-"""One way to read frames, from a file or from a camera."""
+"""Read frames from a file or a camera."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 
 from mostnet.contract import Frame, VideoError
 from mostnet.video.camera.source import CameraSource
@@ -17,14 +16,14 @@ from .decode import FileSource
 class VideoReader:
     """Iterate over the uint8 ``(H, W, 3)`` BGR frames of a video file or camera, once.
 
-    Rotation and mirroring stored in the file are applied; a stream that changes its size is scaled to that of its
-    first frame. A damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a
-    video for a whole one. A loop that stops earlier calls ``check``.
+    Rotation and mirroring stored in the file are applied. A frame of another size than the first is scaled to it. A
+    damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a video for a
+    whole one. A loop that stops before the end calls ``check``.
 
     Attributes:
-        fps: frame rate, exact where the file is.
+        fps: frame rate, as exact as in the file.
         size_hw: height and width of the frames, in pixels.
-        frame_count: frames that the file promises; None where it does not say, and for a camera.
+        frame_count: number of frames in the file's header; None if it does not say, and for a camera.
         pixel_aspect: width over height of one pixel.
     """
 
@@ -49,15 +48,15 @@ class VideoReader:
 
         Raises:
             VideoError: after the last frame that decodes, if the file is damaged or ends early (fewer frames *and*
-                less time than its header promises); says at which frame and second, and how many frames there were.
+                less time than in its header). The message gives frame, second and number of frames read.
         """
         return self._source.pictures()
 
     def check(self) -> None:
-        """Return if nothing among the frames read so far was damaged; for a loop that stops before the end.
+        """Check the frames read so far; for a loop that stops before the end.
 
         Raises:
-            VideoError: a frame up to the last one read is missing or damaged; says at which frame and second.
+            VideoError: a frame up to the last one read is missing or damaged. The message gives frame and second.
         """
         self._source.check()
 
@@ -68,14 +67,12 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def demo_clip() -> Path:
-    """Path of the short synthetic clip that comes with the package (made by ``docs/make_demo_clip.py``).
+    """Path of the short synthetic clip in the package, made by ``docs/make_demo_clip.py``.
 
     Raises:
         VideoError: the package was installed without it.

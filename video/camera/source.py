@@ -1,4 +1,4 @@
-"""Frames of a camera through OpenCV."""
+"""Frames of a camera, read with OpenCV."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import cv2
 
 from mostnet.contract import Frame, VideoError
 
-#: Rate written to the file's header where the camera's driver does not give one; times come from the clock anyway.
+#: Frame rate in the output file's header if the camera's driver gives none; the clock times each frame.
 UNKNOWN_RATE = Fraction(25)
 
 
 class CameraSource:
-    """An endless source: it ends when the reader is closed or the camera fails."""
+    """An endless source; it ends when it is closed or the camera fails."""
 
     frame_count: int | None = None
     pixel_aspect = Fraction(1)
@@ -45,15 +45,15 @@ class CameraSource:
                 raise VideoError(f"{self._name}: gave no picture after frame {count - 1}; check its cable")
 
     def check(self) -> None:
-        """Nothing: a camera that fails raises at that frame."""
+        """Do nothing: a camera that fails raises at that frame."""
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
         self._capture.release()
 
 
 def _open_quietly(index: int) -> cv2.VideoCapture:
-    """Open without OpenCV's own complaints on stderr: the error that follows says it in one line."""
+    """Open without OpenCV's messages on stderr; the caller raises an error of one line."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

@@ -79,6 +79,6 @@ def test_a_camera_that_never_comes_back_is_an_error():
     camera = FakeCamera([FRAMES[0], VideoError("camera 0: gone")])
     feed = CameraFeed(opener(camera, *[VideoError("camera 0: cannot be opened")] * 3), retry_s=0.01, attempts=3)
     feed.next(1)
-    with pytest.raises(VideoError, match="camera 0: cannot be opened; gave up after 3 attempts to open it again"):
+    with pytest.raises(VideoError, match="camera 0: cannot be opened; gave up after 3 attempts to reopen it"):
         feed.next(5)
     _end(feed)
