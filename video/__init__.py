@@ -1,11 +1,11 @@
-"""Video in and out: read files and cameras, run them through an engine, steady, draw and write the results."""
+"""Video: read files and cameras, run them through an engine, stabilise, draw and write the results."""
 
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOptions, SteadyState
 from mostnet.video.steady.tracking import Tracking
 
 from .flow_colour import FlowScale, flow_picture
+from .guards import FreezeGuard, SceneEvent, SceneGuard
 from .layouts import LAYOUTS, Layout
-from .policies import FreezeGuard, SceneEvent, SceneGuard
 from .reader import VideoReader, demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
 from .writer import VideoWriter

@@ -21,11 +21,11 @@ from .layouts import LAYOUTS
 from .progress import RunProgress
 from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
-from .view import Window
+from .window import Window
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 for an error, 128 + the signal where one stopped it."""
+    """Run the command; return its exit status: 0, 1 for an error, 128 + its number if a signal stopped it."""
     parser = _parser()
     options = parser.parse_args(argv)
     try:
@@ -73,32 +73,45 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mostnet-run",
         description="Run a video through a MOST-NET+ engine and write the result as H.264 in MP4.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("video", help="video file, camera number, or 'demo' for the clip that comes with mostnet")
-    parser.add_argument("--engine", type=Path, required=True, help="model.onnx or model.plan", metavar="FILE")
+    parser.add_argument(
+        "--engine", type=Path, required=True, help="the exported model, model.onnx or model.plan", metavar="FILE"
+    )
     parser.add_argument("--output", type=Path, help="MP4 file to write", metavar="OUT.mp4")
-    parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape ends")
-    parser.add_argument("--layout", choices=LAYOUTS, default="enhanced", help="what the output shows")
-    parser.add_argument("--frames", type=positive_int, help="stop after this many", metavar="N")
+    parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape closes it")
+    parser.add_argument("--layout", choices=LAYOUTS, default="enhanced", help="what to show (default: %(default)s)")
+    parser.add_argument("--frames", type=positive_int, help="stop after N frames (default: all)", metavar="N")
     parser.add_argument(
         "--flow-max",
         type=positive_float,
-        help="pixels of flow at full colour; follows the video if not given",
+        help="length of flow shown in full colour, in pixels (default: follows the video)",
         metavar="PX",
     )
-    steady = parser.add_argument_group("steady picture")
-    steady.add_argument("--stabilise", action="store_true", help="steady the enhanced picture on the teeth")
+    steady = parser.add_argument_group("stabilisation")
+    steady.add_argument("--stabilise", action="store_true", help="stabilise the enhanced picture on the teeth")
     steady.add_argument(
-        "--lookahead", type=int, default=0, help="frames the picture comes late; 5 is steadier", metavar="K"
+        "--lookahead",
+        type=int,
+        default=0,
+        help="delay in frames, 0 to 30; 5 makes the picture steadier (default: %(default)s)",
+        metavar="K",
     )
-    steady.add_argument("--crop", type=float, default=0.1, help="share of each side given up for it", metavar="F")
-    steady.add_argument("--border", choices=BORDERS, default="crop", help="zoom in, or fill what the frame lacks")
+    steady.add_argument(
+        "--crop",
+        type=float,
+        default=0.1,
+        help="share of height and width cropped off, 0.02 to 0.5 (default: %(default)s)",
+        metavar="F",
+    )
+    steady.add_argument(
+        "--border", choices=BORDERS, default="crop", help="zoom in, or fill the empty border (default: %(default)s)"
+    )
     steady.add_argument(
         "--status",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="tracking state and speed on the picture; by default where it is stabilised or live",
+        help="write tracking state and frame rate on the picture (default: if it is stabilised or live)",
     )
     return parser
 
@@ -116,7 +129,7 @@ def _steadying(options: argparse.Namespace) -> StabiliserOptions | None:
 
 
 def _source(text: str) -> Path | int:
-    """What VIDEO means: an existing file first, then a camera number or the demo clip."""
+    """The meaning of VIDEO: an existing file first, then a camera number or the demo clip."""
     if not Path(text).is_file():  # `make demo` leaves a folder of that name
         if text.isdecimal():
             return int(text)
@@ -133,16 +146,16 @@ def _report(summary: RunSummary) -> None:
     name = summary.output or "shown"
     print(
         f"{name}: {summary.frames} frames at {float(summary.fps):g} FPS in {summary.elapsed_s:.1f} s "
-        f"({summary.speed_fps:.1f} FPS), {_events(summary)}{summary.heals} healed{stopped}"
+        f"({summary.speed_fps:.1f} FPS), {_events(summary)}{summary.heals} numerical errors{stopped}"
     )
 
 
 def _events(summary: RunSummary) -> str:
-    """What happened beside, as far as it did."""
+    """Numbers of special events, without those that did not happen."""
     counts = {
         "new scenes": summary.resets,
         "without tracking": summary.lost,
-        "raw": summary.raw,
+        "shown unprocessed": summary.raw,
         "dropped": summary.dropped,
         "reconnects": summary.reconnects,
     }

@@ -1,18 +1,15 @@
-"""Conversion between decoded pictures (YUV of any matrix and range) and BGR, both ways by the book."""
+"""Conversion between decoded pictures (YUV of any matrix and range) and BGR."""
 
 from __future__ import annotations
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 
-Bgr = npt.NDArray[np.uint8]
-
-# Numbers out of FFmpeg's libswscale/swscale.h: SWS_CS_BT2020, then SWS_BILINEAR, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT.
-# PyAV hands them on as they are, and has names for all of them only since version 18, which needs Python 3.11.
+# Numbers of FFmpeg's libswscale/swscale.h: SWS_CS_BT2020, then SWS_BILINEAR, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT.
+# PyAV passes them on unchanged. It names all of them only from version 18 on, which needs Python 3.11.
 _SWS_BT2020 = 9
 # Without accurate rounding swscale's fast paths truncate: every channel comes back a grey level too dark.
 _SCALER = 0x2 | 0x40000 | 0x2000
@@ -27,19 +24,19 @@ _MATRICES = {
     9: _SWS_BT2020,
     10: _SWS_BT2020,
 }
-#: RGB, unspecified and reserved: nothing is said about a matrix.
+#: Codes that name no YUV matrix: RGB, unspecified, reserved.
 _UNSPECIFIED = (0, 2, 3)
 _BT709 = 1
 
-#: Pictures at least this high are taken for BT.709 where they do not say; smaller ones for BT.601.
+#: A picture that names no matrix counts as BT.709 from this height on, and as BT.601 below it.
 HD_HEIGHT = 720
 
 
-def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Bgr:
+def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Frame:
     """Convert a decoded picture to uint8 ``(H, W, 3)`` BGR of the given size.
 
-    Matrix and range are read from the picture; BT.601 or BT.709 by size and limited range where it does not say.
-    High dynamic range is not tone-mapped.
+    Matrix and range are read from the picture. If it names none, the height decides between BT.601 and BT.709, and the
+    range is limited. High dynamic range is not tone-mapped.
 
     Raises:
         VideoError: the picture uses a colour matrix that cannot be converted.
@@ -53,11 +50,11 @@ def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Bgr:
         dst_color_range=ColorRange.JPEG,
         interpolation=_SCALER,
     )
-    picture: Bgr = converted.to_ndarray()
+    picture: Frame = converted.to_ndarray()
     return picture
 
 
-def from_bgr(picture: Bgr) -> av.VideoFrame:
+def from_bgr(picture: Frame) -> av.VideoFrame:
     """Convert uint8 ``(H, W, 3)`` BGR, both sides even, to limited-range BT.709 yuv420p."""
     return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24").reformat(
         format="yuv420p",

@@ -1,4 +1,4 @@
-"""Decoding of one video file: every frame that decodes, then the truth about those that did not."""
+"""Decode a video file: every frame that decodes, then an error for those that do not."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from av.stream import Disposition
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 
-from .colour import Bgr, to_bgr
+from .colour import to_bgr
 from .timing import FrameClock, nominal_rate, promised_seconds
 
 Signs = npt.NDArray[np.int64]
 
-#: Demuxers that take any text for ASCII art and would show it as a video.
+#: Codecs that decode any text file as ASCII art.
 _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
 
 
 class FileSource:
-    """Frames of a file through PyAV; see ``VideoReader`` for what is promised."""
+    """Frames of a file, read with PyAV; ``VideoReader`` documents the behaviour."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -50,7 +50,7 @@ class FileSource:
         aspect = Fraction(self._stream.sample_aspect_ratio or 1)
         self.pixel_aspect = 1 / aspect if turned else aspect
 
-    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR); see ``VideoReader.timed`` for errors."""
         first, self._first = self._first, None
         if first is not None:
@@ -59,11 +59,11 @@ class FileSource:
             yield self._picture(frame)
 
     def check(self) -> None:
-        """Raise for damage among the frames that came so far; see ``VideoReader.check``."""
+        """Raise for damage among the frames read so far; see ``VideoReader.check``."""
         if self._damage is None:
             return
         at = self._clock.since_start(self._damage[0])
-        # The decoder is some packets ahead of its frames: damage after the last of them is not in what was read.
+        # The decoder is some packets ahead of its frames: damage after the last frame read does not count.
         if at is None or at < self._end:
             raise self._damaged(f"reading stopped after {self._decoded} frames")
 
@@ -71,7 +71,7 @@ class FileSource:
         """Close the file."""
         self._container.close()
 
-    def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Bgr]:
+    def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
         time_s = self._clock.time_of(self._stamp(frame))
         self._end = time_s + 1 / self.fps
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
@@ -113,16 +113,16 @@ class FileSource:
         yield None
 
     def _stamp(self, item: av.VideoFrame | av.Packet | None) -> Fraction | None:
-        """Presentation time in seconds, as the file counts them.
+        """Presentation time in seconds on the file's own clock.
 
-        In the stream's time base: frames that come out when the decoder is flushed carry none of their own.
+        It is counted in the stream's time base, because frames flushed from the decoder carry none of their own.
         """
         if item is None or item.pts is None or self._stream.time_base is None:
             return None
         return Fraction(item.pts * self._stream.time_base)
 
     def _note(self, stamp: Fraction | None, reason: str) -> None:
-        """Remember the damage that is shown first, which is not always met first; others follow from it mostly."""
+        """Keep the damage with the earliest time, which need not be found first; most others follow from it."""
         before = self._damage
         if before is None or (stamp is not None and before[0] is not None and stamp < before[0]):
             self._damage = (stamp, reason)
@@ -134,7 +134,7 @@ class FileSource:
             raise self._damaged(f"{read} frames could be read")
         if self._is_short(promised):
             raise VideoError(
-                f"{self._path}: breaks off at {self._place(self._end)}, before its promised end; {read} frames could "
+                f"{self._path}: ends at {self._place(self._end)}, earlier than its header says; {read} frames could "
                 "be read; copy the file again from its source"
             )
 
@@ -151,8 +151,8 @@ class FileSource:
     def _is_short(self, promised: int | None) -> bool:
         """Whether the file ends early, by frame count *and* by time.
 
-        Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. A few frames are
-        forgiven (a whole second where only the file as a whole has a duration and there is sound too).
+        Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. A few frames may be
+        missing, and a whole second if the duration is that of picture and sound together.
         """
         if promised is None:
             return False
@@ -186,7 +186,7 @@ def _open(path: Path) -> av.container.InputContainer:
 
 
 def _display_matrix(frame: av.VideoFrame) -> Signs:
-    """Signs of the 2x2 part of the display matrix: how the picture is to be turned and mirrored."""
+    """Signs of the 2x2 part of the display matrix, which turns and mirrors the picture."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2, dtype=np.int64)
@@ -195,7 +195,7 @@ def _display_matrix(frame: av.VideoFrame) -> Signs:
     return signs
 
 
-def _orient(picture: Bgr, matrix: Signs) -> Bgr:
+def _orient(picture: Frame, matrix: Signs) -> Frame:
     """Turn and mirror by multiples of 90 degrees: a pixel at (x, y) goes to x' = a x + c y, y' = b x + d y."""
     if matrix[0, 0] == 0:
         picture = picture.transpose(1, 0, 2)

@@ -1,7 +1,7 @@
-"""The colour wheel that optical flow is usually shown with.
+"""Optical flow as colours on a wheel.
 
-S. Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 92 (2011): the hue is the direction, the
-saturation the length; no motion is white.
+S. Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 92 (2011). The hue is the direction and
+the saturation the length; no motion is white.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .colour import Bgr
+from mostnet.contract import Frame
 
 #: Steps from red to yellow, green, cyan, blue, magenta and back, chosen by the paper for even perceived change.
 _SEGMENTS = (15, 6, 4, 11, 13, 6)
@@ -35,10 +35,10 @@ def _make_wheel() -> npt.NDArray[np.float64]:
 
 
 @lru_cache(maxsize=1)
-def _table() -> Bgr:
+def _table() -> Frame:
     """Colour by direction and length, uint8 ``(_ANGLES * _ROW, 3)``; a row ends with the colour of all longer vectors.
 
-    Looked up rather than computed for each pixel: the arithmetic costs more than a small network.
+    Computing the colour of each pixel instead would cost more than a small network.
     """
     wheel = _make_wheel()
     steps = np.arange(len(wheel) + 1)
@@ -46,15 +46,15 @@ def _table() -> Bgr:
     hue = np.stack([np.interp(turns, steps, np.append(wheel[:, c], wheel[0, c])) for c in range(3)], axis=1)[:, None]
     saturation = (np.arange(_LENGTHS + 1) / _LENGTHS)[None, :, None]
     colour = np.concatenate([1 - saturation * (1 - hue), hue * _BEYOND], axis=1)
-    table: Bgr = np.rint(colour.reshape(-1, 3) * 255).astype(np.uint8)
+    table: Frame = np.rint(colour.reshape(-1, 3) * 255).astype(np.uint8)
     return table
 
 
-def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Bgr:
+def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Frame:
     """Show flow, float32 ``(2, H, W)`` in pixels, as uint8 ``(H, W, 3)`` BGR.
 
-    A vector of ``max_px`` pixels has full saturation; longer ones are darker. To the right is red, down yellow, left
-    cyan, up blue-violet. A vector that is not finite is black.
+    A vector of ``max_px`` pixels has full saturation; longer ones are darker. Motion to the right is red, down yellow,
+    left cyan, up blue-violet. A vector that is not finite is black.
 
     Raises:
         ValueError: ``max_px`` is not above zero.
@@ -66,7 +66,7 @@ def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Bgr:
     length, angle = cv2.cartToPolar(dx, dy)
     column = np.ceil(np.minimum(length * np.float32(_LENGTHS / max_px), _LENGTHS + 1)).astype(np.int32)
     row = np.rint(angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES
-    colour: Bgr = np.take(_table(), row * _ROW + column, axis=0)
+    colour: Frame = np.take(_table(), row * _ROW + column, axis=0)
     colour[~known] = 0
     return colour
 
@@ -74,15 +74,15 @@ def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Bgr:
 class FlowScale:
     """The length shown at full saturation, following a video without flicker.
 
-    It rises at once to the 99th percentile of the frame's lengths and falls back slowly, and never goes below a floor,
-    so that the noise of a still picture stays pale.
+    It rises at once to the 99th percentile of the frame's lengths and falls slowly. A lower limit keeps the noise of a
+    still picture pale.
     """
 
     FLOOR_PX = 2.0
     _DECAY = 0.98
 
     def __init__(self, fixed_px: float | None = None) -> None:
-        """Adapt, or keep ``fixed_px``.
+        """Adapt to the video, or keep ``fixed_px``.
 
         Raises:
             ValueError: ``fixed_px`` is not above zero.
@@ -93,7 +93,7 @@ class FlowScale:
         self.max_px: float = self.FLOOR_PX if fixed_px is None else fixed_px
 
     def follow(self, flow: npt.NDArray[np.float32]) -> float:
-        """Take in the flow of the next frame, float32 ``(2, H, W)``, and return the scale to show it with."""
+        """Adapt to the flow of the next frame, float32 ``(2, H, W)``; return the scale to show it with."""
         if not self._fixed:
             lengths = np.hypot(*flow[:, ::4, ::4])
             lengths = lengths[np.isfinite(lengths)]

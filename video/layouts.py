@@ -1,4 +1,4 @@
-"""Pictures made of a frame and what the engine gave for it."""
+"""Compose the shown picture from a frame and its result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, VideoError
+from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, Frame, VideoError
 from mostnet.engine import Output
 
-from .colour import Bgr
 from .flow_colour import flow_picture
 
 #: Hardware H.264 decoders stop at a side of 4096 pixels.
@@ -26,20 +25,20 @@ class Layout:
     """One way to show a result.
 
     Attributes:
-        needs: engine outputs it draws.
+        needs: the engine outputs that it draws.
         tiles: rows and columns of frame-sized pictures.
-        compose: makes the picture, uint8 BGR, of (frame, output, flow scale in pixels), all of one size.
+        compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels), all of one size.
     """
 
     needs: tuple[str, ...]
     tiles: tuple[int, int]
-    compose: Callable[[Bgr, Output, float], Bgr]
+    compose: Callable[[Frame, Output, float], Frame]
 
     def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
         return _limited((frame_hw[0] * self.tiles[0], frame_hw[1] * self.tiles[1]))
 
-    def draw(self, frame: Bgr, output: Output, *, flow_max_px: float) -> Bgr:
+    def draw(self, frame: Frame, output: Output, *, flow_max_px: float) -> Frame:
         """Compose the picture at ``size_hw`` of the frame.
 
         Raises:
@@ -52,29 +51,29 @@ class Layout:
         height, width = self.size_hw(frame.shape[:2])
         if (height, width) == picture.shape[:2]:
             return picture
-        shrunk: Bgr = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        shrunk: Frame = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         return shrunk
 
 
-def enhanced(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+def enhanced(frame: Frame, output: Output, flow_max_px: float) -> Frame:
     """The enhanced picture alone, ``(H, W, 3)``."""
     assert output.enhanced is not None
     return output.enhanced
 
 
-def side_by_side(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+def side_by_side(frame: Frame, output: Output, flow_max_px: float) -> Frame:
     """Input left, enhanced right, ``(H, 2W, 3)``."""
     return np.hstack([caption(frame, "input"), caption(enhanced(frame, output, flow_max_px), "enhanced")])
 
 
-def flow(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
-    """Backward flow on the colour wheel, ``(H, W, 3)``; its full saturation is written in the corner."""
+def flow(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+    """Backward flow on the colour wheel, ``(H, W, 3)``, with the length of full saturation in the corner."""
     assert output.flow is not None
     picture = flow_picture(output.flow, max_px=flow_max_px)
     return caption(picture, f"flow, full colour = {flow_max_px:.1f} px")
 
 
-def mask(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
+def mask(frame: Frame, output: Output, flow_max_px: float) -> Frame:
     """The frame with the teeth tinted and outlined, ``(H, W, 3)``."""
     assert output.mask is not None
     teeth = (output.mask >= FOREGROUND).astype(np.uint8)
@@ -85,8 +84,8 @@ def mask(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
     return picture
 
 
-def grid(frame: Bgr, output: Output, flow_max_px: float) -> Bgr:
-    """Input, enhanced; flow, mask: ``(2H, 2W, 3)``."""
+def grid(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+    """Input and enhanced above flow and mask, ``(2H, 2W, 3)``."""
     teeth = caption(mask(frame, output, flow_max_px), "teeth")
     lower = np.hstack([flow(frame, output, flow_max_px), teeth])
     return np.vstack([side_by_side(frame, output, flow_max_px), lower])
@@ -101,12 +100,12 @@ LAYOUTS = {
 }
 
 
-def caption(picture: Bgr, text: str) -> Bgr:
-    """A copy of ``picture`` with small white text in its upper left corner, legible on any ground."""
+def caption(picture: Frame, text: str) -> Frame:
+    """A copy of ``picture`` with small white text in its upper left corner, legible on any background."""
     picture = picture.copy()
     scale = max(0.35, picture.shape[0] / 750)
     thickness = max(1, round(1.5 * scale))
-    # The outline is the same text moved, since a bolder one would be wider and run out from under it.
+    # The outline is the same text, shifted: bolder text would be wider and no longer lie under it.
     outline = [((0, 0, 0), x, y) for x in (-thickness, thickness) for y in (-thickness, thickness)]
     for colour, x, y in [*outline, ((255, 255, 255), 0, 0)]:
         place = (round(14 * scale) + x, round(32 * scale) + y)

@@ -1,9 +1,8 @@
-"""Progress of a run: a bar on a terminal, now and then a line elsewhere."""
+"""Progress of a run: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
 from time import perf_counter
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -40,8 +39,6 @@ class RunProgress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()

@@ -1,4 +1,4 @@
-"""One way to read frames, from a file or from a camera."""
+"""Read frames from a file or a camera."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from collections.abc import Iterator
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
+from mostnet.video.camera.source import CameraSource
 
-from .camera import CameraSource
-from .colour import Bgr
 from .decode import FileSource
 
 
 class VideoReader:
     """Iterate over the uint8 ``(H, W, 3)`` BGR frames of a video file or camera, once.
 
-    Rotation and mirroring stored in the file are applied; a stream that changes its size is scaled to that of its
-    first frame. A damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a
-    video for a whole one. A loop that stops earlier calls ``check``.
+    Rotation and mirroring stored in the file are applied. A frame of another size than the first is scaled to it. A
+    damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a video for a
+    whole one. A loop that stops before the end calls ``check``.
 
     Attributes:
-        fps: frame rate, exact where the file is.
+        fps: frame rate, as exact as in the file.
         size_hw: height and width of the frames, in pixels.
-        frame_count: frames that the file promises; None where it does not say, and for a camera.
+        frame_count: number of frames in the file's header; None if it does not say, and for a camera.
         pixel_aspect: width over height of one pixel.
     """
 
@@ -41,24 +39,24 @@ class VideoReader:
         self.frame_count: int | None = self._source.frame_count
         self.pixel_aspect: Fraction = self._source.pixel_aspect
 
-    def __iter__(self) -> Iterator[Bgr]:
+    def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; errors as in ``timed``."""
         return (frame for _, frame in self.timed())
 
-    def timed(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def timed(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield ``(time_s, frame)``, the time counted from the first frame.
 
         Raises:
             VideoError: after the last frame that decodes, if the file is damaged or ends early (fewer frames *and*
-                less time than its header promises); says at which frame and second, and how many frames there were.
+                less time than in its header). The message gives frame, second and number of frames read.
         """
         return self._source.pictures()
 
     def check(self) -> None:
-        """Return if nothing among the frames read so far was damaged; for a loop that stops before the end.
+        """Check the frames read so far; for a loop that stops before the end.
 
         Raises:
-            VideoError: a frame up to the last one read is missing or damaged; says at which frame and second.
+            VideoError: a frame up to the last one read is missing or damaged. The message gives frame and second.
         """
         self._source.check()
 
@@ -69,19 +67,17 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def demo_clip() -> Path:
-    """Path of the short synthetic clip that comes with the package (made by ``python -m mostnet.video.scene``).
+    """Path of the short synthetic clip in the package, made by ``docs/make_demo_clip.py``.
 
     Raises:
         VideoError: the package was installed without it.
     """
     path = Path(str(files("mostnet.video").joinpath("demo.mp4")))
     if not path.is_file():
-        raise VideoError(f"{path}: the demo clip is missing; make it with: python -m mostnet.video.scene {path}")
+        raise VideoError(f"{path}: the demo clip is missing; install mostnet again")
     return path

@@ -1,4 +1,4 @@
-"""Between the size of a video and the size of an engine."""
+"""Resize frames to the size of an engine, and its results back."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
-
-from .colour import Bgr
 
 SizeHw = tuple[int, int]
 
 
 def resize_picture(picture: npt.NDArray[np.uint8], size_hw: SizeHw) -> npt.NDArray[np.uint8]:
-    """Resize uint8 ``(H, W)`` or ``(H, W, 3)``; the same array where it already fits."""
+    """Resize uint8 ``(H, W)`` or ``(H, W, 3)``; the same array if it already fits."""
     if picture.shape[:2] == size_hw:
         return picture
     shrinks = size_hw[0] <= picture.shape[0] and size_hw[1] <= picture.shape[1]
@@ -26,7 +25,7 @@ def resize_picture(picture: npt.NDArray[np.uint8], size_hw: SizeHw) -> npt.NDArr
 
 
 def resize_flow(flow: npt.NDArray[np.float32], size_hw: SizeHw) -> npt.NDArray[np.float32]:
-    """Resize flow, float32 ``(2, H, W)``, and its vectors with it: they are in pixels of the new size."""
+    """Resize flow, float32 ``(2, H, W)``, and scale its vectors to pixels of the new size."""
     height, width = flow.shape[1:]
     if (height, width) == size_hw:
         return flow
@@ -45,6 +44,6 @@ def resize_output(output: Output, size_hw: SizeHw) -> Output:
     )
 
 
-def to_engine(frame: Bgr, size_hw: SizeHw) -> Bgr:
+def to_engine(frame: Frame, size_hw: SizeHw) -> Frame:
     """The frame at the engine's size, C-contiguous."""
     return np.ascontiguousarray(resize_picture(frame, size_hw))

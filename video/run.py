@@ -1,4 +1,4 @@
-"""A whole video or a live camera through an engine."""
+"""Run a video file or a live camera through an engine."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ from time import perf_counter
 
 from mostnet.contract import FLOW, MASK, VideoError
 from mostnet.engine import Session
+from mostnet.video.camera.live import Live
 from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
 
 from .flow_colour import FlowScale
 from .layouts import LAYOUTS, Layout
-from .live import Live
-from .reader import VideoReader
+from .recorded import Recorded
 from .sink import Sink, Viewer
-from .stages import Source
 from .writer import VideoWriter
 
-#: Called after each frame with the frames done and the frames expected, None where the source does not say.
+#: Called after each frame with the number of frames done and expected; None if the source does not say.
 Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        output: the file written; None where the run was only shown.
+        output: the file written; None if the run was only shown.
         frames: pictures written or shown.
-        heals: frames whose state or picture came out NaN or infinite and was healed.
+        heals: frames whose state or picture was NaN or infinite and was healed by the graph.
         fps: frame rate of the video.
         elapsed_s: wall time of the run.
-        stopped: the caller asked to stop before the end, or closed the window.
-        resets: cuts and returns from darkness, at which the engine started anew.
-        lost: frames shown while the stabiliser did not know the motion; 0 without one.
-        raw: frames of a camera shown as they came, labelled, since the engine was late or failed.
-        dropped: frames of a camera that were skipped because newer ones had come.
-        reconnects: times that the camera was opened again.
+        stopped: whether ``stop`` or closing the window ended the run early.
+        resets: new scenes (a cut, or the end of darkness), at which the engine was reset.
+        lost: frames shown while the stabiliser did not know the motion; 0 without a stabiliser.
+        raw: camera pictures shown unprocessed and labelled, because a result or a new frame was missing.
+        dropped: camera frames skipped because newer ones had come.
+        reconnects: how often the camera was reopened.
     """
 
     output: Path | None
@@ -62,7 +61,7 @@ class RunSummary:
 
 
 class IncompleteVideoError(VideoError):
-    """The source is damaged or broke off; all that could be read was processed and written, as ``summary`` tells."""
+    """The source is damaged or ended early; ``summary`` describes the frames that were processed."""
 
     def __init__(self, message: str, summary: RunSummary) -> None:
         super().__init__(message)
@@ -96,108 +95,75 @@ def run(
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
 
-    Frames are resized to the engine's size and its results back to the video's. Each frame of a file keeps its time, so
-    that frames which could not be read leave a pause and the rest stays in step. The engine starts anew at scene cuts
-    and after darkness. A camera is followed live: see ``Live``.
+    Frames are resized to the engine's size, and its results back to the video's. Each frame of a file keeps its time:
+    an unreadable frame leaves a pause, and the rest stays in step. The engine is reset at scene cuts and after
+    darkness. A camera is shown live, see ``Live``.
 
     Args:
         video: file, or camera number.
         engine: an open engine or session with the outputs that ``outputs_needed`` names; it is reset first.
-        output: MP4 file to write, replaced once at least one frame is written; None with a ``window`` alone.
-        layout: a name out of ``LAYOUTS``.
+        output: MP4 file to write; it is replaced only if at least one frame was written. None needs a ``window``.
+        layout: a name in ``LAYOUTS``.
         frames: stop after this many; None for all.
         flow_max_px: length of flow shown at full colour; None follows the video.
-        crf: quality of the written video, as ``VideoWriter`` takes it.
-        stabilise: steady the enhanced picture.
-        status: write tracking state and speed on the picture; by default where it is stabilised or live.
-        window: where to show the pictures too; closed at the end.
+        crf: quality of the written video, see ``VideoWriter``.
+        stabilise: settings to stabilise the enhanced picture with; None leaves it as it is.
+        status: write tracking state and frame rate on the picture; by default if it is stabilised or live.
+        window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
-        stop: asked before each frame is shown; true ends the run early with what there is.
+        stop: called before each frame is shown; true ends the run and keeps the frames so far.
 
     Raises:
         ValueError: unknown layout, a number out of range, or neither output nor window.
-        VideoError: the video or camera cannot be opened or the output not written.
-        IncompleteVideoError: the video is damaged or cut short, or the camera gone for good; ``output`` has the rest.
+        VideoError: the video or camera cannot be opened, or the output cannot be written.
+        IncompleteVideoError: the video is damaged or cut short, or the camera failed; ``output`` has the frames before.
     """
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
-    is_live = isinstance(video, int)
-
-    def make_sink(size_hw: tuple[int, int], fps: Fraction, pixel_aspect: Fraction) -> Sink:
+    with closing(Live(video, engine, frames) if isinstance(video, int) else Recorded(video, engine, frames)) as source:
         writer = None
         if output is not None:
-            writer = VideoWriter(output, fps, drawing.size_hw(size_hw), crf=crf, pixel_aspect=pixel_aspect)
-        stabiliser = None if stabilise is None else Stabiliser(stabilise)
-        shows_status = (stabilise is not None or is_live) if status is None else status
-        return Sink(drawing, scale, size_hw, writer=writer, window=window, stabiliser=stabiliser, status=shows_status)
-
-    source = Live(video, engine, frames) if isinstance(video, int) else _File(video, engine, frames)
-    with closing(source):
-        sink = make_sink(source.size_hw, source.fps, source.pixel_aspect)
+            size_hw = drawing.size_hw(source.size_hw)
+            writer = VideoWriter(output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect)
+        sink = Sink(
+            drawing,
+            scale,
+            source.size_hw,
+            writer=writer,
+            window=window,
+            stabiliser=None if stabilise is None else Stabiliser(stabilise),
+            status=(stabilise is not None or isinstance(video, int)) if status is None else status,
+        )
         begun_s = perf_counter()
         with closing(sink):
             engine.reset()
             stopped = source.pump(sink, progress, stop)
             sink.flush()
         failure = source.finish()
-        summary = RunSummary(
-            output=None if output is None else Path(output),
-            frames=sink.frames,
-            heals=sink.counts.heals,
-            fps=source.fps,
-            elapsed_s=perf_counter() - begun_s,
-            stopped=stopped,
-            resets=source.resets,
-            lost=sink.counts.lost,
-            raw=sink.counts.raw,
-            dropped=source.dropped,
-            reconnects=source.reconnects,
-        )
+        summary = _summary(source, sink, output, elapsed_s=perf_counter() - begun_s, stopped=stopped)
     if failure is not None:
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
     return summary
 
 
-class _File:
-    """A video file, every frame of it, as fast as it goes."""
-
-    dropped = reconnects = 0
-
-    def __init__(self, path: str | Path, engine: Session, limit: int | None) -> None:
-        self._reader = VideoReader(path)
-        self._engine = engine
-        self._source = Source(self._reader, engine.metadata.size_hw, limit, reset=engine.reset)
-        self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
-        self.pixel_aspect = self._reader.pixel_aspect
-
-    @property
-    def resets(self) -> int:
-        """New scenes."""
-        return self._source.resets
-
-    def pump(self, sink: Sink, progress: Progress | None, stop: Callable[[], bool] | None) -> bool:
-        """Everything from the file to the sink; returns whether ``stop`` or the window ended it early."""
-        done = 0
-        # Closing the stream ends its reading thread before the reader and the writer are closed.
-        with closing(self._engine.stream(self._source)) as outputs:
-            for output in outputs:
-                if (stop is not None and stop()) or sink.closed_by_user:
-                    return True
-                sink.show(output)
-                done += 1
-                if progress is not None:
-                    progress(done, self._source.expected)
-        return False
-
-    def finish(self) -> VideoError | None:
-        """What was wrong with the file."""
-        return self._source.finish()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
+def _summary(
+    source: Live | Recorded, sink: Sink, output: str | Path | None, *, elapsed_s: float, stopped: bool
+) -> RunSummary:
+    return RunSummary(
+        output=None if output is None else Path(output),
+        frames=sink.frames,
+        heals=sink.counts.heals,
+        fps=source.fps,
+        elapsed_s=elapsed_s,
+        stopped=stopped,
+        resets=source.resets,
+        lost=sink.counts.lost,
+        raw=sink.counts.raw,
+        dropped=source.dropped,
+        reconnects=source.reconnects,
+    )
 
 
 def _check(video: str | Path | int, output: str | Path | None, frames: int | None, window: Viewer | None) -> None:

@@ -1,42 +1,64 @@
-"""Pictures of results: stabilised, drawn, labelled, written and shown."""
+"""Stabilise, draw, label, write and show the results of a run."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
 from mostnet.video.steady.tracking import Tracking
 
-from .colour import Bgr
 from .flow_colour import FlowScale
+from .guards import SceneEvent
 from .layouts import Layout
 from .resize import resize_output, resize_picture
-from .stages import Original, original_of
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
 
 
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A frame of the video; the engine carries it as the frame's timestamp.
+
+    Attributes:
+        time_s: when it is shown, in seconds since the first frame.
+        frame: uint8 ``(H, W, 3)`` BGR.
+        event: how the frame differs from the one before.
+    """
+
+    time_s: Fraction
+    frame: Frame
+    event: SceneEvent
+
+
 class Viewer(Protocol):
-    """Where pictures are shown; ``Window`` is one."""
+    """A place to show pictures, for instance a ``Window``."""
 
     closed: bool
 
-    def show(self, picture: Bgr) -> None:
+    def show(self, picture: Frame) -> None:
         """Show uint8 ``(H, W, 3)`` BGR."""
 
     def close(self) -> None:
-        """Take the picture away."""
+        """Stop showing pictures."""
 
 
 @dataclass
 class Counts:
-    """What became of the frames: shown, healed by the graph, shown as they came, shown while tracking was lost."""
+    """Numbers of pictures.
+
+    Attributes:
+        frames: shown or written.
+        heals: of results that the graph healed.
+        raw: shown unprocessed and labelled.
+        lost: shown while tracking was lost.
+    """
 
     frames: int = 0
     heals: int = 0
@@ -45,7 +67,7 @@ class Counts:
 
 
 class Sink:
-    """Takes results in order and gives pictures to a file, a window or both."""
+    """Takes results in order and sends their pictures to a file, a window or both."""
 
     def __init__(
         self,
@@ -76,16 +98,16 @@ class Sink:
 
     @property
     def taken(self) -> int:
-        """Pictures shown or written, and those that still wait for frames to come."""
+        """Pictures shown or written, and those that wait for later frames."""
         return self.counts.frames + len(self._waiting)
 
     @property
     def closed_by_user(self) -> bool:
-        """The window was closed."""
+        """Whether the user closed the window."""
         return self._window is not None and self._window.closed
 
     def show(self, output: Output) -> None:
-        """Take in the result of the next frame; with a look-ahead its picture comes some frames later."""
+        """Show the result of the next frame; with a look-ahead, the picture comes some frames later."""
         original, sized = self._sized(output)
         self.counts.heals += not output.finite
         if self._stabiliser is None:
@@ -95,15 +117,15 @@ class Sink:
         self._steady(self._stabiliser.update(sized, original.frame, event=original.event))
 
     def follow(self, output: Output) -> None:
-        """Take in the motion of a frame whose result came too late to be shown."""
+        """Give the stabiliser the motion of a frame whose result came too late to be shown."""
         if self._stabiliser is not None:
             self.flush()
             original, sized = self._sized(output)
             self._stabiliser.update(sized, original.frame, event=original.event)
             self._stabiliser.flush()
 
-    def show_raw(self, time_s: Fraction, frame: Bgr, reason: str) -> None:
-        """Show a frame as it came, uint8 ``(H, W, 3)``, with the reason on it: at once, whatever the look-ahead."""
+    def show_raw(self, time_s: Fraction, frame: Frame, reason: str) -> None:
+        """Show an unprocessed frame, uint8 ``(H, W, 3)``, with the reason on it, at once whatever the look-ahead."""
         self.flush()
         tiles = np.tile(resize_picture(frame, self._frame_hw), (*self._layout.tiles, 1))
         picture = resize_picture(tiles, self._layout.size_hw(self._frame_hw))
@@ -111,19 +133,19 @@ class Sink:
         self._put(draw_warning(picture, reason), time_s)
 
     def restart(self) -> None:
-        """A new clip begins: nothing before it tells about its motion."""
+        """Begin a new clip, whose motion is independent of the frames before."""
         self.flush()
         if self._stabiliser is not None:
             self._stabiliser.reset()
 
     def flush(self) -> None:
-        """Show what waits for frames to come."""
+        """Show the pictures that wait for later frames."""
         if self._stabiliser is not None:
             for correction in self._stabiliser.flush():
                 self._steady(correction)
 
     def close(self) -> None:
-        """Finish the file and close the window; ``flush`` before."""
+        """Finish the file and close the window; call ``flush`` before."""
         try:
             if self._writer is not None:
                 self._writer.close()
@@ -132,7 +154,7 @@ class Sink:
                 self._window.close()
 
     def _sized(self, output: Output) -> tuple[Original, Output]:
-        original = original_of(output)
+        original = cast(Original, output.timestamp)
         frame = resize_picture(original.frame, self._frame_hw)
         return replace(original, frame=frame), resize_output(output, self._frame_hw)
 
@@ -155,7 +177,7 @@ class Sink:
             picture = draw_status(picture, *status_line(state, self._rate.tick()))
         self._put(picture, original.time_s)
 
-    def _put(self, picture: Bgr, time_s: Fraction) -> None:
+    def _put(self, picture: Frame, time_s: Fraction) -> None:
         if self._writer is not None:
             self._writer.write(picture, time_s=time_s)
         if self._window is not None:

@@ -1,4 +1,4 @@
-"""The small text on the picture: whether it is steady, how fast it comes, and when it is not what it seems."""
+"""Text on the picture: tracking state, frame rate and warnings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from time import perf_counter
 
 import cv2
 
+from mostnet.contract import Frame
 from mostnet.video.steady.stabiliser import SteadyState
 from mostnet.video.steady.tracking import Tracking
-
-from .colour import Bgr
 
 Colour = tuple[int, int, int]
 
@@ -20,36 +19,36 @@ _WARNING: Colour = (60, 60, 255)
 
 
 class RateMeter:
-    """Pictures per second over the last ones."""
+    """Pictures per second, over the last ``count``."""
 
     def __init__(self, count: int = 25) -> None:
         self._times: deque[float] = deque(maxlen=count + 1)
 
     def tick(self, now_s: float | None = None) -> float:
-        """Count one picture; 0 until there are two."""
+        """Count one picture and return the rate; 0 for the first."""
         self._times.append(perf_counter() if now_s is None else now_s)
         passed = self._times[-1] - self._times[0]
         return (len(self._times) - 1) / passed if passed > 0 else 0.0
 
 
 def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
-    """Text and colour of the status."""
+    """Text and colour of the status line."""
     rate = f"{fps:.1f} FPS" if fps else ""
     if state is None:
         return rate, _WHITE
-    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}[state.source]
+    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "motion unknown"}[state.source]
     parts = [state.tracking.value, source, rate]
     return ", ".join(part for part in parts if part), _COLOURS[state.tracking]
 
 
-def draw_status(picture: Bgr, text: str, colour: Colour) -> Bgr:
-    """A copy of ``picture`` with ``text`` in its lower left corner, legible on any ground."""
+def draw_status(picture: Frame, text: str, colour: Colour) -> Frame:
+    """A copy of ``picture`` with ``text`` in its lower left corner, legible on any background."""
     scale = max(0.35, picture.shape[0] / 1000)
     return _write(picture, text, colour, scale, (round(14 * scale), picture.shape[0] - round(16 * scale)))
 
 
-def draw_warning(picture: Bgr, text: str) -> Bgr:
-    """A copy of ``picture`` in a red frame with ``text``, cut to its width, in the upper left corner."""
+def draw_warning(picture: Frame, text: str) -> Frame:
+    """A copy of ``picture`` with a red border and ``text``, shortened to fit, in the upper left corner."""
     picture = picture.copy()
     width = max(2, picture.shape[0] // 80)
     cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), _WARNING, width)
@@ -64,9 +63,9 @@ def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, max(1, round(2 * scale)))[0][0])
 
 
-def _write(picture: Bgr, text: str, colour: Colour, scale: float, place: tuple[int, int]) -> Bgr:
+def _write(picture: Frame, text: str, colour: Colour, scale: float, place: tuple[int, int]) -> Frame:
     picture = picture.copy()
-    # OpenCV's font has ASCII only, and shows question marks for all else.
+    # OpenCV's font has ASCII only: other characters become question marks.
     text = text.encode("ascii", "replace").decode()
     thickness = max(1, round(2 * scale))
     for shade, width in (((0, 0, 0), thickness + 2), (colour, thickness)):

@@ -1,4 +1,4 @@
-"""When each frame of a file is shown, and how long the file says it is."""
+"""Presentation times of a file's frames, its frame rate, and the duration in its header."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import av
 
 from mostnet.contract import VideoError
 
-#: A stamp this close to a whole number of frame periods is that number: Matroska, for one, stores milliseconds.
+#: A time this close to a whole number of frame periods is rounded to it: Matroska, for one, stores milliseconds.
 _SNAP_S = Fraction(2, 1000)
+#: Largest relative difference at which the nominal and the average frame rate agree.
 _AGREEMENT = Fraction(1, 2000)
 
 
 class FrameClock:
-    """Turns the stamps of a file into strictly rising times that start at zero."""
+    """Turns the time stamps of a file into strictly rising times that start at zero."""
 
     def __init__(self, fps: Fraction) -> None:
         self._fps = fps
@@ -22,20 +23,20 @@ class FrameClock:
         self._last: Fraction | None = None
 
     def time_of(self, stamp: Fraction | None) -> Fraction:
-        """Seconds since the first frame, for the next frame and its stamp; without one, a period after the last."""
+        """Time of the next frame in seconds since the first; without a stamp, one period after the last frame."""
         if self._last is None:
             self._start = stamp
         seconds = self.since_start(stamp)
         if seconds is None:
             seconds = Fraction(0) if self._last is None else self._last + 1 / self._fps
         if self._last is not None and seconds <= self._last:
-            # A damaged file repeats stamps. A whole period would push every later frame off its time too.
+            # A damaged file repeats stamps. Adding a whole period would delay every later frame too.
             seconds = self._last + 1 / (8 * self._fps)
         self._last = seconds
         return seconds
 
     def since_start(self, stamp: Fraction | None) -> Fraction | None:
-        """Seconds between the first frame and ``stamp``, on the grid of the frame rate where it is near one."""
+        """Seconds between the first frame and ``stamp``, rounded to a near multiple of the frame period."""
         if stamp is None or self._start is None:
             return None
         seconds = stamp - self._start
@@ -44,7 +45,7 @@ class FrameClock:
 
 
 def nominal_rate(stream: av.VideoStream, name: str) -> Fraction:
-    """Frame rate of a stream: the nominal one where it agrees with the average, else the average (variable rate).
+    """Frame rate of a stream: the nominal one if it agrees with the average, otherwise the average (variable rate).
 
     Raises:
         VideoError: the file gives no rate.
@@ -59,7 +60,7 @@ def nominal_rate(stream: av.VideoStream, name: str) -> Fraction:
 
 
 def promised_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Fraction | None, bool]:
-    """Duration that the file's header gives, and whether it is the video stream's own (not shared with sound)."""
+    """Duration in the file's header, and whether it is the video stream's own (not shared with sound)."""
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base, True
     tag = stream.metadata.get("DURATION")
@@ -71,7 +72,7 @@ def promised_seconds(container: av.container.InputContainer, stream: av.VideoStr
 
 
 def _clock_text(text: str) -> Fraction | None:
-    """Seconds of Matroska's ``HH:MM:SS.fraction``; None for anything else, which then does not count as a promise."""
+    """Seconds of Matroska's ``HH:MM:SS.fraction``; None for any other text."""
     try:
         hours, minutes, seconds = text.split(":")
         return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)

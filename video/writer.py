@@ -1,4 +1,4 @@
-"""H.264 in MP4 that a browser plays, and that is still playable when writing it was interrupted."""
+"""Write H.264 in MP4 that browsers play; a file whose writing was interrupted plays too."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import secrets
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 import cv2
 
-from mostnet.contract import VideoError, check_frame
+from mostnet.contract import Frame, VideoError, check_frame
 
-from .colour import Bgr, from_bgr, tag_bt709
+from .colour import from_bgr, tag_bt709
 
-#: Clock ticks per second, at least: a time is kept to a tenth of a millisecond.
+#: Least clock ticks per second: times are kept to a tenth of a millisecond.
 _MIN_TICKS = 10_000
 _KEYFRAME_S = 2
-#: What a killed process loses at most.
+#: Most video that a killed process loses, in microseconds.
 _FRAGMENT_US = "500000"
 
 
@@ -27,11 +26,10 @@ class VideoWriter:
 
     An odd height or width is made even by repeating the last row or column, since yuv420p halves both.
 
-    Frames go to a new ``NAME.part-XXXXXXXX.mp4`` beside the file, in fragments: a killed process leaves that file
-    playable, and the next run takes another name and leaves it alone.
-    ``close()``, which leaving the ``with`` block always calls, finishes it and renames it to ``path``. So an error or
-    Ctrl-C half way keeps every frame written so far, and an existing file is replaced only once there is something to
-    play.
+    Frames go to a new ``NAME.part-XXXXXXXX.mp4`` beside the file, in fragments. A killed process leaves that file
+    playable, and the next run takes another name. ``close()``, which leaving the ``with`` block always calls, finishes
+    the file and renames it to ``path``. So an error or Ctrl-C keeps every frame written so far, and an existing file is
+    replaced only if at least one frame was written.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class VideoWriter:
         crf: int = 18,
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
-        """Open the file; nothing is decoded or computed before its place is known to be writable.
+        """Open the file, so that an unwritable path is found before any work.
 
         Args:
             path: file to write, ending in ``.mp4``.
@@ -53,7 +51,7 @@ class VideoWriter:
             pixel_aspect: width over height of one pixel.
 
         Raises:
-            VideoError: wrong suffix, frame rate or size; the folder is missing or not writable.
+            VideoError: wrong suffix, frame rate or size, or the folder is missing or not writable.
         """
         self.path = Path(path)
         self.fps = Fraction(fps).limit_denominator(1_000_000)
@@ -65,7 +63,7 @@ class VideoWriter:
         self._closed = self._failed = False
         self._part = self._make_part()
         try:
-            # A hybrid file is fragmented while it grows and becomes an ordinary indexed MP4 when it is closed.
+            # A hybrid file is fragmented while it grows and becomes an ordinary, indexed MP4 when it is closed.
             options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
             self._container = av.open(str(self._part), "w", format="mp4", options=options)
             self._stream = self._add_stream(crf, pixel_aspect)
@@ -73,12 +71,12 @@ class VideoWriter:
             self._part.unlink()
             raise
 
-    def write(self, frame: Bgr, *, time_s: Fraction | None = None) -> None:
-        """Append one uint8 ``(H, W, 3)`` frame, shown at ``time_s`` seconds or one frame period after the last.
+    def write(self, frame: Frame, *, time_s: Fraction | None = None) -> None:
+        """Append a uint8 ``(H, W, 3)`` frame, shown at ``time_s`` seconds, by default one frame period after the last.
 
         Raises:
             FrameError: wrong dtype or shape.
-            VideoError: writing failed, for instance because the disk is full; or the writer is closed.
+            VideoError: writing failed, for instance because the disk is full, or the writer is closed.
         """
         if self._closed:
             raise VideoError(f"{self.path}: the writer is closed; open a new one")
@@ -89,16 +87,16 @@ class VideoWriter:
         self.frames_written += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name; closing twice does nothing.
+        """Finish the file and rename it to ``path``; closing twice does nothing.
 
         Raises:
-            VideoError: the end of the file could not be written; what there is stays in ``NAME.part-XXXXXXXX.mp4``.
+            VideoError: the end of the file could not be written; the rest stays in ``NAME.part-XXXXXXXX.mp4``.
         """
         if self._closed:
             return
         self._closed = True
         if self._failed:
-            with suppress(av.FFmpegError, OSError):  # its reason was raised when it struck
+            with suppress(av.FFmpegError, OSError):  # ``write`` has raised the reason already
                 self._container.close()
             return
         try:
@@ -115,9 +113,7 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _check_arguments(self) -> None:
@@ -133,7 +129,7 @@ class VideoWriter:
             raise VideoError(f"{self.path}: is a folder; give the name of a file")
 
     def _make_part(self) -> Path:
-        """Create the file that grows, under a name that nothing had: what lies beside the output is not ours."""
+        """Create the growing file under an unused name, so that no file beside the output is overwritten."""
         while True:
             part = self.path.with_suffix(f".part-{secrets.token_hex(4)}.mp4")
             try:
@@ -176,14 +172,14 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise VideoError(
-                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); what was written before is "
+                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); the frames before it are "
                 f"in {self._part}"
             ) from error
 
 
-def _pad_to_even(frame: Bgr) -> Bgr:
+def _pad_to_even(frame: Frame) -> Frame:
     height, width = frame.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return frame
-    padded: Bgr = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    padded: Frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return padded

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
 from mostnet.video import VideoReader
-from mostnet.video.colour import Bgr
 from mostnet.video.steady.border import warp
 from mostnet.video.steady.similarity import Similarity
 
@@ -35,7 +35,7 @@ class KnownClip:
     """
 
     name: str
-    pairs: list[tuple[Bgr, Output]]
+    pairs: list[tuple[Frame, Output]]
     base: list[Similarity] | None = None
     poses: list[Similarity] | None = None
 
@@ -79,7 +79,7 @@ def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: in
     return KnownClip(name, measured(frames))
 
 
-def measured(frames: Sequence[Bgr]) -> list[tuple[Bgr, Output]]:
+def measured(frames: Sequence[Frame]) -> list[tuple[Frame, Output]]:
     """Frames with backward flow by OpenCV's dense inverse search (DIS), and an empty mask."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     pairs = []

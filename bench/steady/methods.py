@@ -11,8 +11,8 @@ import av
 import cv2
 import numpy as np
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
-from mostnet.video.colour import Bgr
 from mostnet.video.steady.border import warp
 from mostnet.video.steady.metrics import path_of, tracked_step
 from mostnet.video.steady.similarity import Similarity
@@ -22,7 +22,7 @@ from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOp
 CROP = 0.1
 _ZOOM = Similarity(1 / (1 - CROP) + 0j)
 
-Pairs = Sequence[tuple[Bgr, Output]]
+Pairs = Sequence[tuple[Frame, Output]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Method:
 
     name: str
     lookahead: str
-    run: Callable[[Pairs], list[Bgr]]
+    run: Callable[[Pairs], list[Frame]]
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class SteadyRun:
     """Our stabiliser on a clip: corrections, pictures, and median processor time of a frame in milliseconds."""
 
     corrections: list[Correction]
-    pictures: list[Bgr]
+    pictures: list[Frame]
     cost_ms: float
 
 
-def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> SteadyRun:
+def ours(pairs: Iterable[tuple[Frame, Output]], options: StabiliserOptions) -> SteadyRun:
     """Run our stabiliser over (frame, output) pairs."""
     steady = Stabiliser(options)
-    waiting: list[Bgr] = []
+    waiting: list[Frame] = []
     corrections: list[Correction] = []
-    pictures: list[Bgr] = []
+    pictures: list[Frame] = []
     costs = []
 
     def give(correction: Correction) -> None:
@@ -73,7 +73,7 @@ def ours(pairs: Iterable[tuple[Bgr, Output]], options: StabiliserOptions) -> Ste
     return SteadyRun(corrections, pictures, float(np.median(costs)) * 1e3)
 
 
-def moving_average(frames: Sequence[Bgr], *, past: int, future: int) -> list[Bgr]:
+def moving_average(frames: Sequence[Frame], *, past: int, future: int) -> list[Frame]:
     """Track features, average their path over ``past + 1 + future`` frames, and take out the difference."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     path = path_of([tracked_step(one, two) for one, two in pairwise(greys)])
@@ -87,7 +87,7 @@ def moving_average(frames: Sequence[Bgr], *, past: int, future: int) -> list[Bgr
     return pictures
 
 
-def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
+def deshake(frames: Sequence[Frame]) -> list[Frame]:
     """FFmpeg's ``deshake`` at a lower contrast threshold than its default. PyAV has no ``vidstab``."""
     height, width = frames[0].shape[:2]
     graph = av.filter.Graph()
@@ -106,22 +106,22 @@ def deshake(frames: Sequence[Bgr]) -> list[Bgr]:
     return pictures
 
 
-def unsteady(frames: Sequence[Bgr]) -> list[Bgr]:
+def unsteady(frames: Sequence[Frame]) -> list[Frame]:
     """The clip without stabilisation, cropped like the others."""
     return [_cropped(frame) for frame in frames]
 
 
-def _cropped(frame: Bgr) -> Bgr:
+def _cropped(frame: Frame) -> Frame:
     return warp(frame, _ZOOM.matrix((frame.shape[0], frame.shape[1])))
 
 
 def methods() -> list[Method]:
     """All methods in the order of the table. The first leaves the clip as it is."""
 
-    def steady(lookahead: int) -> Callable[[Pairs], list[Bgr]]:
+    def steady(lookahead: int) -> Callable[[Pairs], list[Frame]]:
         return lambda pairs: ours(pairs, StabiliserOptions(lookahead=lookahead, crop=CROP)).pictures
 
-    def average(past: int, future: int) -> Callable[[Pairs], list[Bgr]]:
+    def average(past: int, future: int) -> Callable[[Pairs], list[Frame]]:
         return lambda pairs: moving_average([frame for frame, _ in pairs], past=past, future=future)
 
     found = [

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mostnet.contract import Frame
 from mostnet.engine import Output
-from mostnet.video.colour import Bgr
 from mostnet.video.steady.similarity import Similarity, centre_of
 
 SIZE_HW = (480, 640)
@@ -65,7 +65,7 @@ def compose(base: Sequence[Similarity], shaken: Sequence[Similarity]) -> list[Si
     return [shake.then(pose) for pose, shake in zip(base, shaken, strict=True)]
 
 
-def world(rng: np.random.Generator) -> Bgr:
+def world(rng: np.random.Generator) -> Frame:
     """A textured plane with one bright tooth, uint8 ``(1100, 1500, 3)``."""
     height, width = _WORLD_HW
     texture = sum(
@@ -76,15 +76,15 @@ def world(rng: np.random.Generator) -> Bgr:
     inside = _tooth_level(x - (width - 1) / 2, y - (height - 1) / 2)[..., None]
     gum, ivory = np.array([95, 90, 150], np.float32), np.array([170, 190, 200], np.float32)
     ground = gum + inside * (ivory - gum)
-    scene: Bgr = np.clip(ground + np.asarray(texture)[..., None], 25, 250).astype(np.uint8)
+    scene: Frame = np.clip(ground + np.asarray(texture)[..., None], 25, 250).astype(np.uint8)
     return scene
 
 
-def render(scene: Bgr, pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> Bgr:
+def render(scene: Frame, pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
     """The camera's picture of the world at ``pose``, with a bur fixed to the camera."""
     matrix = _pixel_matrix(pose, size_hw, scene.shape[:2])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    frame: Bgr = cv2.warpAffine(scene, matrix, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
+    frame: Frame = cv2.warpAffine(scene, matrix, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
     cv2.fillPoly(frame, [_bur(size_hw)], (150, 150, 145), cv2.LINE_AA)
     return frame
 
@@ -123,8 +123,8 @@ def faulty(flow: npt.NDArray[np.float32], faults: FlowFaults, rng: np.random.Gen
 
 
 def outputs(
-    poses: Sequence[Similarity], scene: Bgr, *, faults: FlowFaults, seed: int = 1
-) -> Iterator[tuple[Bgr, Output]]:
+    poses: Sequence[Similarity], scene: Frame, *, faults: FlowFaults, seed: int = 1
+) -> Iterator[tuple[Frame, Output]]:
     """Frame and engine output of each pose: exact flow with ``faults``, the true mask, the frame as ``enhanced``."""
     rng = np.random.default_rng(seed)
     for k, (before, now) in enumerate(pairwise([poses[0], *poses])):

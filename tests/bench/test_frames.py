@@ -13,7 +13,7 @@ from mostnet.bench import frames as frames_module
 from mostnet.bench.frames import load_frames, synthetic_frames
 from mostnet.contract import VideoError
 
-from ..video.video_samples import damage_packet, moving_frames, write_with_av
+from ..video.samples import damage_packet, moving_frames, write_with_av
 
 SIZE_HW = (64, 96)
 

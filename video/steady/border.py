@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.video.colour import Bgr
+from mostnet.contract import Frame
 
 from .similarity import Similarity
 
@@ -55,11 +55,11 @@ def zoomed(view: Similarity, border: str, crop: float) -> Similarity:
     return view if border != "crop" else Similarity((1 - crop) + 0j).then(view)
 
 
-def warp(picture: Bgr, matrix: npt.NDArray[np.float64], *, onto: Bgr | None = None) -> Bgr:
+def warp(picture: Frame, matrix: npt.NDArray[np.float64], *, onto: Frame | None = None) -> Frame:
     """Move a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``; beyond its edge its last pixels, or ``onto``."""
     size = (picture.shape[1], picture.shape[0])
     if onto is None:
-        moved: Bgr = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved: Frame = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return moved
     return np.asarray(
         cv2.warpAffine(picture, matrix, size, dst=onto, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
@@ -70,9 +70,9 @@ class BorderHistory:
     """The last shown picture, which has what now lies outside the frame."""
 
     def __init__(self) -> None:
-        self._last: Bgr | None = None
+        self._last: Frame | None = None
 
-    def fill(self, picture: Bgr, matrix: npt.NDArray[np.float64], drift: npt.NDArray[np.float64] | None) -> Bgr:
+    def fill(self, picture: Frame, matrix: npt.NDArray[np.float64], drift: npt.NDArray[np.float64] | None) -> Frame:
         """Warp ``picture`` over the last result, moved by ``drift``; None where the two have nothing in common."""
         if self._last is None or drift is None or self._last.shape != picture.shape:
             shown = warp(picture, matrix)

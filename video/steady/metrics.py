@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.video.colour import Bgr
+from mostnet.contract import Frame
 
 from .path_filter import STOP_BAND
 from .similarity import Similarity
@@ -69,7 +69,7 @@ class Fidelity:
     mean_distortion: float
 
 
-def measure(frames: Iterable[Bgr]) -> Stability:
+def measure(frames: Iterable[Frame]) -> Stability:
     """Measure uint8 ``(H, W, 3)`` frames; at least two.
 
     Raises:
@@ -99,7 +99,7 @@ def measure(frames: Iterable[Bgr]) -> Stability:
     )
 
 
-def compare(before: Iterable[Bgr], after: Iterable[Bgr]) -> Fidelity:
+def compare(before: Iterable[Frame], after: Iterable[Frame]) -> Fidelity:
     """Cropping and distortion of ``after`` against ``before``, frame by frame.
 
     Raises:

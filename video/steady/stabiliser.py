@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import FLOW, MASK, VideoError
+from mostnet.contract import FLOW, MASK, Frame, VideoError
 from mostnet.engine import Output
-from mostnet.video.colour import Bgr
-from mostnet.video.policies import SceneEvent, SceneGuard
+from mostnet.video.guards import SceneEvent, SceneGuard
 
 from .anchor import Anchor
 from .border import BORDERS, BorderHistory, limited, margin_px, warp, zoomed
@@ -128,7 +127,7 @@ class Stabiliser:
         self._fresh = True
         self._healing = False
 
-    def update(self, output: Output, frame: Bgr, *, event: SceneEvent | None = None) -> Correction | None:
+    def update(self, output: Output, frame: Frame, *, event: SceneEvent | None = None) -> Correction | None:
         """Take in the engine's result for ``frame``, uint8 ``(H, W, 3)``, of the size of ``output``.
 
         Args:
@@ -158,7 +157,7 @@ class Stabiliser:
         """The corrections still owed, oldest first."""
         return [self._emit() for _ in range(len(self._pending))]
 
-    def apply(self, picture: Bgr, correction: Correction) -> Bgr:
+    def apply(self, picture: Frame, correction: Correction) -> Frame:
         """Move a picture of the frame that ``correction`` is about, uint8 ``(H, W, 3)``; one call per frame, in order.
 
         Returns a new array of the same size.

@@ -1,4 +1,4 @@
-"""A live camera with a bounded queue, that is opened again when it fails."""
+"""Read a live camera into a bounded queue, and reopen it when it fails."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from fractions import Fraction
 from time import monotonic
 from typing import Protocol
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 
-from .colour import Bgr
-
-#: A driver takes seconds to open a camera; one that takes longer than this hangs.
+#: A driver may take seconds to open a camera; after this time it counts as hung.
 _OPENING_S = 10.0
-#: Frames that wait at most: one to process next, one that is newer.
+#: Most frames that wait: the next one to process and a newer one.
 QUEUE = 2
 
 
 class LiveSource(Protocol):
-    """What the feed needs of a camera: ``CameraSource`` is one."""
+    """A camera as the feed uses it, for instance a ``CameraSource``."""
 
     size_hw: tuple[int, int]
     fps: Fraction
 
-    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield (seconds, uint8 ``(H, W, 3)`` BGR); raises VideoError when the camera fails."""
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +38,21 @@ class LiveFrame:
     Attributes:
         frame: uint8 ``(H, W, 3)`` BGR.
         time_s: when it came, in seconds since the feed was opened.
-        is_first: the first one after the camera was opened, or opened again.
+        is_first: whether it is the first frame since the camera was opened or reopened.
     """
 
-    frame: Bgr
+    frame: Frame
     time_s: Fraction
     is_first: bool
 
 
 class CameraFeed:
-    """Reads a camera in a thread; a slow consumer gets the newest frames and the oldest are dropped and counted.
+    """Reads a camera in a thread. For a slow consumer, the oldest frames are dropped and counted.
 
     Attributes:
-        dropped: frames that no one took in time.
-        reconnects: times that the camera was opened again.
-        problem: why no frames come, empty while they do.
+        dropped: frames that were not taken in time.
+        reconnects: how often the camera was reopened.
+        problem: why no frames come; empty while they do.
     """
 
     def __init__(
@@ -70,13 +68,13 @@ class CameraFeed:
 
         Args:
             open_source: opens it, or raises VideoError.
-            stall_s: a camera that gives nothing for so long is opened again.
-            retry_s: pause before each attempt to open it.
-            attempts: failures to open it in a row after which ``next`` raises.
-            opening_s: an attempt to open it that takes longer hangs, and is left for another one.
+            stall_s: a camera that gives no picture for this long is reopened.
+            retry_s: pause before each attempt to reopen it.
+            attempts: failed attempts in a row after which ``next`` raises.
+            opening_s: an attempt that takes longer counts as hung, and another one is started.
 
         Raises:
-            VideoError: it cannot be opened now.
+            VideoError: the camera cannot be opened.
         """
         self._open_source = open_source
         self._stall_s, self._retry_s, self._attempts, self._opening_s = stall_s, retry_s, attempts, opening_s
@@ -86,20 +84,20 @@ class CameraFeed:
         self._failed: VideoError | None = None
         self._generation = 0
         self._begun_s = monotonic()
-        self._left_behind = 0  # threads in a row that hang
+        self._left_behind = 0  # hung threads in a row
         self.dropped = self.reconnects = 0
         self.problem = ""
         source = open_source()
         self.size_hw, self.fps = source.size_hw, source.fps
         self._alive_s = monotonic()
-        self._deadline_s = self._alive_s + stall_s  # by then its thread gives a sign of life
+        self._deadline_s = self._alive_s + stall_s  # the reading thread counts as hung after this
         self._start(source)
 
     def next(self, timeout_s: float) -> LiveFrame | None:
-        """The oldest frame that is kept, waited for up to ``timeout_s``; None where none came: see ``problem``.
+        """Wait up to ``timeout_s`` for the oldest frame in the queue; None if none came, see ``problem``.
 
         Raises:
-            VideoError: the camera could not be opened again, after all attempts.
+            VideoError: all attempts to reopen the camera failed.
         """
         with self._change:
             self._change.wait_for(lambda: self._frames or self._failed or self._closed, timeout=timeout_s)
@@ -112,7 +110,7 @@ class CameraFeed:
             return None
 
     def close(self) -> None:
-        """Stop reading and give the camera back; one that hangs is given back when it comes to."""
+        """Stop reading and release the camera; a hung one is released when its driver returns."""
         with self._change:
             self._closed = True
             self._generation += 1
@@ -120,11 +118,14 @@ class CameraFeed:
         self._thread.join(timeout=2.0)
 
     def _leave_behind(self, silent_s: float) -> None:
-        """Start another thread: the one that hangs in the driver, in opening the camera too, cannot be interrupted."""
-        self.problem = f"camera gives no picture for {silent_s:.1f} s"
+        """Start another thread: the current one hangs in the driver and cannot be interrupted."""
+        self.problem = "the camera does not respond"
         self._left_behind += 1
         if self._left_behind > self._attempts:
-            self._failed = VideoError(f"{self.problem}; gave up after {self._attempts} attempts to open it again")
+            self._failed = VideoError(
+                f"the camera has given no picture for {silent_s:.1f} s; "
+                f"gave up after {self._attempts} attempts to reopen it"
+            )
             raise self._failed
         self._generation += 1
         self._deadline_s = monotonic() + self._retry_s + self._opening_s
@@ -149,7 +150,7 @@ class CameraFeed:
                         break
                     self._put(frame, is_first)
                     is_first = False
-                problem = "camera ended"
+                problem = "the camera ended"
             except VideoError as error:
                 problem = str(error)
             finally:
@@ -160,7 +161,7 @@ class CameraFeed:
                     self.problem = problem
 
     def _reopen(self, generation: int) -> LiveSource | None:
-        """Try until it works, everything is tried, or another thread is to do it."""
+        """Reopen the camera; None after the last attempt, or if another thread has taken over."""
         error: VideoError | None = None
         for _ in range(self._attempts):
             with self._change:
@@ -182,14 +183,14 @@ class CameraFeed:
         with self._change:
             if not self._is_current(generation):
                 return None
-            self._failed = VideoError(f"{error}; gave up after {self._attempts} attempts to open it again")
+            self._failed = VideoError(f"{error}; gave up after {self._attempts} attempts to reopen it")
             self._change.notify_all()
         return None
 
     def _is_current(self, generation: int) -> bool:
         return not self._closed and generation == self._generation
 
-    def _put(self, frame: Bgr, is_first: bool) -> None:
+    def _put(self, frame: Frame, is_first: bool) -> None:
         with self._change:
             self._alive_s = monotonic()
             self._deadline_s = self._alive_s + self._stall_s

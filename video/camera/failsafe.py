@@ -1,4 +1,4 @@
-"""An engine that may be late or fail, and a picture in time all the same."""
+"""Wait a limited time for each result, so that a late or failed engine never holds up the picture."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+from mostnet.contract import Frame
 from mostnet.engine import Output, Session
 
-from .colour import Bgr
-
-#: Longest wait for a frame, and the wait before an engine's usual time is known.
+#: Longest wait for a result; also the wait until the engine's usual latency is known.
 _LONGEST_S = 2.0
 _WARM_UP = 5
-#: An engine that needs longer than this times its usual latency is late.
+#: A result is late after this multiple of the engine's usual latency.
 _SLACK = 1.5
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one frame.
+    """The outcome of one frame.
 
     Attributes:
-        output: the engine's result; None where the frame is to be shown as it is.
-        problem: why there is none; empty otherwise.
-        late: results of earlier frames that came too late to be shown; what follows motion still wants them.
+        output: the engine's result; None if the frame is to be shown unprocessed.
+        problem: why there is no result; empty otherwise.
+        late: results of earlier frames that came too late to be shown; the stabiliser still needs their motion.
     """
 
     output: Output | None
@@ -35,18 +34,18 @@ class Attempt:
 
 
 class FailSafe:
-    """Runs frames through an engine in a thread of its own and never waits for one longer than a limit.
+    """Runs frames through an engine in a thread of its own and waits for each result no longer than a limit.
 
-    A frame that is late, or comes while an earlier one is still under way, or fails, gives an ``Attempt`` without
-    output. The engine goes on by itself as soon as it can. One thread at a time uses it.
+    An ``Attempt`` has no output if its frame was late, failed, or came while an earlier one was still being processed.
+    Only one thread at a time may call ``infer``.
     """
 
     def __init__(self, engine: Session, *, period_ms: float, limit_ms: float | None = None) -> None:
         """Start the thread.
 
         Args:
-            engine: used by nobody else meanwhile.
-            period_ms: time between frames of the camera; no frame is late before that.
+            engine: must not be used by anything else meanwhile.
+            period_ms: time between frames of the camera; no result is late before that.
             limit_ms: fixed limit; by default one and a half times the usual latency, at least ``period_ms`` and at most
                 two seconds.
         """
@@ -55,7 +54,7 @@ class FailSafe:
         self._fixed_s = None if limit_ms is None else limit_ms / 1e3
         self._latencies: deque[float] = deque(maxlen=25)
         self._change = threading.Condition()
-        self._job: tuple[Bgr, object] | None = None
+        self._job: tuple[Frame, object] | None = None
         self._done: Output | Exception | None = None
         self._busy = self._closed = False
         self._thread = threading.Thread(target=self._work, name="mostnet-failsafe", daemon=True)
@@ -63,17 +62,17 @@ class FailSafe:
 
     @property
     def limit_ms(self) -> float:
-        """Longest wait for the next frame."""
+        """Longest wait for the next result."""
         return self._limit_s() * 1e3
 
-    def infer(self, frame: Bgr, *, timestamp: object = None) -> Attempt:
+    def infer(self, frame: Frame, *, timestamp: object = None) -> Attempt:
         """Run one frame, uint8 ``(H, W, 3)`` of the engine's size; returns within ``limit_ms``."""
         limit_s = self._limit_s()
         with self._change:
             missed = self._collect()
             late = (missed,) if isinstance(missed, Output) else ()
             if self._busy:
-                return Attempt(None, "engine late", late)
+                return Attempt(None, "result too late", late)
             self._job, self._busy = (frame, timestamp), True
             self._change.notify_all()
             in_time = self._change.wait_for(lambda: not self._busy, timeout=limit_s)
@@ -81,11 +80,11 @@ class FailSafe:
         if isinstance(found, Output):
             return Attempt(found, "", late)
         if isinstance(found, Exception):
-            return Attempt(None, f"engine fault: {' '.join(str(found).split())}", late)
-        return Attempt(None, "engine late", late)
+            return Attempt(None, f"engine error: {' '.join(str(found).split())}", late)
+        return Attempt(None, "result too late", late)
 
     def close(self) -> None:
-        """End the thread, waiting up to two seconds for a frame under way. Twice without harm."""
+        """End the thread after at most two seconds for the current frame; closing twice does nothing."""
         with self._change:
             self._closed = True
             self._change.notify_all()
@@ -96,7 +95,7 @@ class FailSafe:
             return self._fixed_s
         if len(self._latencies) < _WARM_UP:
             return max(_LONGEST_S, self._period_s)
-        # An engine that gets slower and slower is late in the end, however usual that has become.
+        # The upper bound makes an engine late in the end if it gets slower and slower.
         return max(self._period_s, min(_SLACK * median(self._latencies), _LONGEST_S))
 
     def _collect(self) -> Output | Exception | None:
@@ -114,7 +113,7 @@ class FailSafe:
             result: Output | Exception
             try:
                 result = self._engine.infer(frame, timestamp=timestamp)
-            except Exception as error:  # handed to the thread that asked, which shows it on the picture
+            except Exception as error:  # passed to the calling thread, which shows it on the picture
                 result = error
             with self._change:
                 self._latencies.append(perf_counter() - begun_s)

@@ -1,7 +1,11 @@
-"""A synthetic clip of teeth under a shaking handpiece, for the demo: ``python -m mostnet.video.scene OUT.mp4``.
+"""Make the demo clip, a synthetic video of teeth under a shaking handpiece.
 
-A height map of teeth and gum is lit once; each frame looks at it through a camera that sways and vibrates, past a bur
-that hardly moves since the camera sits on its handpiece. Cast, blur and noise are added last.
+::
+
+    python docs/make_demo_clip.py video/demo.mp4
+
+A height map of teeth and gum is lit once. Each frame views it through a camera that sways and vibrates. The bur hardly
+moves in the picture, since the camera sits on its handpiece. Colour cast, blur and noise are added last.
 """
 
 from __future__ import annotations
@@ -16,10 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import MostnetError
-
-from .colour import Bgr
-from .writer import VideoWriter
+from mostnet.contract import Frame, MostnetError
+from mostnet.video import VideoWriter
 
 FPS = Fraction(25)
 FRAMES = 100
@@ -38,7 +40,7 @@ _HALF = (0, 5, 8, 9.5, 8, 6, 5, 5, 15, 16, 28, 38, 43, 46, 50)
 Map = npt.NDArray[np.float32]
 
 
-def frames(count: int = FRAMES, *, seed: int = SEED) -> Iterator[Bgr]:
+def frames(count: int = FRAMES, *, seed: int = SEED) -> Iterator[Frame]:
     """Yield ``count`` uint8 ``(480, 640, 3)`` BGR frames; the same for the same seed and OpenCV."""
     rng = np.random.default_rng(seed)
     world = _world(rng)
@@ -172,14 +174,14 @@ def _look(world: Map, tool: tuple[Map, Map], time_s: float, phases: npt.NDArray[
     return view
 
 
-def _degrade(view: Map, time_s: float, rng: np.random.Generator) -> Bgr:
+def _degrade(view: Map, time_s: float, rng: np.random.Generator) -> Frame:
     """What a wet lens and a small sensor add: flicker, a cast to warm yellow, blur and noise."""
     view = cv2.GaussianBlur(view, (0, 0), 0.8 + 0.5 * np.sin(2.3 * time_s) ** 2)
     cast = np.array([0.80, 0.97, 1.06], np.float32) * (1 + 0.03 * np.sin(2 * np.pi * 1.3 * time_s))
     noise = rng.normal(0, 0.012, view.shape).astype(np.float32)
     shown = np.clip(view * cast * 1.25, 0, None)
     shown = shown / (1 + np.maximum(shown - 0.75, 0))
-    frame: Bgr = np.clip(np.rint((shown + noise) * 255), 0, 255).astype(np.uint8)
+    frame: Frame = np.clip(np.rint((shown + noise) * 255), 0, 255).astype(np.uint8)
     return frame
 
 
@@ -190,19 +192,17 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Ma
     return noise
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line: write the clip to the given file."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.video.scene", description="Write the demo clip.")
+def main() -> None:
+    """Write the clip to the given file."""
+    parser = argparse.ArgumentParser(description="Write the demo clip.")
     parser.add_argument("output", type=Path, metavar="OUT.mp4")
-    path = parser.parse_args(argv).output
+    path = parser.parse_args().output
     try:
         write_clip(path)
-    except (MostnetError, OSError) as error:
-        print(f"scene: {error}", file=sys.stderr)
-        return 1
+    except MostnetError as error:
+        sys.exit(f"make_demo_clip: {error}")
     print(f"{path}: {FRAMES} frames, {path.stat().st_size / 1e3:.0f} kB")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,15 +8,13 @@ from contextlib import suppress
 
 import cv2
 
-from mostnet.contract import VideoError
-
-from .colour import Bgr
+from mostnet.contract import Frame, VideoError
 
 _QUIT = (ord("q"), 27)
 
 
 class Window:
-    """Shows pictures as they come; ``q``, Escape or its close button ask to stop."""
+    """Shows pictures; ``closed`` becomes true on ``q``, Escape or the close button."""
 
     def __init__(self, title: str = "mostnet") -> None:
         """Open the window.
@@ -33,8 +31,8 @@ class Window:
         except cv2.error as error:
             raise VideoError(f"no window can be opened ({error.err}); install opencv-python, not -headless") from error
 
-    def show(self, picture: Bgr) -> None:
-        """Show uint8 ``(H, W, 3)`` BGR and look at the keys."""
+    def show(self, picture: Frame) -> None:
+        """Show uint8 ``(H, W, 3)`` BGR and read the keyboard."""
         if self.closed:
             return
         cv2.imshow(self._title, picture)
@@ -42,7 +40,7 @@ class Window:
         self.closed = key in _QUIT or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
 
     def close(self) -> None:
-        """Close it; twice without harm."""
+        """Close the window; closing twice does nothing."""
         self.closed = True
-        with suppress(cv2.error):  # its close button has destroyed it already
+        with suppress(cv2.error):  # the close button may have destroyed it already
             cv2.destroyWindow(self._title)

@@ -16,7 +16,7 @@ import pytest
 from mostnet.contract import FrameError, VideoError
 from mostnet.video import VideoReader, VideoWriter
 
-from .video_samples import moving_frames, psnr
+from .samples import moving_frames, psnr
 
 
 def _names(folder) -> list[str]:
@@ -216,7 +216,7 @@ def test_a_full_disk_is_said_once_and_clearly(tmp_path):
     path = tmp_path / "v.mp4"
     done = subprocess.run([sys.executable, "-c", _DISK_FULL, str(path)], check=True, capture_output=True, text=True)
     assert "cannot write frame" in done.stdout
-    assert "what was written before is in" in done.stdout
+    assert "the frames before it are in" in done.stdout
     (part,) = tmp_path.iterdir()
     assert str(part) in done.stdout
     with VideoReader(part) as reader:

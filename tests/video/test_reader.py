@@ -14,7 +14,7 @@ from av.video import reformatter
 from mostnet.contract import VideoError
 from mostnet.video import VideoReader, colour, demo_clip
 
-from .video_samples import SIZE_HW, moving_frames, psnr, write_with_av, write_yuv
+from .samples import SIZE_HW, moving_frames, psnr, write_with_av, write_yuv
 
 
 def _rgb_to_bgr_of(yuv, *, kr: float, kb: float, full_range: bool) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from mostnet.video.steady import cli as stability
 from mostnet.video.steady.metrics import compare, jitter, measure, vibration
 
-from .video_samples import write_with_av
+from ..samples import write_with_av
 
 SIZE_HW = (160, 200)
 _LARGE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (240, 280, 3), np.uint8), (0, 0), 1.5)

@@ -9,7 +9,7 @@ import pytest
 
 from mostnet.video import FreezeGuard, SceneEvent, SceneGuard, VideoReader, demo_clip
 
-from .video_samples import moving_frames
+from .samples import moving_frames
 
 SAME, CUT, DARK, BACK = SceneEvent.SAME, SceneEvent.CUT, SceneEvent.DARK, SceneEvent.BACK
 

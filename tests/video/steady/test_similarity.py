@@ -11,7 +11,7 @@ import pytest
 from mostnet.video.steady.motion import UNKNOWN, camera_step
 from mostnet.video.steady.similarity import Similarity, fit_similarity
 
-from .steady_samples import SIZE_HW, ellipse, flow_of
+from .samples import SIZE_HW, ellipse, flow_of
 
 TOOTH = ellipse(Similarity())
 MOTIONS = [

@@ -13,7 +13,7 @@ from mostnet.video import SceneEvent, Stabiliser, StabiliserOptions, Tracking
 from mostnet.video.steady.metrics import vibration
 from mostnet.video.steady.similarity import Similarity
 
-from .steady_samples import GREY, SIZE_HW, ellipse, flow_of, output_of, outputs_of, path, steady_poses, view_of
+from .samples import GREY, SIZE_HW, ellipse, flow_of, output_of, outputs_of, path, steady_poses, view_of
 
 COUNT = 130
 _START = 20

@@ -1,4 +1,4 @@
-"""What to do when the picture itself breaks off: cuts, darkness, a covered lens, a camera that repeats itself."""
+"""Detect cuts, darkness, a covered lens, and a camera that repeats its picture."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .colour import Bgr
+from mostnet.contract import Frame
 
 _SMALL_HW = (30, 40)
-#: The picture may have moved by this many pixels of the small one, a tenth of the frame, and is still the same scene.
+#: Largest motion within a scene, in pixels of the thumbnail: a tenth of the frame.
 _SHIFT = 4
-#: A scene that correlates less than this with the one before is another one, ...
+#: A frame that correlates less than this with the one before is a cut, ...
 _SAME = 0.5
-#: ... unless the recent ones correlated as little.
+#: ... if that is also less than the recent median by this much.
 _DROP = 0.25
 _RECENT = 12
 _DARK_LEVEL, _DARK_PEAK = 16, 40
@@ -25,7 +25,7 @@ _FLAT = 3.0
 
 
 class SceneEvent(Enum):
-    """What a frame is, compared with the one before."""
+    """How a frame differs from the one before."""
 
     SAME = "same"
     CUT = "cut"
@@ -34,12 +34,12 @@ class SceneEvent(Enum):
 
     @property
     def resets_engine(self) -> bool:
-        """Whether the recurrent state is of no use for this frame: it saw another scene, or darkness."""
+        """Whether the recurrent state is of no use for this frame, because it saw another scene or darkness."""
         return self in (SceneEvent.CUT, SceneEvent.BACK)
 
     @property
     def breaks_tracking(self) -> bool:
-        """Whether this frame's flow has no meaning."""
+        """Whether the flow of this frame is meaningless."""
         return self is not SceneEvent.SAME
 
 
@@ -58,8 +58,8 @@ class SceneGuard:
         self._likeness: deque[float] = deque(maxlen=_RECENT)
         self._dark = False
 
-    def check(self, frame: Bgr) -> SceneEvent:
-        """Compare uint8 ``(H, W, 3)`` with the frame before it; changes of brightness alone are no event."""
+    def check(self, frame: Frame) -> SceneEvent:
+        """Compare uint8 ``(H, W, 3)`` with the frame before; a change of brightness alone is no event."""
         small = _thumbnail(frame)
         if self._is_dark(small):
             self._dark = True
@@ -84,21 +84,21 @@ class SceneGuard:
         return SceneEvent.SAME
 
     def _is_dark(self, small: npt.NDArray[np.float32]) -> bool:
-        """A black picture, or one without anything in it: an instrument or a finger on the lens."""
+        """Whether the picture is black, or featureless as with an instrument or a finger on the lens."""
         black = small.mean() < _DARK_LEVEL and np.percentile(small, 98) < _DARK_PEAK
         return bool(black or small.std() < _FLAT)
 
 
 class FreezeGuard:
-    """Detects a camera that hands out the same picture again and again: sensor noise never repeats."""
+    """Detects a camera that repeats its picture: the sensor noise of a working camera never repeats."""
 
     def __init__(self, *, limit_s: float = 0.2) -> None:
-        """``limit_s``: a picture that stays the same for longer is frozen."""
+        """``limit_s``: a picture that stays the same for longer counts as frozen."""
         self._limit_s = limit_s
-        self._last: Bgr | None = None
+        self._last: Frame | None = None
         self._since_s = 0.0
 
-    def check(self, frame: Bgr, *, now_s: float | None = None) -> bool:
+    def check(self, frame: Frame, *, now_s: float | None = None) -> bool:
         """Whether uint8 ``(H, W, 3)`` is a frozen picture; ``now_s`` is a monotonic clock's time."""
         now_s = perf_counter() if now_s is None else now_s
         if self._last is None or self._last.shape != frame.shape or not np.array_equal(self._last, frame):
@@ -107,7 +107,7 @@ class FreezeGuard:
         return now_s - self._since_s > self._limit_s
 
 
-def _thumbnail(frame: Bgr) -> npt.NDArray[np.float32]:
+def _thumbnail(frame: Frame) -> npt.NDArray[np.float32]:
     """Grey, float32 ``(30, 40)``, 0 to 255."""
     step = max(1, min(frame.shape[0] // (2 * _SMALL_HW[0]), frame.shape[1] // (2 * _SMALL_HW[1])))
     grey = cv2.cvtColor(np.ascontiguousarray(frame[::step, ::step]), cv2.COLOR_BGR2GRAY)

@@ -1,4 +1,4 @@
-"""A live camera through an engine: bounded delay, and always a picture that says what it is."""
+"""A live camera through an engine, with bounded delay. A picture that is not a new result is labelled."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ from fractions import Fraction
 from functools import partial
 from time import monotonic
 
-from mostnet.contract import EngineClosedError, VideoError
+from mostnet.contract import EngineClosedError, Frame, VideoError
 from mostnet.engine import Session
+from mostnet.video.guards import FreezeGuard, SceneGuard
+from mostnet.video.resize import to_engine
+from mostnet.video.sink import Original, Sink
 
-from .camera import CameraSource
-from .colour import Bgr
 from .failsafe import FailSafe
 from .feed import CameraFeed, LiveFrame, LiveSource
-from .policies import FreezeGuard, SceneGuard
-from .resize import to_engine
-from .sink import Sink
-from .stages import Original
+from .source import CameraSource
 
-#: Longest wait for a frame before the picture says that there is none: a slow camera's period.
+#: Wait for a frame before the picture says that there is none: the period of a slow camera.
 _PATIENCE_S = 0.25
 
 
 class Live:
-    """Follows a camera frame by frame.
+    """Sends the frames of a camera through an engine as they come.
 
-    At most two frames wait: when processing is slower than the camera the oldest are dropped and counted. A frame whose
-    result is late or failed is shown as it came, in a red frame with the reason, and so is one that the camera repeats.
-    A camera that fails or hangs is opened again and again; meanwhile its last picture is shown as what it is, and what
-    comes after has no history. The engine starts anew at cuts and after darkness.
+    At most two frames wait: if processing is slower than the camera, the oldest are dropped and counted. A frame is
+    shown unprocessed, in a red border with the reason, if its result is late or failed or if the camera repeats it. A
+    camera that fails or hangs is reopened; until then its last picture is shown darkened, with the reason. The engine
+    is reset at cuts, after darkness and when the camera was reopened.
     """
 
     pixel_aspect = Fraction(1)
@@ -51,11 +49,11 @@ class Live:
 
         Args:
             camera: its number.
-            engine: used by nobody else meanwhile.
+            engine: must not be used by anything else meanwhile.
             limit: stop after this many pictures; None for no end.
-            open_source: opens it; by default through OpenCV.
-            stall_s, retry_s, attempts: as ``CameraFeed`` takes them.
-            late_ms: as ``limit_ms`` of ``FailSafe``.
+            open_source: opens the camera; by default with OpenCV.
+            stall_s, retry_s, attempts: see ``CameraFeed``.
+            late_ms: ``limit_ms`` of ``FailSafe``.
 
         Raises:
             VideoError: the camera cannot be opened.
@@ -68,24 +66,24 @@ class Live:
         self._feed = CameraFeed(open_source, stall_s=stall_s, retry_s=retry_s, attempts=attempts)
         self._scenes, self._freezes = SceneGuard(), FreezeGuard()
         self._failure: VideoError | None = None
-        self._last: tuple[Bgr, float] | None = None
+        self._last: tuple[Frame, float] | None = None
         self.size_hw, self.fps = self._feed.size_hw, self._feed.fps
         self.resets = 0
 
     @property
     def dropped(self) -> int:
-        """Frames skipped for newer ones."""
+        """Frames skipped because newer ones had come."""
         return self._feed.dropped
 
     @property
     def reconnects(self) -> int:
-        """Times that the camera was opened again."""
+        """How often the camera was reopened."""
         return self._feed.reconnects
 
     def pump(
         self, sink: Sink, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None
     ) -> bool:
-        """Frames from the camera to the sink until ``stop``, the window, the limit or the camera's end.
+        """Send results to the sink until ``stop``, the window, the limit or a failed camera ends it.
 
         Returns whether ``stop`` or the window ended it.
         """
@@ -109,11 +107,11 @@ class Live:
         return False
 
     def finish(self) -> VideoError | None:
-        """Why the camera ended, if it did."""
+        """Return the error that ended the camera, or None."""
         return self._failure
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
         self._feed.close()
 
     def _show(self, item: LiveFrame, engine: FailSafe, sink: Sink) -> None:
@@ -134,12 +132,12 @@ class Live:
         for output in attempt.late:
             sink.follow(output)
         if attempt.output is None:
-            sink.show_raw(item.time_s, frame, f"RAW: {attempt.problem}")
+            sink.show_raw(item.time_s, frame, f"NOT PROCESSED: {attempt.problem}")
         else:
             sink.show(attempt.output)
 
     def _show_nothing(self, sink: Sink, time_s: Fraction) -> None:
-        """No frame came: show the last one, darkened, for what it is."""
+        """Show the last frame darkened, with the reason why no new one came."""
         if self._last is None:
             return
         frame, since_s = self._last
@@ -147,6 +145,6 @@ class Live:
         sink.show_raw(time_s, frame // 3, f"NO PICTURE for {monotonic() - since_s:.1f} s: {reason}")
 
     def _reset(self) -> None:
-        with suppress(EngineClosedError):  # which the next frame meets again, and shows
+        with suppress(EngineClosedError):  # the next frame raises it again, and shows it
             self._engine.reset()
             self.resets += 1

@@ -1,4 +1,4 @@
-"""Frames of a camera through OpenCV."""
+"""Frames of a camera, read with OpenCV."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from fractions import Fraction
 
 import cv2
 
-from mostnet.contract import VideoError
+from mostnet.contract import Frame, VideoError
 
-from .colour import Bgr
-
-#: Rate written to the file's header where the camera's driver does not give one; times come from the clock anyway.
+#: Frame rate in the output file's header if the camera's driver gives none; the clock times each frame.
 UNKNOWN_RATE = Fraction(25)
 
 
 class CameraSource:
-    """An endless source: it ends when the reader is closed or the camera fails."""
+    """An endless source; it ends when it is closed or the camera fails."""
 
     frame_count: int | None = None
     pixel_aspect = Fraction(1)
@@ -25,16 +23,16 @@ class CameraSource:
     def __init__(self, index: int) -> None:
         self._name = f"camera {index}"
         self._capture = _open_quietly(index)
-        first: Bgr | None = self._capture.read()[1] if self._capture.isOpened() else None
+        first: Frame | None = self._capture.read()[1] if self._capture.isOpened() else None
         if first is None:
             self._capture.release()
             raise VideoError(f"{self._name}: cannot be opened; check its number and that no other program uses it")
-        self._first: Bgr | None = first
+        self._first: Frame | None = first
         self.size_hw = (first.shape[0], first.shape[1])
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = Fraction(rate).limit_denominator(1001) if rate > 0 else UNKNOWN_RATE
 
-    def pictures(self) -> Iterator[tuple[Fraction, Bgr]]:
+    def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
         """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR) until the camera fails, which raises."""
         start = time.monotonic()
         frame, self._first = self._first, None
@@ -47,15 +45,15 @@ class CameraSource:
                 raise VideoError(f"{self._name}: gave no picture after frame {count - 1}; check its cable")
 
     def check(self) -> None:
-        """Nothing: a camera that fails raises at that frame."""
+        """Do nothing: a camera that fails raises at that frame."""
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
         self._capture.release()
 
 
 def _open_quietly(index: int) -> cv2.VideoCapture:
-    """Open without OpenCV's own complaints on stderr: the error that follows says it in one line."""
+    """Open without OpenCV's messages on stderr; the caller raises an error of one line."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

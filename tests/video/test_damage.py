@@ -12,7 +12,7 @@ import pytest
 from mostnet.contract import VideoError
 from mostnet.video import VideoReader
 
-from .video_samples import damage_packet, moving_frames, psnr, write_with_av
+from .samples import damage_packet, moving_frames, psnr, write_with_av
 
 COUNT = 60
 

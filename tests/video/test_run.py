@@ -10,7 +10,7 @@ import pytest
 from mostnet.contract import VideoError
 from mostnet.video import IncompleteVideoError, VideoReader, run
 
-from .video_samples import FakeEngine, damage_packet, moving_frames, psnr, write_with_av
+from .samples import FakeEngine, damage_packet, moving_frames, psnr, write_with_av
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,84 @@
+"""A video file through an engine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from mostnet.contract import Frame, VideoError
+from mostnet.engine import Session
+
+from .guards import SceneGuard
+from .reader import VideoReader
+from .resize import to_engine
+from .sink import Original, Sink
+
+
+class Recorded:
+    """Sends every frame of a file through an engine, as fast as it goes.
+
+    Iterating yields the frames at the engine's size, each with its ``Original``. The engine is reset before the first
+    frame of a new scene is yielded. An error of the reader ends the frames and is kept for ``finish``, so that every
+    frame before it is still shown.
+
+    Attributes:
+        resets: new scenes, at which the engine was reset.
+    """
+
+    dropped = reconnects = 0
+
+    def __init__(self, path: str | Path, engine: Session, limit: int | None) -> None:
+        """Open the file; ``limit`` is the most frames to read, None for all.
+
+        Raises:
+            VideoError: the file cannot be opened.
+        """
+        self._reader = VideoReader(path)
+        self._engine = engine
+        self._limit = limit
+        self._scenes = SceneGuard()
+        self._failure: VideoError | None = None
+        self.resets = 0
+        self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
+        self.pixel_aspect = self._reader.pixel_aspect
+
+    def __iter__(self) -> Iterator[tuple[Frame, Original]]:
+        size_hw = self._engine.metadata.size_hw
+        try:
+            for time_s, frame in itertools.islice(self._reader.timed(), self._limit):
+                event = self._scenes.check(frame)
+                if event.resets_engine:
+                    self._engine.reset()
+                    self.resets += 1
+                yield to_engine(frame, size_hw), Original(time_s, frame, event)
+        except VideoError as error:
+            self._failure = error
+
+    def pump(
+        self, sink: Sink, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None
+    ) -> bool:
+        """Send all results to the sink; return whether ``stop`` or the window ended the run early."""
+        expected = min((count for count in (self._reader.frame_count, self._limit) if count is not None), default=None)
+        # Closing the stream ends its reading thread before the reader and the writer are closed.
+        with closing(self._engine.stream(self)) as outputs:
+            for done, output in enumerate(outputs, start=1):
+                if (stop is not None and stop()) or sink.closed_by_user:
+                    return True
+                sink.show(output)
+                if progress is not None:
+                    progress(done, expected)
+        return False
+
+    def finish(self) -> VideoError | None:
+        """Return the damage among the frames read so far, or the error that ended them; call it after ``pump``."""
+        try:
+            self._reader.check()
+        except VideoError as error:
+            return self._failure or error
+        return self._failure
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
