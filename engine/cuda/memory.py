@@ -26,7 +26,7 @@ def aligned(nbytes: int) -> int:
     return max(1, -(-nbytes // ALIGNMENT)) * ALIGNMENT
 
 
-class Layout:
+class BlockLayout:
     """Tensors side by side in one block.
 
     Attributes:

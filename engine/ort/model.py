@@ -25,6 +25,7 @@ from mostnet.engine.cuda.driver import require_gpu
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import Lane
 from mostnet.engine.options import Options
+from mostnet.engine.tensor_check import check_tensors
 
 from .file import check_onnx_file, onnx_digest
 from .lanes import DeviceLane, HostLane
@@ -108,7 +109,7 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
             "export or copy it again"
         )
     metadata = Metadata.from_json(text, source=str(path))
-    _check_graph(session, metadata, path)
+    check_tensors(path, metadata, set(map(_spec, session.get_inputs())), set(map(_spec, session.get_outputs())))
     _LOG.info("%s: runs on %s", path, provider)
     return OnnxModel(session, metadata, provider)
 
@@ -177,24 +178,5 @@ def _create(path: Path, options: Options, providers: list[str]) -> Any:
     return session
 
 
-def _check_graph(session: Any, metadata: Metadata, path: Path) -> None:
-    inputs = [input_spec(metadata.size_hw), *(pair.input for pair in metadata.states)]
-    outputs = [*output_specs(metadata.size_hw), *(pair.output for pair in metadata.states)]
-    for kind, expected, nodes in (
-        ("inputs", inputs, session.get_inputs()),
-        ("outputs", outputs, session.get_outputs()),
-    ):
-        found = {_spec(node) for node in nodes}
-        if found != set(expected):
-            raise ModelFileError(
-                f"{path}: graph {kind} do not fit its description: missing {_text(set(expected) - found)}, "
-                f"unexpected {_text(found - set(expected))}; export the checkpoint again"
-            )
-
-
 def _spec(node: Any) -> TensorSpec:
     return TensorSpec(node.name, tuple(node.shape), _DTYPES.get(node.type, node.type))
-
-
-def _text(specs: set[TensorSpec]) -> str:
-    return ", ".join(sorted(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs)) or "none"

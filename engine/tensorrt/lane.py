@@ -17,7 +17,7 @@ from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.foreign import ForeignStreams
 from mostnet.engine.cuda.frame import adopt_frame
 from mostnet.engine.cuda.graph import CudaGraph, load_bindings
-from mostnet.engine.cuda.memory import DeviceBlock, Layout, PinnedBlock, aligned
+from mostnet.engine.cuda.memory import BlockLayout, DeviceBlock, PinnedBlock, aligned
 from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import DeviceFrame, DeviceLostError, Result, Stream, Streams
@@ -73,12 +73,12 @@ class TensorRtLane:
         self._results = results
         self._size_hw = metadata.size_hw
         self._frame = input_spec(metadata.size_hw)
-        self._pictures = Layout(spec for spec in pictures if spec.name in wanted)
+        self._pictures = BlockLayout(spec for spec in pictures if spec.name in wanted)
         # ``finite`` is the last of them, so that what comes down ends where the outputs end.
-        self._down = Layout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
-        self._unwanted = Layout(spec for spec in pictures if spec.name not in wanted)
-        self._state_out = Layout(pair.output for pair in metadata.states)
-        self._state_in = Layout(pair.input for pair in metadata.states)
+        self._down = BlockLayout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
+        self._unwanted = BlockLayout(spec for spec in pictures if spec.name not in wanted)
+        self._state_out = BlockLayout(pair.output for pair in metadata.states)
+        self._state_in = BlockLayout(pair.input for pair in metadata.states)
         self._held = ExitStack()  # gives back in the opposite order, each thing once
         self._events: list[CudaEvent] = []
         self._blocks: list[_SlotBlocks] = []
@@ -236,7 +236,7 @@ class TensorRtLane:
                 host_frame=host[: self._frame.nbytes],
                 host_pictures=host[frame_bytes:],
                 views=_pictures(self._down, host[frame_bytes:]),
-                lent_frame=_pictures(Layout([self._frame]), inputs[part][:frame_bytes])[FRAME],
+                lent_frame=_pictures(BlockLayout([self._frame]), inputs[part][:frame_bytes])[FRAME],
                 lent=self._lend(base + sizes[0], outputs[part][frame_bytes:]),
             )
             self._blocks.append(blocks)
@@ -292,7 +292,7 @@ class TensorRtLane:
             event.close()
 
 
-def _pictures(layout: Layout, block: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+def _pictures(layout: BlockLayout, block: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
     """The tensors in ``block`` without their axis of one frame."""
     return {name: view[0, ...] for name, view in layout.views(block).items()}
 

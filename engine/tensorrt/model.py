@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from mostnet.contract import ModelFileError, MostnetError, PlanInfo, TensorSpec, input_spec, output_specs
+from mostnet.contract import MostnetError, PlanInfo
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.interfaces import DeviceLostError, Lane
+from mostnet.engine.tensor_check import check_tensors
 
 from .lane import TensorRtLane
 from .library import TensorRtEngine
@@ -34,7 +35,7 @@ class PlanModel:
         self._closed = False
         try:
             with device:
-                _check_tensors(engine.specs(), info, path)
+                check_tensors(path, info, *engine.specs())
         except MostnetError:
             self.close()
             raise
@@ -70,20 +71,3 @@ class PlanModel:
                 self._engine.release()
         except DeviceLostError as error:
             _LOG.warning("close: %s", error)
-
-
-def _check_tensors(found: tuple[set[TensorSpec], set[TensorSpec]], info: PlanInfo, path: Path) -> None:
-    expected = (
-        {input_spec(info.size_hw), *(pair.input for pair in info.states)},
-        {*output_specs(info.size_hw), *(pair.output for pair in info.states)},
-    )
-    for kind, here, wanted in zip(("inputs", "outputs"), found, expected, strict=True):
-        if here != wanted:
-            raise ModelFileError(
-                f"{path}: the plan's {kind} do not fit its description: missing {_text(wanted - here)}, "
-                f"unexpected {_text(here - wanted)}; export the checkpoint again"
-            )
-
-
-def _text(specs: set[TensorSpec]) -> str:
-    return ", ".join(sorted(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs)) or "none"
