@@ -1,4 +1,4 @@
-"""TensorRT plans: everything that can be said about a plan and the machine before the plan is deserialised."""
+"""Opens a TensorRT plan, after all checks of the plan and the machine that need no deserialised plan."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from mostnet.contract import (
     PlanMismatchError,
     sha256,
 )
+from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.engine.interfaces import Model
 from mostnet.engine.options import Options
 
+from .cache import cache_path
 from .library import MODULES, TensorRtEngine, load_library
+from .model import PlanModel
 
 
 def open_plan(path: Path, options: Options) -> Model:
     """Check a plan and the machine against each other, then deserialise the plan.
 
     Raises:
-        ModelFileError: the plan was altered or cut short, or its ``.plan.json`` is missing or ill-formed.
-        NoGpuError: no driver or no device, or ``options.provider`` asks for the CPU.
+        ModelFileError: the plan was altered or truncated, or its ``.plan.json`` is missing or ill-formed.
+        NoGpuError: there is no driver or no device, or ``options.provider`` asks for the CPU.
         BackendNotInstalledError: the plan's flavour of TensorRT or pycuda is missing.
-        PlanMismatchError: another version of TensorRT or another GPU than the plan was built for.
+        PlanMismatchError: the plan was built for another version of TensorRT or another GPU.
         DeviceMemoryError: the weights do not fit.
     """
     info = read_plan_info(path)
@@ -37,11 +40,6 @@ def open_plan(path: Path, options: Options) -> Model:
     trt = load_library(MODULES[info.flavour])
     architecture = gpu_architecture()
     check_fit(path, info, trt, architecture)
-    from mostnet.engine.cuda.device import cuda_device
-
-    from .cache import cache_path
-    from .model import PlanModel
-
     device = cuda_device()
     with device:
         engine = TensorRtEngine(
@@ -56,10 +54,10 @@ def open_plan(path: Path, options: Options) -> Model:
 
 
 def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
-    """Return if the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture`` (``sm_86``).
+    """Return if the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture``, such as ``sm_86``.
 
     Raises:
-        PlanMismatchError: it does not; says what it wants, what is here, and how to build the right one.
+        PlanMismatchError: it does not; says what it needs, what this machine has, and how to build the right plan.
     """
     flavour = info.flavour
     if flavour == "rtx" and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
@@ -77,10 +75,10 @@ def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
 
 
 def read_plan_info(path: Path) -> PlanInfo:
-    """The description beside the plan at ``path``, once the plan is found to be the one described.
+    """Read the description beside the plan at ``path``, and check that it describes this plan.
 
     Raises:
-        ModelFileError: no description, an ill-formed one, or one of another plan.
+        ModelFileError: the description is missing, ill-formed or that of another plan.
     """
     sidecar = path.with_name(path.name + ".json")
     if not sidecar.is_file():

@@ -1,4 +1,4 @@
-"""TensorRT plans on the GPU, both flavours through one code path."""
+"""An opened TensorRT plan, of either flavour."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LOG = logging.getLogger(__name__)
 
 
 class PlanModel:
-    """A deserialised plan and what its description says of it."""
+    """A deserialised plan and its description."""
 
     provider = "cuda"
 
     def __init__(self, device: CudaDevice, engine: TensorRtEngine, info: PlanInfo, path: Path, *, graphs: bool) -> None:
-        """Take over ``engine``, which is closed with the model, and here if the plan is not what ``info`` says.
+        """Take over ``engine``: the model releases it when it is closed, or here if the check fails.
 
         Raises:
             ModelFileError: inputs or outputs differ from the description.
@@ -41,10 +41,10 @@ class PlanModel:
             raise
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
-        """Contexts, streams and memory of ``slots`` slots, warmed up.
+        """A lane of ``slots`` slots, warmed up and with graphs captured.
 
         Raises:
-            DeviceMemoryError: they do not fit.
+            DeviceMemoryError: its buffers do not fit.
             DeviceError: TensorRT or the driver refuses something, such as the capture of a CUDA graph.
         """
         lane = TensorRtLane(self._device, self._engine, self.metadata, slots, outputs, results=results)
@@ -62,7 +62,7 @@ class PlanModel:
         return lane
 
     def close(self) -> None:
-        """Let go of the weights; a lane still at work keeps them until it is closed. Twice without harm."""
+        """Release the weights; a lane still open keeps them until it is closed. Twice without harm."""
         if self._closed:
             return
         self._closed = True
