@@ -1,6 +1,6 @@
-"""The runtime: an exported model, a ring of slots with its recurrent state, and frames through it.
+"""The runtime: opens an exported model and runs frames through a ring of slots that carries the recurrent state.
 
-Needs numpy and the standard library; the backend of a model file is imported when that file is opened.
+It needs numpy and the standard library; the backend of a model file is imported when that file is opened.
 """
 
 from mostnet.engine.cuda.array import DeviceArray

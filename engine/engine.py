@@ -1,4 +1,4 @@
-"""A model file opened for use."""
+"""``Engine``: a model file, opened."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mostnet.contract import OUTPUTS
 from .open_model import open_model
 from .options import Options
 from .session import Session
+from .usage import Usage
 
 
 class Engine(Session):
@@ -43,26 +44,30 @@ class Engine(Session):
         Args:
             path: the model file; a plan has its ``.plan.json`` beside it.
             outputs: the outputs that are copied to the caller, out of ``enhanced``, ``flow`` and ``mask``.
-            slots: frames in flight at most; with 3, copy in, compute and copy out of three frames overlap.
+            slots: most frames in flight; with 3, copy in, compute and copy out of three frames overlap.
             threads: CPU threads of the network; None takes every core this process may use.
-            provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
-            timeout_ms: longest wait for one frame, where a call names none.
-            graphs: let a plan run as CUDA graphs, one launch per frame; the results are the same either way.
-            results: what ``Output`` holds. ``owned``: fresh arrays, the caller's for good. ``borrowed``: read-only
-                views of a slot's host memory, without a copy. ``device``: ``DeviceArray`` in a slot's GPU memory;
-                nothing but ``finite`` comes to the host. What is not owned is overwritten by the ``slots``-th frame
-                submitted after its own. ``infer`` submits one a call, so results are good for ``slots - 1`` more
-                calls. ``stream`` reads ahead, so a result is good until the next one is asked for; the last one before
-                the loop is left, until the next call that takes a frame. Whoever reads it has done by then, on a GPU
-                stream too. The memory itself stays readable after ``close``.
+            provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
+            timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``.
+            graphs: run a plan as CUDA graphs, one launch per frame; the results are the same either way.
+            results: what ``Output`` holds.
+
+                - ``owned``: new arrays, which belong to the caller.
+                - ``borrowed``: read-only views of a slot's host memory, without a copy.
+                - ``device``: ``DeviceArray`` in a slot's GPU memory; only ``finite`` comes to the host.
+
+                The ``slots``-th frame submitted after a frame overwrites its borrowed or device result. ``infer``
+                submits one frame per call, so a result is valid for ``slots - 1`` more calls. ``stream`` reads ahead,
+                so a result is valid until the next one is asked for; the last result before the loop is left is valid
+                until the next call that takes a frame. Finish all reads by then, those on GPU streams too. The memory
+                itself stays readable after ``close``.
 
         Raises:
             ValueError: an option is unknown or out of range.
             ModelFileError: the file is missing, truncated, altered or not ours.
             BackendNotInstalledError: the library that runs this kind of file is not installed.
             NoGpuError: the file, ``provider`` or ``results`` needs a GPU and none can be used.
-            PlanMismatchError: the plan is of another version of TensorRT, or for another GPU.
-            DeviceMemoryError: weights or buffers do not fit; what had been taken was given back.
+            PlanMismatchError: the plan was built by another version of TensorRT, or for another GPU.
+            DeviceMemoryError: weights or buffers do not fit; memory already taken was given back.
             DeviceError: the GPU or TensorRT refuses something.
         """
         options = Options(
@@ -80,19 +85,20 @@ class Engine(Session):
         except BaseException:
             model.close()
             raise
-        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        # Usages, not sessions: a running stream keeps its usage alive even if nothing else holds the session.
+        self._usages: weakref.WeakSet[Usage] = weakref.WeakSet()
 
     def session(self) -> Session:
-        """Another session: own state and buffers, shared weights. Closed with the engine at the latest."""
-        with self._guard:
-            self._check_usable()
+        """Open another session, with its own state and buffers and shared weights. ``close`` closes it too."""
+        with self._usage.guard:
+            self._usage.check()
             session = Session(self._model, self._options)
-            self._sessions.add(session)
+            self._usages.add(session._usage)
             return session
 
     def close(self) -> None:
-        """Close all sessions of the engine, and let go of the model. Twice without harm."""
+        """Close all sessions of the engine and release the model. Twice without harm."""
         super().close()
-        for session in list(self._sessions):
-            session.close()
+        for usage in list(self._usages):
+            usage.close()
         self._model.close()

@@ -1,4 +1,4 @@
-"""What must not be destroyed in a forked process, where the threads and the devices behind it did not come along."""
+"""Objects that a forked process must not destroy: their threads and devices stay with the parent process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ _OWNERS: WeakSet[object] = WeakSet()
 
 
 def own(owner: object) -> None:
-    """Say that the destructors of ``owner``, or of what it holds, need the process that made it. In a forked one they
-    never run: ONNX Runtime's would wait for ever for threads that are not there, pycuda's would abort the process."""
+    """Keep a forked process from destroying ``owner`` and everything it holds.
+
+    There ONNX Runtime's destructors would wait forever for threads that do not exist, and pycuda's would abort.
+    """
     _OWNERS.add(owner)
 
 

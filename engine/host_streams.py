@@ -1,4 +1,4 @@
-"""Streams and events of a host: at once in the caller's thread, or in a worker thread."""
+"""Streams and events on the host: work runs at once in the caller's thread, or in a worker thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .interfaces import Stream, Streams
 
 
 class HostEvent:
-    """An event that counts its records, so that a wait holds for the record it was made for and no later one."""
+    """An event that counts its records, so that each wait is for one record and not for a later one."""
 
     __slots__ = ("_changed", "_reached", "_recorded", "time_s")
 
@@ -23,19 +23,19 @@ class HostEvent:
         self.time_s = 0.0
 
     def arm(self) -> int:
-        """Announce a record; returns its mark. Called by the submitting thread alone."""
+        """Announce a record and return its mark. Only the submitting thread calls this."""
         self._recorded += 1
         return self._recorded
 
     def reach(self, mark: int) -> None:
-        """The stream has come to the record called ``mark``."""
+        """Note that the stream has come to the record ``mark``."""
         with self._changed:
             self.time_s = perf_counter()
             self._reached = mark
             self._changed.notify_all()
 
     def wait_mark(self, mark: int, timeout_ms: float | None = None) -> bool:
-        """Block until the record called ``mark`` is reached; false if ``timeout_ms`` passes first."""
+        """Block until the record ``mark`` is reached; false if ``timeout_ms`` passes first."""
         if self._reached >= mark:
             return True
         with self._changed:
@@ -60,7 +60,7 @@ class HostEvent:
 
 
 class InlineStream:
-    """Does everything at once in the calling thread, so that a single frame pays for no thread switch."""
+    """Runs everything at once in the calling thread, so that a single frame costs no thread switch."""
 
     def run(self, work: Callable[[Stream], None]) -> None:
         """Call ``work(self)`` now."""
@@ -71,10 +71,10 @@ class InlineStream:
         event.reach(event.arm())
 
     def wait(self, event: HostEvent) -> None:
-        """Nothing to wait for: what was submitted before is done."""
+        """Nothing to wait for: all work submitted before is done."""
 
     def drain(self, timeout_ms: float | None) -> bool:
-        """True: nothing is ever under way."""
+        """True: no work is ever pending."""
         return True
 
     def close(self) -> None:
@@ -82,12 +82,12 @@ class InlineStream:
 
 
 class ThreadStream:
-    """Does its work in a thread of its own, from when it is made until it is closed and has done all of it."""
+    """Runs its work in a thread of its own, which starts at once and ends after ``close`` when the queue is empty."""
 
     def __init__(self, name: str) -> None:
         self._queue: SimpleQueue[tuple[Callable[[Any], object], Any] | None] = SimpleQueue()
         self._closed = False
-        # Daemon: a process that exits in mid-stream must not hang on a backend that does not answer.
+        # Daemon: a process that exits in mid-stream must not wait for a backend that does not answer.
         self._thread = threading.Thread(target=self._work, name=f"mostnet-{name}", daemon=True)
         self._thread.start()
 
@@ -96,7 +96,7 @@ class ThreadStream:
         self._queue.put((work, self))
 
     def record(self, event: HostEvent) -> None:
-        """Queue the reaching of ``event``."""
+        """Queue a record of ``event``."""
         self._queue.put((event.reach, event.arm()))
 
     def wait(self, event: HostEvent) -> None:
@@ -104,7 +104,7 @@ class ThreadStream:
         self._queue.put((event.wait_mark, event.latest()))
 
     def drain(self, timeout_ms: float | None) -> bool:
-        """Wait for everything queued, and for the thread's end if the stream is closed."""
+        """Wait until the queued work is done, or after ``close`` until the thread has ended."""
         if not self._closed:
             event = HostEvent()
             self.record(event)
@@ -113,7 +113,7 @@ class ThreadStream:
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """Let the thread end after what is queued. Twice without harm."""
+        """Let the thread end after the queued work. Twice without harm."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -126,7 +126,7 @@ class ThreadStream:
 
 
 def host_streams(*, pipelined: bool) -> Streams:
-    """Streams of a backend that works on the host, or that waits for its device in each call."""
+    """The streams of a backend whose calls return when their work is done."""
     if not pipelined:
         inline = InlineStream()
         return Streams(inline, inline, inline)

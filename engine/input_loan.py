@@ -1,38 +1,40 @@
-"""Which memory of the ring a caller may write a frame to, and which frames handed in are in such memory."""
+"""The loan of a slot's input memory to the caller, and the check of frames that lie in such memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from mostnet.contract import FrameError
+from mostnet.contract import Frame, FrameError
 
 
 class InputLoan:
-    """The loan of one slot's host input: the next slot's, from ``lend`` until any frame is submitted."""
+    """Lends the host input of the next slot, from ``lend`` until any frame is submitted."""
 
-    def __init__(self, inputs: Sequence[npt.NDArray[np.uint8]]) -> None:
-        # Addresses alone: the arrays would keep the memory of a closed lane.
+    def __init__(self, inputs: Sequence[Frame]) -> None:
+        # Addresses only: arrays would keep the memory of a closed lane alive.
         self._starts = [_address(frame) for frame in inputs]
         self._nbytes = inputs[0].nbytes
         self._lent = False
         self._ever = False
 
     def lend(self) -> None:
-        """The next slot's input is lent."""
+        """Begin the loan of the next slot's input."""
         self._lent = self._ever = True
 
     def end(self) -> None:
-        """A frame is submitted: what was lent is the engine's again."""
+        """End the loan: a frame is submitted."""
         self._lent = False
 
-    def covers(self, frame: npt.NDArray[np.uint8], slot: int, whole: npt.NDArray[np.uint8]) -> bool:
-        """True if ``frame`` is ``whole``, the input of ``slot``, the next, as lent; false if it has to be copied there.
+    def covers(self, frame: Frame, slot: int, whole: Frame) -> bool:
+        """True if ``frame`` is all of the lent input; false if it must be copied there.
+
+        Args:
+            frame: the frame that was handed in.
+            slot: the next slot.
+            whole: the input of ``slot``.
 
         Raises:
-            FrameError: it is memory of a slot, and not lent.
+            FrameError: ``frame`` lies in the input of a slot, but that is not lent.
         """
         if not self._ever:
             return False
@@ -44,12 +46,12 @@ class InputLoan:
             return False
         if not self._lent or owners[0] != slot:
             raise FrameError(
-                "frame is an input buffer whose time is over: another frame was handed in since it was lent, so it may "
-                "hold other pixels by now; ask input_buffer() for a new one for every frame, and write it anew"
+                "frame is an input buffer whose time is over: a frame was handed in since it was lent, so it may hold "
+                "other pixels by now; call input_buffer() for every frame, and fill the buffer anew"
             )
         return address == self._starts[slot] and frame.flags.c_contiguous
 
 
-def _address(frame: npt.NDArray[np.uint8]) -> int:
+def _address(frame: Frame) -> int:
     address: int = frame.__array_interface__["data"][0]
     return address

@@ -1,27 +1,24 @@
-"""The interface between the ring and a backend, in the terms of CUDA: streams, events, and a lane of slots.
+"""The interface between the ring and a backend, in CUDA's terms: streams, events, and a lane of slots.
 
-A backend that is not asynchronous takes its streams and events from ``mostnet.engine.host_streams``.
+A backend that is not asynchronous uses the streams and events of ``mostnet.engine.host_streams``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from mostnet.contract import DeviceError, Metadata
+from mostnet.contract import ENHANCED, FLOW, MASK, DeviceError, Frame, Metadata
 
 
 class DeviceLostError(DeviceError):
-    """The device failed for good: no call of this process will succeed on it, and nothing runs on it any more."""
+    """The device is lost: nothing runs on it any more, and no call of this process on it will succeed."""
 
 
 class Event(Protocol):
-    """A point in a stream's order, recorded again and again. Waits are for the latest ``record`` before the wait."""
+    """A point in a stream's order, recorded once per frame. A wait is for the latest ``record`` before it."""
 
     @property
     def time_s(self) -> float:
@@ -38,7 +35,7 @@ class Event(Protocol):
 
 
 class Stream(Protocol):
-    """Work done in the order it was submitted; submitted by one thread at a time. Events are of the same lane."""
+    """Work runs in the order it was submitted, by one thread at a time. Events belong to the same lane."""
 
     def run(self, work: Callable[[Stream], None]) -> None:
         """Call ``work(self)`` in order. ``work`` raises nothing."""
@@ -53,7 +50,7 @@ class Stream(Protocol):
         """Block the calling thread until all submitted work is done; false if ``timeout_ms`` passes first."""
 
     def close(self) -> None:
-        """Take no more work. What was submitted is still done. Does not wait."""
+        """Take no more work, and return without waiting. Work already submitted is still done."""
 
 
 class Streams(NamedTuple):
@@ -77,9 +74,9 @@ class Streams(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Outputs of one frame as ``Output`` describes them, None where not asked for.
+    """Outputs of one frame as ``Output`` describes them; None for an output that was not asked for.
 
-    NumPy arrays, or ``DeviceArray`` from a lane whose results stay on the device.
+    They are NumPy arrays, or ``DeviceArray`` from a lane whose results stay on the device.
     """
 
     enhanced: Any
@@ -87,9 +84,14 @@ class Result(NamedTuple):
     mask: Any
     finite: bool
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any], *, finite: bool) -> Result:
+        """The result with the outputs ``found``, by name."""
+        return cls(found.get(ENHANCED), found.get(FLOW), found.get(MASK), finite)
+
 
 class DeviceFrame(NamedTuple):
-    """A frame in device memory, checked: uint8 ``(H, W, 3)``, row by row. ``owner`` keeps the memory alive."""
+    """A checked frame in device memory: uint8 ``(H, W, 3)``, contiguous. ``owner`` keeps the memory alive."""
 
     address: int
     owner: object
@@ -98,10 +100,10 @@ class DeviceFrame(NamedTuple):
 class Lane(Protocol):
     """One session's slots on one backend. Everything is allocated when the lane is made, at fixed addresses.
 
-    Slot ``k`` owns its input, its outputs and the state that it writes; it reads the state of slot ``k - 1``, and slot
-    0 that of the last. The state is zero at first. ``upload``, ``clear_state``, ``execute`` and ``download`` are called
-    from inside ``stream.run``, and either do their work or enqueue it on ``stream``; what is enqueued may fail later,
-    in a wait or a query, and then for good. Events, streams and the lane are used inside ``with lane.active():`` only.
+    Slot ``k`` owns its input, its outputs and the state that it writes. It reads the state of slot ``k - 1``; slot 0
+    reads the state of the last slot. The state is zero at first. ``stream.run`` calls ``upload``, ``clear_state``,
+    ``execute`` and ``download``, which do their work or enqueue it on ``stream``. Enqueued work may fail later, in a
+    wait or a query, and the device is lost then. Events, streams and the lane are only used in ``with lane.active():``.
 
     Errors of work, waits and queries:
         DeviceLostError: the lane can only be closed.
@@ -112,67 +114,67 @@ class Lane(Protocol):
         """Number of slots, at least 2."""
 
     def active(self) -> AbstractContextManager[None]:
-        """Make the device that of the calling thread, for the length of a call; may be entered inside itself."""
+        """Make the lane's device current in the calling thread, for the length of a call. Reentrant."""
 
     def event(self) -> Event:
         """A new event for the streams of this lane."""
 
     def open_streams(self, *, pipelined: bool) -> Streams:
-        """Streams for one frame at a time, or for overlapping frames; the latter are closed and drained after use."""
+        """Streams for one frame at a time, or for overlapping frames; the ring closes and drains pipelined ones."""
 
-    def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
-        """Where the frame is written, uint8 ``(H, W, 3)``; the same array each time, contiguous.
+    def host_input(self, slot: int) -> Frame:
+        """The memory that the frame is written to; the same array each time, contiguous.
 
-        Its memory lives as long as it does, lane or no lane: it is lent to callers.
+        The array keeps its memory alive after the lane is closed: it is lent to callers.
         """
 
     def upload(self, slot: int, stream: Stream) -> None:
-        """Bring the host input to the device."""
+        """Copy the host input to the device."""
 
     def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
         """Check a frame in device memory, and let ``stream``, which will copy it, wait for its producer.
 
         Raises:
-            FrameError: it does not fit, or this lane takes none.
+            FrameError: the frame does not fit, or this lane takes no frames in device memory.
         """
 
     def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
         """Copy an adopted frame on the device, in place of ``upload``."""
 
     def clear_state(self, slot: int, stream: Stream) -> None:
-        """Zero the state that ``slot`` wrote, all of it."""
+        """Zero all of the state that ``slot`` wrote."""
 
     def execute(self, slot: int, stream: Stream) -> None:
         """Run the network."""
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Bring to the host what ``results`` of ``Model.lane`` wants there; ``finite`` always."""
+        """Copy to the host the outputs that ``results`` of ``Model.lane`` wants there, and ``finite`` always."""
 
     def result(self, slot: int) -> Result:
-        """Hand over what ``download`` brought, once per frame; owned, or the slot's own until its next frame."""
+        """Hand over the result after ``download``, once per frame; if not owned, it is valid until the next frame."""
 
     def close(self) -> None:
-        """Free everything. No work is under way. Entered or not."""
+        """Free everything. No work is pending. ``active`` may be entered or not."""
 
 
 class Model(Protocol):
-    """An opened model file: its weights, shared by the lanes made from it."""
+    """An opened model file. All lanes made from it share its weights."""
 
     @property
     def metadata(self) -> Metadata:
-        """What the file says of itself."""
+        """The description in the file."""
 
     @property
     def provider(self) -> str:
-        """What runs it: ``cpu`` or ``cuda``."""
+        """The device that runs it: ``cpu`` or ``cuda``."""
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
         """A new lane that hands over ``outputs``; ``results`` as in ``Options``.
 
         Raises:
-            NoGpuError: results are to stay on the device, and there is none.
+            NoGpuError: ``results`` is ``device``, and the model runs on the CPU.
             DeviceMemoryError: its buffers do not fit.
         """
 
     def close(self) -> None:
-        """Let go of the weights; lanes are closed before."""
+        """Release the weights; all lanes are closed."""

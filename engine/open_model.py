@@ -1,4 +1,4 @@
-"""From the path of a model file to an opened model: which backend, and whether the file is there at all."""
+"""Opens a model file with the backend of its suffix."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def open_model(path: Path, options: Options) -> Model:
     """Open ``path`` with the backend of its suffix; only that backend is imported.
 
     Raises:
-        ModelFileError: no such file, not a model file, damaged or not ours.
-        BackendNotInstalledError, NoGpuError: what is missing to run it.
-        PlanMismatchError, DeviceError: a plan that this machine cannot run.
+        ModelFileError: the file is missing, damaged, not a model file or not ours.
+        BackendNotInstalledError, NoGpuError: this machine lacks a library or a GPU that the file needs.
+        PlanMismatchError, DeviceError: this machine cannot run the plan.
     """
     if path.suffix not in (".onnx", ".plan"):
         raise ModelFileError(

@@ -1,4 +1,4 @@
-"""How an engine is opened."""
+"""The options of an engine, and their checks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Options:
 
     Attributes:
         outputs: names of the outputs that are copied to the caller, out of ``mostnet.contract.OUTPUTS``.
-        slots: frames in flight at most; with 3, copy in, compute and copy out of three frames overlap.
+        slots: most frames in flight; with 3, copy in, compute and copy out of three frames overlap.
         threads: CPU threads of the network; None takes every core this process may use.
-        provider: ``cuda`` runs on the GPU or fails, ``cpu`` does not look for one, ``auto`` takes what it finds.
-        timeout_ms: longest wait for one frame, where a call names none; None waits without limit.
-        graphs: let a plan run as CUDA graphs; the results are the same either way.
+        provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
+        timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
+        graphs: run a plan as CUDA graphs; the results are the same either way.
         results: ``owned`` arrays, ``borrowed`` views of a slot's host memory, or arrays on the ``device``.
 
     Raises:
@@ -64,7 +64,7 @@ class Options:
 
 
 def check_timeout(timeout_ms: float | None) -> float | None:
-    """Return ``timeout_ms`` if it is positive; None, no limit, for infinity too.
+    """Return ``timeout_ms`` if it is positive; infinity becomes None, no limit.
 
     Raises:
         ValueError: zero, negative or NaN.

@@ -1,4 +1,7 @@
-"""The reading half of ``stream``: a thread that takes frames from a source and submits them while slots are free."""
+"""The reading side of streams: a thread that takes frames from a source and submits them while slots are free.
+
+``Pipeline`` is the thread of one stream. ``Readers`` are the threads of one session: a source may outlive its stream.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,29 @@ from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from time import perf_counter
 
-import numpy as np
-import numpy.typing as npt
+from mostnet.contract import EngineBusyError, EngineTimeoutError, Frame
 
 from .slot import Slot
 
 _LOG = logging.getLogger(__name__)
 
-#: A source that is blocked in ``next`` cannot be interrupted; after this its daemon thread is left to itself.
+#: Longest wait for a source that is blocked in ``next``, which cannot be interrupted; its daemon thread is left then.
 READER_WAIT_S = 2.0
 
 
 class Pipeline:
-    """Reads ``source`` in a thread, from ``start`` until the source ends, raises, or ``stop``.
+    """Reads ``source`` in a thread, from ``start`` until the source ends or raises, or until ``stop``.
 
-    ``submit(item, handed_s)`` is called in that thread, at most ``slots`` times ahead of ``release``, and never after
-    ``stop`` has returned; ``let_go(slot)`` follows it, and returns when the item may change. A generator that is
-    ``owned`` is closed in that thread too.
+    The thread calls ``submit(item, handed_s)``, at most ``slots`` times ahead of ``release`` and never after ``stop``
+    has returned. It then calls ``wait_copied(slot)``, which returns when the item may change. It closes the source if
+    that is a generator and ``owned``.
     """
 
     def __init__(
         self,
         source: Iterator[object],
         submit: Callable[[object, float], Slot],
-        let_go: Callable[[Slot], None],
+        wait_copied: Callable[[Slot], None],
         slots: int,
         *,
         owned: bool,
@@ -39,7 +41,7 @@ class Pipeline:
         self._source: Iterator[object] | None = source
         self._owned = owned
         self._submit = submit
-        self._let_go = let_go
+        self._wait_copied = wait_copied
         self._free = threading.Semaphore(slots)
         self._submitted: SimpleQueue[Slot | None] = SimpleQueue()
         self._gate = threading.RLock()
@@ -55,7 +57,7 @@ class Pipeline:
 
     @property
     def reading(self) -> bool:
-        """True until the source has ended, raised or given back what was read after ``stop``."""
+        """True until the source has ended or raised, or has returned from ``next`` after ``stop``."""
         return self._reader.is_alive()
 
     @property
@@ -65,21 +67,24 @@ class Pipeline:
 
     @property
     def holds_buffer(self) -> bool:
-        """True while the source may write to what ``lend`` gave it, also after ``stop``."""
+        """True while the source may write to a buffer that ``lend`` gave it, even after ``stop``."""
         return self._lent and self.reading
 
     def join(self, timeout_s: float) -> None:
         """Wait for the reader to end, ``timeout_s`` at most."""
         self._reader.join(timeout_s)
 
-    def reserve(self, timeout_ms: float | None) -> bool:
-        """In the reader's thread: wait until one more frame may be submitted; false if ``timeout_ms`` passes first."""
-        if not self._reserved:
-            self._reserved = self._free.acquire(timeout=None if timeout_ms is None else timeout_ms / 1e3)
-        return self._reserved
+    def lend(self, lend: Callable[[], Frame], timeout_ms: float | None) -> Frame | None:
+        """In the reader's thread: call ``lend`` once a slot is free and return its buffer; None after ``stop``.
 
-    def lend(self, lend: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8] | None:
-        """In the reader's thread, after ``reserve``: what ``lend`` gives, or None after ``stop``."""
+        Raises:
+            EngineTimeoutError: no slot became free within ``timeout_ms``.
+        """
+        if not self._reserve(timeout_ms):
+            raise EngineTimeoutError(
+                f"no slot was free for an input buffer within {timeout_ms:g} ms (timeout_ms): the consumer of the "
+                "stream is slower than its source"
+            )
         with self._gate:
             if self._stopped:
                 return None
@@ -91,7 +96,7 @@ class Pipeline:
 
         Raises:
             Empty: nothing was submitted within ``timeout_ms``.
-            BaseException: what the source or ``submit`` raised, as it was, after every slot submitted before.
+            BaseException: the error of the source or of ``submit``, unchanged, after every slot submitted before it.
         """
         slot = self._submitted.get(timeout=None if timeout_ms is None else timeout_ms / 1e3)
         if slot is None and self._error is not None:
@@ -99,15 +104,15 @@ class Pipeline:
             try:
                 raise error
             finally:
-                del error  # else its traceback keeps it alive, and with it the source's latest frame
+                del error  # its traceback would keep it alive, and with it the source's latest frame
         return slot
 
     def release(self) -> None:
-        """The oldest slot's result has been taken: one more frame may be submitted."""
+        """Allow one more frame: the result of the oldest slot has been taken."""
         self._free.release()
 
     def stop(self, *, wait: bool = True) -> None:
-        """Submit nothing more, wake whoever is in ``next``, and ``wait`` for the reader, ``READER_WAIT_S`` at most."""
+        """Submit nothing more and wake the thread in ``next``; ``wait`` for the reader, ``READER_WAIT_S`` at most."""
         with self._gate:
             self._stopped = True
         self._free.release()
@@ -116,9 +121,13 @@ class Pipeline:
             return
         self._reader.join(READER_WAIT_S if wait else 0.0)
         if self._reader.is_alive():
-            _LOG.warning(
-                "a stream has ended, but its source still blocks in next(); its thread is left to end by itself"
-            )
+            _LOG.warning("a stream has ended while its source still blocks in next(); its thread is left to end alone")
+
+    def _reserve(self, timeout_ms: float | None) -> bool:
+        """Wait until one more frame may be submitted; false if ``timeout_ms`` passes first."""
+        if not self._reserved:
+            self._reserved = self._free.acquire(timeout=None if timeout_ms is None else timeout_ms / 1e3)
+        return self._reserved
 
     def _read(self) -> None:
         try:
@@ -134,18 +143,57 @@ class Pipeline:
         assert self._source is not None, "a source is read once"
         for item in self._source:
             handed_s = perf_counter()
-            self.reserve(None)
+            self._reserve(None)
             with self._gate:
                 if self._stopped:
                     return
                 slot = self._submit(item, handed_s)
                 self._reserved = self._lent = False
             self._submitted.put(slot)
-            self._let_go(slot)
+            self._wait_copied(slot)
 
     def _close_source(self) -> None:
         if self._owned and isinstance(self._source, Generator):
             try:
                 self._source.close()
-            except Exception:  # the consumer is gone: there is nobody to raise it to
+            except Exception:  # no consumer is left to raise it to
                 _LOG.exception("the source of a stream failed while it was closed")
+
+
+class Readers:
+    """The pipelines of one session, each from its start until its reader has ended."""
+
+    def __init__(self) -> None:
+        self._pipelines: list[Pipeline] = []
+
+    def add(self, pipeline: Pipeline) -> None:
+        """Add a pipeline before it starts."""
+        self._pipelines.append(pipeline)
+
+    def prune(self) -> None:
+        """Forget the pipelines that have ended."""
+        self._pipelines = [pipeline for pipeline in self._pipelines if pipeline.reading]
+
+    def here(self) -> Pipeline | None:
+        """The pipeline whose source runs in this thread, or None."""
+        for pipeline in self._pipelines:
+            if pipeline.is_here:
+                return pipeline
+        return None
+
+    def reclaim(self, limit_ms: float | None) -> None:
+        """Return when no source of an earlier stream can write to memory that may hold the next frame.
+
+        Raises:
+            EngineBusyError: a source did not return from ``next`` within ``limit_ms`` or two seconds.
+        """
+        if self._pipelines:
+            self.prune()
+        for pipeline in self._pipelines:
+            if pipeline.holds_buffer:
+                pipeline.join(READER_WAIT_S if limit_ms is None else min(READER_WAIT_S, limit_ms / 1e3))
+            if pipeline.holds_buffer:
+                raise EngineBusyError(
+                    "the source of an earlier stream still has an input buffer of this session and does not return "
+                    "from next(): it could write into this frame; let it end, or take another engine.session()"
+                )

@@ -1,9 +1,9 @@
-"""The ring of slots: which frame goes where, what waits for what, and which state the next frame reads.
+"""A ring of slots: assigns frames to slots, orders their work, and links each slot to the state of the one before.
 
 Frame ``s`` goes to slot ``s mod N`` and reads the state that frame ``s - 1`` wrote in the slot before; state is never
-copied. A frame counts once its outputs have come down. Until then the state before it is kept: frame ``s`` overwrites
-the state of frame ``s - N``, which frame ``s - N + 1`` would need to be done again, and so waits for the outputs of
-that one. A frame that fails at any stage can therefore be taken back, with all that were in flight behind it.
+copied. A frame counts once its outputs are on the host, and until then the state before it is kept. Frame ``s``
+overwrites the state of frame ``s - N``, which frame ``s - N + 1`` reads. So frame ``s`` waits for the outputs of frame
+``s - N + 1``. The ring can therefore take back a frame that fails at any stage, with all frames in flight behind it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from functools import partial
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
+
+from mostnet.contract import Frame
 
 from .input_loan import InputLoan
 from .interfaces import DeviceFrame, Lane, Result, Stream
@@ -25,9 +26,9 @@ _NEVER = sys.maxsize
 
 
 class Ring:
-    """The slots of one lane in use. One thread submits, one takes; ``request_reset`` and ``settle`` are for any.
+    """The slots of one lane in use. One thread submits, one takes; any may call ``request_reset`` and ``settle``.
 
-    Whatever reaches the lane raises DeviceLostError once its device is lost; ``abandon`` and ``close`` are left then.
+    Once the device is lost, every call that reaches the lane raises DeviceLostError, except ``abandon`` and ``close``.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -51,7 +52,7 @@ class Ring:
 
     @property
     def settled(self) -> bool:
-        """False while frames may be under way, and after one failed: ``settle`` comes before the next."""
+        """False while frames may be in flight, and after one failed: call ``settle`` before the next frame."""
         return self._settled
 
     def request_reset(self) -> None:
@@ -64,39 +65,44 @@ class Ring:
         with self._lane.active():
             self._streams = self._lane.open_streams(pipelined=True)
 
-    def lend(self) -> npt.NDArray[np.uint8]:
-        """The host input of the next slot, to be written until the next ``submit``; its last result has been taken."""
+    def lend(self) -> Frame:
+        """The host input of the next slot, lent until the next ``submit``; the slot's last result has been taken."""
         self._loan.lend()
         return self._lane.host_input(self._head % len(self._slots))
 
-    def owns(self, frame: npt.NDArray[np.uint8]) -> bool:
-        """True if ``frame`` is what ``lend`` gave, and so lies where ``submit`` would copy it.
+    def owns(self, frame: Frame) -> bool:
+        """True if ``frame`` is the input that ``lend`` gave, so that ``submit`` need not copy it.
 
         Raises:
-            FrameError: it is in the host input of a slot, but was not lent for the next frame.
+            FrameError: it lies in the host input of a slot, but was not lent for the next frame.
         """
         index = self._head % len(self._slots)
         return self._loan.covers(frame, index, self._lane.host_input(index))
 
     def adopt(self, frame: object) -> DeviceFrame:
-        """Take a frame that is on the device; the copy-in stream waits for its producer.
+        """Check a frame on the device, and let the copy-in stream wait for its producer.
 
         Raises:
-            FrameError: it does not fit, or the lane takes none.
+            FrameError: the frame does not fit, or the lane takes no frames on the device.
         """
         with self._lane.active():
             return self._lane.adopt(frame, self._streams.copy_in)
 
     def submit(
         self,
-        frame: npt.NDArray[np.uint8] | DeviceFrame | None,
+        frame: Frame | DeviceFrame | None,
         frame_id: int,
         timestamp: object,
         handed_s: float,
     ) -> Slot:
-        """Bring ``frame``, checked, adopted, or None if it is in its place, to the next slot; enqueue its stages.
+        """Copy a frame to the next slot, whose last result has been taken, and enqueue its stages.
 
-        The slot's last result has been taken. What a stage raises is raised by ``take``.
+        ``take`` raises the error of a stage.
+
+        Args:
+            frame: a checked frame on the host, an adopted one on the device, or None if it already lies in the slot.
+            frame_id, timestamp: as in ``Output``.
+            handed_s: when the caller or the source handed it in.
         """
         self._settled = False
         self._loan.end()
@@ -112,7 +118,7 @@ class Ring:
         slot.frame_id, slot.timestamp, slot.handed_s = frame_id, timestamp, handed_s
         slot.reset = self._reset
         if slot.reset:
-            self._reset = False  # after it is noted: a reset that comes in between is done by this very frame
+            self._reset = False  # after it is noted: this frame also covers a reset requested in between
         with self._lane.active():
             self._enqueue(slot)
         self._head += 1
@@ -129,10 +135,10 @@ class Ring:
             return slot.copy_in.ended.wait(timeout_ms)
 
     def take(self, slot: Slot) -> tuple[Result, Timing]:
-        """The outputs of a slot that is done, and where its time went; the slot is free after that.
+        """The outputs of a slot that is done, and where its time went; the slot is free then.
 
         Raises:
-            BaseException: what a stage of this frame raised, as it was.
+            BaseException: the error of a stage of this frame, unchanged.
         """
         with self._lane.active():
             slot.source = None
@@ -141,17 +147,17 @@ class Ring:
                 try:
                     raise error
                 finally:
-                    del error  # else its traceback keeps it alive, and with it the frame that was handed in
+                    del error  # its traceback would keep it alive, and with it the frame that was handed in
             result, timing = self._lane.result(slot.index), slot.timing()
         if self._streams is self._serial:
             self._settled = True
         return result, timing
 
     def settle(self, timeout_ms: float | None) -> bool:
-        """Wait for what is under way, end a pipeline, and take back a failed frame and all behind it.
+        """Wait for frames in flight, end a pipeline, and take back a failed frame with all frames behind it.
 
-        Results not taken are dropped, but without a failure the state stays the one after the last submitted frame.
-        Returns false, and changes nothing, if ``timeout_ms`` passes first; call it again before the next frame.
+        Results not taken are dropped. Without a failure the state stays that of the last submitted frame. Returns false
+        if ``timeout_ms`` passes first, and changes nothing: call it again before the next frame.
         """
         with self._settling:
             if self._settled or self._lost:
@@ -167,7 +173,7 @@ class Ring:
             return True
 
     def abandon(self) -> None:
-        """The device is lost: nothing is under way any more, and nothing can be waited for."""
+        """Wait for nothing more: the device is lost and no frame is in flight."""
         self._lost = True
 
     def close(self) -> None:
@@ -182,7 +188,7 @@ class Ring:
             if slot.reset and slot.sequence >= self._head:
                 self._reset = True
             slot.reset, slot.source, slot.error = False, None, None
-            for event in slot.events:  # an interrupted submit may have left one announced and never reached
+            for event in slot.events:  # an interrupted submit may have announced a record that is never reached
                 self._serial.copy_in.record(event)
 
     def _make_slot(self, index: int) -> Slot:
@@ -223,7 +229,7 @@ class Ring:
             return
         try:
             work(index, stream)
-        except BaseException as error:  # raised by ``take``, in the thread that asked for the frame
+        except BaseException as error:  # ``take`` raises it, in the thread that asked for the frame
             with self._failing:
                 slot.error = error
                 self._failed_at = min(self._failed_at, slot.sequence)

@@ -1,4 +1,4 @@
-"""One slot of the ring: its events, its work, and what is known of the frame in it."""
+"""One slot of the ring: its three stages, and the frame in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Timing(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One of a slot's three stages: its work, and the events that frame it."""
+    """One of a slot's three stages: its work, and the events before and after it."""
 
     begun: Event
     work: Callable[[Stream], None]
@@ -42,13 +42,13 @@ class Slot:
     """A slot and the frame in it.
 
     Attributes:
-        index: its place in the ring.
-        sequence: position of its frame in the ring's order; a frame whose predecessor failed takes that one's place.
+        index: position of the slot in the ring.
+        sequence: position of the frame in the ring's order; the frame after a failed one takes its position.
         frame_id, timestamp: as in ``Output``.
         handed_s, copied_s: when the frame was handed in, and how long its copy into the slot took.
         reset: the frame starts from zero state.
-        source: where the frame is copied from on the device, held until it is; None for a frame of the host.
-        error: what a stage raised.
+        source: the frame on the device, kept until it is copied; None for a frame on the host.
+        error: the error that a stage raised.
     """
 
     index: int
@@ -72,7 +72,7 @@ class Slot:
         )
 
     def timing(self) -> Timing:
-        """Where the latency of the frame went, once it is done."""
+        """Where the latency of the frame went; it is done."""
         return Timing(
             self.copied_s * 1e3 + self.copy_in.duration_ms,
             self.compute.duration_ms,
@@ -81,6 +81,6 @@ class Slot:
         )
 
     def take_error(self) -> BaseException | None:
-        """The error, forgotten here: it holds every frame of its traceback alive."""
+        """Return the error and forget it: its traceback keeps every stack frame in it alive."""
         error, self.error = self.error, None
         return error

@@ -1,1 +1,1 @@
-"""The CUDA layer: context, memory, streams, graphs, and arrays that other libraries can read."""
+"""The CUDA layer: context, memory, streams, graphs, and the exchange of arrays with other libraries."""

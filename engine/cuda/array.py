@@ -1,4 +1,4 @@
-"""A result that stays on the GPU, for PyTorch, CuPy, Numba and whoever else speaks their interchange protocols."""
+"""A result that stays on the GPU, readable by PyTorch, CuPy, Numba and other users of their interchange protocols."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .dlpack import CUDA, export_capsule
 
 
 class DeviceArray:
-    """A tensor in a slot's memory on the first GPU, compact, row by row: ``torch.from_dlpack(array)``.
+    """A contiguous tensor in a slot's memory on the first GPU: ``torch.from_dlpack(array)``.
 
-    Its frame is complete, as the host has seen, when the array is handed out: no stream need wait for it, on whichever
-    it is read. Naming our own stream instead would make a consumer wait for the frames after it. The other way round
-    nobody tells us when a consumer has done: it finishes its reads (synchronises its stream) before the memory is
-    written again, which ``Engine(results=...)`` states. Until then the memory is the consumer's, to write to as well.
+    The host has seen its frame complete before it hands out the array, so no stream needs to wait for it. The array
+    names no stream: naming ours would make a consumer wait for the frames after it. No protocol tells the engine when a
+    consumer is done. So the consumer must finish its reads (synchronise its stream) before the engine writes the memory
+    again; ``Engine(results=...)`` states when that is. Until then the consumer may also write to the memory.
 
-    The memory outlives the engine: it is given back when the engine is closed and no array, capsule or tensor made
-    from it is left.
+    The memory outlives the engine: it is freed when the engine is closed and no array, capsule or tensor made from it
+    is left.
 
     Attributes:
-        shape: as ``Output`` describes it.
+        shape: as in ``Output``.
         dtype: NumPy dtype.
         address: device address.
     """
@@ -42,12 +42,12 @@ class DeviceArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Version 3 of the interface; ``stream`` is None, there being nothing to wait for."""
+        """Version 3 of the interface; ``stream`` is None, because there is nothing to wait for."""
         return {
             "version": 3,
             "shape": self.shape,
             "typestr": self.dtype.str,
-            "data": (self.address, False),  # PyTorch takes no array that says it is read-only
+            "data": (self.address, False),  # PyTorch refuses an array that says it is read-only
             "strides": None,
             "stream": None,
         }
@@ -69,12 +69,13 @@ class DeviceArray:
         Args:
             stream: the consumer's stream (None and 1 the legacy default, 2 the per-thread default, -1 none); any of
                 them may read at once.
-            max_version: the consumer's; it gets an unversioned capsule, as the standard allows.
-            dl_device: where the consumer wants it; here, or nowhere.
+            max_version: highest version that the consumer takes; the capsule is unversioned, as the standard allows.
+            dl_device: device that the consumer wants; only this one is possible.
             copy: True is refused.
 
         Raises:
-            BufferError: a copy, another device, or stream 0, which the standard forbids as ambiguous.
+            BufferError: ``copy`` is True, ``dl_device`` is another device, or ``stream`` is 0, which the standard
+                forbids as ambiguous.
         """
         if stream == 0:
             raise BufferError("stream 0 is ambiguous; give 1 for the legacy default stream or 2 for the per-thread one")

@@ -1,7 +1,7 @@
-"""The GPU of this process: its primary context, pushed for as long as a call lasts, and one checker for all failures.
+"""The GPU of this process: its primary context, pushed for the length of a call, and one checker for all failures.
 
-pycuda destroys what was made in a context only while that context is pushed, and aborts the process if a thread ends
-with one pushed. So everything here is used inside ``with device:``, which never lasts longer than a call.
+pycuda can destroy an object only while the context it was made in is pushed, and aborts the process if a thread ends
+with a context pushed. So everything here is used inside ``with device:``, which never lasts longer than a call.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mostnet.contract import BackendNotInstalledError, DeviceError, DeviceMemory
 from mostnet.engine.fork import keep
 from mostnet.engine.interfaces import DeviceLostError
 
-#: Calls that report what earlier, asynchronous work did; such failures outlive the call.
+#: Calls that report the failure of earlier, asynchronous work; the device is lost then.
 _REPORTING = ("cuEventQuery", "cuStreamQuery", "cuEventElapsedTime")
 
 
 class CudaDevice:
-    """The first GPU, as a context manager that may be entered again inside itself, from any thread.
+    """The first GPU, as a reentrant context manager for any thread.
 
-    Whatever pycuda raises inside leaves as ``DeviceError``, ``DeviceMemoryError`` or ``DeviceLostError``.
+    It turns the errors that pycuda raises inside into ``DeviceError``, ``DeviceMemoryError`` or ``DeviceLostError``.
     """
 
     def __init__(self, driver: Any) -> None:
@@ -31,7 +31,7 @@ class CudaDevice:
         self.driver = driver
         driver.init()
         self._context = driver.Device(0).retain_primary_context()
-        keep(self._context)  # its destructor takes it for no primary context at exit, and CUDA refuses that aloud
+        keep(self._context)  # its destructor does not know at exit that it is primary, and prints CUDA's refusal
 
     def __enter__(self) -> None:
         try:
@@ -42,18 +42,20 @@ class CudaDevice:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ours = self.failure(str(error), memory=_is(error, self.driver.MemoryError)) if self._is_ours(error) else None
+        ours = None
         if error is not None:
-            # Streams and contexts in the frames of a kept traceback would outlive their owner, and go off-context.
+            if isinstance(error, self.driver.Error):
+                ours = self.failure(str(error), memory=isinstance(error, self.driver.MemoryError))
+            # Streams and contexts in the stack frames of a kept traceback would be destroyed without the context.
             clear_frames(error.__traceback__)
         self.driver.Context.pop()
         if ours is not None:
             raise ours from error
 
     def failure(self, what: str, *, memory: bool = False) -> DeviceError:
-        """The exception for a call that failed with the message ``what``; the context is asked whether it still works.
+        """The exception for a call that failed with the message ``what``; asks the context whether it still works.
 
-        Every status of pycuda, of ``cuda.bindings`` and of TensorRT ends here.
+        Every failed status of pycuda, of ``cuda.bindings`` and of TensorRT comes here.
         """
         if memory:
             return DeviceMemoryError(
@@ -70,13 +72,10 @@ class CudaDevice:
         free, _ = self.driver.mem_get_info()
         return float(free) / 1e6
 
-    def _is_ours(self, error: BaseException | None) -> bool:
-        return _is(error, self.driver.Error)
-
 
 @lru_cache(maxsize=1)
 def cuda_device() -> CudaDevice:
-    """The device, one for the life of the process: pycuda leaves a primary context pushed when it releases it.
+    """The one device of the process: pycuda leaves a primary context pushed when it releases it.
 
     Raises:
         BackendNotInstalledError: pycuda is missing or does not load.
@@ -94,12 +93,8 @@ def cuda_device() -> CudaDevice:
         raise DeviceError(f"CUDA does not start: {error}; nvidia-smi shows whether the GPU is usable") from error
 
 
-def _is(error: BaseException | None, kind: Any) -> bool:
-    return isinstance(error, kind)
-
-
 def _lost(what: str) -> DeviceLostError:
     return DeviceLostError(
         f"the GPU failed and its context is lost: {what}; the engine is closed: open a new Engine in a new process, "
-        "for CUDA gives this one no second context"
+        "because CUDA gives this one no second context"
     )

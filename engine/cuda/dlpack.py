@@ -1,6 +1,6 @@
-"""DLPack capsules of device memory, made and read through ctypes: the array interchange of PyTorch, CuPy and JAX.
+"""Makes and reads DLPack capsules of device memory through ctypes: the array interchange of PyTorch, CuPy and JAX.
 
-The structures are those of ``dlpack.h`` before version 1 (``DLManagedTensor``), which every consumer takes.
+The structures follow ``dlpack.h`` before version 1 (``DLManagedTensor``), which every consumer takes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Managed(ctypes.Structure):
 
 
 class Described(NamedTuple):
-    """What a capsule says: strides in elements, or None for rows side by side; dtype as ``(code, bits, lanes)``."""
+    """The tensor in a capsule: strides in elements, or None if contiguous; dtype as ``(code, bits, lanes)``."""
 
     address: int
     device: tuple[int, int]
@@ -60,7 +60,7 @@ class Described(NamedTuple):
 
 
 class _Export:
-    """What a capsule points to. It holds itself until the capsule's consumer, or its destructor, deletes it."""
+    """The target of a capsule's pointer. It keeps itself alive until the consumer or the destructor deletes it."""
 
     def __init__(self, address: int, shape: Sequence[int], dtype: Any, owner: object) -> None:
         self.owner = owner
@@ -74,15 +74,15 @@ class _Export:
 
 
 def export_capsule(address: int, shape: Sequence[int], dtype: Any, owner: object) -> Any:
-    """A capsule ``dltensor`` of compact memory on the first GPU; ``owner`` lives until its consumer deletes it."""
+    """A capsule ``dltensor`` of contiguous memory on the first GPU; keeps ``owner`` alive until it is deleted."""
     return _new_capsule(ctypes.addressof(_Export(address, shape, dtype, owner).managed), _NAME, _DESTROY)
 
 
 def describe_capsule(capsule: object) -> Described:
-    """What is in a capsule that nobody has consumed. The memory is good for as long as the capsule.
+    """Read a capsule that nobody has consumed. The memory is valid for as long as the capsule lives.
 
     Raises:
-        ValueError: no capsule, or consumed.
+        ValueError: not a capsule, or a consumed one.
     """
     pointer = _get_pointer(id(capsule), _NAME)
     tensor = _Managed.from_address(pointer).tensor
@@ -97,7 +97,7 @@ def describe_capsule(capsule: object) -> Described:
 
 
 def _delete(pointer: int) -> None:
-    if sys is None or sys.is_finalizing():  # globals may be gone; what is left goes with the process
+    if sys is None or sys.is_finalizing():  # globals may be gone; the process frees the rest
         return
     export = ctypes.cast(_Managed.from_address(pointer).context, ctypes.py_object).value
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(export))
@@ -106,12 +106,12 @@ def _delete(pointer: int) -> None:
 def _destroy(capsule: int) -> None:
     if sys is None or sys.is_finalizing():
         return
-    if _is_valid(capsule, _NAME):  # a consumer renames what it takes over, and deletes it itself
+    if _is_valid(capsule, _NAME):  # a consumer renames a capsule that it takes over, and deletes the tensor itself
         pointer = _get_pointer(capsule, _NAME)
         _Managed.from_address(pointer).deleter(pointer)
 
 
-# By address, for a capsule under destruction must not be touched as an object.
+# By address, because a capsule under destruction must not be touched as an object.
 _is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
 _get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
@@ -122,4 +122,4 @@ _new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_cha
 _DELETE = _DELETER(_delete)
 _DESTROY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(_destroy)
 for _callback in (_NAME, _DELETE, _DESTROY):
-    keep(_callback)  # a capsule that somebody still holds when the process ends calls them after this module is gone
+    keep(_callback)  # a capsule that is alive when the process ends calls them after this module is gone

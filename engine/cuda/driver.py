@@ -1,4 +1,4 @@
-"""Is there an NVIDIA GPU, and which? Asked of the driver itself, so that the answer needs no CUDA package."""
+"""Asks the NVIDIA driver whether there is a GPU and which; needs no CUDA package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def require_gpu() -> int:
     """Number of GPUs that the CUDA driver can use.
 
     Raises:
-        NoGpuError: no driver, or a driver without a usable device; says which.
+        NoGpuError: there is no driver, or it has no usable device; says which.
     """
     count = ctypes.c_int()
     status = load_driver().cuDeviceGetCount(ctypes.byref(count))
@@ -26,10 +26,10 @@ def require_gpu() -> int:
 
 
 def gpu_architecture() -> str:
-    """Architecture of the first GPU, as ``sm_86``.
+    """Architecture of the first GPU, such as ``sm_86``.
 
     Raises:
-        NoGpuError: as ``require_gpu``, or the driver does not tell.
+        NoGpuError: as ``require_gpu``, or the driver does not report it.
     """
     require_gpu()
     driver = load_driver()
@@ -48,7 +48,7 @@ def load_driver() -> Any:
     """The CUDA driver as a ctypes library, initialised.
 
     Raises:
-        NoGpuError: no driver, or none that starts.
+        NoGpuError: there is no driver, or it does not start.
     """
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:

@@ -1,4 +1,4 @@
-"""Streams and memory of other libraries, which pycuda has no objects for: asked of the driver itself."""
+"""Streams and memory of other libraries. pycuda has no objects for them, so this calls the driver itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_MEMORY = 2
 
 
 class ForeignStreams:
-    """Lets a stream of ours wait for one of others. Used inside ``with device:`` only."""
+    """Makes a stream of the engine wait for a stream of another library. Used inside ``with device:`` only."""
 
     def __init__(self, device: CudaDevice) -> None:
         self._device = device
@@ -26,17 +26,17 @@ class ForeignStreams:
         self._check("cuEventCreate", self._library.cuEventCreate(ctypes.byref(self._event), _NO_TIMING))
 
     def follow(self, ours: int, theirs: int) -> None:
-        """Hold back what is enqueued on the stream ``ours`` from now on until ``theirs`` has done what it has now.
+        """Hold back later work on the stream ``ours`` until the work now on ``theirs`` is done.
 
         Raises:
-            DeviceError: ``theirs`` is no stream.
+            DeviceError: ``theirs`` is not a stream.
         """
-        # A wait is for the record before it, so one event serves them all.
+        # A wait is for the record before it, so one event serves all streams.
         self._check("cuEventRecord", self._library.cuEventRecord(self._event, ctypes.c_void_p(theirs)))
         self._check("cuStreamWaitEvent", self._library.cuStreamWaitEvent(ctypes.c_void_p(ours), self._event, 0))
 
     def device_of(self, address: int) -> int | None:
-        """Number of the GPU whose memory ``address`` is in; None where it is in none."""
+        """Number of the GPU whose memory holds ``address``; None if no GPU's does."""
         value = ctypes.c_int(-1)
         pointer = ctypes.c_uint64(address)
         status = self._library.cuPointerGetAttribute(ctypes.byref(value), _DEVICE_ORDINAL, pointer)

@@ -1,4 +1,4 @@
-"""Frames that are in GPU memory already: recognised, checked, and waited for on the stream that copies them."""
+"""Frames that are in GPU memory already: recognises and checks them, and makes the copying stream wait for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .foreign import ForeignStreams
 
 _UINT8 = (1, 8, 1)
 
-#: Handle of the legacy default stream, on which producers work that name none.
+#: Handle of the legacy default stream: a producer that names no stream works on it.
 _LEGACY = 1
 
 
@@ -25,7 +25,7 @@ class _Found(NamedTuple):
 
 
 def is_on_device(frame: object) -> bool:
-    """True for what has ``__cuda_array_interface__``, or DLPack on a CUDA device."""
+    """True if ``frame`` has ``__cuda_array_interface__``, or DLPack on a CUDA device."""
     if hasattr(frame, "__cuda_array_interface__"):
         return True
     ask = getattr(frame, "__dlpack_device__", None)
@@ -33,12 +33,12 @@ def is_on_device(frame: object) -> bool:
 
 
 def adopt_frame(frame: Any, size_hw: tuple[int, int], *, ours: int, streams: ForeignStreams) -> DeviceFrame:
-    """Check ``frame`` and let the stream ``ours`` wait for whoever wrote it.
+    """Check ``frame`` and make the stream ``ours`` wait for its producer.
 
-    DLPack where there is a choice: PyTorch's ``__cuda_array_interface__`` names no stream, its ``__dlpack__`` waits.
+    DLPack is preferred: PyTorch's ``__cuda_array_interface__`` names no stream, while its ``__dlpack__`` waits.
 
     Raises:
-        FrameError: wrong device, dtype, shape or strides; or the producer refuses to hand it over.
+        FrameError: wrong device, dtype, shape or strides; or the producer does not export its memory.
     """
     found = _from_dlpack(frame, ours) if hasattr(frame, "__dlpack__") else _from_interface(frame, ours, streams)
     shape = (*size_hw, 3)
@@ -66,7 +66,7 @@ def _from_dlpack(frame: Any, ours: int) -> _Found:
     try:
         capsule = frame.__dlpack__(stream=ours)
         told = describe_capsule(capsule)
-    except Exception as error:  # each library has its own
+    except Exception as error:  # each library raises its own kind
         raise FrameError(f"{type(frame).__name__} does not hand over its memory by DLPack: {error}") from error
     dtype = "uint8" if told.dtype == _UINT8 else f"of DLPack type {told.dtype}"
     return _Found(told.address, told.shape, told.strides, dtype, (capsule, frame))
@@ -78,7 +78,7 @@ def _from_interface(frame: Any, ours: int, streams: ForeignStreams) -> _Found:
         address, shape = int(interface["data"][0]), tuple(interface["shape"])
         dtype, strides = str(interface["typestr"]), interface.get("strides")
         steps = None if strides is None else tuple(int(step) for step in strides)
-        # Before version 3 there was no word on streams: such producers work on the legacy one.
+        # Before version 3 the interface had no stream: such producers work on the legacy one.
         theirs = interface.get("stream", _LEGACY)
         theirs = None if theirs is None else int(theirs)
     except (KeyError, IndexError, TypeError, ValueError) as error:

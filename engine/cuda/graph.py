@@ -14,9 +14,9 @@ _LOG = logging.getLogger(__name__)
 
 
 class CudaGraph:
-    """Work recorded once and launched as one, on the stream that it was recorded on.
+    """Work that is recorded once and then launched as one, on the stream that it was recorded on.
 
-    Captured in thread-local mode: other threads of the process may go on allocating and waiting.
+    The capture is thread-local: other threads of the process may go on allocating and waiting.
     """
 
     def __init__(self, device: CudaDevice, bindings: Any, stream_handle: int) -> None:
@@ -26,12 +26,12 @@ class CudaGraph:
         self._executable: Any = None
 
     def capture(self, enqueue: Callable[[], bool]) -> bool:
-        """Record what ``enqueue`` puts on the stream; false if it says that it could not, and nothing is recorded.
+        """Record the work that ``enqueue`` puts on the stream; false, with nothing recorded, if ``enqueue`` fails.
 
-        It has run on this stream before, uncaptured: TensorRT initialises on its first call.
+        ``enqueue`` must have run on this stream before, uncaptured: TensorRT initialises on its first call.
 
         Raises:
-            DeviceError: something that ``enqueue`` does cannot be captured.
+            DeviceError: ``enqueue`` does something that cannot be captured.
         """
         driver = self._bindings
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
@@ -74,7 +74,7 @@ class CudaGraph:
 
 
 def load_bindings() -> Any | None:
-    """``cuda.bindings.driver``, or None where it is not installed: then each frame is enqueued kernel by kernel."""
+    """``cuda.bindings.driver``, or None if it is not installed: each frame is enqueued kernel by kernel then."""
     if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
         _LOG.info("no CUDA graphs: cuda-bindings is not installed (pip install 'mostnet[cuda]')")
         return None

@@ -1,4 +1,4 @@
-"""Memory of a lane: where each tensor lies in a block, one block on the device, pinned blocks on the host."""
+"""Memory of a lane: blocks on the device, pinned blocks on the host, and the layout of tensors in a block."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from .device import CudaDevice
 
 _LOG = logging.getLogger(__name__)
 
-#: TensorRT wants its scratch memory at multiples of this, and tensors gain from it.
+#: Alignment in bytes: TensorRT requires it of its scratch memory, and copies of tensors gain from it.
 ALIGNMENT = 256
 
 
 def aligned(nbytes: int) -> int:
-    """``nbytes`` rounded up to the alignment, and at least that."""
+    """``nbytes`` rounded up to the alignment; at least one alignment."""
     return max(1, -(-nbytes // ALIGNMENT)) * ALIGNMENT
 
 
-class Layout:
+class BlockLayout:
     """Tensors side by side in one block.
 
     Attributes:
-        offsets: where each begins, by name, in bytes.
+        specs: the tensors, in order.
+        offsets: offset of each tensor in bytes, by name.
         nbytes: size of the block.
     """
 
@@ -55,7 +56,7 @@ class Layout:
 
 
 class _Memory:
-    """An allocation, given back when the last to refer to it lets go: its block, or whoever was lent some of it."""
+    """An allocation, freed when the last reference is gone: that of its block, or of an array lent to a caller."""
 
     def __init__(self, device: CudaDevice, allocation: Any) -> None:
         self._device = device
@@ -63,7 +64,7 @@ class _Memory:
         own(self)
 
     def __del__(self) -> None:
-        if sys.is_finalizing():  # what is left at exit goes with the process
+        if sys.is_finalizing():  # the process frees the rest
             return
         try:
             with self._device:
@@ -73,7 +74,7 @@ class _Memory:
 
 
 class _HostLoan:
-    """Pinned memory as NumPy takes it; arrays made from it keep it alive."""
+    """Pinned memory in NumPy's array interface; arrays made from it keep it alive."""
 
     def __init__(self, memory: _Memory, address: int, nbytes: int, *, read_only: bool) -> None:
         self._memory = memory
@@ -89,10 +90,12 @@ class DeviceBlock:
     """One allocation of device memory.
 
     Attributes:
-        memory: keeps the allocation alive, beyond ``free``, for whoever refers to it.
+        address: where it begins.
+        nbytes: its size.
+        memory: keeps the allocation alive after ``free``, for all that refer to it.
 
     Raises:
-        DeviceMemoryError: it does not fit; says how much was asked and how much is free.
+        DeviceMemoryError: it does not fit; says how much was asked for and how much is free.
     """
 
     def __init__(self, device: CudaDevice, nbytes: int, purpose: str) -> None:
@@ -105,15 +108,15 @@ class DeviceBlock:
         self.memory: object = _Memory(device, allocation)
 
     def free(self) -> None:
-        """Give the memory back, as soon as nobody else refers to it."""
+        """Free the memory as soon as nothing else refers to it."""
         self.memory = None
 
 
 class PinnedBlock:
-    """Host memory that copies to and from the device run past the processor with.
+    """Page-locked host memory, which the device copies to and from without the processor.
 
     Raises:
-        DeviceMemoryError: it does not fit; says how much was asked.
+        DeviceMemoryError: it does not fit; says how much was asked for.
     """
 
     def __init__(self, device: CudaDevice, nbytes: int, purpose: str) -> None:
@@ -125,13 +128,13 @@ class PinnedBlock:
         self._memory: _Memory | None = _Memory(device, self.array.base)
 
     def lend(self, *, read_only: bool) -> npt.NDArray[np.uint8]:
-        """The whole block, for callers: the memory lives as long as what is made from it, also after ``free``."""
+        """The whole block, for callers: arrays made from it keep the memory alive after ``free``."""
         assert self._memory is not None, "nothing is lent after free"
         address = self.array.__array_interface__["data"][0]
         return np.asarray(_HostLoan(self._memory, address, self.array.nbytes, read_only=read_only))
 
     def free(self) -> None:
-        """Give the memory back, as soon as nothing lent is left; ``array`` must not be touched any more."""
+        """Free the memory as soon as no lent array is left; ``array`` must not be used any more."""
         self._memory = None
 
 

@@ -1,4 +1,4 @@
-"""Streams and events of CUDA, and GPU timestamps on the clock of the host. Used inside ``with device:`` only."""
+"""CUDA streams and events, and GPU timestamps on the host's clock. Used inside ``with device:`` only."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mostnet.engine.interfaces import Stream
 
 from .device import CudaDevice
 
-#: CU_STREAM_NON_BLOCKING: without it every kernel on PyTorch's default stream would wait for ours, and ours for it.
+#: CU_STREAM_NON_BLOCKING: without it the kernels on PyTorch's default stream and ours would wait for each other.
 _NON_BLOCKING = 1
 
-#: A wait asks again and again for this long, then naps in between: a core is worth less than a millisecond.
+#: A wait polls without pause for this long, since latency matters more than a core; then it naps between polls.
 _SPIN_S = 2e-3
 _NAP_S = 5e-5
 
-#: The clocks of host and GPU drift apart by microseconds in this time.
+#: In this time the clocks of host and GPU drift apart by microseconds.
 _ANCHOR_LIFE_S = 1.0
 
-#: An idle stream reaches an event in some 10 microseconds; a GPU that takes longer is no moment to set a clock.
+#: An idle stream reaches an event in some 10 microseconds; a GPU that takes longer is too busy to set a clock.
 _ANCHOR_WAIT_MS = 1.0
 
 
 def poll(reached: Callable[[], bool], timeout_ms: float | None) -> bool:
-    """Ask ``reached`` until it says yes; false if ``timeout_ms`` passes first. Other threads run meanwhile."""
+    """Call ``reached`` until it is true; false if ``timeout_ms`` passes first. Other threads run meanwhile."""
     begun_s = perf_counter()
     while not reached():
         waited_s = perf_counter() - begun_s
@@ -44,7 +44,7 @@ def _let_others_run() -> None:
     if sys.platform == "win32":
         sleep(0)
     else:
-        select((), (), (), 0)  # lets go of the interpreter for a microsecond; Linux stretches sleep(0) to some 60
+        select((), (), (), 0)  # releases the interpreter for a microsecond; on Linux sleep(0) takes some 60
 
 
 class _Anchor(NamedTuple):
@@ -53,9 +53,9 @@ class _Anchor(NamedTuple):
 
 
 class Clock:
-    """Pairs of one moment on both clocks, renewed every second on a stream that has nothing else to do.
+    """Anchors: one moment on both clocks, taken anew every second on a stream of its own.
 
-    Renewed, because the driver gives elapsed times as 32-bit floats: an hour away they resolve a quarter millisecond.
+    The driver gives elapsed times as 32-bit floats: an hour after its anchor they resolve a quarter millisecond.
     """
 
     def __init__(self, device: CudaDevice) -> None:
@@ -64,13 +64,13 @@ class Clock:
         self._anchor = self._set(None)
 
     def anchor(self) -> _Anchor:
-        """A moment at most a second ago, or longer where the GPU had no time to set the clock."""
+        """An anchor at most a second old, or older if the GPU was too busy to set the clock."""
         if perf_counter() - self._anchor.host_s > _ANCHOR_LIFE_S:
             self._anchor = self._set(self._anchor)
         return self._anchor
 
     def close(self) -> None:
-        """Let go of stream and anchor."""
+        """Destroy stream and anchor."""
         self._stream = self._anchor = None  # type: ignore[assignment]
 
     def _set(self, known: _Anchor | None) -> _Anchor:
@@ -104,8 +104,8 @@ class CudaEvent:
         return float(earlier.raw.time_till(self.raw))
 
     def query(self) -> bool:
-        """True once the latest record is reached, before the first, and after ``close``."""
-        raw = self.raw  # a close from another thread must not come in between
+        """True once the latest record is reached, before the first record, and after ``close``."""
+        raw = self.raw  # another thread may close the event in between
         return raw is None or bool(raw.query())
 
     def wait(self, timeout_ms: float | None) -> bool:
@@ -113,7 +113,7 @@ class CudaEvent:
         return poll(self.query, timeout_ms)
 
     def record_on(self, stream: Any) -> None:
-        """Record on a stream of pycuda; the time will be read against an anchor older than this."""
+        """Record on a stream of pycuda; ``time_s`` measures from an anchor taken before."""
         self._anchor = self._clock.anchor()
         self.raw.record(stream)
 
@@ -123,7 +123,7 @@ class CudaEvent:
 
 
 class CudaStream:
-    """A stream that the driver keeps: work is called at once and enqueues itself on ``raw``."""
+    """A stream of the driver: work runs at once and enqueues itself on ``raw``."""
 
     def __init__(self, device: CudaDevice) -> None:
         self.raw = device.driver.Stream(_NON_BLOCKING)
@@ -138,7 +138,7 @@ class CudaStream:
         work(self)
 
     def record(self, event: CudaEvent) -> None:
-        """Enqueue the reaching of ``event``."""
+        """Enqueue a record of ``event``."""
         event.record_on(self.raw)
 
     def wait(self, event: CudaEvent) -> None:
@@ -150,7 +150,7 @@ class CudaStream:
         return poll(self.raw.is_done, timeout_ms)
 
     def close(self) -> None:
-        """Nothing: the stream lives as long as its lane, which frees it."""
+        """Do nothing: the lane frees the stream."""
 
     def free(self) -> None:
         """Destroy the stream."""

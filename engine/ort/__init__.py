@@ -1,1 +1,1 @@
-"""Exported graphs in ONNX Runtime, on the CPU or on CUDA."""
+"""The ONNX Runtime backend: runs ``.onnx`` files on the CPU or on CUDA."""

@@ -1,7 +1,7 @@
-"""Is a file a whole ONNX model? Answered from its outermost layer, with no library and without reading the weights.
+"""Checks that a file is a whole ONNX model from its outermost fields, without a library and without reading weights.
 
 An ONNX file is one protobuf message: fields, each a key (number and wire type) and a value of a known length
-(https://protobuf.dev/programming-guides/encoding). A file cut short ends inside one of them.
+(https://protobuf.dev/programming-guides/encoding). A truncated file ends inside a field.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import BinaryIO
 
 from mostnet.contract import ModelFileError
 
-_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14  # every writer puts the version first
+#: Field numbers of a ModelProto; every writer puts the version first.
+_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 
-#: Highest field number that a ModelProto may have, generously: random bytes soon exceed it.
+#: A generous bound on the field numbers of a ModelProto: random bytes soon exceed it.
 _LAST_FIELD = 100
 
-#: Further than any model file reaches; file systems refuse a seek much further on.
+#: Longest seek: beyond the end of any model file, and still accepted by file systems.
 _FAR = 1 << 40
 
+#: Wire types.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -28,7 +30,7 @@ def check_onnx_file(path: Path) -> None:
     """Return if ``path`` has the outer form of a whole ONNX model.
 
     Raises:
-        ModelFileError: empty, no ONNX model, or cut short; says which.
+        ModelFileError: the file is empty, not an ONNX model, or truncated; says which.
     """
     size = path.stat().st_size
     if size == 0:
@@ -42,10 +44,10 @@ def check_onnx_file(path: Path) -> None:
 
 
 def onnx_digest(path: Path) -> str:
-    """Hexadecimal SHA-256 of everything in an ONNX file but its metadata properties, which hold this digest.
+    """Hexadecimal SHA-256 of an ONNX file without its metadata properties, which hold this digest.
 
     Raises:
-        ModelFileError: no ONNX model, or cut short.
+        ModelFileError: the file is not an ONNX model, or truncated.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -59,7 +61,7 @@ def onnx_digest(path: Path) -> str:
 
 
 def _fields(file: BinaryIO, size: int, path: Path) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each outermost field; the file is at its end when the next one is asked for."""
+    """Yield number, begin and end of each outermost field; the caller leaves the file at the end of the field."""
     while (begin := file.tell()) < size:
         number = _skip_field(file)
         end = file.tell()
@@ -71,7 +73,7 @@ def _fields(file: BinaryIO, size: int, path: Path) -> Iterator[tuple[int, int, i
 
 
 def _skip_field(file: BinaryIO) -> int | None:
-    """Move past one field, maybe past the end of the file; its number, or None if it is none of a ModelProto."""
+    """Move past one field, and perhaps past the end of the file; its number, or None if no ModelProto has it."""
     key = _read_varint(file)
     number, wire = key >> 3, key & 7
     if not 0 < number <= _LAST_FIELD:
@@ -89,7 +91,7 @@ def _skip_field(file: BinaryIO) -> int | None:
 
 
 def _read_varint(file: BinaryIO) -> int:
-    """A base-128 number; at the end of the file, one byte is taken as read so that the position shows it."""
+    """Read a base-128 number. At the end of the file, move one byte further, so that the position shows the end."""
     value, shift = 0, 0
     while shift < 64:
         byte = file.read(1)

@@ -1,4 +1,4 @@
-"""Lanes on ONNX Runtime: fixed buffers, bound to the graph once per slot, so that no frame binds any."""
+"""Lanes on ONNX Runtime: fixed buffers, bound to the graph once per slot and not for each frame."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import (
-    ENHANCED,
-    FINITE,
-    FLOW,
-    FRAME,
-    MASK,
-    FrameError,
-    Metadata,
-    TensorSpec,
-    input_spec,
-    output_specs,
-)
+from mostnet.contract import FINITE, FRAME, Frame, FrameError, Metadata, TensorSpec, input_spec, output_specs
 from mostnet.engine.cuda.array import DeviceArray
 from mostnet.engine.host_streams import HostEvent, host_streams
 from mostnet.engine.interfaces import DeviceFrame, Result, Stream, Streams
@@ -31,7 +20,7 @@ _NOTHING = nullcontext()
 
 
 class _OnnxLane:
-    """What the two lanes share: bindings made once, runs in the calling thread, results handed over."""
+    """The common part of both lanes: host input, bindings made once, runs in the calling thread, results."""
 
     _takes = "runs on the CPU"
 
@@ -41,11 +30,15 @@ class _OnnxLane:
         self._states = metadata.states
         self._wanted = [spec for spec in output_specs(metadata.size_hw) if spec.name in (*outputs, FINITE)]
         self._frame = input_spec(metadata.size_hw)
+        self._host_frames = [_zeros(self._frame) for _ in range(slots)]
+        self._inputs: list[Frame] = [frame[0] for frame in self._host_frames]
+        self._pictures: list[dict[str, Any]] = []
+        self._memory: list[list[Any]] = []
         self._bindings: list[Any] = []
         self._results: list[Result | None] = [None] * slots
 
     def active(self) -> AbstractContextManager[None]:
-        """Nothing: ONNX Runtime sees to its devices itself."""
+        """Nothing to enter: ONNX Runtime manages its devices itself."""
         return _NOTHING
 
     def event(self) -> HostEvent:
@@ -53,8 +46,12 @@ class _OnnxLane:
         return HostEvent()
 
     def open_streams(self, *, pipelined: bool) -> Streams:
-        """Inline, or worker threads: a run is over when its call returns."""
+        """Inline streams, or worker threads: a run is over when its call returns."""
         return host_streams(pipelined=pipelined)
+
+    def host_input(self, slot: int) -> Frame:
+        """The frame in host memory."""
+        return self._inputs[slot]
 
     def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
         """Refuse a frame in GPU memory.
@@ -72,17 +69,19 @@ class _OnnxLane:
         raise AssertionError("a lane that adopts no frame copies none")
 
     def execute(self, slot: int, stream: Stream) -> None:
-        """Run the network in this thread and ONNX Runtime's."""
+        """Run the network in this thread and those of ONNX Runtime."""
         self._session.run_with_iobinding(self._bindings[slot])
 
     def result(self, slot: int) -> Result:
-        """Hand over what ``download`` brought."""
+        """Hand over the result that ``download`` made."""
         result, self._results[slot] = self._results[slot], None
         assert result is not None, "result is called once after download"
         return result
 
-    def _keep(self, slot: int, pictures: dict[str, Any], finite: bool) -> None:
-        self._results[slot] = Result(pictures.get(ENHANCED), pictures.get(FLOW), pictures.get(MASK), finite)
+    def close(self) -> None:
+        """Release bindings, then buffers."""
+        self._bindings, self._session = [], None
+        self._host_frames, self._inputs, self._pictures, self._memory = [], [], [], []
 
 
 class HostLane(_OnnxLane):
@@ -92,39 +91,33 @@ class HostLane(_OnnxLane):
         self, session: Any, metadata: Metadata, slots: int, outputs: Sequence[str], *, results: str = "owned"
     ) -> None:
         super().__init__(session, metadata, slots, outputs)
-        self._frames = [_zeros(self._frame) for _ in range(slots)]
-        self._inputs: list[npt.NDArray[np.uint8]] = [frame[0] for frame in self._frames]
         self._pictures = [{spec.name: _zeros(spec) for spec in self._wanted} for _ in range(slots)]
         self._lent = [_read_only(pictures) for pictures in self._pictures] if results == "borrowed" else []
         self._memory = [[_zeros(pair.output) for pair in self._states] for _ in range(slots)]
         self._bindings = [self._bind(slot) for slot in range(slots)]
 
-    def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
-        """The graph's own input."""
-        return self._inputs[slot]
-
     def upload(self, slot: int, stream: Stream) -> None:
-        """Nothing to do: the frame is where the graph reads it."""
+        """Do nothing: the graph reads the host input."""
 
     def clear_state(self, slot: int, stream: Stream) -> None:
-        """Zero what ``slot`` wrote."""
+        """Zero the state that ``slot`` wrote."""
         for state in self._memory[slot]:
             state.fill(0)
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Copy the wanted outputs out of the slot, unless they are lent."""
+        """Copy the wanted outputs out of the slot, unless they are borrowed."""
         pictures = self._pictures[slot]
         found = self._lent[slot] if self._lent else {name: picture[0].copy() for name, picture in pictures.items()}
-        self._keep(slot, found, bool(pictures[FINITE][0]))
+        self._results[slot] = Result.of(found, finite=bool(pictures[FINITE][0]))
 
     def close(self) -> None:
-        """Let go of bindings, then buffers."""
-        self._bindings, self._session = [], None
-        self._frames, self._pictures, self._memory, self._inputs, self._lent = [], [], [], [], []
+        """Release bindings, then buffers."""
+        super().close()
+        self._lent = []
 
     def _bind(self, slot: int) -> Any:
         binding = self._session.io_binding()
-        inputs = [(self._frame, self._frames[slot])]
+        inputs = [(self._frame, self._host_frames[slot])]
         inputs += [(pair.input, array) for pair, array in zip(self._states, self._memory[slot - 1], strict=True)]
         outputs = [(spec, self._pictures[slot][spec.name]) for spec in self._wanted]
         outputs += [(pair.output, array) for pair, array in zip(self._states, self._memory[slot], strict=True)]
@@ -135,7 +128,7 @@ class HostLane(_OnnxLane):
 
 
 class DeviceLane(_OnnxLane):
-    """Slots in a device's memory, held by ONNX Runtime: frames and pictures cross over, state stays."""
+    """Slots in a device's memory, held by ONNX Runtime: frames and outputs are copied, state stays."""
 
     _takes = "runs an ONNX file, whose frames come from the host"
 
@@ -152,24 +145,18 @@ class DeviceLane(_OnnxLane):
         super().__init__(session, metadata, slots, outputs)
         self._device = device
         self._on_device = results == "device"
-        self._host_frames = [_zeros(self._frame) for _ in range(slots)]
-        self._inputs: list[npt.NDArray[np.uint8]] = [frame[0] for frame in self._host_frames]
         self._blank = [_zeros(pair.output) for pair in self._states]
         self._frames = [self._allocate(self._frame) for _ in range(slots)]
         self._pictures = [{spec.name: self._allocate(spec) for spec in self._wanted} for _ in range(slots)]
         self._memory = [[self._allocate(pair.output) for pair in self._states] for _ in range(slots)]
         self._bindings = [self._bind(slot) for slot in range(slots)]
 
-    def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
-        """The host's copy of the frame."""
-        return self._inputs[slot]
-
     def upload(self, slot: int, stream: Stream) -> None:
         """Copy the frame to the device."""
         self._frames[slot].update_inplace(self._host_frames[slot])
 
     def clear_state(self, slot: int, stream: Stream) -> None:
-        """Zero what ``slot`` wrote."""
+        """Zero the state that ``slot`` wrote."""
         for state, blank in zip(self._memory[slot], self._blank, strict=True):
             state.update_inplace(blank)
 
@@ -178,12 +165,12 @@ class DeviceLane(_OnnxLane):
         values = self._pictures[slot]
         lend = _device_array if self._on_device else _host_array
         found = {spec.name: lend(values[spec.name], spec) for spec in self._wanted if spec.name != FINITE}
-        self._keep(slot, found, bool(values[FINITE].numpy()[0]))
+        self._results[slot] = Result.of(found, finite=bool(values[FINITE].numpy()[0]))
 
     def close(self) -> None:
-        """Let go of bindings, then device memory."""
-        self._bindings, self._session = [], None
-        self._frames, self._pictures, self._memory, self._inputs = [], [], [], []
+        """Release bindings, then buffers."""
+        super().close()
+        self._frames = []
 
     def _allocate(self, spec: TensorSpec) -> Any:
         from onnxruntime import OrtValue
@@ -205,10 +192,9 @@ class DeviceLane(_OnnxLane):
 
 
 def _host_array(value: Any, spec: TensorSpec) -> Array:
-    """A copy of its own: ONNX Runtime copies off a device, but lends what is in host memory."""
+    """An array that owns its memory: ``numpy`` copies off a device, but gives a view of host memory."""
     array: Array = value.numpy()
-    owned: Array = array if array.flags.owndata else array.copy()
-    picture: Array = owned[0]
+    picture: Array = (array if array.flags.owndata else array.copy())[0]
     return picture
 
 
@@ -217,7 +203,7 @@ def _device_array(value: Any, spec: TensorSpec) -> DeviceArray:
 
 
 def _read_only(pictures: dict[str, Array]) -> dict[str, Array]:
-    """Views of the slot's outputs for callers."""
+    """Read-only views of a slot's outputs, for callers."""
     views = {name: picture[0, ...].view() for name, picture in pictures.items()}
     for view in views.values():
         view.flags.writeable = False

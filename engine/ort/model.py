@@ -1,4 +1,4 @@
-"""Models that ONNX Runtime runs: opening the file, choosing the provider, checking the graph against its metadata."""
+"""Opens an exported graph in ONNX Runtime: checks the file, chooses the provider, checks the tensors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mostnet.engine.cuda.driver import require_gpu
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import Lane
 from mostnet.engine.options import Options
+from mostnet.engine.tensor_check import check_tensors
 
 from .file import check_onnx_file, onnx_digest
 from .lanes import DeviceLane, HostLane
@@ -44,7 +45,7 @@ _DTYPES = {
 
 
 class OnnxModel:
-    """An ONNX Runtime session and what its file says of itself."""
+    """An ONNX Runtime session and the description in its file."""
 
     def __init__(self, session: Any, metadata: Metadata, provider: str) -> None:
         self.metadata = metadata
@@ -52,11 +53,11 @@ class OnnxModel:
         self._session = session
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
-        """Buffers and bindings of ``slots`` slots.
+        """A lane of ``slots`` slots.
 
         Raises:
-            NoGpuError: results are to stay on the device, and this is the CPU.
-            DeviceMemoryError: they do not fit.
+            NoGpuError: ``results`` is ``device``, and the model runs on the CPU.
+            DeviceMemoryError: its buffers do not fit.
         """
         try:
             if self.provider == "cuda":
@@ -77,7 +78,7 @@ class OnnxModel:
             ) from error
 
     def close(self) -> None:
-        """Let go of the weights; a lane still at work keeps them until it is done."""
+        """Release the weights; a lane still at work keeps them until it is done."""
         self._session = None
 
 
@@ -85,8 +86,8 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
     """Open an exported graph.
 
     Raises:
-        ModelFileError: damaged, not made by mostnet-export, or a graph that its description does not fit.
-        BackendNotInstalledError: ONNX Runtime is missing, or has no CUDA and ``options.provider`` asks for it.
+        ModelFileError: the file is damaged, not made by mostnet-export, or its tensors do not fit its description.
+        BackendNotInstalledError: ONNX Runtime is missing, or it lacks the CUDA that ``options.provider`` asks for.
         NoGpuError: ``options.provider`` asks for CUDA and no device opens.
     """
     check_onnx_file(path)
@@ -108,18 +109,18 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
             "export or copy it again"
         )
     metadata = Metadata.from_json(text, source=str(path))
-    _check_graph(session, metadata, path)
+    check_tensors(path, metadata, set(map(_spec, session.get_inputs())), set(map(_spec, session.get_outputs())))
     _LOG.info("%s: runs on %s", path, provider)
     return OnnxModel(session, metadata, provider)
 
 
 def usable_cores() -> int:
-    """CPU cores this process may use: fewer than the machine has inside many containers."""
+    """CPU cores that this process may use; in many containers fewer than the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):  # no control groups of version 2
+    except (OSError, ValueError):  # there are no control groups of version 2
         return cores
     return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
 
@@ -164,12 +165,12 @@ def _create(path: Path, options: Options, providers: list[str]) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = options.threads or usable_cores()
-    # Spinning workers make a lone ``infer`` some 6 % faster on two cores, but take the cores from the source and the
-    # consumer of a stream, which gets 5 to 15 % slower, and double the CPU time of a paced camera.
+    # Spinning workers make a lone ``infer`` some 6 % faster on two cores. But they take the cores from the source and
+    # the consumer of a stream, which becomes 5 to 15 % slower, and double the CPU time of a paced camera.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+    except Exception as error:  # the exceptions of ONNX Runtime have no base class of their own
         raise ModelFileError(
             f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error}); export or copy it again"
         ) from error
@@ -177,24 +178,5 @@ def _create(path: Path, options: Options, providers: list[str]) -> Any:
     return session
 
 
-def _check_graph(session: Any, metadata: Metadata, path: Path) -> None:
-    inputs = [input_spec(metadata.size_hw), *(pair.input for pair in metadata.states)]
-    outputs = [*output_specs(metadata.size_hw), *(pair.output for pair in metadata.states)]
-    for kind, expected, nodes in (
-        ("inputs", inputs, session.get_inputs()),
-        ("outputs", outputs, session.get_outputs()),
-    ):
-        found = {_spec(node) for node in nodes}
-        if found != set(expected):
-            raise ModelFileError(
-                f"{path}: graph {kind} do not fit its description: missing {_text(set(expected) - found)}, "
-                f"unexpected {_text(found - set(expected))}; export the checkpoint again"
-            )
-
-
 def _spec(node: Any) -> TensorSpec:
     return TensorSpec(node.name, tuple(node.shape), _DTYPES.get(node.type, node.type))
-
-
-def _text(specs: set[TensorSpec]) -> str:
-    return ", ".join(sorted(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs)) or "none"

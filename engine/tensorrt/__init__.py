@@ -1,1 +1,1 @@
-"""TensorRT plans on the GPU: checks, library, one lane per session."""
+"""The TensorRT backend: checks ``.plan`` files and runs them on the GPU, both flavours."""

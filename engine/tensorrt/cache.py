@@ -1,4 +1,4 @@
-"""What TensorRT for RTX compiles for a GPU at first use, kept on disk, so that the second start does not pay again."""
+"""Keeps on disk what TensorRT for RTX compiles for a GPU at first use, so that later starts need not compile again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class RuntimeCache:
-    """The cache of one plan on one kind of GPU. A file that TensorRT does not accept is replaced."""
+    """The cache of one plan on one GPU architecture. It replaces a file that TensorRT does not accept."""
 
     def __init__(self, config: Any, path: Path) -> None:
-        """Read ``path``, if it is there, into a cache for the contexts made from ``config``."""
+        """Read ``path``, if it exists, into a cache for the contexts made from ``config``."""
         self._path = path
         self._cache = config.create_runtime_cache()
         self._known = _read(path)
@@ -27,7 +27,7 @@ class RuntimeCache:
         config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Write what was compiled, if anything was; a folder that cannot be written costs seconds, not the engine."""
+        """Write newly compiled kernels, if any. A failed write is only logged: the next start takes longer."""
         data = bytes(self._cache.serialize())
         if data == self._known:
             return
@@ -40,7 +40,7 @@ class RuntimeCache:
 
 
 def cache_path(info: PlanInfo, architecture: str) -> Path:
-    """File in the user's cache folder for the plan of ``info`` on ``architecture`` (``sm_86``)."""
+    """File in the user's cache folder for the plan of ``info`` on ``architecture``, such as ``sm_86``."""
     if sys.platform == "win32":
         root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     else:

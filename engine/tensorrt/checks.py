@@ -1,4 +1,4 @@
-"""TensorRT plans: everything that can be said about a plan and the machine before the plan is deserialised."""
+"""Opens a TensorRT plan, after all checks of the plan and the machine that need no deserialised plan."""
 
 from __future__ import annotations
 
@@ -14,37 +14,32 @@ from mostnet.contract import (
     PlanMismatchError,
     sha256,
 )
+from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.engine.interfaces import Model
 from mostnet.engine.options import Options
 
-#: Importable package of each flavour of TensorRT; the pip extra has the flavour's name.
-_FLAVOURS = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+from .cache import cache_path
+from .library import MODULES, TensorRtEngine, load_library
+from .model import PlanModel
 
 
 def open_plan(path: Path, options: Options) -> Model:
     """Check a plan and the machine against each other, then deserialise the plan.
 
     Raises:
-        ModelFileError: the plan was altered or cut short, or its ``.plan.json`` is missing or ill-formed.
-        NoGpuError: no driver or no device, or ``options.provider`` asks for the CPU.
+        ModelFileError: the plan was altered or truncated, or its ``.plan.json`` is missing or ill-formed.
+        NoGpuError: there is no driver or no device, or ``options.provider`` asks for the CPU.
         BackendNotInstalledError: the plan's flavour of TensorRT or pycuda is missing.
-        PlanMismatchError: another version of TensorRT or another GPU than the plan was built for.
+        PlanMismatchError: the plan was built for another version of TensorRT or another GPU.
         DeviceMemoryError: the weights do not fit.
     """
     info = read_plan_info(path)
     _check_gpu(path, options)
     _check_installed(path, info)
-    from .library import TensorRtEngine, load_library
-
-    trt = load_library(_FLAVOURS[info.flavour])
+    trt = load_library(MODULES[info.flavour])
     architecture = gpu_architecture()
     check_fit(path, info, trt, architecture)
-    from mostnet.engine.cuda.device import cuda_device
-
-    from .cache import cache_path
-    from .model import PlanModel
-
     device = cuda_device()
     with device:
         engine = TensorRtEngine(
@@ -59,10 +54,10 @@ def open_plan(path: Path, options: Options) -> Model:
 
 
 def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
-    """Return if the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture`` (``sm_86``).
+    """Return if the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture``, such as ``sm_86``.
 
     Raises:
-        PlanMismatchError: it does not; says what it wants, what is here, and how to build the right one.
+        PlanMismatchError: it does not; says what it needs, what this machine has, and how to build the right plan.
     """
     flavour = info.flavour
     if flavour == "rtx" and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
@@ -80,10 +75,10 @@ def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
 
 
 def read_plan_info(path: Path) -> PlanInfo:
-    """The description beside the plan at ``path``, once the plan is found to be the one described.
+    """Read the description beside the plan at ``path``, and check that it describes this plan.
 
     Raises:
-        ModelFileError: no description, an ill-formed one, or one of another plan.
+        ModelFileError: the description is missing, ill-formed or that of another plan.
     """
     sidecar = path.with_name(path.name + ".json")
     if not sidecar.is_file():
@@ -93,9 +88,9 @@ def read_plan_info(path: Path) -> PlanInfo:
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{sidecar}: not text ({error}); export the plan again") from error
     info = PlanInfo.from_json(text, source=str(sidecar))
-    if info.flavour not in _FLAVOURS:
+    if info.flavour not in MODULES:
         raise ModelFileError(
-            f"{sidecar}: unknown TensorRT flavour {info.flavour!r}, expected one of {list(_FLAVOURS)}; export again"
+            f"{sidecar}: unknown TensorRT flavour {info.flavour!r}, expected one of {list(MODULES)}; export again"
         )
     found = sha256(path)
     if found != info.plan_sha256:
@@ -116,9 +111,9 @@ def _check_gpu(path: Path, options: Options) -> None:
 
 
 def _check_installed(path: Path, info: PlanInfo) -> None:
-    package = _FLAVOURS[info.flavour]
+    package = MODULES[info.flavour]
     if find_spec(package) is None:
-        others = [f"{other} is" for other in _FLAVOURS.values() if find_spec(other) is not None]
+        others = [f"{other} is" for other in MODULES.values() if find_spec(other) is not None]
         raise BackendNotInstalledError(
             f"{path}: built by TensorRT {info.tensorrt_version} ({package}), which is not installed"
             f"{f' ({others[0]}, but the two do not load each other)' if others else ''}; "

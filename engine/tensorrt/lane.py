@@ -1,4 +1,4 @@
-"""A lane on the GPU: one context per slot at fixed addresses, so that a frame allocates, binds and copies no state."""
+"""A lane of a plan: one execution context per slot at fixed addresses. A frame allocates, binds and copies no state."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import ENHANCED, FINITE, FLOW, FRAME, MASK, Metadata, ModelFileError, input_spec, output_specs
+from mostnet.contract import FINITE, FRAME, OUTPUTS, Frame, Metadata, ModelFileError, input_spec, output_specs
 from mostnet.engine.cuda.array import DeviceArray
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.foreign import ForeignStreams
 from mostnet.engine.cuda.frame import adopt_frame
 from mostnet.engine.cuda.graph import CudaGraph, load_bindings
-from mostnet.engine.cuda.memory import DeviceBlock, Layout, PinnedBlock, aligned
+from mostnet.engine.cuda.memory import BlockLayout, DeviceBlock, PinnedBlock, aligned
 from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import DeviceFrame, DeviceLostError, Result, Stream, Streams
@@ -26,14 +26,19 @@ from .library import TensorRtEngine
 
 _LOG = logging.getLogger(__name__)
 
-#: The first run initialises and, on TensorRT for RTX, compiles; the second is what RTX captures.
+#: The first run initialises and, on TensorRT for RTX, compiles; TensorRT for RTX captures the second.
 _WARM_UPS = 2
 
 
 class _SlotBlocks(NamedTuple):
-    """Device addresses of one slot's blocks, the host memory that they are copied from and to, and its tensors.
+    """Memory of one slot.
 
-    ``views`` are for use inside; ``lent_frame`` and ``lent`` (enhanced, flow, mask) are what callers get of the slot.
+    Attributes:
+        frame, pictures, state: device addresses of its input, outputs and state.
+        host_frame, host_pictures: pinned memory that is copied to ``frame`` and from ``pictures``.
+        views: tensors in ``host_pictures``, by name, for the lane.
+        lent_frame: ``host_frame`` for callers.
+        lent: borrowed or device results for callers, by name.
     """
 
     frame: int
@@ -42,12 +47,12 @@ class _SlotBlocks(NamedTuple):
     host_frame: npt.NDArray[np.uint8]
     host_pictures: npt.NDArray[np.uint8]
     views: dict[str, npt.NDArray[Any]]
-    lent_frame: npt.NDArray[np.uint8]
-    lent: tuple[Any, Any, Any]
+    lent_frame: Frame
+    lent: dict[str, Any]
 
 
 class TensorRtLane:
-    """Slots on one GPU. Everything is taken here and given back in ``close``, in the opposite order."""
+    """Slots on one GPU. The constructor takes everything; ``close`` gives it back in the opposite order."""
 
     def __init__(
         self,
@@ -62,8 +67,8 @@ class TensorRtLane:
         """Allocate, bind and warm up; ``capture`` may follow.
 
         Raises:
-            DeviceMemoryError: something does not fit; all that was taken is given back.
-            DeviceError: TensorRT or the driver refuses something; likewise.
+            DeviceMemoryError: something does not fit; everything taken is given back.
+            DeviceError: TensorRT or the driver refuses something; everything taken is given back.
         """
         pictures = output_specs(metadata.size_hw)
         wanted = (*outputs, FINITE)
@@ -73,12 +78,12 @@ class TensorRtLane:
         self._results = results
         self._size_hw = metadata.size_hw
         self._frame = input_spec(metadata.size_hw)
-        self._pictures = Layout(spec for spec in pictures if spec.name in wanted)
-        # ``finite`` is the last of them, so that what comes down ends where the outputs end.
-        self._down = Layout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
-        self._unwanted = Layout(spec for spec in pictures if spec.name not in wanted)
-        self._state_out = Layout(pair.output for pair in metadata.states)
-        self._state_in = Layout(pair.input for pair in metadata.states)
+        self._pictures = BlockLayout(spec for spec in pictures if spec.name in wanted)
+        # ``finite`` is the last output, so the outputs that are copied to the host end where all outputs end.
+        self._down = BlockLayout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
+        self._unwanted = BlockLayout(spec for spec in pictures if spec.name not in wanted)
+        self._state_out = BlockLayout(pair.output for pair in metadata.states)
+        self._state_in = BlockLayout(pair.input for pair in metadata.states)
         self._held = ExitStack()  # gives back in the opposite order, each thing once
         self._events: list[CudaEvent] = []
         self._blocks: list[_SlotBlocks] = []
@@ -100,11 +105,11 @@ class TensorRtLane:
                 raise
 
     def active(self) -> AbstractContextManager[None]:
-        """The primary context, pushed."""
+        """Push the primary context."""
         return self._device
 
     def capture(self) -> None:
-        """Make one CUDA graph per slot, of the enqueue alone, if ``cuda.bindings`` is installed.
+        """Make one CUDA graph per slot, of the network only, if ``cuda.bindings`` is installed.
 
         Raises:
             DeviceError: the network cannot be captured.
@@ -122,10 +127,10 @@ class TensorRtLane:
                 self._graphs.append(graph)
 
     def check_capturable(self) -> None:
-        """Return if TensorRT for RTX can capture this network, as it was told to.
+        """Return if TensorRT for RTX can capture this network.
 
         Raises:
-            ModelFileError: it cannot; says how to export or open it.
+            ModelFileError: it cannot; says how to export the plan, or how to open it.
         """
         with self._device:
             capturable = all(self._is_capturable(slot) for slot in range(self.slots))
@@ -136,25 +141,25 @@ class TensorRtLane:
             )
 
     def event(self) -> CudaEvent:
-        """A new event; freed with the lane."""
+        """A new event, freed with the lane."""
         event = CudaEvent(self._device, self._clock)
         self._events.append(event)
         return event
 
     def open_streams(self, *, pipelined: bool) -> Streams:
-        """Three streams, or one for all: a lone frame then crosses no stream boundary."""
+        """Three streams, or one for all stages of a lone frame, so that none waits for another stream."""
         if pipelined:
             return Streams(self._copy_in, self._compute, self._copy_out)
         return Streams(self._compute, self._compute, self._compute)
 
-    def host_input(self, slot: int) -> npt.NDArray[np.uint8]:
+    def host_input(self, slot: int) -> Frame:
         """The pinned frame of ``slot``."""
         return self._blocks[slot].lent_frame
 
     def upload(self, slot: int, stream: Stream) -> None:
         """Enqueue the copy of the pinned frame."""
         blocks = self._blocks[slot]
-        self._device.driver.memcpy_htod_async(blocks.frame, blocks.host_frame, _raw(stream))
+        self._device.driver.memcpy_htod_async(blocks.frame, blocks.host_frame, _cuda(stream).raw)
 
     def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
         """Check a frame on the GPU, and let ``stream`` wait for its producer.
@@ -162,19 +167,19 @@ class TensorRtLane:
         Raises:
             FrameError: wrong device, dtype, shape or strides.
         """
-        return adopt_frame(frame, self._size_hw, ours=_handle(stream), streams=self._foreign)
+        return adopt_frame(frame, self._size_hw, ours=_cuda(stream).handle, streams=self._foreign)
 
     def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
-        """Enqueue the copy to the slot's own frame: graphs and contexts are bound to its address."""
+        """Enqueue the copy to the slot's own frame, whose address graphs and contexts are bound to."""
         target = self._blocks[slot].frame
-        self._device.driver.memcpy_dtod_async(target, frame.address, self._frame.nbytes, _raw(stream))
+        self._device.driver.memcpy_dtod_async(target, frame.address, self._frame.nbytes, _cuda(stream).raw)
 
     def clear_state(self, slot: int, stream: Stream) -> None:
         """Enqueue zeros for the state that ``slot`` wrote."""
-        self._device.driver.memset_d8_async(self._blocks[slot].state, 0, self._state_out.nbytes, _raw(stream))
+        self._device.driver.memset_d8_async(self._blocks[slot].state, 0, self._state_out.nbytes, _cuda(stream).raw)
 
     def execute(self, slot: int, stream: Stream) -> None:
-        """Enqueue the network, as a graph where there is one."""
+        """Enqueue the network, as a graph if there is one."""
         assert stream is self._compute, "contexts and graphs of a ring share scratch memory, so one stream runs them"
         if self._graphs:
             self._graphs[slot].launch()
@@ -182,18 +187,18 @@ class TensorRtLane:
             self._run(slot)
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Enqueue one copy of all outputs that the host is to have, which lie side by side."""
+        """Enqueue one copy of all outputs for the host, which lie side by side."""
         blocks = self._blocks[slot]
         source = blocks.pictures + self._pictures.nbytes - self._down.nbytes
-        self._device.driver.memcpy_dtoh_async(blocks.host_pictures, source, _raw(stream))
+        self._device.driver.memcpy_dtoh_async(blocks.host_pictures, source, _cuda(stream).raw)
 
     def result(self, slot: int) -> Result:
-        """Copies of the pinned outputs, or what is lent of the slot."""
-        found = self._blocks[slot].views
-        if self._results != "owned":
-            return Result(*self._blocks[slot].lent, bool(found[FINITE]))
-        owned = {name: found[name].copy() for name in (ENHANCED, FLOW, MASK) if name in found}
-        return Result(owned.get(ENHANCED), owned.get(FLOW), owned.get(MASK), bool(found[FINITE]))
+        """Copies of the pinned outputs, or the slot's borrowed or device results."""
+        blocks = self._blocks[slot]
+        found = blocks.lent
+        if self._results == "owned":
+            found = {name: blocks.views[name].copy() for name in OUTPUTS if name in blocks.views}
+        return Result.of(found, finite=bool(blocks.views[FINITE]))
 
     def close(self) -> None:
         """Free everything. Twice without harm."""
@@ -214,7 +219,7 @@ class TensorRtLane:
         self._copy_in, self._compute, self._copy_out = streams
 
     def _allocate(self) -> None:
-        """One block for the slots' frames, outputs and states, for what nobody wants, and for TensorRT's scratch."""
+        """Take one block for the slots' frames, outputs and states, the unwanted outputs, and TensorRT's scratch."""
         frame_bytes = aligned(self._frame.nbytes)
         sizes = (frame_bytes, self._pictures.nbytes, self._state_out.nbytes)
         host_bytes = frame_bytes + self._down.nbytes
@@ -236,20 +241,19 @@ class TensorRtLane:
                 host_frame=host[: self._frame.nbytes],
                 host_pictures=host[frame_bytes:],
                 views=_pictures(self._down, host[frame_bytes:]),
-                lent_frame=_pictures(Layout([self._frame]), inputs[part][:frame_bytes])[FRAME],
+                lent_frame=_pictures(BlockLayout([self._frame]), inputs[part][:frame_bytes])[FRAME],
                 lent=self._lend(base + sizes[0], outputs[part][frame_bytes:]),
             )
             self._blocks.append(blocks)
         self._unwanted_base = self._arena.address + self.slots * sum(sizes)
         self._scratch = self._unwanted_base + self._unwanted.nbytes
 
-    def _lend(self, pictures: int, host: npt.NDArray[np.uint8]) -> tuple[Any, Any, Any]:
-        """Enhanced, flow and mask of a slot whose outputs are at ``pictures`` and come down to ``host``."""
-        found: dict[str, Any] = _pictures(self._down, host)
-        if self._results == "device":
-            memory, addresses = self._arena.memory, self._pictures.addresses(pictures)
-            found = {s.name: DeviceArray(addresses[s.name], s.shape[1:], s.dtype, memory) for s in self._pictures.specs}
-        return found.get(ENHANCED), found.get(FLOW), found.get(MASK)
+    def _lend(self, pictures: int, host: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """Results for callers of a slot with its outputs at the address ``pictures``, copied to ``host``."""
+        if self._results != "device":
+            return _pictures(self._down, host)
+        memory, addresses = self._arena.memory, self._pictures.addresses(pictures)
+        return {s.name: DeviceArray(addresses[s.name], s.shape[1:], s.dtype, memory) for s in self._pictures.specs}
 
     def _bind(self) -> None:
         self._held.callback(self._contexts.clear)
@@ -266,7 +270,7 @@ class TensorRtLane:
             self._contexts.append(context)
 
     def _warm_up(self) -> None:
-        """Run every context on zeros, so that no frame pays for it, then make the state zero again."""
+        """Run every context on zeros, so that no frame pays for the first run; then make the state zero again."""
         driver, raw = self._device.driver, self._compute.raw
         driver.memset_d8_async(self._arena.address, 0, self._arena.nbytes, raw)
         for slot in range(self.slots):
@@ -292,22 +296,17 @@ class TensorRtLane:
             event.close()
 
 
-def _pictures(layout: Layout, block: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
-    """The tensors in ``block`` without their axis of one frame."""
+def _pictures(layout: BlockLayout, block: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+    """The tensors in ``block``, without their batch axis."""
     return {name: view[0, ...] for name, view in layout.views(block).items()}
 
 
 def _limit_markers(context: Any) -> None:
-    """Mark layers for profilers by name alone: in full, as plans are built to be inspected, costs time per enqueue."""
+    """Mark layers for profilers by name only: plans are built for inspection, and full markers slow every enqueue."""
     if hasattr(context, "nvtx_verbosity"):
         context.nvtx_verbosity = type(context.nvtx_verbosity).LAYER_NAMES_ONLY
 
 
-def _handle(stream: Stream) -> int:
+def _cuda(stream: Stream) -> CudaStream:
     assert isinstance(stream, CudaStream), "a lane is driven by its own streams"
-    return stream.handle
-
-
-def _raw(stream: Stream) -> Any:
-    assert isinstance(stream, CudaStream), "a lane is driven by its own streams"
-    return stream.raw
+    return stream

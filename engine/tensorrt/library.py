@@ -1,4 +1,4 @@
-"""One flavour of TensorRT, loaded: its log, its runtime, and what differs between versions, found by feature tests."""
+"""One flavour of TensorRT: loads the library and deserialises plans; tests for features where versions differ."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from mostnet.engine.cuda.device import CudaDevice
 from .cache import RuntimeCache
 from .log import tensorrt_logger
 
+#: Importable package of each flavour of TensorRT; the pip extra has the name of the flavour.
+MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT8": "int8", "BOOL": "bool"}
 
-#: What TensorRT's error lines say, in one spelling or another, when memory ran out.
+#: Spellings of "out of memory" in TensorRT's error lines.
 _NO_MEMORY = ("outofmemory", "out of memory", "cudaerrormemoryallocation")
 
 
@@ -31,24 +34,24 @@ def load_library(name: str) -> Any:
 
 
 class TensorRtEngine:
-    """A deserialised plan: its weights on the device, until its last user releases it.
+    """A deserialised plan, with its weights on the device until its last user releases it.
 
     Used inside ``with device:`` only.
     """
 
     def __init__(self, trt: Any, device: CudaDevice, path: Path, *, graphs: bool, cache: Path | None, rebuild: str):
-        """Deserialise ``path``, already found to fit this machine.
+        """Deserialise ``path``, which was checked to fit this machine.
 
         Args:
             trt: the library.
-            device: where to.
-            path: the plan, named in errors.
+            device: the device for the weights.
+            path: the plan; errors name it.
             graphs: let TensorRT for RTX capture CUDA graphs.
-            cache: file for what TensorRT for RTX compiles at first use.
-            rebuild: what to do about a plan that TensorRT refuses, named in errors.
+            cache: file for the kernels that TensorRT for RTX compiles at first use.
+            rebuild: advice for the error if TensorRT refuses the plan.
 
         Raises:
-            PlanMismatchError: TensorRT refuses the plan all the same; has TensorRT's own words.
+            PlanMismatchError: TensorRT refuses the plan nevertheless; quotes TensorRT.
             DeviceMemoryError: the weights do not fit.
         """
         self._trt = trt
@@ -73,14 +76,14 @@ class TensorRtEngine:
 
     @property
     def captures_itself(self) -> bool:
-        """TensorRT for RTX makes its own CUDA graphs."""
+        """True for TensorRT for RTX, which makes its own CUDA graphs."""
         return hasattr(self._trt, "CudaGraphStrategy")
 
     @property
     def scratch_bytes(self) -> int:
-        """Size of the memory that one enqueue needs and leaves nothing in."""
+        """Size of the scratch memory of one enqueue."""
         engine = self._engine
-        # TensorRT 10.1 gave the first one a wider type under a new name, 11 dropped it.
+        # TensorRT 10.1 added the first with a wider type, and 11 dropped the second.
         name = "device_memory_size_v2" if hasattr(engine, "device_memory_size_v2") else "device_memory_size"
         return int(getattr(engine, name))
 
@@ -95,10 +98,10 @@ class TensorRtEngine:
         return found[self._mode("INPUT")], found[self._mode("OUTPUT")]
 
     def new_context(self, scratch_address: int, addresses: dict[str, int]) -> Any:
-        """An execution context bound to ``addresses`` for good, working in the memory at ``scratch_address``.
+        """An execution context bound to ``addresses``, with its scratch memory at ``scratch_address``.
 
         Raises:
-            DeviceError, DeviceMemoryError: TensorRT makes none, or refuses a tensor; in TensorRT's own words.
+            DeviceError, DeviceMemoryError: TensorRT makes no context, or refuses an address; quotes TensorRT.
         """
         context = self._make_context()
         if context is None:
@@ -118,11 +121,11 @@ class TensorRtEngine:
         return self._device.failure(f"{what}: {errors}", memory=_says_no_memory(errors))
 
     def retain(self) -> None:
-        """One more user, besides whoever opened the plan."""
+        """Add a user. The opener of the plan is the first."""
         self._users += 1
 
     def release(self) -> None:
-        """One user less; its contexts are gone. The last one lets go of the plan, and of the runtime after it."""
+        """Remove a user, whose contexts are destroyed. The last one destroys the plan, then the runtime."""
         self._users -= 1
         if self._users == 0:
             self._config = self.cache = None

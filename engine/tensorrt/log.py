@@ -1,4 +1,4 @@
-"""The log of TensorRT, for running and for building plans: its lines in Python's logging, its errors in ours."""
+"""TensorRT's logger: forwards its lines to Python's logging, and keeps its errors for our exceptions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 _LOG = logging.getLogger("mostnet.tensorrt")
 
-#: In a warning that comes twice for each INT8 convolution of a half-precision graph, about what is as it should be.
+#: Part of a harmless warning that comes twice for each INT8 convolution of a half-precision graph.
 _HARMLESS = "scales to fp32"
 
 
 @lru_cache(maxsize=2)
 def tensorrt_logger(trt: Any) -> Any:
-    """The ``ILogger`` of the library ``trt``; its ``take_errors()`` gives the latest error lines and forgets them.
+    """The ``ILogger`` of the library ``trt``; its ``take_errors()`` returns the latest error lines and forgets them.
 
-    One for the life of the process: TensorRT keeps the first it is given, and writes to it even later.
+    There is one for the life of the process: TensorRT keeps the first logger it is given and writes to it later too.
     """
     levels = {
         trt.ILogger.INTERNAL_ERROR: logging.ERROR,

@@ -1,4 +1,4 @@
-"""TensorRT plans on the GPU, both flavours through one code path."""
+"""An opened TensorRT plan, of either flavour."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from mostnet.contract import ModelFileError, MostnetError, PlanInfo, TensorSpec, input_spec, output_specs
+from mostnet.contract import MostnetError, PlanInfo
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.interfaces import DeviceLostError, Lane
+from mostnet.engine.tensor_check import check_tensors
 
 from .lane import TensorRtLane
 from .library import TensorRtEngine
@@ -17,12 +18,12 @@ _LOG = logging.getLogger(__name__)
 
 
 class PlanModel:
-    """A deserialised plan and what its description says of it."""
+    """A deserialised plan and its description."""
 
     provider = "cuda"
 
     def __init__(self, device: CudaDevice, engine: TensorRtEngine, info: PlanInfo, path: Path, *, graphs: bool) -> None:
-        """Take over ``engine``, which is closed with the model, and here if the plan is not what ``info`` says.
+        """Take over ``engine``: the model releases it when it is closed, or here if the check fails.
 
         Raises:
             ModelFileError: inputs or outputs differ from the description.
@@ -34,16 +35,16 @@ class PlanModel:
         self._closed = False
         try:
             with device:
-                _check_tensors(engine.specs(), info, path)
+                check_tensors(path, info, *engine.specs())
         except MostnetError:
             self.close()
             raise
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
-        """Contexts, streams and memory of ``slots`` slots, warmed up.
+        """A lane of ``slots`` slots, warmed up and with graphs captured.
 
         Raises:
-            DeviceMemoryError: they do not fit.
+            DeviceMemoryError: its buffers do not fit.
             DeviceError: TensorRT or the driver refuses something, such as the capture of a CUDA graph.
         """
         lane = TensorRtLane(self._device, self._engine, self.metadata, slots, outputs, results=results)
@@ -61,7 +62,7 @@ class PlanModel:
         return lane
 
     def close(self) -> None:
-        """Let go of the weights; a lane still at work keeps them until it is closed. Twice without harm."""
+        """Release the weights; a lane still open keeps them until it is closed. Twice without harm."""
         if self._closed:
             return
         self._closed = True
@@ -70,20 +71,3 @@ class PlanModel:
                 self._engine.release()
         except DeviceLostError as error:
             _LOG.warning("close: %s", error)
-
-
-def _check_tensors(found: tuple[set[TensorSpec], set[TensorSpec]], info: PlanInfo, path: Path) -> None:
-    expected = (
-        {input_spec(info.size_hw), *(pair.input for pair in info.states)},
-        {*output_specs(info.size_hw), *(pair.output for pair in info.states)},
-    )
-    for kind, here, wanted in zip(("inputs", "outputs"), found, expected, strict=True):
-        if here != wanted:
-            raise ModelFileError(
-                f"{path}: the plan's {kind} do not fit its description: missing {_text(wanted - here)}, "
-                f"unexpected {_text(here - wanted)}; export the checkpoint again"
-            )
-
-
-def _text(specs: set[TensorSpec]) -> str:
-    return ", ".join(sorted(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs)) or "none"

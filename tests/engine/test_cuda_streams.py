@@ -11,7 +11,7 @@ from mostnet.engine.cuda import device as cuda_device
 from mostnet.engine.cuda import graph as cuda_graph
 from mostnet.engine.cuda import streams as cuda_streams
 from mostnet.engine.cuda.device import CudaDevice
-from mostnet.engine.cuda.memory import Layout, aligned
+from mostnet.engine.cuda.memory import BlockLayout, aligned
 from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream, poll
 
 from .fake_cuda import Gpu, pycuda_driver
@@ -90,7 +90,7 @@ def test_a_closed_event_is_reached(device: CudaDevice) -> None:
 
 
 def test_a_layout_is_aligned_and_its_views_do_not_overlap() -> None:
-    layout = Layout(OUTPUTS)
+    layout = BlockLayout(OUTPUTS)
     assert all(offset % 256 == 0 for offset in layout.offsets.values())
     assert layout.nbytes == sum(aligned(spec.nbytes) for spec in OUTPUTS)
     assert aligned(0) == aligned(1) == aligned(256) == 256

@@ -288,7 +288,7 @@ def test_a_lost_gpu_while_a_frame_is_taken(machine: Machine) -> None:
 
 
 def test_a_copy_that_hangs_does_not_keep_the_stream(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mostnet.engine.session._COPY_LOOK_MS", 5.0)
+    monkeypatch.setattr("mostnet.engine.streaming._COPY_LOOK_MS", 5.0)
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
         machine.gpu.stuck = True

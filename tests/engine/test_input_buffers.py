@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract import DeviceError, EngineBusyError, EngineClosedError, EngineTimeoutError, FrameError
-from mostnet.engine import Engine, Session, pipeline, readers
+from mostnet.engine import Engine, Session, pipeline
 from mostnet.engine.ring import Ring
 
 from .fake import SIZE_HW, collect, fake_session, frame_of, history
@@ -246,8 +246,7 @@ def test_a_source_that_outlives_its_stream_goes_on_in_the_next() -> None:
 
 
 def test_a_blocked_source_keeps_its_buffer_and_no_frame_comes_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pipeline, readers):
-        monkeypatch.setattr(module, "READER_WAIT_S", 0.05)
+    monkeypatch.setattr(pipeline, "READER_WAIT_S", 0.05)
     session, _ = fake_session()
     unblock, written = threading.Event(), threading.Event()
 

@@ -95,7 +95,7 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         (
             description(size_hw=[64, 64]),
-            r"graph inputs do not fit .*missing frame uint8\[1, 64, 64, 3\], unexpected frame",
+            r"the model's inputs do not fit .*missing frame uint8\[1, 64, 64, 3\], unexpected frame",
         ),
         (description(states=[]), r"missing none, unexpected state_in_last float16\[1, 64, 80, 3\], state_in_mean"),
     ],

@@ -102,7 +102,7 @@ def test_failing_while_a_second_session_opens_leaves_the_first(machine: Machine)
 
 def test_a_plan_that_is_not_what_its_description_says(machine: Machine) -> None:
     machine.trt.tensors["mask"] = TensorSpec("mask", (1, 64, 64), "float32")
-    with pytest.raises(ModelFileError, match=r"the plan's outputs do not fit .*: missing mask uint8.* mask float32"):
+    with pytest.raises(ModelFileError, match=r"the model's outputs do not fit .*: missing mask uint8.* mask float32"):
         machine.open()
 
 

@@ -1,0 +1,116 @@
+"""Running a stream: a pipeline submits frames from its own thread while the consumer's thread waits and takes results.
+
+The claim on the session is held from the first result to the end, and ``Usage.guard`` keeps ``close`` out while a
+pipeline opens or a result is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from queue import Empty
+
+from mostnet.contract import EngineTimeoutError
+
+from .frame_runner import FrameRunner
+from .interfaces import DeviceLostError
+from .options import Options
+from .output import Output
+from .pipeline import Pipeline, Readers
+from .ring import Ring
+from .slot import Slot
+from .usage import Usage
+
+#: After a timeout the stream does not wait for the late frame: the next call does.
+_NO_WAIT_MS = 0.0
+
+#: While a frame is copied on the device, the reader checks this often whether its session was closed.
+_COPY_LOOK_MS = 100.0
+
+
+class Streaming:
+    """The streams of one session, one at a time."""
+
+    def __init__(self, ring: Ring, usage: Usage, frames: FrameRunner, readers: Readers, options: Options) -> None:
+        self._ring = ring
+        self._usage = usage
+        self._frames = frames
+        self._readers = readers
+        self._slots = options.slots
+        self._owned_results = options.results == "owned"  # others are the slot's until the next one is asked for
+
+    def run(self, source: Iterator[object], limit_ms: float | None, *, owned: bool) -> Generator[Output, None, None]:
+        """Yield the result of each frame of ``source``; see ``Session.stream``.
+
+        Args:
+            source: frames, or pairs ``(frame, timestamp)``.
+            limit_ms: longest wait for the source, and longest wait for a result.
+            owned: nothing else uses ``source``: the stream closes it.
+        """
+        with self._usage:
+            wait_ms = None if limit_ms is None else limit_ms * self._slots
+            try:
+                self._frames.settle(limit_ms)
+                pipeline = self._open(source, owned)
+                while (slot := self._next(pipeline, limit_ms)) is not None:
+                    self._frames.wait(slot, limit_ms)
+                    output = self._take(slot)
+                    if self._owned_results:
+                        pipeline.release()
+                    yield output
+                    if not self._owned_results:
+                        pipeline.release()
+                self._usage.check()
+            except EngineTimeoutError:
+                wait_ms = _NO_WAIT_MS
+                raise
+            except DeviceLostError:
+                self._usage.lose()  # before the end, which would wait for frames in flight
+                raise
+            finally:  # an interrupt in there leaves the ring unsettled, and the next call settles it
+                self._end(wait_ms)
+
+    def _open(self, source: Iterator[object], owned: bool) -> Pipeline:
+        with self._usage.guard:
+            self._usage.check()
+            self._ring.open_pipeline()
+            pipeline = Pipeline(source, self._submit, self._wait_copied, self._slots, owned=owned)
+            self._usage.running = pipeline
+            self._readers.add(pipeline)
+            pipeline.start()
+            return pipeline
+
+    def _next(self, pipeline: Pipeline, limit_ms: float | None) -> Slot | None:
+        self._usage.check()  # also in a forked child, where the reader's thread did not come along
+        try:
+            return pipeline.next(limit_ms)
+        except Empty:
+            raise EngineTimeoutError(
+                f"the source of this stream gave no frame within {limit_ms:g} ms (timeout_ms); the stream ends, frame "
+                f"{self._frames.last_id} was its last"
+            ) from None
+
+    def _take(self, slot: Slot) -> Output:
+        with self._usage.guard:  # a close from another thread frees the slot's memory
+            self._usage.check()
+            result, timing = self._ring.take(slot)
+        return self._frames.finish(slot, result, timing)
+
+    def _submit(self, item: object, handed_s: float) -> Slot:
+        frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        return self._frames.submit(frame, timestamp, handed_s)
+
+    def _wait_copied(self, slot: Slot) -> None:
+        """Block until a frame on the device is copied: its owner may write to it or free it after that."""
+        while slot.source is not None and not self._usage.closed and not self._ring.wait_copied(slot, _COPY_LOOK_MS):
+            pass
+
+    def _end(self, wait_ms: float | None) -> None:
+        if self._usage.is_forked:
+            return
+        try:
+            if self._usage.running is not None:
+                self._usage.running.stop(wait=wait_ms != _NO_WAIT_MS)
+            self._ring.settle(wait_ms)
+        finally:
+            self._usage.running = None
+            self._readers.prune()
