@@ -7,6 +7,7 @@ from .frame import FrameModel
 from .initialise import initial_checkpoint
 from .network import MostNet, Prediction, ScalePrediction, State
 from .shipped import checkpoint_path
+from .stream import NetworkStream, StreamOutput
 
 __all__ = [
     "STRIDES",
@@ -16,9 +17,11 @@ __all__ = [
     "Matching",
     "ModelConfig",
     "MostNet",
+    "NetworkStream",
     "Prediction",
     "ScalePrediction",
     "State",
+    "StreamOutput",
     "checkpoint_path",
     "initial_checkpoint",
     "load_checkpoint",

@@ -1,0 +1,71 @@
+"""The PyTorch network on a stream of uint8 frames, with its state carried from frame to frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mostnet.contract import NoGpuError
+
+from .frame import FrameModel
+from .network import MostNet, State
+
+
+class StreamOutput(NamedTuple):
+    """The network's outputs for one frame, in arrays of their own.
+
+    Attributes:
+        enhanced: uint8 ``(H, W, 3)`` BGR.
+        flow: float32 ``(2, H, W)``, pixels.
+        mask: uint8 ``(H, W)``.
+        finite: false where a value was NaN or infinite and had to be replaced.
+    """
+
+    enhanced: npt.NDArray[np.uint8]
+    flow: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.uint8]
+    finite: bool
+
+
+class NetworkStream:
+    """One stream of frames through a network. The state is zero at the start and after ``reset``."""
+
+    def __init__(self, network: MostNet, *, device: str = "cpu", recurrence: bool = True) -> None:
+        """Take over ``network`` and move it to ``device``. Without ``recurrence`` every frame starts from zero state.
+
+        Raises:
+            NoGpuError: the device cannot be used.
+        """
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise NoGpuError("PyTorch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
+        self._device = torch.device(device)
+        self._module = FrameModel(network).eval().to(self._device)
+        self._recurrence = recurrence
+        self._state: State | None = None
+
+    def reset(self) -> None:
+        """Start again from zero state; the next frame may be of another size."""
+        self._state = None
+
+    def infer(self, frame: npt.NDArray[np.uint8]) -> StreamOutput:
+        """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR, in host memory.
+
+        Raises:
+            FrameError: the frame is too small.
+            ValueError: its size differs from the frame before; call ``reset`` between sequences.
+        """
+        enhanced, flow, mask, finite = self.step(torch.from_numpy(frame)[None].to(self._device))
+        return StreamOutput(enhanced[0].cpu().numpy(), flow[0].cpu().numpy(), mask[0].cpu().numpy(), bool(finite))
+
+    def step(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``infer`` on the device: uint8 ``(1, H, W, 3)`` in, the first four outputs of ``FrameModel.forward`` out."""
+        if self._state is None:
+            self._state = self._module.zero_state((frame.shape[1], frame.shape[2]))
+        with torch.inference_mode():
+            enhanced, flow, mask, finite, *state = self._module(frame, *self._state)
+        self._state = tuple(state) if self._recurrence else None
+        return enhanced, flow, mask, finite
