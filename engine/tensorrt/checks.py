@@ -18,8 +18,7 @@ from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.engine.interfaces import Model
 from mostnet.engine.options import Options
 
-#: Importable package of each flavour of TensorRT; the pip extra has the flavour's name.
-_FLAVOURS = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+from .library import MODULES, TensorRtEngine, load_library
 
 
 def open_plan(path: Path, options: Options) -> Model:
@@ -35,9 +34,7 @@ def open_plan(path: Path, options: Options) -> Model:
     info = read_plan_info(path)
     _check_gpu(path, options)
     _check_installed(path, info)
-    from .library import TensorRtEngine, load_library
-
-    trt = load_library(_FLAVOURS[info.flavour])
+    trt = load_library(MODULES[info.flavour])
     architecture = gpu_architecture()
     check_fit(path, info, trt, architecture)
     from mostnet.engine.cuda.device import cuda_device
@@ -93,9 +90,9 @@ def read_plan_info(path: Path) -> PlanInfo:
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{sidecar}: not text ({error}); export the plan again") from error
     info = PlanInfo.from_json(text, source=str(sidecar))
-    if info.flavour not in _FLAVOURS:
+    if info.flavour not in MODULES:
         raise ModelFileError(
-            f"{sidecar}: unknown TensorRT flavour {info.flavour!r}, expected one of {list(_FLAVOURS)}; export again"
+            f"{sidecar}: unknown TensorRT flavour {info.flavour!r}, expected one of {list(MODULES)}; export again"
         )
     found = sha256(path)
     if found != info.plan_sha256:
@@ -116,9 +113,9 @@ def _check_gpu(path: Path, options: Options) -> None:
 
 
 def _check_installed(path: Path, info: PlanInfo) -> None:
-    package = _FLAVOURS[info.flavour]
+    package = MODULES[info.flavour]
     if find_spec(package) is None:
-        others = [f"{other} is" for other in _FLAVOURS.values() if find_spec(other) is not None]
+        others = [f"{other} is" for other in MODULES.values() if find_spec(other) is not None]
         raise BackendNotInstalledError(
             f"{path}: built by TensorRT {info.tensorrt_version} ({package}), which is not installed"
             f"{f' ({others[0]}, but the two do not load each other)' if others else ''}; "

@@ -12,6 +12,9 @@ from mostnet.engine.cuda.device import CudaDevice
 from .cache import RuntimeCache
 from .log import tensorrt_logger
 
+#: Importable package of each flavour of TensorRT; the pip extra has the name of the flavour.
+MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT8": "int8", "BOOL": "bool"}
 
 #: What TensorRT's error lines say, in one spelling or another, when memory ran out.
