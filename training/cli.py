@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import MostnetError
+from mostnet.contract.arguments import size_hw
 from mostnet.model import checkpoint_path
 
 from .options import TrainOptions
 from .run_state import load_run
 from .trainer import LAST, train
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, x, width = text.lower().partition("x")
-    if not (x and height.isdigit() and width.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as 192x256")
-    return int(height), int(width)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -62,7 +56,7 @@ def _add_option(parser: argparse.ArgumentParser, name: str, default: Any, text: 
     kind: Any = type(default)
     shown, metavar = str(default), name.upper()
     if name == "crop_hw":
-        kind, shown, metavar = _size, f"{default[0]}x{default[1]}", "HxW"
+        kind, shown, metavar = size_hw("192x256"), f"{default[0]}x{default[1]}", "HxW"
     elif kind is tuple:
         kind, shown = _names, ",".join(default)
     parser.add_argument(flag, dest=name, type=kind, metavar=metavar, help=f"{text} (default: {shown})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,6 +13,7 @@ from types import FrameType
 from rich.console import Console
 
 from mostnet.contract import ENHANCED, MostnetError
+from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.engine import Engine
 from mostnet.video.steady.border import BORDERS
 from mostnet.video.steady.stabiliser import StabiliserOptions
@@ -111,10 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help="MP4 file to write", metavar="OUT.mp4")
     parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape ends")
     parser.add_argument("--layout", choices=LAYOUTS, default="enhanced", help="what the output shows")
-    parser.add_argument("--frames", type=_positive(int), help="stop after this many", metavar="N")
+    parser.add_argument("--frames", type=positive_int, help="stop after this many", metavar="N")
     parser.add_argument(
         "--flow-max",
-        type=_positive(float),
+        type=positive_float,
         help="pixels of flow at full colour; follows the video if not given",
         metavar="PX",
     )
@@ -144,17 +145,6 @@ def _steadying(options: argparse.Namespace) -> StabiliserOptions | None:
     if ENHANCED not in LAYOUTS[options.layout].needs:
         raise ValueError(f"--stabilise steadies the enhanced picture, which --layout {options.layout} does not show")
     return StabiliserOptions(lookahead=options.lookahead, crop=options.crop, border=options.border)
-
-
-def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
-    def convert(text: str) -> int | float:
-        value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0")
-        return value
-
-    convert.__name__ = kind.__name__  # argparse names the type in its message
-    return convert
 
 
 def _source(text: str) -> Path | int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import MostnetError
+from mostnet.contract.arguments import positive_int
 from mostnet.model import checkpoint_path
 from mostnet.training.dataset import SPLITS
 from mostnet.video.progress import RunProgress
@@ -34,17 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
     add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and contact sheet (default: only print)")
-    add("--max-sequences", type=_count, metavar="N", help="the first N sequences (default: all)")
-    add("--frames", type=_count, metavar="N", help="the first N frames of each sequence (default: all)")
+    add("--max-sequences", type=positive_int, metavar="N", help="the first N sequences (default: all)")
+    add("--frames", type=positive_int, metavar="N", help="the first N frames of each sequence (default: all)")
     add("--device", default="auto", choices=DEVICES, help="what runs the network (default: %(default)s)")
-    add("--threads", type=_count, metavar="N", help="CPU threads of the network (default: the library's choice)")
+    add("--threads", type=positive_int, metavar="N", help="CPU threads of the network (default: the library's choice)")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
 
 
 def main(argv: list[str] | None = None) -> int:

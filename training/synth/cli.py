@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mostnet.contract import MostnetError
+from mostnet.contract.arguments import size_hw
 from mostnet.training.dataset import SPLITS
 
 from .files import write_split
@@ -53,18 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, metavar="OUT", help="data set to add the split to; OUT/SPLIT must not exist")
     parser.add_argument("--sequences", type=int, required=True, metavar="N", help="how many to make")
     parser.add_argument("--frames", type=int, default=30, metavar="T", help="frames of each")
-    parser.add_argument("--size", type=_size, default="240x320", metavar="HxW", help="frame size in pixels")
+    parser.add_argument(
+        "--size", type=size_hw("240x320"), default="240x320", metavar="HxW", help="frame size in pixels"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="first seed within the split's own range")
     parser.add_argument("--split", choices=SPLITS, default="train", help="splits never share a seed")
     parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes")
     return parser
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, x, width = text.lower().partition("x")
-    if not (x and height.isdigit() and width.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as 240x320")
-    return int(height), int(width)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""Types of command-line arguments, for ``argparse``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def size_hw(example: str) -> Callable[[str], tuple[int, int]]:
+    """A type that reads HEIGHTxWIDTH into ``(height, width)``; its message shows ``example``."""
+
+    def convert(text: str) -> tuple[int, int]:
+        height, x, width = text.lower().partition("x")
+        if not (x and height.isdecimal() and width.isdecimal()):
+            raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as {example}")
+        return int(height), int(width)
+
+    return convert
+
+
+def positive_int(text: str) -> int:
+    """A type that reads a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A type that reads a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value

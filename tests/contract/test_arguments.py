@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+
+from mostnet.contract.arguments import positive_float, positive_int, size_hw
+
+
+def test_sizes_are_height_x_width() -> None:
+    assert size_hw("480x640")("720X1280") == (720, 1280)
+
+
+@pytest.mark.parametrize("text", ["640", "480x", "ax5", "-4x5", "1x2x3", "²x4"])
+def test_other_sizes_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r} is not HEIGHTxWIDTH, as 192x256"):
+        size_hw("192x256")(text)
+
+
+def test_numbers_above_zero() -> None:
+    assert positive_int("3") == 3
+    assert positive_float("0.5") == 0.5
+    assert positive_float("inf") == float("inf")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", ""])
+def test_other_counts_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not a whole number above 0")):
+        positive_int(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "x", ""])
+def test_other_numbers_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not a number above 0")):
+        positive_float(text)
