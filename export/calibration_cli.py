@@ -8,7 +8,7 @@ from pathlib import Path
 from mostnet.calibration import METHODS, USUAL_FRAMES
 from mostnet.contract import ExportError
 
-from .precision import RESTS, CalibrationOptions
+from .options import RESTS, CalibrationOptions
 
 #: Flags and values, by their names, that say nothing without calibration data.
 _NEEDS_DATA = (

@@ -8,13 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mostnet.calibration import TensorRange
 
-if TYPE_CHECKING:
-    from .precision import CalibrationOptions
-    from .sensitivity import Choice
+from .options import CalibrationOptions
+from .sensitivity import Choice
 
 _FLOAT, _INT8 = "#b3202a", "#4a6fa5"
 #: Rows of the range report in Markdown; its JSON has them all.

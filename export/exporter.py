@@ -31,61 +31,14 @@ from .builder import BuildOptions, build_plan
 from .flavour import choose_flavour, load_tensorrt, resolve_targets
 from .graph import float32_islands, save_graph
 from .inspection import asked_types
-from .opset import TRACED_OPSET
+from .options import ExportOptions
 from .plan_inspector import inspect_plan
 from .plan_layers import match_convolutions
 from .plan_report import report_json, summary
-from .precision import CalibrationOptions, Preparation, Prepared, check_precision
+from .precision import Preparation, Prepared, check_precision
 from .progress import show_step
 from .publish import publish
 from .verify import Report, read_frames, verify
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions:
-    """What to export.
-
-    Attributes:
-        precision: ``fp16`` (float32 islands stay), ``fp32``, or ``int8`` (convolutions; needs ``calibration``).
-        size_hw: frame height and width in pixels, each at least 64.
-        output: folder for the files; made if missing.
-        opset: ONNX opset, 17 to 19.
-        onnx_only: leave TensorRT out.
-        flavour: ``rtx``, ``tensorrt`` (classic), or ``auto``: classic where it and a GPU are there, else RTX.
-        targets: GPU architectures for TensorRT for RTX, as ``sm_86``; None for its usual three.
-        timing_cache: file of measured tactics that classic TensorRT reads and adds to.
-        verify_video: video to verify the exported graph on; None leaves that out.
-        verify_frames: how many of its frames at most.
-        calibration: what INT8 ranges, or a range report, are taken from.
-        range_report: look for tensors that half precision does not hold, report them, and keep them in float32.
-
-    Raises:
-        ExportError: a value is out of range, or the output is a file.
-    """
-
-    precision: str = "fp16"
-    size_hw: tuple[int, int] = (480, 640)
-    output: Path = Path()
-    opset: int = TRACED_OPSET
-    onnx_only: bool = False
-    flavour: str = "auto"
-    targets: tuple[str, ...] | None = None
-    timing_cache: Path | None = None
-    verify_video: Path | None = None
-    verify_frames: int = 100
-    calibration: CalibrationOptions | None = None
-    range_report: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("output", "timing_cache", "verify_video"):  # plain text is a path too
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else Path(value))
-        if self.verify_frames < 2:
-            raise ExportError(f"verify_frames is {self.verify_frames}; state is carried between two frames at least")
-        if self.targets is not None and not self.targets:
-            raise ExportError("no targets named; leave them out for the usual ones")
-        if self.output.exists() and not self.output.is_dir():
-            raise ExportError(f"{self.output}: is a file; name a folder for the output")
 
 
 @dataclass(frozen=True)

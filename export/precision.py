@@ -11,7 +11,6 @@ import onnx
 from rich.console import Console
 
 from mostnet.calibration import (
-    METHODS,
     CacheKey,
     CalibrationData,
     Histogram,
@@ -36,56 +35,12 @@ from mostnet.model import Checkpoint, FrameModel
 from .evidence import range_markdown, write_calibration
 from .graph import build_graph
 from .opset import TRACED_OPSET, lower_opset
+from .options import CalibrationOptions
 from .progress import show_step
 from .sensitivity import Choice, choose_layers, require_chart
 
-#: Tensor types that an INT8 graph may have elsewhere.
-RESTS = ("fp16", "fp32")
 #: Options that a range report has no use for.
 _INT8_ALONE = ("method", "cache", "carry_state", "exclude", "accuracy_budget", "budget_frames", "rest", "int8_state")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalibrationOptions:
-    """How to find the ranges of an INT8 graph, or to look for tensors that half precision does not hold.
-
-    Attributes:
-        data: video file or dataset folder, as ``mostnet.calibration.CalibrationData`` takes it.
-        frames: how many of its frames; None for up to 100.
-        resize: scale frames of another size instead of refusing them.
-        method: ``minmax``, ``percentile`` (99.99), ``entropy`` or ``mse``.
-        cache: file that histograms are read from, or written to if it is not there.
-        carry_state: as in use; False shows what calibration on single pictures misses.
-        exclude: patterns of convolutions, and with ``int8_state`` of states, that stay float: a module path, part of
-            one, or a shell wildcard.
-        accuracy_budget: put the convolutions that cost most accuracy back to float until the bounds hold.
-        budget_frames: how many calibration frames that is measured on.
-        rest: type of what is not INT8: ``fp16``, or ``fp32`` for CPUs.
-        int8_state: carry the state between frames in INT8 too.
-
-    Raises:
-        ExportError: a value is out of range.
-    """
-
-    data: Path
-    frames: int | None = None
-    resize: bool = False
-    method: str = "mse"
-    cache: Path | None = None
-    carry_state: bool = True
-    exclude: tuple[str, ...] = ()
-    accuracy_budget: bool = False
-    budget_frames: int = 24
-    rest: str = "fp16"
-    int8_state: bool = False
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ExportError(f"calibration method {self.method!r}; choose one of {', '.join(METHODS)}")
-        if self.rest not in RESTS:
-            raise ExportError(f"rest {self.rest!r}; choose one of {', '.join(RESTS)}")
-        if self.budget_frames < 2:
-            raise ExportError(f"budget_frames is {self.budget_frames}; state is carried between two frames at least")
 
 
 @dataclass(frozen=True)
