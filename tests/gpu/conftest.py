@@ -1,8 +1,9 @@
-"""The case under test; skipped where something is missing, and failed under ``MOSTNET_REQUIRE_GPU=1``."""
+"""The case under test. A test that lacks something is skipped, and fails under ``MOSTNET_REQUIRE_GPU=1``."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,15 @@ import pytest
 from mostnet.contract import NoGpuError, PlanInfo
 from mostnet.engine.cuda.driver import require_gpu
 
+#: What makes the case's files.
+PREPARE = (
+    "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.build "
+    "CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16"
+)
+
 
 class Case(NamedTuple):
-    """A plan, what it is fed with, and what float32 PyTorch makes of it."""
+    """A plan, its frames, and the outputs of float32 PyTorch for them."""
 
     plan: Path
     info: PlanInfo
@@ -24,41 +31,48 @@ class Case(NamedTuple):
 
 
 class Warp(NamedTuple):
-    """The plan of one warp, its inputs, and what PyTorch makes of them in float32."""
+    """The plan of one warp, its inputs, and the output of float32 PyTorch."""
 
     plan: Path
     arrays: dict[str, np.ndarray]
 
 
-def lacking(*modules: str, files: tuple[str, ...]) -> str | None:
-    """What a test of ``files`` in the case's folder needs and this machine has not; None where all is there."""
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Under ``MOSTNET_REQUIRE_GPU=1``, fail each test of this folder that skips, whatever its reason."""
+    report = (yield).get_result()
+    if os.environ.get("MOSTNET_REQUIRE_GPU") == "1" and report.skipped:
+        *_, reason = report.longrepr
+        report.outcome, report.longrepr = "failed", f"MOSTNET_REQUIRE_GPU=1: {reason}"
+
+
+def need_gpu(*modules: str) -> None:
+    """Skip the test unless this machine has a GPU and ``modules``."""
     try:
         require_gpu()
     except NoGpuError as error:
-        return str(error)
+        pytest.skip(str(error))
     for module in modules:
         if find_spec(module) is None:
-            return f"{module} is not installed"
+            pytest.skip(f"{module} is not installed")
+
+
+def case_folder(*files: str) -> Path:
+    """The folder of ``MOSTNET_GPU_CASE``; skips the test unless it holds ``files``."""
     folder = os.environ.get("MOSTNET_GPU_CASE")
     if not folder:
-        return "MOSTNET_GPU_CASE names no folder made by mostnet.bench.gpu.prepare"
+        pytest.skip(f"MOSTNET_GPU_CASE names no folder of a case; {PREPARE}")
     missing = [name for name in files if not (Path(folder) / name).is_file()]
-    return f"{folder} has no {missing[0]}: run mostnet.bench.gpu.prepare and gpu_build" if missing else None
-
-
-def require(what_lacks: str | None) -> Path:
-    """The case's folder; ends the test where something lacks."""
-    if what_lacks is not None:
-        if os.environ.get("MOSTNET_REQUIRE_GPU") == "1":
-            pytest.fail(f"MOSTNET_REQUIRE_GPU=1, but {what_lacks}")
-        pytest.skip(what_lacks)
-    return Path(os.environ["MOSTNET_GPU_CASE"])
+    if missing:
+        pytest.skip(f"{folder} has no {missing[0]}; {PREPARE}")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")
 def case() -> Case:
     """The case of ``MOSTNET_GPU_CASE``."""
-    folder = require(lacking("pycuda", files=("case.plan.json", "frames.npy", "reference.npz")))
+    need_gpu("pycuda")
+    folder = case_folder("case.plan.json", "frames.npy", "reference.npz")
     text = (folder / "case.plan.json").read_text(encoding="utf-8")
     with np.load(folder / "reference.npz") as arrays:
         reference = {name: arrays[name] for name in arrays.files}
@@ -69,7 +83,8 @@ def case() -> Case:
 @pytest.fixture(params=["warp-fp32", "warp-fp16"])
 def warp(request: pytest.FixtureRequest) -> Warp:
     """One of the warps beside the case's folder."""
+    need_gpu("pycuda")
     name = f"../{request.param}"
-    folder = require(lacking("pycuda", files=(f"{name}/case.plan", f"{name}/arrays.npz"))) / name
+    folder = case_folder(f"{name}/case.plan", f"{name}/arrays.npz") / name
     with np.load(folder / "arrays.npz") as arrays:
         return Warp(folder / "case.plan", {key: arrays[key] for key in arrays.files})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mostnet.contract import NoGpuError, PlanInfo
+from mostnet.contract import PlanInfo
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.export.plan_inspector import inspect_plan
 from mostnet.export.plan_layers import NOT_FOUND, Convolution, match_convolutions
 from mostnet.export.plan_report import summary
 
-from .conftest import lacking, require
+from .conftest import case_folder, need_gpu
 
 SIZE = (96, 128)
 
@@ -33,7 +32,8 @@ def check_found(found: Sequence[Convolution]) -> None:
 
 
 def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
-    folder = require(lacking(files=("case.plan", "case.plan.json", "convolutions.json")))
+    need_gpu()
+    folder = case_folder("case.plan", "case.plan.json", "convolutions.json")
     info = PlanInfo.from_json((folder / "case.plan.json").read_text(encoding="utf-8"), source="case.plan.json")
     trt = import_module({"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}[info.flavour])
     layers = inspect_plan(trt, (folder / "case.plan").read_bytes(), targets=info.targets)
@@ -41,16 +41,9 @@ def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
 
 
 def int8_builder() -> tuple[Any, tuple[str, ...]]:
-    """A TensorRT that builds INT8 graphs for the GPU of this machine, and the targets to name; else ends the test."""
-    try:
-        architecture = gpu_architecture()
-    except NoGpuError as error:
-        if os.environ.get("MOSTNET_REQUIRE_GPU") == "1":
-            pytest.fail(f"MOSTNET_REQUIRE_GPU=1, but {error}")
-        pytest.skip(str(error))
-    missing = [name for name in ("torch", "onnx", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        pytest.skip(f"an INT8 graph is made with {missing[0]}, which is not installed beside this TensorRT")
+    """A TensorRT that builds INT8 graphs for the GPU of this machine, and the targets to name; skips without one."""
+    need_gpu("torch", "onnx", "onnxruntime")
+    architecture = gpu_architecture()
     if find_spec("tensorrt") is not None:
         trt = import_module("tensorrt")
         if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):

@@ -10,7 +10,7 @@ import pytest
 from mostnet.contract import FOREGROUND
 from mostnet.engine import Engine, Output
 
-from .conftest import lacking, require
+from .conftest import case_folder, need_gpu
 
 #: Frames that the CPU, which is slow, is asked for too.
 COUNT = 12
@@ -18,21 +18,19 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def frames() -> list[np.ndarray]:
-    folder = require(lacking("onnxruntime", files=("case.onnx", "frames.npy")) or _without_cuda())
-    return list(np.load(folder / "frames.npy")[:COUNT])
+    need_gpu("onnxruntime")
+    import onnxruntime
+
+    found = onnxruntime.get_available_providers()
+    if "CUDAExecutionProvider" not in found:
+        pytest.skip(f"the installed ONNX Runtime has no CUDA, only {', '.join(found)}")
+    return list(np.load(case_folder("case.onnx", "frames.npy") / "frames.npy")[:COUNT])
 
 
 @pytest.fixture
 def engine(frames: list[np.ndarray]) -> Iterator[Engine]:
-    with Engine(require(None) / "case.onnx", provider="cuda") as engine:
+    with Engine(case_folder() / "case.onnx", provider="cuda") as engine:
         yield engine
-
-
-def _without_cuda() -> str | None:
-    import onnxruntime
-
-    found = onnxruntime.get_available_providers()
-    return None if "CUDAExecutionProvider" in found else f"the installed ONNX Runtime has {', '.join(found)} alone"
 
 
 def same(left: Output, right: Output) -> bool:
@@ -42,7 +40,7 @@ def same(left: Output, right: Output) -> bool:
 
 def test_cuda_gives_what_the_cpu_gives(engine: Engine, frames: list[np.ndarray]) -> None:
     """Both compute in another order, and the CPU in float32 between casts: the bounds are those of FP16."""
-    with Engine(require(None) / "case.onnx", provider="cpu") as cpu:
+    with Engine(case_folder() / "case.onnx", provider="cpu") as cpu:
         for index, frame in enumerate(frames):
             found, wanted = engine.infer(frame), cpu.infer(frame)
             error = np.mean((found.enhanced.astype(np.float64) - wanted.enhanced) ** 2)
@@ -84,7 +82,7 @@ def test_torch_reads_results_on_the_device(frames: list[np.ndarray]) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("this torch has no CUDA")
-    with Engine(require(None) / "case.onnx", provider="cuda", results="device") as engine:
+    with Engine(case_folder() / "case.onnx", provider="cuda", results="device") as engine:
         lane = engine._ring._lane
         for frame in frames:
             output = engine.infer(frame)

@@ -33,7 +33,7 @@ import numpy as np
 import pycuda.driver as driver
 from mostnet.contract import DeviceError, EngineClosedError
 from mostnet.engine import Engine
-from mostnet.engine.cuda_device import cuda_device
+from mostnet.engine.cuda.device import cuda_device
 
 engine = Engine(sys.argv[1])
 frame = np.zeros((*engine.metadata.size_hw, 3), np.uint8)
