@@ -1,8 +1,8 @@
-"""What one frame is, for everybody: tensor names, dtypes, state pairs, metadata and errors.
+"""Definitions that all folders share: tensor names, dtypes, state pairs, metadata and errors.
 
-Flow is backward flow in pixels of the frame: ``flow[:, y, x] = (dx, dy)`` such that the content at ``(x, y)`` in the
-current frame was at ``(x + dx, y + dy)`` in the previous one. The same convention holds in data, losses, engine,
-stabiliser and files. Frames are BGR everywhere, inside the network too.
+Flow is backward flow in pixels of the frame: ``flow[:, y, x] = (dx, dy)`` means that the content at ``(x, y)`` in the
+current frame was at ``(x + dx, y + dy)`` in the previous one. Data, losses, engine, stabiliser and files all use this
+convention. Frames are BGR everywhere, inside the network too.
 """
 
 from .errors import (

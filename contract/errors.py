@@ -1,4 +1,4 @@
-"""Every exception that mostnet raises for something outside its own code.
+"""The exceptions that mostnet raises for causes outside its own code.
 
 Each message says what was found, what was expected and what to do next.
 """
@@ -17,7 +17,7 @@ class ModelFileError(MostnetError):
 
 
 class PlanMismatchError(ModelFileError):
-    """A plan was built by another TensorRT version or flavour, or for another GPU."""
+    """A plan was built by another version or flavour of TensorRT, or for another GPU."""
 
 
 class CheckpointError(MostnetError):
@@ -33,11 +33,11 @@ class NoGpuError(MostnetError):
 
 
 class DeviceError(MostnetError):
-    """The device failed; where it says so the engine is closed and a new one must be opened."""
+    """The device failed; if the message says so, the engine is closed and a new one must be opened."""
 
 
 class DeviceMemoryError(DeviceError, MemoryError):
-    """Device or pinned memory ran out; what had been taken was given back."""
+    """Device or pinned memory ran out; memory already taken was given back."""
 
 
 class EngineClosedError(MostnetError):
@@ -53,11 +53,11 @@ class EngineTimeoutError(MostnetError, TimeoutError):
 
 
 class ExportError(MostnetError):
-    """An export could not be made, or what was made is not what was asked for."""
+    """An export could not be made, or its result is not as requested."""
 
 
 class InspectionError(MostnetError):
-    """TensorRT does not tell, here, which layers a built plan runs and in which type."""
+    """This TensorRT does not report which layers a built plan runs and in which type."""
 
 
 class VerificationError(ExportError):
@@ -65,7 +65,7 @@ class VerificationError(ExportError):
 
 
 class CalibrationError(ExportError):
-    """Calibration data is empty, damaged, too short or of another size, or a range cache is of something else."""
+    """Calibration data is empty, damaged, too short or of another size, or a range cache belongs to other data."""
 
 
 class VideoError(MostnetError):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and their digests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        temporary.chmod(0o666 & ~umask)  # mkstemp lets only the owner read the file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

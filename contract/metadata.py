@@ -1,4 +1,4 @@
-"""What an exported model says of itself: in the ONNX ``metadata_props`` and in ``model.plan.json``."""
+"""The description of an exported model, kept in the ONNX ``metadata_props`` and in ``model.plan.json``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FORMAT_VERSION = 1
 #: Key of the one JSON document kept in the ONNX ``metadata_props``.
 ONNX_KEY = "mostnet"
 
-#: Key of the digest of the rest of an ONNX file, as ``mostnet.engine.ort.file.onnx_digest`` takes it.
+#: Key of the digest of the rest of an ONNX file, as ``mostnet.engine.ort.file.onnx_digest`` computes it.
 ONNX_DIGEST_KEY = "mostnet_sha256"
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
-#: Types that JSON has too, by their annotation.
+#: Field types that JSON has too, by their annotation.
 _SCALARS = {"str": str, "int": int, "bool": bool}
 
 T = TypeVar("T", bound="Metadata")
@@ -35,10 +35,10 @@ class Metadata:
         size_hw: frame height and width in pixels.
         precision: ``fp32``, ``fp16`` or ``int8``: the type of the convolutions.
         opset: ONNX opset of the graph.
-        trained: false for a checkpoint that holds seeded initial weights only.
+        trained: false if the checkpoint holds only seeded initial weights.
         states: the recurrent tensors, in graph order.
         checkpoint_sha256: digest of the checkpoint file the graph was made from.
-        tools: version of each tool that took part, by name.
+        tools: version of each tool used in the export, by name.
         format_version: version of this description.
     """
 
@@ -58,7 +58,7 @@ class Metadata:
 
     @classmethod
     def from_json(cls: type[T], text: str, *, source: str) -> T:
-        """Read what ``to_json`` wrote; ``source`` names the file in errors.
+        """Read the output of ``to_json``; ``source`` names the file in errors.
 
         Raises:
             ModelFileError: not JSON, of another format version, or with missing, unknown or ill-typed fields.
@@ -74,13 +74,13 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanInfo(Metadata):
-    """Description of a TensorRT plan: its graph's metadata and what it was built with and for.
+    """Description of a TensorRT plan: the metadata of its graph, the library that built it, and the target GPUs.
 
     Attributes:
         plan_sha256: digest of the plan file.
         flavour: ``rtx`` (TensorRT for RTX) or ``tensorrt`` (classic).
-        tensorrt_version: version of the library that built the plan; a plan loads in that version.
-        targets: GPU architectures the plan runs on, as ``sm_86``.
+        tensorrt_version: version of the library that built the plan; only that version loads it.
+        targets: GPU architectures that the plan runs on, such as ``sm_86``.
     """
 
     plan_sha256: str
@@ -134,7 +134,7 @@ def _is_text_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-#: What the fields that are no plain scalars must look like in JSON.
+#: Checks of the JSON values of fields that are not plain scalars.
 _SHAPES: dict[str, Callable[[Any], bool]] = {
     "precision": lambda value: value in PRECISIONS,
     "size_hw": lambda value: _sizes(value, MIN_SIDE) and len(value) == 2,

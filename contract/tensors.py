@@ -1,4 +1,4 @@
-"""Names, dtypes and shapes of the tensors that cross the boundary of an exported graph."""
+"""Names, dtypes and shapes of the inputs and outputs of an exported graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FLOW = "flow"
 MASK = "mask"
 FINITE = "finite"
 
-#: What a caller may ask for; ``finite`` always comes along.
+#: Outputs that a caller may ask for; ``finite`` is always among the results.
 OUTPUTS = (ENHANCED, FLOW, MASK)
 
-#: Smallest frame side the network takes, in pixels.
+#: Smallest side of a frame that the network accepts, in pixels.
 MIN_SIDE = 64
 
-#: A mask value of at least this is tooth: the mask is the tooth probability times 255.
+#: Smallest mask value that counts as tooth; the mask is the tooth probability times 255.
 FOREGROUND = 128
 
 _STATE_IN = "state_in_"
@@ -74,7 +74,7 @@ def output_specs(size_hw: tuple[int, int]) -> tuple[TensorSpec, ...]:
     """The picture outputs of a graph, in graph order.
 
     ``enhanced`` uint8 ``(1, H, W, 3)`` BGR; ``flow`` float32 ``(1, 2, H, W)`` in pixels; ``mask`` uint8 ``(1, H, W)``,
-    the tooth probability times 255; ``finite`` bool ``(1,)``, false where this frame came out NaN or infinite.
+    the tooth probability times 255; ``finite`` bool ``(1,)``, false if this frame came out NaN or infinite.
     """
     height, width = size_hw
     return (
@@ -89,7 +89,7 @@ def check_frame(frame: object, size_hw: tuple[int, int]) -> Frame:
     """Return ``frame`` if it is a uint8 ``(H, W, 3)`` array of the given size.
 
     Raises:
-        FrameError: not an array, or another dtype or shape; says what was found and what is wanted.
+        FrameError: not an array, or of another dtype or shape; says what was found and what was expected.
     """
     wanted = f"expected uint8 BGR of shape ({size_hw[0]}, {size_hw[1]}, 3)"
     if not isinstance(frame, np.ndarray):
@@ -102,7 +102,7 @@ def check_frame(frame: object, size_hw: tuple[int, int]) -> Frame:
 
 
 def check_size(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Return ``size_hw`` if the network takes frames of that size.
+    """Return ``size_hw`` if the network accepts frames of that size.
 
     Raises:
         FrameError: a side is below ``MIN_SIDE``.

@@ -47,7 +47,7 @@ class Engine(Session):
             slots: most frames in flight; with 3, copy in, compute and copy out of three frames overlap.
             threads: CPU threads of the network; None takes every core this process may use.
             provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
-            timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``.
+            timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
             graphs: run a plan as CUDA graphs, one launch per frame; the results are the same either way.
             results: what ``Output`` holds.
 

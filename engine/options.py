@@ -14,16 +14,7 @@ RESULTS = ("owned", "borrowed", "device")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Settings of an engine, the same for all its sessions.
-
-    Attributes:
-        outputs: names of the outputs that are copied to the caller, out of ``mostnet.contract.OUTPUTS``.
-        slots: most frames in flight; with 3, copy in, compute and copy out of three frames overlap.
-        threads: CPU threads of the network; None takes every core this process may use.
-        provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
-        timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
-        graphs: run a plan as CUDA graphs; the results are the same either way.
-        results: ``owned`` arrays, ``borrowed`` views of a slot's host memory, or arrays on the ``device``.
+    """Settings of an engine, the same for all its sessions; ``Engine`` describes each.
 
     Raises:
         ValueError: an unknown name or a number out of range.
@@ -51,15 +42,12 @@ class Options:
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise ValueError(f"{name} is {value!r}; expected a whole number")
         if self.slots < 2:
-            raise ValueError(
-                f"slots is {self.slots}; expected at least 2, for a slot reads the state of the one before"
-            )
+            raise ValueError(f"slots is {self.slots}; expected at least 2: a slot reads the state of the one before")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads is {self.threads}; expected at least 1, or None for all cores")
-        if self.provider not in PROVIDERS:
-            raise ValueError(f"unknown provider {self.provider!r}; expected one of {list(PROVIDERS)}")
-        if self.results not in RESULTS:
-            raise ValueError(f"unknown results {self.results!r}; expected one of {list(RESULTS)}")
+        for name, known in (("provider", PROVIDERS), ("results", RESULTS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {list(known)}")
         object.__setattr__(self, "timeout_ms", check_timeout(self.timeout_ms))
 
 

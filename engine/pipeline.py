@@ -121,7 +121,7 @@ class Pipeline:
             return
         self._reader.join(READER_WAIT_S if wait else 0.0)
         if self._reader.is_alive():
-            _LOG.warning("a stream has ended while its source still blocks in next(); its thread is left to end alone")
+            _LOG.warning("a stream has ended while its source still blocks in next(); its thread ends with that call")
 
     def _reserve(self, timeout_ms: float | None) -> bool:
         """Wait until one more frame may be submitted; false if ``timeout_ms`` passes first."""

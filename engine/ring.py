@@ -88,13 +88,7 @@ class Ring:
         with self._lane.active():
             return self._lane.adopt(frame, self._streams.copy_in)
 
-    def submit(
-        self,
-        frame: Frame | DeviceFrame | None,
-        frame_id: int,
-        timestamp: object,
-        handed_s: float,
-    ) -> Slot:
+    def submit(self, frame: Frame | DeviceFrame | None, frame_id: int, timestamp: object, handed_s: float) -> Slot:
         """Copy a frame to the next slot, whose last result has been taken, and enqueue its stages.
 
         ``take`` raises the error of a stage.

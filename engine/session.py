@@ -29,7 +29,7 @@ S = TypeVar("S", bound="Session")
 class Session:
     """One stream of frames with its own state, buffers, frame numbers and statistics, made by ``Engine.session``.
 
-    Any thread may use it, but only one at a time; ``reset``, ``stats`` and ``close`` may be called at any time.
+    Any thread may use it, but only one at a time. Any thread may call ``reset``, ``stats`` and ``close`` at any time.
 
     Errors raised by every call:
         EngineBusyError: another thread is in ``infer``, or a stream of this session is not finished.

@@ -1,7 +1,7 @@
 """Running a stream: a pipeline submits frames from its own thread while the consumer's thread waits and takes results.
 
-The claim on the session is held from the first result to the end, and ``Usage.guard`` keeps ``close`` out while a
-pipeline opens or a result is taken.
+A stream claims its session from the first ``next`` of the consumer until its end. ``Usage.guard`` keeps ``close`` from
+freeing memory while a pipeline opens or a result is taken.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Streaming:
                 wait_ms = _NO_WAIT_MS
                 raise
             except DeviceLostError:
-                self._usage.lose()  # before the end, which would wait for frames in flight
+                self._usage.lose()  # before ``_end``, which must not wait for frames on a lost device
                 raise
-            finally:  # an interrupt in there leaves the ring unsettled, and the next call settles it
+            finally:  # an interrupt in here leaves the ring unsettled, and the next call settles it
                 self._end(wait_ms)
 
     def _open(self, source: Iterator[object], owned: bool) -> Pipeline:

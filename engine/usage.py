@@ -54,7 +54,7 @@ class Usage:
         Raises:
             EngineClosedError: it is closed, or this is a forked process.
         """
-        if self.is_forked:
+        if os.getpid() != self._pid:  # ``is_forked``, without its call: every frame comes here
             raise EngineClosedError(
                 f"the engine was opened in process {self._pid} and cannot be used in process {os.getpid()}, forked "
                 "from it: its threads did not come along; open a new Engine in the child"

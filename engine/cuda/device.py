@@ -79,6 +79,7 @@ def cuda_device() -> CudaDevice:
 
     Raises:
         BackendNotInstalledError: pycuda is missing or does not load.
+        DeviceError: CUDA does not start.
     """
     try:
         driver = import_module("pycuda.driver")

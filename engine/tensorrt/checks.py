@@ -6,14 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import (
-    BackendNotInstalledError,
-    ModelFileError,
-    NoGpuError,
-    PlanInfo,
-    PlanMismatchError,
-    sha256,
-)
+from mostnet.contract import BackendNotInstalledError, ModelFileError, NoGpuError, PlanInfo, PlanMismatchError, sha256
 from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.engine.interfaces import Model

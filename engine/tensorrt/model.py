@@ -41,7 +41,7 @@ class PlanModel:
             raise
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
-        """A lane of ``slots`` slots, warmed up and with graphs captured.
+        """A lane of ``slots`` slots, warmed up, with its CUDA graphs captured if the model was opened with graphs.
 
         Raises:
             DeviceMemoryError: its buffers do not fit.

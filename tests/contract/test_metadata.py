@@ -1,4 +1,4 @@
-"""Descriptions survive a round trip, and a bad one says what is wrong with it."""
+"""Descriptions survive a round trip, and a bad one is refused with its fault named."""
 
 from __future__ import annotations
 

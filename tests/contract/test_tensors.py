@@ -1,4 +1,4 @@
-"""Frames that are refused, by the text of the refusal."""
+"""Bad frames and sizes are refused with a message that says why; the outputs of a graph."""
 
 from __future__ import annotations
 
