@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mostnet.contract import PRECISIONS, Frame
+from mostnet.contract import PRECISIONS
 from mostnet.engine import Engine, Session
 from mostnet.engine.options import Options
 from mostnet.export.accuracy import worst
 from mostnet.export.plan_report import read_counts
 from mostnet.export.verify import verify
-from mostnet.model import Checkpoint, FrameModel, NetworkStream, load_checkpoint
+from mostnet.model import NetworkStream, load_checkpoint
 
 from .checks import CHECKED_FRAMES
 from .frames import BenchFrames
@@ -24,22 +24,6 @@ from .report import Comparison, PrecisionTimings, Timings
 
 #: PyTorch's threads keep spinning for some milliseconds after their last work and would occupy the cores.
 _SETTLE_S = 0.02
-
-
-class EagerModel:
-    """The checkpoint's network as PyTorch runs it, frame after frame with carried state."""
-
-    def __init__(self, checkpoint: Checkpoint, size_hw: tuple[int, int], device: str) -> None:
-        self._device = torch.device(device)
-        self._module = FrameModel(checkpoint.model).eval().to(self._device)
-        self._state = list(self._module.zero_state(size_hw))
-
-    def infer(self, frame: Frame) -> tuple[torch.Tensor, ...]:
-        """Enhanced picture, flow, mask and the finite flag of the next frame, in host memory."""
-        with torch.inference_mode():
-            picture = torch.from_numpy(frame)[None].to(self._device)
-            enhanced, flow, mask, finite, *self._state = self._module(picture, *self._state)
-            return enhanced.cpu(), flow.cpu(), mask.cpu(), finite.cpu()
 
 
 def compare_pytorch(session: Session, checkpoint: Path, frames: BenchFrames, loop: Loop, *, threads: int) -> Comparison:

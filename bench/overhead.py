@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,14 @@ def measure_overhead(path: Path, options: Options, frames: BenchFrames, loop: Lo
     Raises:
         VerificationError: their results differ, so that their times cannot be compared.
     """
-    model = open_model(path, options)
-    try:
-        raw = RawCall(model, options.outputs)
-        try:
-            with Session(model, options) as session, raw.active():
-                _check_same_work(session, raw, frames)
-                return _time_pairs(session, raw, frames, loop)
-        finally:
-            raw.close()
-    finally:
-        model.close()
+    with (
+        closing(open_model(path, options)) as model,
+        closing(RawCall(model, options.outputs)) as raw,
+        Session(model, options) as session,
+        raw.active(),
+    ):
+        _check_same_work(session, raw, frames)
+        return _time_pairs(session, raw, frames, loop)
 
 
 def _check_same_work(session: Session, raw: RawCall, frames: BenchFrames) -> None:

@@ -147,10 +147,8 @@ class _Benchmark:
     def _compare(self, engine: Engine, checkpoint: Path | None, frames: BenchFrames) -> Comparison | None:
         if checkpoint is None:
             return None
-        from .compare import (  # loads PyTorch, so only now: not in the memory figures
-            compare_precisions,
-            compare_pytorch,
-        )
+        # Imports PyTorch, which the memory figures must not include.
+        from .compare import compare_precisions, compare_pytorch
 
         with self._part("comparison") as loop:
             found = compare_pytorch(engine, checkpoint, frames, loop, threads=self._threads)

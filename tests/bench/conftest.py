@@ -1,4 +1,4 @@
-"""One small engine with its checkpoint for all benchmark tests, and reports to print and draw."""
+"""A small engine with its checkpoint, and made-up reports to print and draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mostnet-bench`` from its command line to its files, and every way it fails."""
+"""``mostnet-bench`` from its command line to its files, and its failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def written(small: Small, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Output], dict[str, Any]]) -> None:
-    """Let ``infer`` return results changed by ``change``."""
+    """Make ``infer`` return results changed by ``change``."""
     original = Session.infer
 
     def infer(self: Session, frame: np.ndarray, **options: Any) -> Output:
@@ -48,7 +48,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Output], dict[str, 
 
 
 def failure(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
-    """The one line on stderr of a run that exits with 1 and prints no figures."""
+    """The single stderr line of a run that exits with 1 and prints no figures."""
     assert main([str(a) for a in argv]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -92,7 +92,7 @@ def test_json_agrees_with_its_samples(written: tuple[Path, dict[str, Any]]) -> N
     assert overhead["within_target"] is (overhead["beyond_copies_ms"] <= 0.2)
     assert report["stream"]["fps"] == pytest.approx(1e3 / report["stream"]["intervals"]["mean_ms"])
     assert report["verdict"]["real_time"] is (report["latency"]["p99_ms"] <= 40)
-    assert 0 < sum(report["split"].values()) <= report["latency"]["mean_ms"], "its clock runs inside ours"
+    assert 0 < sum(report["split"].values()) <= report["latency"]["mean_ms"], "the engine's clock runs within ours"
 
 
 def test_comparison_is_checked_and_a_ratio(written: tuple[Path, dict[str, Any]]) -> None:

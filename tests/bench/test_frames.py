@@ -28,7 +28,7 @@ def write_video(path: Path, count: int) -> Path:
 
 
 def shift_px(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
-    """The whole-pixel shift at which the inner part of ``after`` is found in ``before``, exactly."""
+    """The whole-pixel shift at which ``before`` contains the inner part of ``after`` exactly."""
     reach, (height, width) = 7, SIZE_HW
     inner = after[reach:-reach, reach:-reach]
     places = itertools.product(range(2 * reach + 1), repeat=2)
@@ -41,7 +41,7 @@ def shift_px(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
     return found[0]
 
 
-def test_synthetic_frames_are_those_of_their_seed() -> None:
+def test_synthetic_frames_depend_on_their_seed_alone() -> None:
     first, again, other = (synthetic_frames(SIZE_HW, 5, seed=seed) for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])

@@ -16,14 +16,14 @@ from mostnet.bench.machine import describe_machine, peak_resident_mib, resident_
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def test_machine_has_what_a_reader_needs() -> None:
+def test_the_machine_is_described() -> None:
     machine = describe_machine(gpu=False)
     assert machine.cpu and machine.system
     assert 1 <= machine.usable_cores <= machine.cores == os.cpu_count()
     assert machine.gpu is None
 
 
-def test_gpu_name_is_asked_of_its_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_s_name_comes_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1'\necho 'NVIDIA Test 2'\n")
     tool.chmod(0o755)
@@ -44,7 +44,7 @@ def test_resident_memory_follows_an_allocation() -> None:
     assert peak is not None and peak >= after - 1
 
 
-def test_load_of_others_is_what_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_by_others_excludes_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = iter([(10.0, 100.0, 5.0), (12.0, 103.0, 6.0), (12.0, 103.0, 6.0), None])
     monkeypatch.setattr(load_module, "_read", lambda: next(readings))
     meter = LoadMeter()
@@ -61,7 +61,7 @@ def test_load_is_read_from_this_machine() -> None:
     assert taken is not None and 0 <= taken <= (os.cpu_count() or 1) + 0.5
 
 
-def test_only_load_on_our_cores_disturbs() -> None:
+def test_only_load_on_needed_cores_disturbs() -> None:
     others = {"quiet": 0.1, "busy": 0.5, "unknown": None}
     assert disturbed_parts(others, threads=2, cores=2) == ["busy"]
     assert disturbed_parts(others, threads=2, cores=8) == []

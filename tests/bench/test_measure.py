@@ -1,4 +1,4 @@
-"""The timing loops on a fake session, and the arithmetic over their samples."""
+"""The timing loops on a fake session, and the arithmetic on their samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRAMES = BenchFrames(tuple(np.full((2, 2, 3), i, np.uint8) for i in range(3)), "
 
 
 class FakeSession:
-    """Remembers the frames it got, and says that each took 1, 2, 3 and 4 ms."""
+    """Records its frames, and reports 1, 2, 3 and 4 ms for the stages of each."""
 
     def __init__(self) -> None:
         self.frames: list[int] = []
@@ -29,7 +29,7 @@ class FakeSession:
 
     @property
     def stats(self) -> EngineStats:
-        # Warm-up frames were slower: a split that counts them shows it.
+        # Warm-up frames are slower, so a split that counts them is wrong.
         slow = min(len(self.frames), 2)
         means = [(k * len(self.frames) + 10 * slow) / max(1, len(self.frames)) for k in (1, 2, 3, 4)]
         return EngineStats(len(self.frames), 0, 0, *means)
@@ -43,7 +43,7 @@ class FakeSession:
         yield from map(self.infer, frames)
 
 
-def test_infer_loop_leaves_the_warm_up_out_and_loops_over_the_clip() -> None:
+def test_infer_loop_leaves_the_warm_up_out_and_repeats_the_frames() -> None:
     session, ticks = FakeSession(), []
     timings, split = time_infer(session, FRAMES, Loop(10, 2, ticks.append))
     assert session.frames == [0, 1, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]

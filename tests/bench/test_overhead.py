@@ -41,7 +41,7 @@ def test_the_bare_call_carries_the_state(small: Small) -> None:
     model = open_model(small.engine, OPTIONS)
     raw = RawCall(model, OUTPUTS)
     wanted = onnx_stream(small.engine)
-    assert np.abs(wanted[0].astype(int) - FRAMES[0]).mean() > 2, "a network that does nothing proves nothing"
+    assert np.abs(wanted[0].astype(int) - FRAMES[0]).mean() > 2, "an identity network would prove nothing"
     for frame, picture in zip(FRAMES, wanted, strict=True):
         raw.load(frame)
         raw()

@@ -1,4 +1,4 @@
-"""Verdicts, table and picture of made-up figures."""
+"""Verdicts, table and plot of made-up figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what is written is read back, and every bad file has its own error."""
+"""Checkpoints: a round trip, and an error for each kind of bad file."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_wrong_config(checkpoint: Checkpoint, path: Path, change: dict[str, obje
 
 
 @pytest.mark.parametrize("weight", ["text", torch.zeros(16, dtype=torch.complex64), torch.zeros(16).to_sparse()])
-def test_weights_that_are_no_weights(checkpoint: Checkpoint, path: Path, weight: object) -> None:
+def test_weights_of_a_wrong_type(checkpoint: Checkpoint, path: Path, weight: object) -> None:
     edit(path, weights={**checkpoint.model.state_dict(), "extractor.stem.0.bias": weight})
     with pytest.raises(CheckpointError, match=r"'extractor\.stem\.0\.bias' is not a dense tensor of real numbers"):
         load_checkpoint(path)

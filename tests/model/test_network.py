@@ -1,4 +1,4 @@
-"""The network: sizes, streaming, state, and what each part computes."""
+"""The network: sizes, streaming, state, and the results of single parts."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_correlation_is_the_shifted_products(radius: int) -> None:
 
 @pytest.mark.parametrize(("dx", "dy"), [(2, -1), (0, 3), (-3, 0)])
 def test_matching_follows_the_flow_convention(dx: int, dy: int) -> None:
-    """The content at (x, y) was at (x + dx, y + dy): matching finds it there, and warping brings it back."""
+    """The content at (x, y) was at (x + dx, y + dy). Matching finds it there, and warping brings it back."""
     generator = torch.Generator().manual_seed(0)
     previous = UnitLength()(torch.randn(1, 16, 12, 14, generator=generator))
     current = torch.roll(previous, (-dy, -dx), dims=(2, 3))

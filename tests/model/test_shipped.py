@@ -1,4 +1,4 @@
-"""Naming a checkpoint on a command line."""
+"""Names of checkpoints on a command line."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from mostnet.contract import CheckpointError
 from mostnet.model import checkpoint_path, load_checkpoint, shipped
 
 
-def test_a_name_is_a_checkpoint_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_a_shipped_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "nano.pt").touch()
     monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
@@ -17,7 +17,7 @@ def test_a_name_is_a_checkpoint_that_ships(tmp_path: Path, monkeypatch: pytest.M
         checkpoint_path("dw")
 
 
-def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_takes_precedence_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("nano").touch()
     assert checkpoint_path("nano") == Path("nano")
@@ -28,7 +28,7 @@ def test_a_path_stays_a_path(name: str) -> None:
     assert checkpoint_path(name) == Path(name)
 
 
-def test_the_one_that_ships_is_trained() -> None:
+def test_the_shipped_checkpoint_is_trained() -> None:
     checkpoint = load_checkpoint(checkpoint_path("nano"))
     assert checkpoint.variant == "nano"
     assert checkpoint.training is not None

@@ -1,4 +1,4 @@
-"""The measures and rivals of the stabiliser's report, on clips of which the answer is known."""
+"""The measures and methods of the stabiliser's benchmark, on clips with known answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 26
 
 @pytest.fixture(scope="module")
 def shaking() -> list[np.ndarray]:
-    """Rendered frames of a camera that shakes."""
+    """Rendered frames of a shaking camera."""
     rng = np.random.default_rng(0)
     scene = world(rng)
     return [render(scene, pose) for pose in jitter(COUNT, rng, Shake())]
@@ -35,7 +35,7 @@ def test_jitter_has_its_strength_and_no_low_frequencies() -> None:
     assert spectrum[low].max() < 1e-9 * spectrum.max()
 
 
-def test_the_true_flow_is_that_of_the_pictures() -> None:
+def test_the_true_flow_matches_the_pictures() -> None:
     scene = world(np.random.default_rng(1))
     before, now = Similarity(1 + 0j, 2 + 1j), Similarity(np.exp(0.01 + 0.01j).item(), 6 - 3j)
     pairs = measured([render(scene, before), render(scene, now)])
