@@ -255,7 +255,7 @@ def test_missing_outputs_and_another_size_are_refused():
         steady.update(output_of(None, np.zeros(SIZE_HW, np.uint8)), GREY)
     steady.update(output_of(flow_of(Similarity()), ellipse(Similarity())), GREY)
     small = output_of(np.zeros((2, 64, 64), np.float32), np.zeros((64, 64), np.uint8))
-    with pytest.raises(VideoError, match=r"the frame is \(64, 64\), the clip began with \(240, 320\); call reset"):
+    with pytest.raises(VideoError, match=r"the frame is \(64, 64\), but the clip began with \(240, 320\); call reset"):
         steady.update(small, GREY)
     steady.reset()
     steady.update(small, GREY)
