@@ -1,4 +1,4 @@
-"""The measures of steadiness, on videos whose motion is known."""
+"""Steadiness of videos with known motion."""
 
 from __future__ import annotations
 
