@@ -73,7 +73,7 @@ def _world(rng: np.random.Generator) -> Map:
 
 
 def _gum(x: Map, y: Map, rough: Map, fine: Map) -> tuple[Map, Map]:
-    """Height and albedo of the gum: two swellings along the row with the gap of the teeth between them."""
+    """Height and albedo of the gum: two ridges with the row of teeth between them."""
     ridge = 66 * np.exp(-(((y - 520) / 110) ** 2)) + 52 * np.exp(-(((y - 60) / 95) ** 2))
     height = ridge + 9 * rough + 0.35 * fine
     pink = np.array([0.50, 0.44, 0.80], np.float32)
@@ -107,7 +107,7 @@ def _add_tooth(height: Map, albedo: Map, x: Map, y: Map, tooth: Sequence[int], r
 
 
 def _cusps(half_w: int) -> tuple[tuple[float, float], ...]:
-    """Cusps of a molar or, where it is narrow, a premolar, in halves of the crown."""
+    """Positions of the cusps of a molar, or of a premolar if narrow, in half widths and heights of the crown."""
     if half_w > 100:
         return ((-0.48, -0.46), (0.46, -0.5), (-0.5, 0.44), (0.02, 0.55), (0.5, 0.42))
     return ((0.0, -0.5), (0.05, 0.48))
@@ -175,7 +175,7 @@ def _look(world: Map, tool: tuple[Map, Map], time_s: float, phases: npt.NDArray[
 
 
 def _degrade(view: Map, time_s: float, rng: np.random.Generator) -> Frame:
-    """What a wet lens and a small sensor add: flicker, a cast to warm yellow, blur and noise."""
+    """Add the faults of a wet lens and a small sensor: flicker, a warm yellow cast, blur and noise."""
     view = cv2.GaussianBlur(view, (0, 0), 0.8 + 0.5 * np.sin(2.3 * time_s) ** 2)
     cast = np.array([0.80, 0.97, 1.06], np.float32) * (1 + 0.03 * np.sin(2 * np.pi * 1.3 * time_s))
     noise = rng.normal(0, 0.012, view.shape).astype(np.float32)

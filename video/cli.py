@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     try:
-        _steadying(options)
+        _stabiliser_options(options)
     except ValueError as error:
         parser.error(str(error))
     if options.output is None and not options.view:
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
                     layout=options.layout,
                     frames=options.frames,
                     flow_max_px=options.flow_max,
-                    stabilise=_steadying(options),
+                    stabilise=_stabiliser_options(options),
                     status=options.status,
                     window=Window() if options.view else None,
                     progress=progress,
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _steadying(options: argparse.Namespace) -> StabiliserOptions | None:
+def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None:
     if not options.stabilise:
         usual = StabiliserOptions()
         stray = [name for name in ("lookahead", "crop", "border") if getattr(options, name) != getattr(usual, name)]

@@ -22,7 +22,7 @@ def moving_frames(count: int, size_hw: tuple[int, int] = SIZE_HW) -> list[np.nda
     large_hw = (size_hw[0] + count, size_hw[1] + 2 * count)
     grey = np.random.default_rng(3).uniform(40, 215, (large_hw[0] // 8, large_hw[1] // 8)).astype(np.float32)
     grey = cv2.resize(grey, large_hw[::-1], interpolation=cv2.INTER_CUBIC)
-    # Little colour in it: yuv420p halves the resolution of colour, and that is not what is tested.
+    # Colour is weak, because yuv420p halves its resolution, which is not tested here.
     large = np.clip(grey[..., None] * np.array([0.7, 0.9, 1.0]), 0, 255).astype(np.uint8)
     return [large[k : k + size_hw[0], 2 * k : 2 * k + size_hw[1]].copy() for k in range(count)]
 
@@ -57,7 +57,7 @@ def write_with_av(
 
 
 def damage_packet(path: Path, index: int) -> None:
-    """Zero the first bytes of one packet, so that exactly its frame does not decode."""
+    """Zero the first bytes of one packet, so that only its frame does not decode."""
     with av.open(str(path)) as container:
         place = [packet.pos for packet in container.demux(video=0)][index]
     data = bytearray(path.read_bytes())
@@ -92,7 +92,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 class FakeEngine:
-    """Inverts the frame; flow is (frame_id, 0), the mask its left half; ``heal`` names frames that were not finite."""
+    """Inverts the frame; flow is (frame_id, 0), the mask is the left half; frames in ``heal`` are not finite."""
 
     def __init__(self, size_hw: tuple[int, int] = (64, 80), *, heal: tuple[int, ...] = ()) -> None:
         self.metadata = SimpleNamespace(size_hw=size_hw)
@@ -105,7 +105,7 @@ class FakeEngine:
         self.resets += 1
 
     def stream(self, frames: Iterable[tuple[np.ndarray, object]]) -> Iterator[Output]:
-        """Two frames ahead of the consumer, as the real one is."""
+        """Run two frames ahead of the consumer, like the real engine."""
         waiting: list[Output] = []
         try:
             for k, (frame, timestamp) in enumerate(frames):

@@ -149,7 +149,7 @@ def test_stabilised_with_look_ahead_every_frame_is_written_once(files, tmp_path,
     pictures, originals = _read(out), _read(files[1])
     assert len(pictures) == 20
     assert pictures[0].shape == (96, 128 if layout == "enhanced" else 256, 3)
-    # The toy's first frames have no believable motion, so they are zoomed by the crop and nothing else.
+    # The toy's first frames have no plausible motion, so they are only zoomed by the crop.
     crop = _toy_pictures(originals)[1][10:86, 13:115]
     shown = cv2.resize(pictures[1][:, -128:], crop.shape[1::-1])
     assert psnr(shown[25:60], crop[25:60]) > 22
@@ -266,7 +266,7 @@ def test_progress_is_a_bar_on_a_terminal_and_silent_for_short_runs_elsewhere():
         assert bool(text.getvalue()) == terminal
 
 
-def test_progress_lines_are_seldom(monkeypatch):
+def test_progress_lines_come_every_ten_seconds(monkeypatch):
     clock = iter(float(k) for k in range(1000))
     monkeypatch.setattr("mostnet.video.progress.perf_counter", lambda: next(clock))
     text = io.StringIO()

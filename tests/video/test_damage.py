@@ -18,7 +18,7 @@ COUNT = 60
 
 
 def _read_all(path) -> tuple[list[np.ndarray], str]:
-    """The frames that came, and the text of the error after them."""
+    """The frames that were read, and the text of the error after them."""
     frames = []
     with VideoReader(path) as reader, pytest.raises(VideoError) as caught:
         frames.extend(reader)
@@ -97,7 +97,7 @@ def test_a_loop_that_stops_early_can_ask_for_damage(tmp_path):
 
 
 @pytest.mark.parametrize("taken", [0, 1, 24, COUNT])
-def test_nothing_is_reported_of_a_whole_file(tmp_path, taken):
+def test_a_whole_file_has_no_damage(tmp_path, taken):
     path = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT))
     with VideoReader(path) as reader:
         assert len(list(itertools.islice(reader, taken))) == taken
@@ -105,7 +105,7 @@ def test_nothing_is_reported_of_a_whole_file(tmp_path, taken):
 
 
 def test_damage_after_the_last_frame_read_is_not_reported(tmp_path):
-    """The decoder is fed packets ahead of the frame it gives, so it has met this damage already."""
+    """The decoder reads packets ahead, so it has found this damage already."""
     path = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT))
     damage_packet(path, 24)
     with VideoReader(path) as reader:

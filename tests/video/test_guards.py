@@ -15,7 +15,7 @@ SAME, CUT, DARK, BACK = SceneEvent.SAME, SceneEvent.CUT, SceneEvent.DARK, SceneE
 
 
 def _scene(seed: int) -> np.ndarray:
-    """A scene of its own, 240 x 320."""
+    """A scene for each seed, 240 x 320."""
     grains = np.random.default_rng(seed).integers(30, 220, (12, 16, 3), np.uint8)
     return np.kron(grains, np.ones((20, 20, 1), np.uint8))
 

@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""Layouts, the colour wheel of flow, and resizing."""
 
 from __future__ import annotations
 

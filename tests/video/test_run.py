@@ -64,7 +64,7 @@ def test_flow_is_shown_in_pixels_of_the_video(clip, tmp_path):
     assert int(blue) == pytest.approx(255 * (1 - 4 * 2 / 16), abs=6), "frame 4 moves 4 px in the engine, 8 in the video"
 
 
-def test_a_cut_starts_the_engine_anew_before_its_frame(tmp_path):
+def test_a_cut_resets_the_engine_before_its_frame(tmp_path):
     class Recording(FakeEngine):
         def reset(self):
             super().reset()
@@ -133,7 +133,7 @@ def test_a_hole_is_a_pause_and_what_follows_stays_in_step(tmp_path):
 
 
 @pytest.mark.parametrize("ended_by", ["frames", "stop"])
-def test_an_early_end_tells_of_damage_before_it(tmp_path, ended_by):
+def test_an_early_end_reports_damage_before_it(tmp_path, ended_by):
     path = write_with_av(tmp_path / "v.mp4", moving_frames(60))
     damage_packet(path, 24)
     done = []

@@ -1,4 +1,4 @@
-"""Writing: what a browser plays, in true colours, and never less than was written."""
+"""Written files play in browsers, have the right colours, and lose no frame."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_an_old_file_stays_until_there_is_a_frame(tmp_path):
     assert _names(tmp_path) == ["v.mp4"]
 
 
-def test_a_part_takes_a_name_that_nothing_has(tmp_path, monkeypatch):
+def test_a_part_takes_an_unused_name(tmp_path, monkeypatch):
     tokens = iter(["taken", "taken", "fresh"])
     monkeypatch.setattr(secrets, "token_hex", lambda size: next(tokens))
     taken = tmp_path / "v.part-taken.mp4"
@@ -143,7 +143,7 @@ def test_a_writer_that_does_not_open_leaves_no_part(tmp_path, monkeypatch):
     assert _names(tmp_path) == []
 
 
-def test_what_cannot_be_written(tmp_path):
+def test_arguments_that_cannot_be_written_are_refused(tmp_path):
     (tmp_path / "folder.mp4").mkdir()
     cases = [
         (tmp_path / "v.avi", 25, (64, 64), "give a name that ends in .mp4"),
@@ -212,7 +212,7 @@ def test_a_killed_process_leaves_a_playable_part(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
-def test_a_full_disk_is_said_once_and_clearly(tmp_path):
+def test_a_full_disk_is_reported_once(tmp_path):
     path = tmp_path / "v.mp4"
     done = subprocess.run([sys.executable, "-c", _DISK_FULL, str(path)], check=True, capture_output=True, text=True)
     assert "cannot write frame" in done.stdout

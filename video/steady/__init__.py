@@ -1,1 +1,1 @@
-"""A steady picture from the engine's flow and mask, and how steady a video is."""
+"""Stabilise the picture with the engine's flow and mask, and measure how steady a video is."""

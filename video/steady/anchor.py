@@ -1,4 +1,4 @@
-"""Holds the view on the teeth after tracking was lost, until the path is known again."""
+"""Hold the view on the teeth after a loss of tracking, until the path is known again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy.typing as npt
 from .similarity import Similarity
 from .teeth import displacement, find_teeth
 
-#: Frames for which the view stays where the teeth put it; then the smoothed path takes over little by little.
+#: Frames for which the view is held on the teeth; then the smoothed path gradually takes over.
 HOLD_FRAMES = 12
 _RELEASE, _RELEASE_AWAY = 0.95, 0.85
 _NEGLIGIBLE = 0.02
 
 
 class Anchor:
-    """Remembers where the teeth were in the steady view, and puts the view back there.
+    """Remembers where the teeth were in the steady view, and returns the view to them.
 
     Attributes:
         view: takes points of the held steady picture to points of the newest frame; None while nothing is held.
-        weight: how much of the shown view is the held one, 1 down to 0.
+        weight: share of the held view in the shown one, falling from 1 to 0.
     """
 
     def __init__(self) -> None:
@@ -29,15 +29,15 @@ class Anchor:
         self._held = 0
 
     def remember(self, mask: npt.NDArray[np.uint8], view: Similarity) -> None:
-        """Note the teeth of a tracked frame, uint8 ``(H, W)``, and its shown view (steady picture to frame)."""
+        """Remember the teeth of a tracked frame, uint8 ``(H, W)``, and its shown view (steady picture to frame)."""
         self._latest = (mask.copy(), view)
 
     def lose(self) -> None:
-        """Let go: the newest frame has no known motion."""
+        """Hold nothing, because the motion of the newest frame is unknown."""
         self.view, self.weight = None, 0.0
 
     def take_hold(self, mask: npt.NDArray[np.uint8]) -> None:
-        """Put the view back on the teeth of ``mask``; hold nothing where they are not those that were seen last."""
+        """Return the view to the teeth of ``mask``; hold nothing if they are not those seen last."""
         self.lose()
         if self._latest is None:
             return
@@ -50,9 +50,9 @@ class Anchor:
             self.view, self.weight, self._held = view.then(gap.inverse()), 1.0, 0
 
     def push(self, motion: Similarity, *, room_px: float) -> None:
-        """Move the held view along with the scene; ``motion`` takes points of the new frame to the one before.
+        """Move the held view with the scene; ``motion`` takes points of the new frame to the one before.
 
-        The hold lasts ``HOLD_FRAMES``, and less where the camera leaves: beyond ``room_px`` the crop could not follow.
+        The hold lasts ``HOLD_FRAMES``. It ends sooner if the camera moves away, since the crop allows only ``room_px``.
         """
         if self.view is None:
             return

@@ -1,4 +1,4 @@
-"""What is shown where the steady view reaches beyond the frame: nothing, by cropping, or what is better than black."""
+"""Crop the steady view, or fill the part of it that lies outside the frame."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mostnet.contract import Frame
 
 from .similarity import Similarity
 
-#: ``crop`` zooms in so that every pixel is of this frame; ``replicate`` and ``history`` show the whole view and fill
-#: its edge with the last row and column, or with what earlier frames saw there.
+#: ``crop`` zooms in, so that every pixel comes from this frame. ``replicate`` and ``history`` show the whole view and
+#: fill its border with the frame's outermost pixels or with earlier frames.
 BORDERS = ("crop", "replicate", "history")
 
-#: Part of the crop that rotation and zoom leave to the shift.
+#: Share of the crop that rotation and zoom must leave for the shift.
 _SHIFT_SHARE = 0.4
 _KNEE = 0.7
 _BISECTIONS = 10
@@ -30,8 +30,8 @@ def margin_px(size_hw: tuple[int, int], crop: float) -> float:
 def limited(view: Similarity, size_hw: tuple[int, int], crop: float) -> Similarity:
     """The nearest view to ``view`` whose rectangle, ``1 - crop`` of the frame, lies inside the frame.
 
-    Rotation and zoom give way first, then each axis of the shift by itself, with a soft knee: a hard stop would pass
-    the vibration on whenever a pan leans against it.
+    Rotation and zoom are reduced first, then each axis of the shift on its own. The limit has a soft knee, because a
+    hard one would let vibration through during every pan that reaches it.
     """
     half_w, half_h = ((side - 1) / 2 for side in size_hw[::-1])
 
@@ -56,7 +56,7 @@ def zoomed(view: Similarity, border: str, crop: float) -> Similarity:
 
 
 def warp(picture: Frame, matrix: npt.NDArray[np.float64], *, onto: Frame | None = None) -> Frame:
-    """Move a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``; beyond its edge its last pixels, or ``onto``."""
+    """Warp a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``, over its outermost pixels or over ``onto``."""
     size = (picture.shape[1], picture.shape[0])
     if onto is None:
         moved: Frame = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -67,13 +67,13 @@ def warp(picture: Frame, matrix: npt.NDArray[np.float64], *, onto: Frame | None 
 
 
 class BorderHistory:
-    """The last shown picture, which has what now lies outside the frame."""
+    """Fills the border with the picture shown last, which saw what now lies outside the frame."""
 
     def __init__(self) -> None:
         self._last: Frame | None = None
 
     def fill(self, picture: Frame, matrix: npt.NDArray[np.float64], drift: npt.NDArray[np.float64] | None) -> Frame:
-        """Warp ``picture`` over the last result, moved by ``drift``; None where the two have nothing in common."""
+        """Warp ``picture`` over the last result, moved by ``drift``; alone if ``drift`` is None."""
         if self._last is None or drift is None or self._last.shape != picture.shape:
             shown = warp(picture, matrix)
         else:
@@ -83,7 +83,7 @@ class BorderHistory:
 
 
 def _room(rate: complex, half_w: float, half_h: float, crop: float) -> tuple[float, float]:
-    """Shift on each axis at which the turned and cropped rectangle touches the frame's edge."""
+    """Shift on each axis at which the rotated and cropped rectangle touches the frame's edge."""
     across, along = abs(rate.real) * (1 - crop), abs(rate.imag) * (1 - crop)
     return half_w - across * half_w - along * half_h, half_h - across * half_h - along * half_w
 

@@ -1,4 +1,4 @@
-"""How steady videos are: ``python -m mostnet.video.steady.cli VIDEO... [--reference BEFORE] [--plot FILE.png]``."""
+"""Measure how steady videos are: ``python -m mostnet.video.steady.cli VIDEO... [--reference BEFORE]``."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from .plot import plot_paths
 
 
 def measure_video(path: Path, *, frames: int | None = None) -> Stability:
-    """Measure the first ``frames`` frames of a video file, all by default.
+    """Measure the first ``frames`` frames of a video file, by default all.
 
     Raises:
-        VideoError: it cannot be read, or has fewer than two frames.
+        VideoError: it cannot be read.
+        ValueError: it has fewer than two frames.
     """
     with VideoReader(path) as reader:
         return measure(itertools.islice(reader, frames))
 
 
 def compare_videos(before: Path, after: Path, *, frames: int | None = None) -> Fidelity:
-    """Cropping and distortion of ``after`` against ``before``; frames are taken in pairs.
+    """Cropping and distortion of ``after`` compared with ``before``, pair by pair of frames.
 
     Raises:
         VideoError: a file cannot be read.
-        ValueError: nothing in them matches.
+        ValueError: no pair of frames could be matched.
     """
     with VideoReader(before) as one, VideoReader(after) as other:
         return compare(itertools.islice(one, frames), itertools.islice(other, frames))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table, draw the plot; returns the exit status."""
+    """Run the command; return its exit status."""
     options = _parser().parse_args(argv)
     try:
         videos = _named(options.videos)
@@ -54,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.plot is not None:
             plot_paths({name: one.path for name, one in found.items()}, options.plot)
     except (MostnetError, OSError, ValueError) as error:
-        print(f"stability: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"steady: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
-    """The videos by their file names, or by their paths where files of one name lie in several folders."""
+    """The videos by file name, or by path if several files have the same name."""
     names = [path.name for path in paths]
     return {path.name if names.count(path.name) == 1 else str(path): path for path in paths}
 
@@ -84,14 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mostnet.video.steady.cli",
         description="Measure how steady videos are, from their pictures alone.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")
     parser.add_argument(
-        "--reference", type=Path, help="the video before stabilising: cropping and distortion", metavar="FILE"
+        "--reference", type=Path, help="the video before stabilising; adds cropping and distortion", metavar="FILE"
     )
-    parser.add_argument("--plot", type=Path, help="PNG with the paths", metavar="FILE.png")
-    parser.add_argument("--frames", type=int, help="measure this many at most", metavar="N")
+    parser.add_argument("--plot", type=Path, help="draw the motion paths", metavar="FILE.png")
+    parser.add_argument("--frames", type=int, help="measure the first N frames (default: all)", metavar="N")
     return parser
 
 

@@ -1,19 +1,19 @@
-"""Takes the correction out when tracking is lost, and in again afterwards, without a jump."""
+"""Fade the correction out when tracking is lost, and back in afterwards, without a jump."""
 
 from __future__ import annotations
 
 from .similarity import Similarity
 from .tracking import Tracking
 
-#: Part of the way that is gone per frame, out and in.
+#: Change of the gain per frame, out and in.
 FADE_OUT, FADE_IN = 1 / 8, 1 / 6
 
 
 class Fade:
-    """Leads from the view that was shown last: to none while tracking is lost, to the wanted one after that.
+    """Moves the shown view to the identity while tracking is lost, and to the wanted view otherwise.
 
     Attributes:
-        gain: 0 to 1: what is left of the view at the loss, or share of the way to the wanted one.
+        gain: 0 to 1; while lost, the share of the last view that is left, otherwise the share of the wanted view.
     """
 
     def __init__(self) -> None:

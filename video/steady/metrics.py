@@ -1,8 +1,8 @@
-"""How steady a video is, measured on its pictures alone.
+"""Measure how steady a video is, from its pictures alone.
 
-Path: corners tracked by pyramidal Lucas-Kanade from frame to frame, a similarity fitted to them by RANSAC, its steps
-added up. Stability, cropping ratio and distortion are those of S. Liu et al., "Bundled Camera Paths for Video
-Stabilization" (SIGGRAPH 2013); ITF is the mean inter-frame PSNR.
+Pyramidal Lucas-Kanade tracks corners from frame to frame, RANSAC fits a similarity to them, and the path is the sum of
+its steps. Stability, cropping ratio and distortion follow S. Liu et al., "Bundled Camera Paths for Video Stabilization"
+(SIGGRAPH 2013). ITF is the mean PSNR between neighbouring frames.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MIN_TRACKS = 12
 
 @dataclass(frozen=True)
 class Stability:
-    """Figures of one video.
+    """Measured values of one video.
 
     Attributes:
         frames: frames measured.
         vibration_px: RMS of the path of the picture's centre minus its 27-frame Hann average.
-        vibration_deg: the same of the angle.
+        vibration_deg: the same for the angle.
         jitter_px: RMS of the path of the centre above 0.15 cycles per frame.
         stability: share of the path's energy in its 2nd to 6th lowest frequencies, the least of x, y and angle; 0 to 1.
         itf_db: mean PSNR between neighbouring frames.
-        untracked: frames whose motion could not be measured, counted as none.
+        untracked: frames whose motion could not be measured; it counts as zero.
         path: ``(N, 3)``: x and y in pixels, angle in radians.
     """
 
@@ -55,12 +55,12 @@ class Stability:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What stabilising took away, compared with the video before it.
+    """Loss by stabilisation, compared with the video before it.
 
     Attributes:
-        cropping: least share of the width and height that is left, over frames; 1 is all.
-        distortion: least ratio of the two singular values of the fitted affine map, over frames; 1 is none.
-        mean_cropping, mean_distortion: the means.
+        cropping: least share of width and height that is left in any frame; 1 is all.
+        distortion: least ratio of the two singular values of the fitted affine map in any frame; 1 is none.
+        mean_cropping, mean_distortion: the means over frames.
     """
 
     cropping: float
@@ -70,7 +70,7 @@ class Fidelity:
 
 
 def measure(frames: Iterable[Frame]) -> Stability:
-    """Measure uint8 ``(H, W, 3)`` frames; at least two.
+    """Measure at least two uint8 ``(H, W, 3)`` frames.
 
     Raises:
         ValueError: fewer than two frames.
@@ -114,12 +114,12 @@ def compare(before: Iterable[Frame], after: Iterable[Frame]) -> Fidelity:
         bends.append(float(small / large))
         crops.append(min(1.0, 1 / float(np.sqrt(large * small))))
     if not crops:
-        raise ValueError("no frame of the two videos could be matched; are they of the same scene?")
+        raise ValueError("no frames of the two videos could be matched; give two videos of the same scene")
     return Fidelity(min(crops), min(bends), float(np.mean(crops)), float(np.mean(bends)))
 
 
 def tracked_step(before: Grey, now: Grey) -> Similarity | None:
-    """The similarity that takes points of the grey picture ``before`` to ``now``, by feature tracks; None with few."""
+    """The similarity that takes points of the grey picture ``before`` to ``now``; None with too few feature tracks."""
     tracks = _tracks(before, now)
     if tracks is None:
         return None
@@ -128,14 +128,14 @@ def tracked_step(before: Grey, now: Grey) -> Similarity | None:
 
 
 def path_of(steps: Sequence[Similarity | None]) -> Path2d:
-    """Sums of the steps, ``(N + 1, 3)``: how the content moved, x and y in pixels, angle in radians."""
+    """Cumulative motion of the content, ``(N + 1, 3)``: x and y in pixels, angle in radians."""
     known = [step or Similarity() for step in steps]
     moves = np.array([(step.b.real, step.b.imag, step.angle) for step in known]).reshape(-1, 3)
     return np.concatenate([np.zeros((1, 3)), np.cumsum(moves, axis=0)])
 
 
 def vibration(path: Path2d) -> float:
-    """RMS length of ``(N, D)`` minus its 27-frame Hann average; the ends, where the window is cut, do not count."""
+    """RMS length of ``(N, D)`` minus its 27-frame Hann average, without the ends, where the window is cut."""
     half = HANN_FRAMES // 2
     if len(path) <= 2 * half:
         return float(np.sqrt(((path - path.mean(axis=0)) ** 2).sum(axis=1).mean()))
@@ -145,7 +145,7 @@ def vibration(path: Path2d) -> float:
 
 
 def jitter(path: Path2d, *, above: float = STOP_BAND) -> float:
-    """RMS length of what ``(N, D)`` has above ``above`` cycles per frame; trend and ends tapered off."""
+    """RMS length of the part of ``(N, D)`` above ``above`` cycles per frame, after removing trend and tapering."""
     ramp = np.linspace(path[0], path[-1], len(path))
     window = np.hanning(len(path) + 2)[1:-1, None]
     spectrum = np.fft.rfft((path - ramp) * window, axis=0)
@@ -155,7 +155,7 @@ def jitter(path: Path2d, *, above: float = STOP_BAND) -> float:
 
 
 def _low_frequency_share(path: Path2d) -> float:
-    """Energy of frequencies 2 to 6 over that of 2 to the last; the constant (1) is left out, as the paper does."""
+    """Energy of frequencies 2 to 6 over that of 2 to the last; as in the paper, the constant (1) is left out."""
     shares = []
     for column in path.T:
         ramp = np.linspace(column[0], column[-1], len(column))

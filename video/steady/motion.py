@@ -1,4 +1,4 @@
-"""The camera's motion between two frames, out of the engine's flow and tooth mask."""
+"""The camera's motion between two frames, from the engine's flow and tooth mask."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mostnet.contract import FOREGROUND
 
 from .similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
 
-#: Flow is read at about this many points whatever the frame's size: every eighth pixel each way of 480x640.
+#: Number of grid points at which flow is read, roughly, for every frame size: every eighth pixel of 480x640.
 GRID_POINTS = 4800
-#: Least share of the frame that must be tooth for the teeth alone to be followed.
+#: With at least this share of the frame tooth, the teeth alone are followed.
 MIN_TOOTH = 0.04
-#: Fewer finite vectors than this share of the grid tell nothing.
+#: With fewer usable vectors than this share of the grid, the motion is unknown.
 _MIN_POINTS = 0.05
 
-#: Largest motion between two frames that a hand and a handpiece make: share of the frame's width, radians, log-scale.
+#: Largest plausible motion between two frames: share of the frame's width, radians, log-scale.
 _MAX_SHIFT, _MAX_ANGLE, _MAX_ZOOM = 0.25, 0.2, 0.15
 
 
@@ -29,10 +29,10 @@ class Step:
     """Motion of one frame.
 
     Attributes:
-        motion: takes a point of this frame to its place in the previous one; the identity where nothing is known.
-        source: ``teeth`` or ``frame``: the pixels it comes from; ``none`` where there was no usable flow.
-        inliers: share of these pixels that move this way, 0 to 1.
-        residual_px: robust deviation of their flow from it, in pixels.
+        motion: takes a point of this frame to its place in the previous one; the identity if unknown.
+        source: the pixels it comes from, ``teeth`` or ``frame``; ``none`` without usable flow.
+        inliers: share of these pixels that agree with it, 0 to 1.
+        residual_px: robust standard deviation of their flow from it, in pixels.
     """
 
     motion: Similarity
@@ -47,9 +47,9 @@ UNKNOWN = Step(Similarity(), "none", 0.0, float("inf"))
 def camera_step(flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> Step:
     """Fit the camera's motion to backward flow, float32 ``(2, H, W)`` in pixels, on the teeth of ``mask``.
 
-    Teeth do not move, so their flow is the camera's; the bur moves with the camera, and cheek and water by themselves.
-    Each vector counts with the mask's probability. With too little tooth in view the whole frame is taken. A motion
-    that no hand can make is not believed.
+    Teeth do not move, so their flow is the camera's. The bur moves with the camera; cheek and water move on their own.
+    Each vector is weighted with the mask's probability. With too little tooth in view, the whole frame is used. An
+    implausibly large motion counts as unknown.
     """
     size_hw = (int(flow.shape[1]), int(flow.shape[2]))
     places = _grid(size_hw)

@@ -1,11 +1,11 @@
-"""Smoothing of the camera's path: vibration out, intended motion in.
+"""Smooth the camera's path: remove vibration, keep intended motion.
 
-The kernel is the finite impulse response with the least energy above 0.15 cycles per frame among those that pass a
-still camera unchanged and a steady pan with a chosen lag (a quadratic programme with two equations, solved once).
-``docs/stabiliser.md`` has the comparison with exponential, alpha-beta (Kalman) and one-euro filters that led to it: at
-the same lag it lets a tenth of the vibration through.
+The kernel is a finite impulse response. Among those that pass a still camera unchanged and a steady pan with a chosen
+lag, it has the least energy above 0.15 cycles per frame (a quadratic programme with two equations, solved once).
+``docs/stabiliser.md`` compares it with exponential, alpha-beta (Kalman) and one-euro filters: at the same lag it lets a
+tenth of their vibration through.
 
-The path is kept as poses relative to the newest frame, so nothing grows with the length of a video.
+The path is kept as poses relative to the newest frame, so memory does not grow with the length of a video.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .similarity import Similarity
 
 #: Vibration lies above this, in cycles per frame: 3.75 Hz at 25 frames per second.
 STOP_BAND = 0.15
-#: Past frames that the kernel reads, the shown one included.
+#: Frames that the kernel reads: the shown one and those before it.
 TAPS = 16
-#: Frames by which a slow pan is followed late. Less lag overshoots more when a pan starts or stops.
+#: Lag behind a slow pan, in frames. Less lag overshoots more when a pan starts or stops.
 LAG = 3.0
-#: Against a kernel that would turn the flow's own noise into motion.
+#: Regularisation, so that the kernel does not amplify the noise of the flow.
 _RIDGE = 1e-2
 _FREQUENCIES = 200
 
@@ -32,10 +32,10 @@ Kernel = npt.NDArray[np.float64]
 
 @lru_cache(maxsize=64)
 def kernel(taps: int, lookahead: int, lag: float) -> Kernel:
-    """Weights ``(taps,)`` of the frames from ``lookahead`` after the shown one back into its past, newest first.
+    """Weights ``(taps,)`` of the frames, newest first; the newest is ``lookahead`` frames after the shown one.
 
-    Minimises ``w' Q w`` subject to ``sum w = 1`` and ``sum w offset = -lag``, with Q the energy that the response has
-    above ``STOP_BAND``.
+    Minimises ``w' Q w`` subject to ``sum w = 1`` and ``sum w offset = -lag``, with Q the energy of the response above
+    ``STOP_BAND``.
     """
     offsets = lookahead - np.arange(taps, dtype=np.float64)
     if taps < 3:
@@ -49,43 +49,43 @@ def kernel(taps: int, lookahead: int, lag: float) -> Kernel:
 
 
 def default_lag(lookahead: int) -> float:
-    """Lag in frames that suits ``lookahead``: none is needed once the future is known."""
+    """Lag in frames for a ``lookahead``; it shrinks as more of the future is known."""
     return max(0.0, LAG - 0.6 * lookahead)
 
 
 class PathFilter:
-    """Poses of the last frames, and the view that a steady camera would have had."""
+    """Keeps the poses of the last frames, and gives the view that a steady camera would have had."""
 
     def __init__(self, *, lookahead: int = 0) -> None:
-        """``lookahead``: frames by which the shown frame may be behind the newest one."""
+        """``lookahead``: most frames between the shown frame and the newest one."""
         self._keep = TAPS + 2 * lookahead
         self.restart()
 
     def restart(self) -> None:
-        """Forget the path: the next frame is its first."""
+        """Forget the path; the next frame starts a new one."""
         self._rates = np.zeros(0, np.complex128)
         self._shifts = np.zeros(0, np.complex128)
 
     def push(self, motion: Similarity) -> None:
-        """Add a frame, ``motion`` taking its points to the previous frame."""
+        """Add a frame; ``motion`` takes its points to the previous frame."""
         back = motion.inverse()
         self._rates = np.concatenate([[1], back.a * self._rates])[: self._keep]
         self._shifts = np.concatenate([[0], back.a * self._shifts + back.b])[: self._keep]
 
     @property
     def frames(self) -> int:
-        """Frames remembered."""
+        """Number of frames remembered."""
         return len(self._rates)
 
     def view(self, behind: int, room_px: float) -> Similarity:
-        """Where the steady view lies in the frame ``behind`` frames before the newest one.
+        """The steady view of the frame ``behind`` frames before the newest one.
 
-        Takes points of the steady picture to points of that frame. Where a pan is so fast that its usual lag would
-        need more than ``room_px`` of shift, the lag shrinks.
+        It takes points of the steady picture to points of that frame. If a fast pan would need more than ``room_px`` of
+        shift for the usual lag, the lag shrinks.
 
         Args:
             behind: 0 to the look-ahead, and less than ``frames``.
-            room_px: shift that may be spent on lag.
+            room_px: most shift to spend on lag.
         """
         origin = Similarity(complex(self._rates[behind]), complex(self._shifts[behind])).inverse()
         taps = TAPS + behind

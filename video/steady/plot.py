@@ -1,4 +1,4 @@
-"""Paths of videos as a picture."""
+"""Plot the motion paths of videos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .metrics import Path2d
 
 
 def plot_paths(paths: Mapping[str, Path2d], output: Path, *, title: str = "motion of the picture's content") -> None:
-    """Draw x, y and angle of each ``(N, 3)`` path over the frames into a PNG, whole or not at all.
+    """Write a PNG atomically that shows x, y and angle of each ``(N, 3)`` path over the frames.
 
     Raises:
         BackendNotInstalledError: matplotlib is missing.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 Points = npt.NDArray[np.complex128]
 Weights = npt.NDArray[np.float64]
 
-#: Median absolute deviation to standard deviation, for the length of a normally distributed 2-D vector.
+#: Ratio of standard deviation to median for the length of a normally distributed 2-D vector.
 _MEDIAN_TO_SIGMA = 1 / 1.1774
 #: Tukey's biweight rejects beyond this many standard deviations (95 % efficiency; P. Huber, "Robust Statistics").
 _TUKEY = 4.685
@@ -25,7 +25,7 @@ _VOTERS = 192
 #: The best hypothesis has the smallest residual at this quantile: up to 60 % of the points may be wrong.
 _QUANTILE = 0.4
 _ITERATIONS = 4
-#: A residual up to this is noise whatever the scale estimate says: exact flow would otherwise reject its own rounding.
+#: Least scale estimate: with exact flow, rounding errors would otherwise count as outliers.
 _FLOOR_PX = 0.05
 
 
@@ -54,16 +54,16 @@ class Similarity(NamedTuple):
         return abs(self.a)
 
     def part(self, gain: float) -> Similarity:
-        """The way from the identity to this transform, ``gain`` (0 to 1) of it: log-scale, angle and shift."""
+        """This transform with its log-scale, angle and shift multiplied by ``gain``, 0 to 1."""
         return Similarity(cmath.exp(gain * cmath.log(self.a)), gain * self.b)
 
     def towards(self, other: Similarity, share: float) -> Similarity:
-        """``share`` (0 to 1) of the way from this transform to ``other``: log-scale, angle and shift."""
+        """Interpolate log-scale, angle and shift from this transform to ``other``; ``share`` is 0 to 1."""
         turn = cmath.exp(share * cmath.log(other.a / self.a))
         return Similarity(self.a * turn, (1 - share) * self.b + share * other.b)
 
     def matrix(self, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
-        """The same as float64 ``(2, 3)`` on pixel coordinates of a frame, as ``cv2.warpAffine`` takes it."""
+        """The transform in pixel coordinates of a frame, float64 ``(2, 3)`` as ``cv2.warpAffine`` takes it."""
         centre = centre_of(size_hw)
         offset = centre + self.b - self.a * centre
         a = self.a
@@ -71,7 +71,7 @@ class Similarity(NamedTuple):
 
     @classmethod
     def of_matrix(cls, matrix: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> Similarity:
-        """The transform whose ``matrix`` this is."""
+        """The inverse of ``matrix``: the transform that gives it."""
         a = complex(matrix[0, 0], matrix[1, 0])
         centre = centre_of(size_hw)
         return cls(a, complex(matrix[0, 2], matrix[1, 2]) - centre + a * centre)
@@ -79,11 +79,11 @@ class Similarity(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """A similarity and how well the points agree with it.
+    """A fitted similarity, and how well the points agree with it.
 
     Attributes:
         motion: the transform.
-        inliers: share of the weight whose residual is within the slack, 0 to 1.
+        inliers: share of the weight with a residual within the slack, 0 to 1.
         residual_px: robust standard deviation of the residuals' length, in pixels.
     """
 
@@ -98,16 +98,16 @@ def centre_of(size_hw: tuple[int, int]) -> complex:
 
 
 def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px: float = 1.0) -> Fit:
-    """Find the similarity that takes ``points`` to ``moved``, whatever up to half of them do.
+    """Fit the similarity that takes ``points`` to ``moved``; up to half of them may be outliers.
 
-    Random pairs propose transforms; the one with the least residual for the best 40 % of the points starts iteratively
-    reweighted least squares with Tukey's biweight, its scale taken from the residuals at each step (P. Rousseeuw and
-    A. Leroy, "Robust Regression and Outlier Detection"). The same points give the same answer.
+    Random pairs propose transforms. The one with the least residual for the best 40 % of the points starts iteratively
+    reweighted least squares with Tukey's biweight, whose scale is estimated from the residuals at each step
+    (P. Rousseeuw and A. Leroy, "Robust Regression and Outlier Detection"). The same points give the same result.
 
     Args:
         points, moved: complex ``(N,)``, N at least 2, finite.
         weights: float ``(N,)``, not negative, some above zero.
-        slack_px: a residual up to this counts as agreement.
+        slack_px: largest residual that counts as agreement.
     """
     motion = moved - points
     start = _propose(points, motion, weights)
@@ -125,8 +125,8 @@ def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px:
 
 
 def _propose(points: Points, motion: Points, weights: Weights) -> tuple[complex, complex]:
-    """Least quantile of residuals over transforms through random pairs of points."""
-    rng = np.random.default_rng(0)  # seeded per call: the answer must not depend on what was fitted before
+    """The transform through a random pair of points with the least quantile of residuals."""
+    rng = np.random.default_rng(0)  # seeded per call, so that the result does not depend on earlier calls
     chance = np.cumsum(weights / weights.sum())
     drawn = np.minimum(np.searchsorted(chance, rng.random(_VOTERS)), len(points) - 1)
     voters, moves = points[drawn].astype(np.complex64), motion[drawn].astype(np.complex64)
@@ -158,5 +158,5 @@ def least_squares(points: Points, motion: Points, weights: Weights) -> tuple[com
 
 
 def _squares(residual: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.floating]:
-    """Squared lengths; ``abs`` of complex numbers takes ten times as long."""
+    """Squared lengths, computed without ``abs``, which takes ten times as long for complex numbers."""
     return np.asarray(residual.real**2 + residual.imag**2)

@@ -1,4 +1,4 @@
-"""A steady picture from the engine's flow and mask."""
+"""Stabilise the picture with the engine's flow and mask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .tracking import Tracker, Tracking
 
 Matrix = npt.NDArray[np.float64]
 
-#: Part of the crop that may be spent on lagging behind a pan; the rest is for vibration.
+#: Share of the crop that the lag behind a pan may use; the rest is for vibration.
 _LAG_SHARE = 0.5
 _MAX_LOOKAHEAD = 30
 
@@ -33,7 +33,7 @@ class StabiliserOptions:
     """Settings of a stabiliser.
 
     Attributes:
-        lookahead: frames that the shown picture is late, 0 to 30; more is steadier.
+        lookahead: delay of the shown picture in frames, 0 to 30; more is steadier.
         crop: share of height and width given up for the correction, 0.02 to 0.5.
         border: one of ``BORDERS``.
     """
@@ -53,16 +53,16 @@ class StabiliserOptions:
 
 @dataclass(frozen=True)
 class SteadyState:
-    """What the stabiliser knows about one frame.
+    """The stabiliser's state at one frame.
 
     Attributes:
         tracking: tracking, degraded or lost.
         source: the pixels that were followed: ``teeth``, ``frame`` (too little tooth in view) or ``none``.
         inliers: share of them that agrees on one motion, 0 to 1.
-        residual_px: robust deviation of their flow from that motion.
-        gain: share of the correction that is shown, 0 to 1; while lost, what is left of the last one.
-        frame_id: the frame that this is about.
-        drift: ``(2, 3)``, from the steady picture before to this one; None after a break.
+        residual_px: robust standard deviation of their flow from that motion, in pixels.
+        gain: share of the correction that is shown, 0 to 1; while lost, the share of the last one that is left.
+        frame_id: number of the frame.
+        drift: ``(2, 3)``, from the previous steady picture to this one; None after a break.
     """
 
     tracking: Tracking
@@ -75,7 +75,7 @@ class SteadyState:
 
 
 class Correction(NamedTuple):
-    """Forward matrix, float64 ``(2, 3)`` from frame to steady picture as ``cv2.warpAffine`` takes it, and the state."""
+    """Forward matrix, float64 ``(2, 3)`` from frame to steady picture for ``cv2.warpAffine``, and the state."""
 
     matrix: Matrix
     state: SteadyState
@@ -83,7 +83,7 @@ class Correction(NamedTuple):
 
 @dataclass
 class _Pending:
-    """A frame whose correction is not given out yet."""
+    """A frame whose correction has not been returned yet."""
 
     frame_id: int
     step: Step
@@ -95,7 +95,7 @@ class _Pending:
 
 
 class Stabiliser:
-    """Causal video stabilisation, anchored on the teeth.
+    """Stabilises a video as its frames come, anchored on the teeth.
 
     ::
 
@@ -104,8 +104,8 @@ class Stabiliser:
             correction = steady.update(output, frame)
             show(steady.apply(output.enhanced, correction))
 
-    With a look-ahead of K, ``update`` gives the correction of the frame K before, and None for the first K; ``flush``
-    gives the last K.
+    With a look-ahead of K, ``update`` returns the correction of the frame K before, and None for the first K frames.
+    ``flush`` returns the last K corrections.
     """
 
     def __init__(self, options: StabiliserOptions | None = None) -> None:
@@ -128,12 +128,12 @@ class Stabiliser:
         self._healing = False
 
     def update(self, output: Output, frame: Frame, *, event: SceneEvent | None = None) -> Correction | None:
-        """Take in the engine's result for ``frame``, uint8 ``(H, W, 3)``, of the size of ``output``.
+        """Add the engine's result for ``frame``, uint8 ``(H, W, 3)`` of the same size; return the next correction.
 
         Args:
-            output: with flow and mask.
-            frame: the camera's frame, looked at for cuts and darkness.
-            event: what a ``SceneGuard`` of the caller found; None lets the stabiliser's own one look.
+            output: result with flow and mask.
+            frame: the camera's frame, checked for cuts and darkness.
+            event: result of the caller's ``SceneGuard``; None uses the stabiliser's own.
 
         Raises:
             VideoError: flow or mask is missing, or the size changed within a clip.
@@ -148,17 +148,17 @@ class Stabiliser:
         motion = step.motion if usable else None
         entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
         if state is Tracking.LOST:
-            entry.view = Similarity()  # the fade leads there
+            entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
         self._fresh = False
         return self._emit() if len(self._pending) > self.options.lookahead else None
 
     def flush(self) -> list[Correction]:
-        """The corrections still owed, oldest first."""
+        """Return the remaining corrections, oldest first."""
         return [self._emit() for _ in range(len(self._pending))]
 
     def apply(self, picture: Frame, correction: Correction) -> Frame:
-        """Move a picture of the frame that ``correction`` is about, uint8 ``(H, W, 3)``; one call per frame, in order.
+        """Stabilise a picture of the frame of ``correction``, uint8 ``(H, W, 3)``; call it once per frame, in order.
 
         Returns a new array of the same size.
         """
@@ -168,24 +168,26 @@ class Stabiliser:
 
     def _checked(self, output: Output) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         if output.flow is None or output.mask is None:
-            raise VideoError(f"the stabiliser reads flow and mask; open the Engine with outputs=({FLOW!r}, {MASK!r})")
+            raise VideoError(f"the stabiliser needs flow and mask; open the Engine with outputs=({FLOW!r}, {MASK!r})")
         size_hw = (output.mask.shape[0], output.mask.shape[1])
         if self._size_hw not in (None, size_hw):
-            raise VideoError(f"the frame is {size_hw}, the clip began with {self._size_hw}; call reset() in between")
+            raise VideoError(
+                f"the frame is {size_hw}, but the clip began with {self._size_hw}; call reset() between clips"
+            )
         self._size_hw = size_hw
         return output.flow, output.mask
 
     def _step(
         self, flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], output: Output, event: SceneEvent
     ) -> Step:
-        """The frame's motion; unknown where the engine has no frame before this one to compare with."""
+        """The frame's motion; unknown if the engine has no previous frame to compare it with."""
         healing, self._healing = self._healing, not output.finite
         if event.breaks_tracking or self._fresh or healing or not output.finite:
             return UNKNOWN
         return camera_step(flow, mask)
 
     def _follow(self, motion: Similarity, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
-        """Bring path and anchor to the new frame; an unusable motion between usable ones is taken for none."""
+        """Update path and anchor with the new frame; an unusable motion between usable ones counts as zero."""
         if state is Tracking.LOST:
             if before is not Tracking.LOST:
                 self._settle()
@@ -203,7 +205,7 @@ class Stabiliser:
             self._anchor.remember(mask, self._mixed(self._anchor.view, self._anchor.weight, 0))
 
     def _settle(self) -> None:
-        """Give every waiting frame its view while the path that leads to it is still known."""
+        """Compute the view of every waiting frame while the path to it is still known."""
         newest = len(self._pending) - 1
         for index, entry in enumerate(self._pending):
             if entry.view is None:
@@ -215,7 +217,7 @@ class Stabiliser:
         return margin_px(self._size_hw, self.options.crop)
 
     def _mixed(self, held: Similarity | None, weight: float, behind: int) -> Similarity:
-        """The steady view of a frame: the path's, or the one held on the teeth right after a loss."""
+        """The steady view of a frame: from the path, mixed with the view held on the teeth after a loss."""
         smooth = self._filter.view(behind, _LAG_SHARE * self._room_px)
         return smooth if held is None else held.towards(smooth, 1 - weight)
 

@@ -1,4 +1,4 @@
-"""Reference points of the teeth: what the view is put back on when tracking was lost."""
+"""Position of the teeth in a mask, to which the view returns after a loss of tracking."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .similarity import Similarity, centre_of
 
 _SHRINK = 4
 _MIN_SHARE = 0.02
-#: Teeth that the frame's edge cuts off over more than this share of it have a centroid of the edge, not of their own.
+#: If the frame cuts the teeth off along more than this share of its edge, their centroid depends on the cut.
 _MAX_CUT = 0.02
-#: Below this ratio of the axes a tooth is round and has no direction.
+#: Below this ratio of the axes the teeth are round and have no direction.
 _MIN_ELONGATION = 1.25
 _MAX_TURN = 0.35
 _MAX_ZOOM = 1.3
@@ -45,7 +45,7 @@ class Teeth:
 
 
 def find_teeth(mask: npt.NDArray[np.uint8]) -> Teeth | None:
-    """Reference points of a mask, uint8 ``(H, W)``; None where it has too little tooth."""
+    """Position of the teeth in a mask, uint8 ``(H, W)``; None with too little tooth."""
     height, width = mask.shape
     size = (max(width // _SHRINK, 1), max(height // _SHRINK, 1))
     small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -72,10 +72,10 @@ def find_teeth(mask: npt.NDArray[np.uint8]) -> Teeth | None:
 
 
 def displacement(now: Teeth, before: Teeth) -> Similarity | None:
-    """The similarity that takes points of this frame to where they were, by the teeth of both; None if they disagree.
+    """The similarity that takes points of this frame to the earlier one, from the teeth of both; None if they disagree.
 
-    Whole teeth give shift, turn and zoom by centroid, principal axis and extent. Teeth that the frame cuts off give
-    the shift alone, by the phase correlation of the masks.
+    Whole teeth give shift, rotation and zoom through centroid, principal axis and extent. Teeth that the frame cuts off
+    give only the shift, through phase correlation of the masks.
     """
     if now.small.shape != before.small.shape:
         return None
@@ -93,7 +93,7 @@ def displacement(now: Teeth, before: Teeth) -> Similarity | None:
 
 def _by_overlap(now: Teeth, before: Teeth) -> Similarity | None:
     window = cv2.createHanningWindow(now.small.shape[::-1], cv2.CV_32F)
-    # The mean would correlate the window with itself, at no shift.
+    # With their means, the masks would correlate like the windows: at zero shift.
     (dx, dy), response = cv2.phaseCorrelate(now.small - now.small.mean(), before.small - before.small.mean(), window)
     if response < 0.05 or abs(now.extent_px / before.extent_px - 1) > _MAX_ZOOM - 1:
         return None

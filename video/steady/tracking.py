@@ -1,4 +1,4 @@
-"""Whether the camera's motion is known: tracking, degraded or lost."""
+"""Decide whether the camera's motion is known: tracking, degraded or lost."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from .motion import Step
 
 
 class Tracking(Enum):
-    """How far the correction of a frame is to be trusted."""
+    """How reliable the correction of a frame is."""
 
     TRACKING = "tracking"
     DEGRADED = "degraded"
     LOST = "lost"
 
 
-#: Share of the tooth's flow that agrees on one motion: good, and just usable.
+#: Least share of the flow that agrees on one motion: for good and for usable frames.
 GOOD_INLIERS, USABLE_INLIERS = 0.6, 0.35
-#: Residual above this tells of no common motion, in pixels of a 640 pixels wide frame.
+#: Largest residual of a usable frame, in pixels of a frame 640 pixels wide.
 MAX_RESIDUAL_PX = 4.0
-#: Unusable frames in a row that are bridged before tracking counts as lost.
+#: Unusable frames in a row before tracking counts as lost.
 BRIDGE = 3
 #: Usable frames in a row that end a loss.
 CONFIRM = 2
 
 
 class Tracker:
-    """The state machine."""
+    """The state machine of tracking."""
 
     def __init__(self) -> None:
         self.state = Tracking.LOST
@@ -34,11 +34,11 @@ class Tracker:
         self._good = 0
 
     def usable(self, step: Step, width_px: int) -> bool:
-        """Whether the step's motion is to be used."""
+        """Whether the step's motion is reliable enough to use."""
         return step.inliers >= USABLE_INLIERS and step.residual_px <= MAX_RESIDUAL_PX * width_px / 640
 
     def update(self, step: Step, *, usable: bool, broken: bool) -> Tracking:
-        """Take in one frame; ``broken`` (cut, blackout, covered lens) loses tracking at once."""
+        """Return the state after one frame; ``broken`` (cut, blackout, covered lens) loses tracking at once."""
         self._bad = 0 if usable else self._bad + 1
         self._good = self._good + 1 if usable else 0
         if broken or self._bad > BRIDGE or (self.state is Tracking.LOST and self._good < CONFIRM):

@@ -19,7 +19,7 @@ FRAMES = moving_frames(60, (64, 80))
 
 
 class Screen:
-    """Keeps what was shown."""
+    """Keeps the pictures shown."""
 
     def __init__(self) -> None:
         self.pictures: list[np.ndarray] = []
@@ -39,7 +39,7 @@ class FakeCamera:
     fps = Fraction(25)
 
     def __init__(self, script: list[object], *, screen: Screen | None = None) -> None:
-        """With a ``screen``, a frame is given once as many pictures have been shown as came before it."""
+        """With a ``screen``, each frame waits until all pictures before it have been shown."""
         self._script = script
         self._screen = screen
         self.closed = threading.Event()
@@ -76,7 +76,7 @@ def opener(*cameras: object) -> Callable[[], FakeCamera]:
 
 
 class ScriptedEngine:
-    """``infer`` does what ``acts`` says for each call: sleeps, raises, or is quick."""
+    """Each call of ``infer`` follows ``acts``: it waits, raises, or returns at once."""
 
     def __init__(self, acts: list[object]) -> None:
         self.metadata = FakeEngine((64, 80)).metadata

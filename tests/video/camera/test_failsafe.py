@@ -32,7 +32,7 @@ def test_a_late_frame_is_not_waited_for_and_its_motion_is_not_lost():
     safe.close()
 
 
-def test_a_fault_is_told_and_the_next_frame_goes_on():
+def test_an_error_is_reported_and_the_next_frame_is_processed():
     safe = FailSafe(ScriptedEngine([DeviceError("the GPU\nfell off"), None]), period_ms=1000)
     failed = safe.infer(FRAMES[0])
     assert (failed.output, failed.problem) == (None, "engine error: the GPU fell off")
@@ -41,7 +41,7 @@ def test_a_fault_is_told_and_the_next_frame_goes_on():
 
 
 @pytest.mark.parametrize(("usual_s", "limit_ms"), [(0.001, 40), (0.1, 150), (60.0, 2000)])
-def test_a_frame_is_waited_for_by_what_is_usual_within_bounds(usual_s, limit_ms):
+def test_the_limit_follows_the_usual_latency_within_bounds(usual_s, limit_ms):
     safe = FailSafe(ScriptedEngine([]), period_ms=40)
     assert safe.limit_ms == 2000, "nothing is known yet"
     safe._latencies.extend([usual_s] * 10)

@@ -31,7 +31,7 @@ def test_a_slow_consumer_gets_the_newest_frames_and_the_rest_is_counted():
     _end(feed, camera)
 
 
-def test_a_camera_that_breaks_is_opened_again():
+def test_a_camera_that_breaks_is_reopened():
     cameras = [FakeCamera([FRAMES[0], VideoError("camera 0: gone")]), FakeCamera([FRAMES[1]])]
     feed = CameraFeed(opener(cameras[0], VideoError("no"), cameras[1]), retry_s=0.02)
     found = [feed.next(2), feed.next(2)]
@@ -43,7 +43,7 @@ def test_a_camera_that_breaks_is_opened_again():
     _end(feed, cameras[1])
 
 
-def test_a_camera_that_hangs_is_left_behind():
+def test_a_hung_camera_is_reopened():
     hanging, fresh = FakeCamera([FRAMES[0]]), FakeCamera([FRAMES[1]])
     feed = CameraFeed(opener(hanging, fresh), stall_s=0.1, retry_s=0.02)
     assert feed.next(1).is_first
@@ -56,7 +56,7 @@ def test_a_camera_that_hangs_is_left_behind():
 
 
 @pytest.mark.parametrize("kind", ["no picture", "hangs while it opens"])
-def test_a_camera_that_hangs_after_it_broke_is_left_behind_too(kind):
+def test_a_camera_that_hangs_after_it_broke_is_reopened_too(kind):
     first, second, third = FakeCamera([FRAMES[0], VideoError("gone")]), FakeCamera([]), FakeCamera([FRAMES[1]])
     waiting = [first, second, third]
 

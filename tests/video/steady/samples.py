@@ -1,4 +1,4 @@
-"""Outputs of an engine that knows the camera's path, small and without pictures."""
+"""Outputs of an engine for known camera paths."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def outputs_of(
 
 
 def steady_poses(stabiliser: Stabiliser, poses: Sequence[Similarity], outputs: Sequence[Output]) -> list[Similarity]:
-    """The path of what is shown."""
+    """The path of the shown picture."""
     given = [stabiliser.update(output, GREY) for output in outputs]
     corrections = [one for one in given if one is not None] + stabiliser.flush()
     return [view_of(one).then(pose) for one, pose in zip(corrections, poses, strict=True)]

@@ -1,4 +1,4 @@
-"""The measures of steadiness, on videos whose motion is known."""
+"""Steadiness of videos with known motion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mostnet.video.steady import cli as stability
+from mostnet.video.steady import cli
 from mostnet.video.steady.metrics import compare, jitter, measure, vibration
 
 from ..samples import write_with_av
@@ -36,7 +36,7 @@ def clips(tmp_path_factory):
 
 
 def test_the_path_is_the_known_one(clips):
-    found = stability.measure_video(clips[0])
+    found = cli.measure_video(clips[0])
     assert found.frames == COUNT and found.untracked == 0
     assert found.path[:, 0] - found.path[0, 0] == pytest.approx(SHAKE - SHAKE[0], abs=0.25)
     assert found.vibration_px == pytest.approx(3 / np.sqrt(2), rel=0.1)
@@ -45,7 +45,7 @@ def test_the_path_is_the_known_one(clips):
 
 
 def test_a_steadier_video_scores_better(clips):
-    shaking, steady = (stability.measure_video(clip) for clip in clips)
+    shaking, steady = (cli.measure_video(clip) for clip in clips)
     assert steady.vibration_px < 0.2 * shaking.vibration_px
     assert steady.itf_db > shaking.itf_db + 6
 
@@ -73,21 +73,21 @@ def test_too_little_to_measure():
     with pytest.raises(ValueError, match="at least two frames"):
         measure(_frames(SHAKE[:1]))
     grey = np.full((*SIZE_HW, 3), 99, np.uint8)
-    with pytest.raises(ValueError, match="no frame of the two videos could be matched"):
+    with pytest.raises(ValueError, match="no frames of the two videos could be matched"):
         compare([grey], [grey])
     assert measure([grey, grey]).untracked == 1
 
 
 def test_files_of_one_name_are_two_rows():
     paths = [Path("a/out.mp4"), Path("b/out.mp4"), Path("c/in.mp4")]
-    assert stability._named(paths) == {str(paths[0]): paths[0], str(paths[1]): paths[1], "in.mp4": paths[2]}
+    assert cli._named(paths) == {str(paths[0]): paths[0], str(paths[1]): paths[1], "in.mp4": paths[2]}
 
 
 def test_command_line(clips, tmp_path, capsys):
     plot = tmp_path / "p.png"
-    assert stability.main([*map(str, clips), "--reference", str(clips[0]), "--plot", str(plot), "--frames", "8"]) == 0
+    assert cli.main([*map(str, clips), "--reference", str(clips[0]), "--plot", str(plot), "--frames", "8"]) == 0
     printed = capsys.readouterr().out
     assert "a.mp4" in printed and "b.mp4" in printed and "vibration" in printed
     assert cv2.imread(str(plot)).shape[2] == 3
-    assert stability.main([str(tmp_path / "none.mp4")]) == 1
-    assert "stability: " in capsys.readouterr().err
+    assert cli.main([str(tmp_path / "none.mp4")]) == 1
+    assert "steady: " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the path filter passes and what it stops."""
+"""Vibration that the path filter stops, and motion that it passes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_lag_is_the_chosen_one(lookahead, lag):
 
 
 def _run(path: np.ndarray, *, lookahead: int = 0, room_px: float = 1e9) -> np.ndarray:
-    """Shown positions of a camera whose x positions are ``path``; those of the look-ahead are left out."""
+    """Shown positions of a camera whose x positions are ``path``, without the last ``lookahead``."""
     found, poses = [], []
     smooth = PathFilter(lookahead=lookahead)
     for k, x in enumerate(path):
@@ -61,7 +61,7 @@ def test_a_pan_s_room_does_not_let_vibration_through():
 
 
 def test_poses_turn_and_zoom_with_the_camera():
-    """Still in the world, seen by a camera that rolls and zooms steadily and looks past its centre."""
+    """A point at rest, off the centre of a camera that rolls and zooms steadily."""
     smooth = PathFilter()
     world_to_frame = Similarity()
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""The whole stabiliser on outputs of known camera paths."""
+"""The stabiliser on outputs of known camera paths."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_pan_is_followed(lookahead):
 
 
 def test_the_matrix_moves_the_picture_as_it_says():
-    """What is in the frame at view(z) is shown at z."""
+    """The frame's point view(z) is shown at z."""
     poses = [Similarity(1 + 0j, complex(4 * (k % 2), 0)) for k in range(30)]
     steady = Stabiliser()
     for output in outputs_of(poses):
@@ -142,7 +142,7 @@ def test_one_bad_frame_is_bridged(shaken):
     assert state.tracking is Tracking.TRACKING
 
 
-def test_flow_next_to_a_healed_frame_is_not_believed(shaken):
+def test_flow_next_to_a_healed_frame_is_not_used(shaken):
     _, outputs = shaken
     steady = Stabiliser()
     sources = []
@@ -176,13 +176,13 @@ def test_after_a_blackout_the_tooth_is_back_in_its_place_within_ten_frames(slip)
 
 
 def test_without_the_anchor_the_slipped_tooth_would_be_elsewhere(monkeypatch):
-    """The test above can fail: it does, for the slip, where the masks tell nothing."""
+    """The test above fails for the slip if the masks are not used."""
     monkeypatch.setattr("mostnet.video.steady.anchor.displacement", lambda now, before: None)
     with pytest.raises(AssertionError):
         test_after_a_blackout_the_tooth_is_back_in_its_place_within_ten_frames(7 - 5j)
 
 
-def test_too_little_tooth_is_said(shaken):
+def test_too_little_tooth_is_reported(shaken):
     _, outputs = shaken
     steady = Stabiliser()
     for k, output in enumerate(outputs[:12]):
@@ -255,7 +255,7 @@ def test_missing_outputs_and_another_size_are_refused():
         steady.update(output_of(None, np.zeros(SIZE_HW, np.uint8)), GREY)
     steady.update(output_of(flow_of(Similarity()), ellipse(Similarity())), GREY)
     small = output_of(np.zeros((2, 64, 64), np.float32), np.zeros((64, 64), np.uint8))
-    with pytest.raises(VideoError, match=r"the frame is \(64, 64\), the clip began with \(240, 320\); call reset"):
+    with pytest.raises(VideoError, match=r"the frame is \(64, 64\), but the clip began with \(240, 320\); call reset"):
         steady.update(small, GREY)
     steady.reset()
     steady.update(small, GREY)

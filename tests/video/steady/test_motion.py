@@ -1,4 +1,4 @@
-"""The camera's motion out of flow: exact where the flow is, and right where half of the flow is wrong."""
+"""The camera's motion from flow: exact for exact flow, and right if half of the flow is wrong."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_translation_rotation_and_zoom_are_recovered(motion, disturbed):
 def test_an_instrument_that_does_not_move_with_the_tooth_is_ignored():
     motion = Similarity(1 + 0j, 8 + 2j)
     flow = flow_of(motion)
-    flow[:, :, 140:190] = 0  # over four tenths of the tooth: it hangs on the camera
+    flow[:, :, 140:190] = 0  # on more than four tenths of the tooth: it moves with the camera
     assert abs(camera_step(flow, TOOTH).motion.b - motion.b) < 0.1
 
 
@@ -57,7 +57,7 @@ def test_cheek_and_water_around_the_tooth_do_not_count():
 
 
 @pytest.mark.parametrize("level", [0, 127])
-def test_without_teeth_the_whole_frame_is_taken_and_it_says_so(level):
+def test_without_teeth_the_whole_frame_is_used_and_named(level):
     step = camera_step(flow_of(Similarity(1 + 0j, 4 - 1j)), np.full(SIZE_HW, level, np.uint8))
     assert step.source == "frame"
     assert abs(step.motion.b - (4 - 1j)) < 0.05
