@@ -1,4 +1,4 @@
-# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+# `make demo`, `make test` and `make docs` do all their set-up on a fresh machine.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 FOLDERS := api contract engine video model calibration export training bench
 SOURCES := $(shell find $(FOLDERS) -type f -not -name '*.pyc') setup.py pyproject.toml
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m mostnet.bench.demo
@@ -18,6 +18,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/check_types.py
+
+# A fresh environment each time (-E): pages that are read from a cache are not checked again.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -b html -c docs -E -W --keep-going -q . docs/_build
+	@echo "Open docs/_build/docs/index.html"
 
 $(VENV)/.dependencies: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,5 +41,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	rm -rf build *.egg-info
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --no-build-isolation '.[cpu,export,rtx,train,docs]'
+	rm -rf build *.egg-info
+	touch $@
+
 clean:
-	rm -rf $(VENV) build demo *.egg-info
+	rm -rf $(VENV) build demo docs/_build *.egg-info

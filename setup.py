@@ -25,6 +25,7 @@ EXTRAS = {
     "export": ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5"],
     "train": ["torch>=2.6", "matplotlib>=3.8", "pyyaml>=6"],
     "plot": ["matplotlib>=3.8"],
+    "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
     "dev": ["scikit-image>=0.24", "pytest>=8", "ruff>=0.9", "mypy>=1.13"],
 }
 

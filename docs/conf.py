@@ -1,0 +1,37 @@
+"""Sphinx settings of ``make docs``. The root of the repository is the source folder, so that every link in a Markdown
+file is the same on a code host and in the built pages.
+"""
+
+from importlib.metadata import version as _version
+from typing import Any
+
+project = "mostnet"
+author = "the mostnet authors"
+version = release = _version("mostnet")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+root_doc = "docs/index"
+include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "api/weights/*.md"]
+exclude_patterns = [".*", "build", "demo"]
+
+myst_heading_anchors = 3
+
+autoclass_content = "both"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+
+html_theme = "furo"
+html_title = f"mostnet {release}"
+html_show_sourcelink = False
+html_copy_source = False
+
+
+def setup(app: Any) -> None:
+    """Keep ``a: b`` on the first line of a property whole, which Napoleon takes for ``type: description``."""
+    app.connect("autodoc-process-docstring", _shield_first_line, priority=400)  # Napoleon has 500
+
+
+def _shield_first_line(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    if what in ("property", "attribute"):
+        lines[:0] = ["..", ""]  # an empty comment
