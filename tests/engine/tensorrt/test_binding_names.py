@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+import mostnet.engine
+
+PACKAGE = Path(mostnet.engine.__file__).parent.parent
 
 #: By class: what TensorRT for RTX has. Those in ``CLASSIC`` belong to older classic versions alone.
 TENSORRT = {
@@ -80,6 +82,7 @@ FILES = (
     "engine/tensorrt/library",
     "engine/tensorrt/log",
     "engine/tensorrt/cache",
+    "engine/tensorrt/lane",
     "engine/cuda/device",
     "engine/cuda/streams",
     "engine/cuda/memory",
@@ -110,7 +113,7 @@ def holder(node: ast.expr) -> str:
 def used(file: str) -> set[tuple[str, str]]:
     """Attributes that a file takes from holders, and texts that it asks ``hasattr`` and ``getattr`` for."""
     found = set()
-    for node in ast.walk(ast.parse((ROOT / f"{file}.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((PACKAGE / f"{file}.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and holder(node.value) in HOLDERS:
             found.add((holder(node.value), node.attr))
         if isinstance(node, ast.Call) and holder(node.func) in ("hasattr", "getattr") and len(node.args) >= 2:
@@ -120,7 +123,7 @@ def used(file: str) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("file", [*FILES, "engine/tensorrt/lane"])
+@pytest.mark.parametrize("file", FILES)
 def test_the_lists_have_every_name_that_the_sources_use(file: str) -> None:
     ours = {"capture", "launch", "close", "release", "retain", "failure", "captures_itself", "scratch_bytes", "cache"}
     ours |= {"new_context", "specs", "save", "driver", "raw", "clear", "append"}
