@@ -13,9 +13,8 @@ from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
-from tests.engine.fake import frame_of
-from tests.engine.fake_tensorrt import history
 from tests.engine.plan_setup import Machine, machine_of
+from tests.toy_graph import frame_of, history
 
 FRAMES = 6
 

@@ -1,84 +1,88 @@
-"""A lane with no network: stages of a chosen length, a record of what was done, and failures on demand.
-
-A frame is filled with one number. The state a frame leaves is the list of all numbers since the last reset, so that
-every result says which frames went into it; it comes back as ``Output.mask``.
-"""
+"""A lane in host memory with stages of a chosen length, a record of what it did, and failures on demand."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
-from mostnet.contract import FrameError, Metadata
-from mostnet.engine import Output, Session
+from mostnet.contract import FrameError
+from mostnet.engine import Session
 from mostnet.engine.host_streams import HostEvent, ThreadStream, host_streams
 from mostnet.engine.interfaces import DeviceFrame, Result, Stream, Streams
 from mostnet.engine.options import Options
+from tests.toy_graph import METADATA, OUTPUTS, SIZE_HW, STATES, step
 
-SIZE_HW = (64, 64)
-HISTORY = 24
-NAN = 255  # a frame of this number comes out "not finite"
-
-METADATA = Metadata(
-    variant="fake", size_hw=SIZE_HW, precision="fp32", opset=19, trained=False, states=(), checkpoint_sha256="0" * 64
-)
+PICTURES = ("enhanced", "flow", "mask")
 
 
-def frame_of(value: int) -> np.ndarray:
-    """A frame that carries ``value``."""
-    return np.full((*SIZE_HW, 3), value, np.uint8)
+class Gate:
+    """Work passes it, is held by it, or fails in it: ``failures[stage]`` is ``(frames that pass before, error)``."""
 
+    def __init__(self) -> None:
+        self.failures: dict[str, tuple[int, BaseException]] = {}
+        self._open = threading.Event()
+        self._open.set()
+        self._reached = threading.Event()
 
-def history(output: Output) -> list[int]:
-    """Numbers of the frames that the state behind ``output`` has seen."""
-    return output.mask.tolist()
+    def enter(self, stage: str) -> None:
+        """Called by the work of ``stage``, once per frame."""
+        if not self._open.is_set():
+            self._reached.set()
+            self._open.wait()
+        if stage in self.failures:
+            left, error = self.failures.pop(stage)
+            if left == 0:
+                raise error
+            self.failures[stage] = (left - 1, error)
 
-
-def collect(stream: Iterable[Output]) -> tuple[list[Output], BaseException | None]:
-    """What a stream yields, and the error that ended it."""
-    outputs: list[Output] = []
-    try:
-        for output in stream:
-            outputs.append(output)
-    except BaseException as error:
-        return outputs, error
-    return outputs, None
+    @contextmanager
+    def hold(self) -> Iterator[threading.Event]:
+        """Let nothing pass; the event is set when work stands before the gate."""
+        self._reached.clear()
+        self._open.clear()
+        try:
+            yield self._reached
+        finally:
+            self._open.set()
 
 
 class FakeLane:
-    """Stages sleep ``delays_ms`` (upload, execute, download). ``failures[stage, number]`` is raised there, once.
-    ``meet(stage, number)`` is called in each stage.
+    """Stages call ``enter(stage, number)`` and sleep ``delays_ms`` (upload, execute, download).
 
-    ``log`` holds ``(stage, slot, number)`` in the order of the stages' ends, ``violations`` what a lane must never see.
+    ``log`` holds ``(stage, slot, number)`` in the order of the stages' ends, ``violations`` each misuse of the lane.
     ``in_flight`` counts frames between their upload and the taking of their result.
     """
 
     def __init__(
         self,
         slots: int,
+        outputs: Sequence[str],
+        *,
+        results: str = "owned",
         delays_ms: Sequence[float] = (0, 0, 0),
         asynchronous: bool = False,
-        results: str = "owned",
+        gate: Gate | None = None,
     ) -> None:
         self.slots = slots
         self.delays_ms = dict(zip(("upload", "execute", "download"), delays_ms, strict=True))
-        self.failures: dict[tuple[str, int], BaseException] = {}
-        self.meet: Callable[[str, int], object] | None = None
+        self.gate = Gate() if gate is None else gate
+        self.enter: Callable[[str, int], object] = lambda stage, number: self.gate.enter(stage)
         self.log: list[tuple[str, int, int]] = []
         self.violations: list[str] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self.closed = 0
+        self._wanted = [name for name in PICTURES if name in outputs]
         self._asynchronous = asynchronous
         self._borrowed = results == "borrowed"
-        self._host = [frame_of(0) for _ in range(slots)]
-        self._device = [frame_of(0) for _ in range(slots)]
-        self._outputs = [frame_of(0) for _ in range(slots)]
-        self._masks = [np.zeros(0, np.uint8) for _ in range(slots)]
-        self.states: list[list[int]] = [[] for _ in range(slots)]
+        self._host = [np.zeros((*SIZE_HW, 3), np.uint8) for _ in range(slots)]
+        self._device = [np.zeros((1, *SIZE_HW, 3), np.uint8) for _ in range(slots)]
+        self._made = [{spec.name: np.zeros(spec.shape, spec.dtype) for spec in OUTPUTS} for _ in range(slots)]
+        self._views = [{name: _read_only(made[name][0]) for name in PICTURES} for made in self._made]
         self._results: list[Result | None] = [None] * slots
         self._at_work: set[str] = set()
 
@@ -97,11 +101,10 @@ class FakeLane:
         return self._host[slot]
 
     def upload(self, slot: int, stream: Stream) -> None:
-        number = int(self._host[slot][0, 0, 0])
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        self._work("upload", slot, number)
-        np.copyto(self._device[slot], self._host[slot])
+        self._work("upload", slot, self._host[slot])
+        np.copyto(self._device[slot][0], self._host[slot])
 
     def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
         raise FrameError("the fake lane takes no frame on a device")
@@ -110,23 +113,23 @@ class FakeLane:
         raise AssertionError
 
     def clear_state(self, slot: int, stream: Stream) -> None:
-        self.states[slot] = []
+        for pair in STATES:
+            self._made[slot][pair.output.name].fill(0)
         self.log.append(("clear", slot, -1))
 
     def execute(self, slot: int, stream: Stream) -> None:
-        number = int(self._device[slot][0, 0, 0])
-        if (self._device[slot] != number).any():
-            self.violations.append(f"frame {number} in slot {slot} is torn")
-        self._work("execute", slot, number)
-        self.states[slot] = [*self.states[slot - 1], number][-HISTORY:]
-        self._masks[slot] = np.array(self.states[slot], np.uint8)
-        np.copyto(self._outputs[slot], self._device[slot])
+        self._work("execute", slot, self._device[slot][0])
+        state = {pair.input.name: self._made[slot - 1][pair.output.name] for pair in STATES}
+        for name, value in step({"frame": self._device[slot], **state}).items():
+            self._made[slot][name][...] = value
 
     def download(self, slot: int, stream: Stream) -> None:
-        number = int(self._outputs[slot][0, 0, 0])
-        self._work("download", slot, number)
-        picture = self._outputs[slot] if self._borrowed else self._outputs[slot].copy()
-        self._results[slot] = Result(picture, None, self._masks[slot], number != NAN)
+        self._work("download", slot, self._device[slot][0])
+        found = {name: self._views[slot][name] for name in self._wanted}
+        if not self._borrowed:
+            found = {name: view.copy() for name, view in found.items()}
+        finite = bool(self._made[slot]["finite"][0])
+        self._results[slot] = Result(*(found.get(name) for name in PICTURES), finite)
 
     def result(self, slot: int) -> Result:
         self.in_flight -= 1
@@ -141,35 +144,33 @@ class FakeLane:
         """Numbers of the frames whose ``stage`` was done, in order."""
         return [number for name, _, number in self.log if name == stage]
 
-    def _work(self, stage: str, slot: int, number: int) -> None:
+    def _work(self, stage: str, slot: int, frame: np.ndarray) -> None:
+        number = int(frame[0, 0, 0])
         for busy in (stage, f"slot {slot}"):
             if busy in self._at_work:
                 self.violations.append(f"{stage} of frame {number}: {busy} is at work already")
             self._at_work.add(busy)
         try:
-            if self.meet is not None:
-                self.meet(stage, number)
+            self.enter(stage, number)
             if self.delays_ms[stage]:
                 time.sleep(self.delays_ms[stage] / 1e3)
-            if (error := self.failures.pop((stage, number), None)) is not None:
-                raise error
             self.log.append((stage, slot, number))
         finally:
             self._at_work -= {stage, f"slot {slot}"}
 
 
 class FakeModel:
-    """Makes fake lanes; the latest is ``lanes[-1]``."""
+    """Makes fake lanes; the latest is ``lanes[-1]``. ``options`` are those of ``FakeLane``."""
 
     metadata = METADATA
     provider = "fake"
 
-    def __init__(self, delays_ms: Sequence[float] = (0, 0, 0), asynchronous: bool = False) -> None:
+    def __init__(self, **options: object) -> None:
         self.lanes: list[FakeLane] = []
-        self._arguments = (delays_ms, asynchronous)
+        self._options = options
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> FakeLane:
-        self.lanes.append(FakeLane(slots, *self._arguments, results))
+        self.lanes.append(FakeLane(slots, outputs, results=results, **self._options))
         return self.lanes[-1]
 
     def close(self) -> None:
@@ -180,6 +181,12 @@ def fake_session(
     delays_ms: Sequence[float] = (0, 0, 0), *, asynchronous: bool = False, **options: object
 ) -> tuple[Session, FakeLane]:
     """A session on a new fake lane."""
-    model = FakeModel(delays_ms, asynchronous)
+    model = FakeModel(delays_ms=delays_ms, asynchronous=asynchronous)
     session = Session(model, Options(**options))
     return session, model.lanes[0]
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

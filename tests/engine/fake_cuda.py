@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from weakref import WeakValueDictionary
 
@@ -39,6 +40,7 @@ class Gpu:
         violations: uses that real CUDA or pycuda would punish in ways that are hard to find.
         failures: ``(name, nth call from now)``; that call raises.
         lost: text of the error that every call gives once it is set.
+        stuck: no operation runs; ``awaited`` is set when a thread waits for one all the same.
         alive: device objects not destroyed yet, by kind.
     """
 
@@ -51,6 +53,7 @@ class Gpu:
         self.alive: Counter[str] = Counter()
         self.lost: str | None = None
         self.stuck = False
+        self.awaited = threading.Event()
         self.time_ms = 0.0
         self.streams: WeakValueDictionary[int, Stream] = WeakValueDictionary()
         self._next = 0
@@ -66,6 +69,15 @@ class Gpu:
     @depth.setter
     def depth(self, value: int) -> None:
         self._depths.value = value
+
+    @contextmanager
+    def pushed(self) -> Iterator[None]:
+        """The context as another library pushes it."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
     def call(self, name: str) -> None:
         """Every entry into the driver: a context must be pushed, and the call may have been told to fail."""
@@ -108,7 +120,10 @@ class Gpu:
 
     def advance(self, steps: int = 3) -> None:
         """Run at most ``steps`` operations."""
-        for _ in range(0 if self.stuck else steps):
+        if self.stuck:
+            self.awaited.set()
+            return
+        for _ in range(steps):
             with self._lock:
                 ready = [stream for stream in self.streams.values() if stream.queue and stream.queue[0][0]()]
                 if not ready:

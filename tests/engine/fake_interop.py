@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from mostnet.engine.cuda.dlpack import export_capsule
+from tests.toy_graph import frame_of
 
 from .fake_cuda import BASE, Error, Event, Gpu, MemoryError_, Stream
 
@@ -72,7 +73,7 @@ def driver_library(gpu: Gpu) -> SimpleNamespace:
 
 
 class Produced:
-    """A frame on the miniature GPU that ``stream`` is yet to write ``number`` to.
+    """Memory on the miniature GPU that ``stream`` is yet to write the frame of a number to.
 
     ``interface`` entries replace those of ``__cuda_array_interface__``; None takes one away.
     """
@@ -96,7 +97,7 @@ class Produced:
         """Enqueue the writing, or write at once where there is no stream."""
 
         def fill() -> None:
-            self.gpu.at(self.address, self.nbytes).fill(number)
+            self.gpu.array(self.address, self.shape, "uint8")[...] = frame_of(number)
 
         if self.stream is None:
             fill()

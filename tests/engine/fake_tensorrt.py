@@ -1,8 +1,6 @@
 """Modules like ``tensorrt`` and ``tensorrt_rtx`` on the GPU of ``fake_cuda``, in the generations that differ.
 
-The network keeps, as in ``fake.py``, the list of the numbers of the frames that it has seen; ``mask`` begins with it,
-and ``flow`` holds their sum, which is a second state of another type; minus the length of the list is a third. A frame
-of number 250 is "not finite".
+Every plan is the toy network of ``tests.toy_graph``.
 """
 
 from __future__ import annotations
@@ -11,26 +9,12 @@ import weakref
 from enum import IntEnum
 from types import SimpleNamespace
 
-import numpy as np
+from mostnet.contract import TensorSpec
+from tests.toy_graph import INPUTS, OUTPUTS, step
 
-from mostnet.contract import Metadata, StatePair, TensorSpec, input_spec, output_specs
-
-from .fake import HISTORY, SIZE_HW
 from .fake_cuda import Gpu
 
-STATES = (
-    StatePair("seen", (1, 1, 1, HISTORY), "float16"),
-    StatePair("length", (1, 1, 1, 3), "int8"),
-    StatePair("sum", (1, 1, 1, 1), "float32"),
-)
-METADATA = Metadata(
-    variant="fake", size_hw=SIZE_HW, precision="fp16", opset=19, trained=True, states=STATES, checkpoint_sha256="0" * 64
-)
-INPUTS = (input_spec(SIZE_HW), *(pair.input for pair in STATES))
-OUTPUTS = (*output_specs(SIZE_HW), *(pair.output for pair in STATES))
-
 SCRATCH = 1000
-NAN = 250
 GENERATIONS = {"8.6": "tensorrt", "10.0": "tensorrt", "11.4": "tensorrt", "rtx": "tensorrt_rtx"}
 
 #: Names that a generation has not, of those that another one needs.
@@ -138,26 +122,12 @@ class Context:
     def _compute(self) -> None:
         gpu = self.library.gpu
         gpu.at(self.scratch, SCRATCH).fill(0xEE)
-        specs = (*INPUTS, *OUTPUTS)
-        tensor = {spec.name: gpu.array(self.addresses[spec.name], spec.shape, spec.dtype) for spec in specs}
-        frame = tensor["frame"]
-        number = int(frame[0, 0, 0, 0])
-        if (frame != number).any():
-            gpu.violations.append(f"frame {number} is torn")
-        seen = [int(value) for value in tensor["state_in_seen"].ravel() if value]
-        if (tensor["state_in_length"] != -len(seen)).any():
-            gpu.violations.append(f"the states that frame {number} reads are of different frames")
-        seen = [*seen, number + 1][-HISTORY:]
-        total = float(tensor["state_in_sum"].item()) + number
-        tensor["state_out_seen"][...] = 0
-        tensor["state_out_seen"].ravel()[: len(seen)] = seen
-        tensor["state_out_length"][...] = -len(seen)
-        tensor["state_out_sum"][...] = total
-        tensor["enhanced"][...] = frame
-        tensor["flow"][...] = total
-        tensor["mask"][...] = 0
-        tensor["mask"].ravel()[: len(seen)] = seen
-        tensor["finite"][...] = number != NAN
+        inputs, outputs = (
+            {spec.name: gpu.array(self.addresses[spec.name], spec.shape, spec.dtype) for spec in specs}
+            for specs in (INPUTS, OUTPUTS)
+        )
+        for name, value in step(inputs).items():
+            outputs[name][...] = value
 
 
 class Engine:
@@ -303,8 +273,3 @@ class FakeTensorRt:
         if self.generation == "rtx":
             module.CudaGraphStrategy = _enum("DISABLED", "WHOLE_GRAPH_CAPTURE")
         return module
-
-
-def history(mask: np.ndarray) -> list[int]:
-    """Numbers of the frames that the state behind ``mask`` has seen."""
-    return [int(value) - 1 for value in mask.ravel()[:HISTORY] if value]

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .fake import fake_session, frame_of
+from tests.toy_graph import frame_of
+
+from .fake import fake_session
 
 
 def serial_over_streamed(frames: int) -> float:

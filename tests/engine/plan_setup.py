@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mostnet.contract import Metadata, PlanInfo, sha256
@@ -17,10 +19,14 @@ from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt import lane as tensorrt_lane
 from mostnet.engine.tensorrt import library as tensorrt_library
 from mostnet.engine.tensorrt import log as tensorrt_log
+from tests.toy_graph import METADATA
 
 from .fake_cuda import Gpu, graph_bindings, pycuda_driver
 from .fake_interop import driver_library
-from .fake_tensorrt import GENERATIONS, METADATA, FakeTensorRt
+from .fake_tensorrt import GENERATIONS, FakeTensorRt
+
+#: The call of each stage that fails alone.
+STAGE_CALLS = {"upload": "cuMemcpyHtoDAsync", "execute": "cuGraphLaunch", "download": "cuMemcpyDtoHAsync"}
 
 
 def write_plan(path: Path, metadata: Metadata = METADATA, **changes: object) -> Path:
@@ -67,6 +73,13 @@ class Machine:
         """An engine of the plan."""
         return Engine(self.plan, **options)
 
+    def fetch(self, result: Any) -> np.ndarray:
+        """A copy of what is in a result now: off the GPU without an operation of the GPU before it."""
+        if isinstance(result, np.ndarray):
+            return result.copy()
+        interface = result.__cuda_array_interface__
+        return self.gpu.array(interface["data"][0], interface["shape"], interface["typestr"]).copy()
+
     def check_empty(self) -> None:
         """Everything was given back, on the right context, once."""
         assert self.gpu.violations == [], self.gpu.violations
@@ -74,12 +87,16 @@ class Machine:
         assert dict(-self.gpu.alive) == {}, "given back twice"
         assert self.gpu.depth == 0
 
+    def close(self) -> None:
+        """Check that it is empty, and forget it."""
+        self.check_empty()
+        cuda_device.cuda_device.cache_clear()
+        tensorrt_log.tensorrt_logger.cache_clear()
+
 
 @contextmanager
 def machine_of(monkeypatch: pytest.MonkeyPatch, folder: Path, **options: object) -> Iterator[Machine]:
     """A machine, checked to be empty at the end."""
     machine = Machine(monkeypatch, folder, **options)
     yield machine
-    machine.check_empty()
-    cuda_device.cuda_device.cache_clear()
-    tensorrt_log.tensorrt_logger.cache_clear()
+    machine.close()

@@ -20,8 +20,7 @@ from mostnet.engine import Engine
 from mostnet.engine.cuda import driver
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt.checks import check_fit, read_plan_info
-
-from .toy_graph import METADATA
+from tests.toy_graph import METADATA
 
 
 @pytest.fixture

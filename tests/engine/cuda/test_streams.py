@@ -13,9 +13,8 @@ from mostnet.engine.cuda import streams as cuda_streams
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.memory import Layout, aligned
 from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream, poll
-
-from .fake_cuda import Gpu, pycuda_driver
-from .fake_tensorrt import OUTPUTS
+from tests.engine.fake_cuda import Gpu, pycuda_driver
+from tests.toy_graph import OUTPUTS
 
 
 @pytest.fixture

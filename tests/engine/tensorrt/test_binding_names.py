@@ -15,7 +15,7 @@ import pytest
 
 import mostnet.engine
 
-ENGINE = Path(mostnet.engine.__file__).parent
+PACKAGE = Path(mostnet.engine.__file__).parent.parent
 
 #: By class: what TensorRT for RTX has. Those in ``CLASSIC`` belong to older classic versions alone.
 TENSORRT = {
@@ -79,14 +79,15 @@ HOLDERS = {
     "_bindings": BINDINGS,
 }
 FILES = (
-    "tensorrt_library",
-    "tensorrt_log",
-    "tensorrt_cache",
-    "cuda_device",
-    "cuda_streams",
-    "cuda_memory",
-    "cuda_graph",
-    "plan_inspector",
+    "engine/tensorrt/library",
+    "engine/tensorrt/log",
+    "engine/tensorrt/cache",
+    "engine/tensorrt/lane",
+    "engine/cuda/device",
+    "engine/cuda/streams",
+    "engine/cuda/memory",
+    "engine/cuda/graph",
+    "export/plan_inspector",
 )
 
 
@@ -112,7 +113,7 @@ def holder(node: ast.expr) -> str:
 def used(file: str) -> set[tuple[str, str]]:
     """Attributes that a file takes from holders, and texts that it asks ``hasattr`` and ``getattr`` for."""
     found = set()
-    for node in ast.walk(ast.parse((ENGINE / f"{file}.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((PACKAGE / f"{file}.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and holder(node.value) in HOLDERS:
             found.add((holder(node.value), node.attr))
         if isinstance(node, ast.Call) and holder(node.func) in ("hasattr", "getattr") and len(node.args) >= 2:
@@ -122,7 +123,7 @@ def used(file: str) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("file", [*FILES, "tensorrt_lane"])
+@pytest.mark.parametrize("file", FILES)
 def test_the_lists_have_every_name_that_the_sources_use(file: str) -> None:
     ours = {"capture", "launch", "close", "release", "retain", "failure", "captures_itself", "scratch_bytes", "cache"}
     ours |= {"new_context", "specs", "save", "driver", "raw", "clear", "append"}
@@ -131,7 +132,7 @@ def test_the_lists_have_every_name_that_the_sources_use(file: str) -> None:
     for where, name in names:
         known = set().union(*HOLDERS[where].values()) | (CLASSIC if HOLDERS[where] is TENSORRT else set())
         # A lane keeps pycuda's driver under the same name as a graph keeps that of cuda.bindings.
-        known |= set().union(*BINDINGS.values()) if where == "driver" and file == "cuda_graph" else set()
+        known |= set().union(*BINDINGS.values()) if where == "driver" and file == "engine/cuda/graph" else set()
         assert name in known | ours, f"{file}.py takes {name} from {where}, which no list has"
 
 

@@ -1,0 +1,67 @@
+"""How ONNX Runtime is opened: the provider that is chosen, and what is said where it cannot be had."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mostnet.contract import BackendNotInstalledError, DeviceMemoryError, NoGpuError
+from mostnet.engine import Engine
+from mostnet.engine.ort import lanes as onnx_lanes
+from mostnet.engine.ort import model as onnx_backend
+from tests.toy_graph import save_toy
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy(tmp_path_factory.mktemp("toy") / "toy.onnx")
+
+
+def test_no_memory_for_the_slots(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(spec: object) -> np.ndarray:
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setattr(onnx_lanes, "_zeros", exhausted)
+    with pytest.raises(DeviceMemoryError, match=r"no cpu memory for 90 slots, about 8 MB .*use fewer slots"):
+        Engine(toy, provider="cpu", slots=90)
+
+
+def test_cuda_without_a_cuda_build(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(BackendNotInstalledError, match=r"has no CUDAExecutionProvider; .*pip install 'mostnet\[gpu\]'"):
+        Engine(toy, provider="cuda")
+
+
+def test_cuda_without_a_gpu(toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def no_gpu() -> int:
+        raise NoGpuError("no NVIDIA driver on this machine")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnx_backend, "require_gpu", no_gpu)
+    with pytest.raises(NoGpuError, match="no NVIDIA driver"):
+        Engine(toy, provider="cuda")
+    with caplog.at_level(logging.INFO, "mostnet"), Engine(toy) as engine:
+        assert engine.provider == "cpu"
+    assert "not on CUDA: no NVIDIA driver" in caplog.text
+    assert "runs on cpu" in caplog.text
+
+
+def test_cuda_that_does_not_open(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnx_backend, "require_gpu", lambda: 1)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *args, providers: real(*args, providers=["CPUExecutionProvider"])
+    )
+    with pytest.raises(NoGpuError, match="could not open the GPU"):
+        Engine(toy, provider="cuda")
+    with Engine(toy) as engine:
+        assert engine.provider == "cpu"
+
+
+def test_no_device_results_without_a_device(toy: Path) -> None:
+    with pytest.raises(NoGpuError, match=r"results='device' keeps .* runs on the CPU; open it with results='borrowed'"):
+        Engine(toy, provider="cpu", results="device")

@@ -1,0 +1,1 @@
+"""Behaviour that every backend must show, one file for each."""

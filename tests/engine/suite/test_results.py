@@ -1,0 +1,104 @@
+"""The outputs that a caller gets, and how long they stay as they are."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from mostnet.engine import DeviceArray, Output
+from tests.engine.backends import BACKENDS, Backend, every_loan
+from tests.toy_graph import assert_reference, frame_of, reference
+
+PICTURES = ("enhanced", "flow", "mask")
+FRAMES = [frame_of(number) for number in range(30)]
+REFERENCE = reference(FRAMES)
+
+
+def check(backend: Backend, output: Output, number: int) -> None:
+    """``output`` is that of frame ``number``, still."""
+    for name in PICTURES:
+        assert np.array_equal(backend.fetch(getattr(output, name)), REFERENCE[number][name]), f"{name} of {number}"
+
+
+@pytest.mark.parametrize("outputs", [["mask"], ("enhanced", "mask"), ("flow",)])
+def test_only_the_outputs_asked_for(backend: Backend, outputs: list[str]) -> None:
+    with backend.open(outputs=outputs) as engine:
+        found = [*map(engine.infer, FRAMES[:4]), *engine.stream(FRAMES[4:9])]
+    assert_reference(found, FRAMES[:9])
+    for output in found:
+        assert [name for name in PICTURES if getattr(output, name) is not None] == list(outputs)
+
+
+@every_loan
+def test_only_the_outputs_asked_for_are_lent(backend: Backend, results: str) -> None:
+    with backend.open(results=results, outputs=("mask",)) as engine:
+        output = engine.infer(FRAMES[0])
+        assert (output.enhanced, output.flow) == (None, None)
+        assert np.array_equal(backend.fetch(output.mask), REFERENCE[0]["mask"])
+
+
+def test_owned_results_are_the_callers(backend: Backend) -> None:
+    with backend.open() as engine:
+        outputs = [*map(engine.infer, FRAMES[:10]), *engine.stream(FRAMES[10:20])]
+        list(engine.stream(FRAMES))
+        assert_reference(outputs, FRAMES[:20])
+        for name in PICTURES:
+            arrays = [getattr(output, name) for output in outputs]
+            assert all(array.flags.writeable for array in arrays)
+            assert not any(np.may_share_memory(arrays[-1], array) for array in arrays[:-1])
+
+
+@every_loan
+def test_lent_results_are_good_for_slots_less_one_more_frames(backend: Backend, results: str) -> None:
+    with backend.open(results=results, slots=4) as engine:
+        outputs: list[Output] = []
+        for number, frame in enumerate(FRAMES[:14]):
+            outputs.append(engine.infer(frame))
+            for age in range(min(number + 1, 4)):
+                check(backend, outputs[number - age], number - age)
+            if number >= 4:
+                check(backend, outputs[number - 4], number)  # its slot has the next frame now
+        assert all(output.finite for output in outputs)
+
+
+@every_loan
+@pytest.mark.parametrize("slots", [2, 3, 5])
+def test_a_lent_result_of_a_stream_is_good_until_the_next_is_asked_for(
+    backend: Backend, results: str, slots: int
+) -> None:
+    with backend.open(results=results, slots=slots) as engine:
+        for number, output in enumerate(engine.stream(FRAMES)):
+            if number % 7 == 3:
+                threading.Event().wait(0.01)  # the reader runs as far ahead as it may
+            check(backend, output, number)
+
+
+@pytest.mark.parametrize("backend", [n for n, kind in BACKENDS.items() if "borrowed" in kind.lends], indirect=True)
+def test_borrowed_results_are_read_only_views_of_the_slots(backend: Backend) -> None:
+    with backend.open(results="borrowed") as engine:
+        outputs = [engine.infer(frame) for frame in FRAMES[:4]]
+        for name in PICTURES:
+            arrays = [getattr(output, name) for output in outputs]
+            assert arrays[0] is arrays[3]
+            assert not np.may_share_memory(arrays[0], arrays[1])
+            assert (arrays[0].shape, arrays[0].dtype) == (REFERENCE[0][name].shape, REFERENCE[0][name].dtype)
+            with pytest.raises(ValueError, match="read-only"):
+                arrays[0][...] = 0
+
+
+@pytest.mark.parametrize("backend", [n for n, kind in BACKENDS.items() if "device" in kind.lends], indirect=True)
+def test_device_results_are_device_arrays(backend: Backend) -> None:
+    with backend.open(results="device") as engine:
+        output = engine.infer(FRAMES[0])
+        for name in PICTURES:
+            array = getattr(output, name)
+            assert isinstance(array, DeviceArray)
+            assert (array.shape, array.dtype) == (REFERENCE[0][name].shape, REFERENCE[0][name].dtype)
+
+
+@every_loan
+def test_lent_memory_outlives_the_engine(backend: Backend, results: str) -> None:
+    with backend.open(results=results) as engine:
+        outputs = [engine.infer(frame) for frame in FRAMES[:3]]
+    for number, output in enumerate(outputs):
+        check(backend, output, number)

@@ -1,0 +1,102 @@
+"""``timeout_ms``: a late frame is an error, its result is dropped, and the state goes on with it."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from mostnet.contract import EngineTimeoutError
+from mostnet.engine.pipeline import READER_WAIT_S
+from tests.engine.backends import Backend, asynchronous_only, collect
+from tests.toy_graph import assert_reference, frame_of, history
+
+FRAMES = [frame_of(number) for number in range(8)]
+
+
+@pytest.mark.parametrize("timeout_ms", [0, -1, float("nan")])
+def test_a_timeout_must_be_positive(backend: Backend, timeout_ms: float) -> None:
+    with backend.open() as engine:
+        for call in (lambda **options: engine.infer(FRAMES[0], **options), engine.input_buffer):
+            with pytest.raises(ValueError, match="expected milliseconds above 0"):
+                call(timeout_ms=timeout_ms)
+        with pytest.raises(ValueError, match="expected milliseconds above 0"):
+            engine.stream(FRAMES, timeout_ms=timeout_ms)
+
+
+def test_an_endless_timeout_is_none(backend: Backend) -> None:
+    with backend.open(timeout_ms=float("inf")) as engine:
+        first = engine.infer(FRAMES[0], timeout_ms=float("inf"))
+        assert_reference([first, *engine.stream(FRAMES[1:], timeout_ms=float("inf"))], FRAMES)
+
+
+def test_a_late_frame_is_reported_and_stays_in_the_state(backend: Backend) -> None:
+    with backend.open(timeout_ms=20_000) as engine:
+        engine.infer(FRAMES[1])
+        with pytest.raises(EngineTimeoutError, match=r"frame 1 was not ready after \d+ ms \(timeout_ms is 0.0001\)"):
+            engine.infer(FRAMES[2], timeout_ms=1e-4)
+        output = engine.infer(FRAMES[3])
+    assert output.frame_id == 2
+    assert_reference([output], FRAMES[3:4], before=FRAMES[1:3])
+
+
+@asynchronous_only
+def test_a_late_frame_is_reported_in_time_and_the_next_call_waits_for_it(backend: Backend) -> None:
+    with backend.open() as engine:
+        engine.infer(FRAMES[1])
+        held = backend.hold()
+        held.__enter__()
+        with pytest.raises(EngineTimeoutError, match=r"frame 1 was not ready after \d+ ms \(timeout_ms is 20\)"):
+            engine.infer(FRAMES[2], timeout_ms=20)
+        for call in (lambda **options: engine.infer(FRAMES[5], **options), engine.input_buffer):
+            with pytest.raises(EngineTimeoutError, match="of this session, up to frame 1, are not done after another"):
+                call(timeout_ms=20)
+        timer = threading.Timer(0.05, held.__exit__, (None, None, None))
+        timer.start()
+        output = engine.infer(FRAMES[3])
+        timer.join()
+    assert (output.frame_id, history(output.mask)) == (2, [1, 2, 3])
+
+
+def test_a_stream_that_times_out_ends_and_the_next_call_waits(backend: Backend) -> None:
+    taken = threading.Event()
+    held = backend.hold()
+
+    def source() -> Iterator[np.ndarray]:
+        yield from FRAMES[:4]
+        assert taken.wait(20)
+        held.__enter__()
+        yield from FRAMES[4:]
+
+    with backend.open() as engine:
+        outputs, error = collect(engine.stream(source(), timeout_ms=300), taken=4, then=taken.set)
+        assert isinstance(error, EngineTimeoutError)
+        assert re.match(r"frame 4 was not ready after \d+ ms \(timeout_ms is 300\)", str(error))
+        with pytest.raises(EngineTimeoutError, match="are not done after another"):
+            engine.infer(frame_of(50), timeout_ms=10)
+        held.__exit__(None, None, None)
+        late = engine.infer(frame_of(60))
+    assert_reference(outputs, FRAMES[:4])
+    *seen, newest = history(late.mask)
+    assert (seen, newest) == (list(range(late.frame_id)), 60), "every frame that has a number is in the state"
+    assert 5 <= len(seen) <= 4 + 3
+
+
+def test_a_source_that_stalls_runs_into_the_timeout(backend: Backend) -> None:
+    unblock = threading.Event()
+
+    def camera() -> Iterator[np.ndarray]:
+        yield FRAMES[1]
+        unblock.wait()
+
+    with backend.open() as engine:
+        stream = engine.stream(camera(), timeout_ms=300)
+        assert history(next(stream).mask) == [1]
+        begun_s = time.perf_counter()
+        with pytest.raises(EngineTimeoutError, match="source of this stream gave no frame within 300 ms"):
+            next(stream)
+        assert time.perf_counter() - begun_s < READER_WAIT_S, "a stalled source is not waited for again"
+        assert history(engine.infer(FRAMES[2]).mask) == [1, 2]
+        unblock.set()

@@ -1,0 +1,27 @@
+"""How an engine may be opened, and what is refused."""
+
+import pytest
+
+from mostnet.engine.options import Options
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"outputs": ("depth", "mask")},
+            r"unknown outputs \['depth'\]; expected some of \['enhanced', 'flow', 'mask'\]",
+        ),
+        ({"outputs": "mask"}, r"outputs is the text 'mask'; expected a sequence of names: \('mask',\)"),
+        ({"outputs": ()}, "no outputs asked for"),
+        ({"provider": "tpu"}, r"unknown provider 'tpu'; expected one of \['auto', 'cpu', 'cuda'\]"),
+        ({"threads": 0}, "threads is 0; expected at least 1"),
+        ({"slots": 1}, "slots is 1; expected at least 2"),
+        ({"slots": 2.5}, "slots is 2.5; expected a whole number"),
+        ({"timeout_ms": -5}, "timeout_ms is -5"),
+        ({"results": "mine"}, r"unknown results 'mine'; expected one of \['owned', 'borrowed', 'device'\]"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Options(**options)

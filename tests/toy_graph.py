@@ -1,0 +1,198 @@
+"""A small stateful network with the tensors of a real export, as an ONNX graph and in NumPy.
+
+A frame's number is the blue value of its first pixel. The states have every type, and each one shows in an output, so
+that a stale, swapped or half-cleared one is seen:
+
+========== ======================================= =====================================
+state      after a frame                           shows in
+========== ======================================= =====================================
+``seen``   the numbers of the last 24 frames       the first 24 values of ``mask``
+``length`` minus how many these are                the next 3 values of ``mask``
+``sum``    the sum of all numbers                  the first channel of ``flow``
+``last``   the blue channel of the frame           the second channel of the next ``flow``
+========== ======================================= =====================================
+
+``enhanced`` is the negative of the frame. A frame whose number is 250 or more comes out "not finite".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from mostnet.contract import ONNX_DIGEST_KEY, ONNX_KEY, Metadata, StatePair, TensorSpec, input_spec, output_specs
+from mostnet.engine import Output
+from mostnet.engine.ort.file import onnx_digest
+
+SIZE_HW = (64, 80)
+HISTORY = 24
+
+#: Number of a frame that comes out "not finite".
+NAN = 250
+
+STATES = (
+    StatePair("seen", (1, 1, 1, HISTORY), "float16"),
+    StatePair("length", (1, 1, 1, 3), "int8"),
+    StatePair("sum", (1, 1, 1, 1), "float32"),
+    StatePair("last", (1, *SIZE_HW, 1), "float16"),
+)
+METADATA = Metadata(
+    variant="toy", size_hw=SIZE_HW, precision="fp32", opset=19, trained=False, states=STATES, checkpoint_sha256="0" * 64
+)
+INPUTS = (input_spec(SIZE_HW), *(pair.input for pair in STATES))
+OUTPUTS = (*output_specs(SIZE_HW), *(pair.output for pair in STATES))
+
+_PATTERN = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), np.uint8)
+_PATTERN[0, 0, 0] = 0
+
+
+def frame_of(number: int) -> np.ndarray:
+    """The frame of a number: a picture that tells every pixel from its neighbours."""
+    return _PATTERN + np.uint8(number)
+
+
+def step(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs of the graph for its inputs, both by their names."""
+    frame = tensors["frame"]
+    number = float(frame[0, 0, 0, 0])
+    seen = np.append(tensors["state_in_seen"].ravel()[1:], np.float16(min(number, 254) + 1))
+    length = np.maximum(tensors["state_in_length"] - np.int8(1), np.int8(-HISTORY))
+    total = tensors["state_in_sum"] + np.float32(number)
+    flow = np.empty((1, 2, *SIZE_HW), np.float32)
+    flow[:, 0], flow[:, 1] = total, tensors["state_in_last"][..., 0]
+    mask = np.zeros((1, *SIZE_HW), np.uint8)
+    mask.ravel()[:HISTORY] = seen
+    mask.ravel()[HISTORY : HISTORY + 3] = -length.ravel()
+    return {
+        "enhanced": 255 - frame,
+        "flow": flow,
+        "mask": mask,
+        "finite": np.array([number < NAN]),
+        "state_out_seen": seen.reshape(1, 1, 1, HISTORY),
+        "state_out_length": length,
+        "state_out_sum": total,
+        "state_out_last": frame[..., :1].astype(np.float16),
+    }
+
+
+def zero_state() -> dict[str, np.ndarray]:
+    """The state before the first frame, by the names of the graph's inputs."""
+    return {pair.input.name: np.zeros(pair.shape, pair.dtype) for pair in STATES}
+
+
+def reference(frames: Iterable[np.ndarray]) -> list[dict[str, Any]]:
+    """``enhanced``, ``flow``, ``mask`` and ``finite`` of each frame, as in ``Output``; from zero state."""
+    results, state = [], zero_state()
+    for frame in frames:
+        made = step({"frame": frame[None], **state})
+        state = {pair.input.name: made[pair.output.name] for pair in STATES}
+        results.append({name: made[name][0] for name in ("enhanced", "flow", "mask", "finite")})
+    return results
+
+
+def assert_reference(
+    outputs: Iterable[Output], frames: Sequence[np.ndarray], *, before: Sequence[np.ndarray] = ()
+) -> None:
+    """Each output is what ``reference`` gives, or None; the state has seen the frames ``before``."""
+    outputs = list(outputs)
+    assert len(outputs) == len(frames)
+    expected = reference([*before, *frames])[len(before) :]
+    for index, (output, wanted) in enumerate(zip(outputs, expected, strict=True)):
+        for name in ("enhanced", "flow", "mask"):
+            found = getattr(output, name)
+            if found is not None:
+                assert (found.dtype, found.shape) == (wanted[name].dtype, wanted[name].shape)
+                assert np.array_equal(found, wanted[name]), f"{name} of output {index}"
+        assert output.finite == wanted["finite"], f"output {index}"
+
+
+def history(mask: np.ndarray) -> list[int]:
+    """The numbers of the last 24 frames that the state behind ``mask`` has seen."""
+    seen = [int(value) - 1 for value in mask.ravel()[:HISTORY] if value]
+    assert (mask.ravel()[HISTORY : HISTORY + 3] == len(seen)).all(), "the states are of different frames"
+    return seen
+
+
+def save_toy(path: Path, *, metadata: str | None = METADATA.to_json(), flow_name: str = "flow") -> Path:
+    """Write the graph to ``path`` with ``metadata``, or without any; ``flow_name`` renames an output."""
+    specs = [TensorSpec(flow_name, spec.shape, spec.dtype) if spec.name == "flow" else spec for spec in OUTPUTS]
+    graph = helper.make_graph(
+        _nodes(flow_name), "toy", [_info(spec) for spec in INPUTS], [_info(spec) for spec in specs], _constants()
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    if metadata is not None:
+        helper.set_model_props(model, {ONNX_KEY: metadata, ONNX_DIGEST_KEY: onnx_digest(path)})
+        path.write_bytes(model.SerializeToString())
+    return path
+
+
+def _info(spec: TensorSpec) -> onnx.ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
+    return helper.make_tensor_value_info(spec.name, kind, spec.shape)
+
+
+def _constants() -> list[onnx.TensorProto]:
+    height, width = SIZE_HW
+    arrays = {
+        "white": np.float32(255),
+        "one": np.float32(1),
+        "most": np.float32(254),
+        "least": np.float32(-HISTORY),
+        "nan": np.float32(NAN),
+        "axes": np.array([1, 2, 3]),
+        "corner_from": np.array([0, 0, 0]),
+        "corner_to": np.array([1, 1, 1]),
+        "last_axis": np.array([3]),
+        "second": np.array([1]),
+        "end": np.array([HISTORY]),
+        "first": np.array([0]),
+        "plane_shape": np.array([1, 1, height, width]),
+        "row_shape": np.array([1, -1]),
+        "mask_padding": np.array([0, 0, 0, height * width - HISTORY - 3]),
+        "mask_shape": np.array([1, height, width]),
+        "single": np.array([1]),
+    }
+    return [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+
+
+def _nodes(flow_name: str) -> list[onnx.NodeProto]:
+    node = helper.make_node
+    return [
+        node("Cast", ["frame"], ["picture"], to=TensorProto.FLOAT),
+        node("Sub", ["white", "picture"], ["negative"]),
+        node("Cast", ["negative"], ["enhanced"], to=TensorProto.UINT8),
+        node("Slice", ["picture", "first", "second", "last_axis"], ["blue"]),
+        node("Cast", ["blue"], ["state_out_last"], to=TensorProto.FLOAT16),
+        node("Slice", ["picture", "corner_from", "corner_to", "axes"], ["number"]),
+        node("Less", ["number", "nan"], ["ok"]),
+        node("Reshape", ["ok", "single"], ["finite"]),
+        node("Add", ["state_in_sum", "number"], ["state_out_sum"]),
+        node("Expand", ["state_out_sum", "plane_shape"], ["totals"]),
+        node("Cast", ["state_in_last"], ["last_blue"], to=TensorProto.FLOAT),
+        node("Reshape", ["last_blue", "plane_shape"], ["lasts"]),
+        node("Concat", ["totals", "lasts"], [flow_name], axis=1),
+        node("Min", ["number", "most"], ["limited"]),
+        node("Add", ["limited", "one"], ["newest"]),
+        node("Cast", ["state_in_seen"], ["seen_before"], to=TensorProto.FLOAT),
+        node("Slice", ["seen_before", "second", "end", "last_axis"], ["kept"]),
+        node("Concat", ["kept", "newest"], ["seen"], axis=3),
+        node("Cast", ["seen"], ["state_out_seen"], to=TensorProto.FLOAT16),
+        node("Cast", ["state_in_length"], ["length_before"], to=TensorProto.FLOAT),
+        node("Sub", ["length_before", "one"], ["longer"]),
+        node("Max", ["longer", "least"], ["length"]),
+        node("Cast", ["length"], ["state_out_length"], to=TensorProto.INT8),
+        node("Neg", ["length"], ["count"]),
+        node("Reshape", ["seen", "row_shape"], ["seen_row"]),
+        node("Reshape", ["count", "row_shape"], ["count_row"]),
+        node("Concat", ["seen_row", "count_row"], ["told"], axis=1),
+        node("Pad", ["told", "mask_padding"], ["padded"]),
+        node("Reshape", ["padded", "mask_shape"], ["levels"]),
+        node("Cast", ["levels"], ["mask"], to=TensorProto.UINT8),
+    ]
