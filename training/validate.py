@@ -13,8 +13,8 @@ from mostnet.contract import DatasetError, atomic_path
 from mostnet.contract.metrics import Picture
 from mostnet.engine import Output
 from mostnet.model import MostNet, State
-from mostnet.training.data.clips import FrameSource
 from mostnet.training.data.dataset import LabelledFrame
+from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.evaluation.evaluate import only_tasks, stream_sequence
 from mostnet.training.evaluation.scores import FrameScore, score_frame, summarise
 from mostnet.video.flow_colour import flow_picture

@@ -152,7 +152,7 @@ def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, pr
                 made.result()
                 progress(done)
         except BrokenProcessPool as error:
-            raise DatasetError(f"one of {workers} workers died, often for lack of memory; take fewer") from error
+            raise DatasetError(f"one of {workers} workers died, often for lack of memory; use fewer") from error
         except BaseException:
             # The end of the block would wait for all pending work.
             pool.shutdown(wait=True, cancel_futures=True)

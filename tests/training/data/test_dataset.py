@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from mostnet.contract import DatasetError
-from mostnet.training.data.clips import ClipDataset, ClipOptions, FrameSource
+from mostnet.training.data.clips import ClipDataset, ClipOptions
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.data.flow_files import read_flow, write_flow
+from mostnet.training.data.frame_source import FrameSource
 from tests.training.moving_scenes import moving_clip, write_dataset, write_sequence
 
 OPTIONS = ClipOptions(frames=3, crop_hw=(64, 64))
