@@ -14,7 +14,7 @@ import torch
 from mostnet.engine import Session
 from mostnet.export.accuracy import worst
 from mostnet.export.verify import verify
-from mostnet.model import Checkpoint, FrameModel, NetworkStream, load_checkpoint
+from mostnet.model import Checkpoint, FrameModel, load_checkpoint
 
 from .checks import CHECKED_FRAMES
 from .frames import Clip, Frame
@@ -60,7 +60,7 @@ def compare(
         first = [clip[i] for i in range(CHECKED_FRAMES)]
         accuracy = verify(loaded, session, first, precision=session.metadata.precision, name="the engine")
         accuracy.check()
-        eager = NetworkStream(loaded.model, device=device)
+        eager = EagerModel(loaded, session.metadata.size_hw, device)
         session.reset()
         engine_ms, pytorch_ms = _time_blocks(session.infer, eager.infer, clip, frames, warmup, tick)
     found = worst(accuracy.frames)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+N = TypeVar("N", int, float)
 
 
 def size_hw(example: str) -> Callable[[str], tuple[int, int]]:
@@ -18,23 +22,16 @@ def size_hw(example: str) -> Callable[[str], tuple[int, int]]:
     return convert
 
 
-def positive_int(text: str) -> int:
-    """A type that reads a whole number above 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
+def _positive(kind: type[N], name: str) -> Callable[[str], N]:
+    def convert(text: str) -> N:
+        with suppress(ValueError):
+            value = kind(text)
+            if value > 0:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {name} above 0")
+
+    return convert
 
 
-def positive_float(text: str) -> float:
-    """A type that reads a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
+#: Types that read a number above 0.
+positive_int, positive_float = _positive(int, "whole number"), _positive(float, "number")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import FrameError
+
+#: A picture on the host: uint8 ``(H, W, 3)``, BGR.
+Frame: TypeAlias = npt.NDArray[np.uint8]
 
 FRAME = "frame"
 ENHANCED = "enhanced"
@@ -81,7 +85,7 @@ def output_specs(size_hw: tuple[int, int]) -> tuple[TensorSpec, ...]:
     )
 
 
-def check_frame(frame: object, size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def check_frame(frame: object, size_hw: tuple[int, int]) -> Frame:
     """Return ``frame`` if it is a uint8 ``(H, W, 3)`` array of the given size.
 
     Raises:

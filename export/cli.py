@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import MostnetError
-from mostnet.contract.arguments import size_hw
 from mostnet.model import checkpoint_path
 
 from .calibration_cli import add_calibration, calibration_options
@@ -22,6 +21,13 @@ from .opset import SUPPORTED_OPSETS, TRACED_OPSET
 TRIVIAL = 3
 
 _USUAL_TARGETS = ",".join(DEFAULT_TARGETS)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, x, width = text.lower().partition("x")
+    if not (x and height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as 480x640")
+    return int(height), int(width)
 
 
 def _targets(text: str) -> tuple[str, ...]:
@@ -48,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(precision="fp16")
     parser.add_argument(
         "--size",
-        type=size_hw("480x640"),
+        type=_size,
         action="append",
         metavar="HxW",
         help="frame size; may be given several times: one graph and plan each, all or none (default: 480x640)",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mostnet.contract import NoGpuError
+from mostnet.contract import Frame, NoGpuError
 
 from .frame import FrameModel
 from .network import MostNet, State
@@ -25,7 +25,7 @@ class StreamOutput(NamedTuple):
         finite: false where a value was NaN or infinite and had to be replaced.
     """
 
-    enhanced: npt.NDArray[np.uint8]
+    enhanced: Frame
     flow: npt.NDArray[np.float32]
     mask: npt.NDArray[np.uint8]
     finite: bool
@@ -51,7 +51,7 @@ class NetworkStream:
         """Start again from zero state; the next frame may be of another size."""
         self._state = None
 
-    def infer(self, frame: npt.NDArray[np.uint8]) -> StreamOutput:
+    def infer(self, frame: Frame) -> StreamOutput:
         """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR, in host memory.
 
         Raises:

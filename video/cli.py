@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 
 from mostnet.contract import ENHANCED, MostnetError
-from mostnet.contract.arguments import positive_float, positive_int
-from mostnet.contract.stopping import StopRequest
 from mostnet.engine import Engine
 from mostnet.video.steady.border import BORDERS
 from mostnet.video.steady.stabiliser import StabiliserOptions
@@ -22,6 +22,8 @@ from .progress import RunProgress
 from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
 from .view import Window
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, engine: Engine) -> int:
     failure: IncompleteVideoError | None = None
-    with StopRequest(second=signal.default_int_handler) as stop:
+    with _stop_signal() as stop:
         try:
             with RunProgress(Console(stderr=True)) as progress:
                 summary = run(
@@ -66,7 +68,36 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
             summary, failure = error.summary, error
     _report(summary)
     status = 0 if failure is None else _fail(failure)
-    return 128 + (stop.signal or 0) if summary.stopped else status
+    return 128 + stop.number if summary.stopped else status
+
+
+class _Stop:
+    """Number of the signal that asked to stop, 0 for none."""
+
+    number = 0
+
+    def __bool__(self) -> bool:
+        return self.number != 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.number:  # a second Ctrl-C: the frame under way does not come
+            raise KeyboardInterrupt
+        self.number = number
+
+
+@contextmanager
+def _stop_signal() -> Iterator[_Stop]:
+    """Turn the first Ctrl-C or termination into a wish that is granted between two frames.
+
+    A KeyboardInterrupt could strike between encoding a frame and writing it, and the file would lack that frame.
+    """
+    stop = _Stop()
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,10 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help="MP4 file to write", metavar="OUT.mp4")
     parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape ends")
     parser.add_argument("--layout", choices=LAYOUTS, default="enhanced", help="what the output shows")
-    parser.add_argument("--frames", type=positive_int, help="stop after this many", metavar="N")
+    parser.add_argument("--frames", type=_positive(int), help="stop after this many", metavar="N")
     parser.add_argument(
         "--flow-max",
-        type=positive_float,
+        type=_positive(float),
         help="pixels of flow at full colour; follows the video if not given",
         metavar="PX",
     )
@@ -113,6 +144,17 @@ def _steadying(options: argparse.Namespace) -> StabiliserOptions | None:
     if ENHANCED not in LAYOUTS[options.layout].needs:
         raise ValueError(f"--stabilise steadies the enhanced picture, which --layout {options.layout} does not show")
     return StabiliserOptions(lookahead=options.lookahead, crop=options.crop, border=options.border)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
+    def convert(text: str) -> int | float:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    convert.__name__ = kind.__name__  # argparse names the type in its message
+    return convert
 
 
 def _source(text: str) -> Path | int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
-from mostnet.contract import FrameError, NoGpuError
+from mostnet.contract import Frame, FrameError, NoGpuError
 from mostnet.model import FrameModel, MostNet, NetworkStream, StreamOutput, initial_checkpoint
 
 SIZE = (64, 96)
@@ -19,12 +18,12 @@ def network() -> MostNet:
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[npt.NDArray[np.uint8]]:
+def frames() -> list[Frame]:
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(3)]
 
 
-def by_hand(network: MostNet, frames: list[npt.NDArray[np.uint8]], *, recurrence: bool = True) -> list[StreamOutput]:
+def by_hand(network: MostNet, frames: list[Frame], *, recurrence: bool = True) -> list[StreamOutput]:
     module = FrameModel(network)
     state = zero = module.zero_state(SIZE)
     outputs = []
@@ -44,22 +43,20 @@ def assert_same(found: list[StreamOutput], wanted: list[StreamOutput]) -> None:
 
 
 @pytest.mark.parametrize("recurrence", [True, False])
-def test_the_stream_is_the_frame_module(
-    network: MostNet, frames: list[npt.NDArray[np.uint8]], recurrence: bool
-) -> None:
+def test_the_stream_is_the_frame_module(network: MostNet, frames: list[Frame], recurrence: bool) -> None:
     stream = NetworkStream(network, recurrence=recurrence)
     assert_same([stream.infer(frame) for frame in frames], by_hand(network, frames, recurrence=recurrence))
     assert stream.infer(frames[0]).flow.any() == recurrence
 
 
-def test_reset_starts_again(network: MostNet, frames: list[npt.NDArray[np.uint8]]) -> None:
+def test_reset_starts_again(network: MostNet, frames: list[Frame]) -> None:
     stream = NetworkStream(network)
     first = [stream.infer(frame) for frame in frames]
     stream.reset()
     assert_same([stream.infer(frame) for frame in frames], first)
 
 
-def test_another_size_needs_a_reset(network: MostNet, frames: list[npt.NDArray[np.uint8]]) -> None:
+def test_another_size_needs_a_reset(network: MostNet, frames: list[Frame]) -> None:
     stream = NetworkStream(network)
     stream.infer(frames[0])
     larger = np.zeros((80, 96, 3), np.uint8)

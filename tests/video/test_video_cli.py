@@ -309,6 +309,20 @@ def test_files_beside_the_output_are_left_alone(files, tmp_path):
     assert len(_read(tmp_path / "o.mp4")) == 20
 
 
+def test_signal_handlers_are_put_back(files, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4"), "--frames", "2"])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_signal_interrupts():
+    with cli._stop_signal() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_progress_is_a_bar_on_a_terminal_and_silent_for_short_runs_elsewhere():
     for terminal in (True, False):
         text = io.StringIO()

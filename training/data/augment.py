@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract.metrics import Picture
+from mostnet.contract import Frame
+from mostnet.contract.metrics import Mask
 
 from .dataset import LabelledFrame
 
@@ -34,9 +35,9 @@ class Clip:
         valid: bool ``(T, H, W)``; false in the first frame, whose previous frame is not in the clip.
     """
 
-    input: Picture
-    reference: Picture | None
-    mask: Picture | None
+    input: Frame
+    reference: Frame | None
+    mask: Mask | None
     flow: npt.NDArray[np.float32] | None
     valid: npt.NDArray[np.bool_] | None
 
@@ -152,10 +153,10 @@ def jitter(clip: Clip, rng: np.random.Generator) -> Clip:
     return replace(clip, input=_look_up(clip.input, alone), reference=reference)
 
 
-def _look_up(pictures: Picture, curve: npt.NDArray[Any]) -> Picture:
+def _look_up(pictures: Frame, curve: npt.NDArray[Any]) -> Frame:
     """Apply a curve per channel, ``(256, 3)`` of 0..1, to pictures ``(T, H, W, 3)``."""
     table = np.rint(np.clip(curve, 0, 1) * 255).astype(np.uint8)
     height = pictures.shape[0] * pictures.shape[1]
     flat = np.ascontiguousarray(pictures).reshape(height, pictures.shape[2], 3)
-    changed: Picture = cv2.LUT(flat, table[None])
+    changed: Frame = cv2.LUT(flat, table[None])
     return changed.reshape(pictures.shape)

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import DatasetError
-from mostnet.contract.metrics import Flow, Picture, Valid
+from mostnet.contract import DatasetError, Frame
+from mostnet.contract.metrics import Flow, Mask, Valid
 
 from .flow_files import read_flow
 
@@ -65,9 +65,9 @@ class LabelledFrame:
         valid: bool ``(H, W)``: the flow is known; None if ``flow`` is None.
     """
 
-    input: Picture
-    reference: Picture | None = None
-    mask: Picture | None = None
+    input: Frame
+    reference: Frame | None = None
+    mask: Mask | None = None
     flow: Flow | None = None
     valid: Valid | None = None
 
@@ -159,7 +159,7 @@ def _files(folder: Path, kind: str) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path.suffix.lower() in _SUFFIXES[kind] and path.name[0] != "."))
 
 
-def _read_picture(path: Path, mode: int) -> Picture:
+def _read_picture(path: Path, mode: int) -> Frame:
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
         picture = cv2.imdecode(data, mode) if data.size else None
@@ -170,7 +170,7 @@ def _read_picture(path: Path, mode: int) -> Picture:
     return np.asarray(picture, np.uint8)
 
 
-def _same_size(label: npt.NDArray[Any], frame: Picture, path: Path) -> npt.NDArray[Any]:
+def _same_size(label: npt.NDArray[Any], frame: Frame, path: Path) -> npt.NDArray[Any]:
     if label.shape[:2] != frame.shape[:2]:
         found, wanted = (f"{a.shape[0]}x{a.shape[1]}" for a in (label, frame))
         raise DatasetError(f"{path}: is {found}, its input frame is {wanted}; labels have the size of the frame")

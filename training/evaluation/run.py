@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mostnet.contract import DatasetError
+from mostnet.contract.versions import installed_versions
 from mostnet.training.data.dataset import SPLITS, index_split
 
 from .contact_sheet import pick_frames, run_picks, write_sheet
@@ -92,7 +91,7 @@ def evaluate_file(
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             model=info,
             data=DataInfo(data.resolve().name, options.split, descriptions),
-            versions=_versions(),
+            versions=installed_versions(_PACKAGES),
             evaluation=evaluation,
         )
         if out is not None:
@@ -116,13 +115,3 @@ def _description(split: Path) -> dict[str, Any] | None:
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: not a JSON object; write it again, or remove it")
     return document
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # of onnxruntime and onnxruntime-gpu only one is installed
-    return found

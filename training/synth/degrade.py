@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract.metrics import Picture
+from mostnet.contract import Frame
 
 from .texture import Plane, smoothstep
 
@@ -59,7 +59,7 @@ class Degrader:
         self._soft_grain = bool(look.random() < 0.5)
         self._drops = _place_drops(drop, size_hw) if drops else ()
 
-    def apply(self, picture: Plane, index: int) -> Picture:
+    def apply(self, picture: Plane, index: int) -> Frame:
         """Degrade frame ``index`` of the sequence, float32 ``(H, W, 3)`` BGR.
 
         Every call draws new noise, so frames must come in order.
@@ -91,7 +91,7 @@ class Degrader:
         deviation = cv2.sqrt(np.maximum(picture, 0) * np.float32(0.7 / 128) + np.float32(0.3))
         return np.asarray(picture + np.float32(self._grain) * deviation * grain, np.float32)
 
-    def _compress(self, picture: Plane) -> Picture:
+    def _compress(self, picture: Plane) -> Frame:
         clipped = np.clip(picture, 0, 255).round().astype(np.uint8)
         done, data = cv2.imencode(".jpg", clipped, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
         assert done

@@ -143,9 +143,9 @@ def _propose(points: Points, motion: Points, weights: Weights) -> tuple[complex,
 
 
 def least_squares(points: Points, motion: Points, weights: Weights) -> tuple[complex, complex]:
-    """``rate`` and ``shift`` that minimise ``sum(weights |motion - rate points - shift|^2)``.
+    """Weighted least squares of ``rate * points + shift`` to ``motion``, the displacement of each point.
 
-    The similarity that moves ``points`` by ``motion`` is ``Similarity(1 + rate, shift)``. Zeros without weight.
+    Returns ``(rate, shift)`` of the transform ``Similarity(1 + rate, shift)``; zeros if no weight is above zero.
     """
     total = weights.sum()
     if not total > 0:

@@ -1,4 +1,4 @@
-"""Data sets on disk: flow files, the index of a split, bad files, and the clips that training gets."""
+"""Data sets on disk: flow files, the index of a split, bad files, and training clips."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_flow_files_give_back_what_was_written(
 
 
 def test_layout_of_flow_files(tmp_path: Path) -> None:
-    """Bytes as the formats' own documents have them, not as our writer happens to write."""
+    """Bytes as the documents of the formats define them, independent of our writer."""
     row = np.array([[1.5, -2.0], [0.25, 1e10]], "<f4")
     (tmp_path / "a.flo").write_bytes(b"PIEH" + np.array([2, 1], "<i4").tobytes() + row.tobytes())
     flow, valid = read_flow(tmp_path / "a.flo")

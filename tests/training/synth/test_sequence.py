@@ -1,4 +1,4 @@
-"""Labels are held against the pictures, and against an independent calculation of where a point is seen."""
+"""Labels against the pictures, and against an independent computation of where a point is seen."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_similarity_is_the_flow_of_the_teeth_under_a_global_shutter() -> None:
 
 
 def test_rolling_shutter_flow_is_where_the_previous_frame_showed_the_point() -> None:
-    """One pixel at a time, by bisection on the row, with poses out of plain formulas."""
+    """One pixel at a time, by bisection on the row, with poses from plain formulas."""
     height, width = SIZE_HW
     none = np.zeros((4, 1))
     sway = CameraPath(np.array([45.0]), np.array([[3.0], [4.0], [0.01], [0.005]]), none + 0.7, np.zeros(4), np.zeros(4))
