@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import FrameError
-from .tensors import FOREGROUND
+from .tensors import FOREGROUND, Frame
 
-#: A picture ``(H, W, 3)`` in BGR, or a mask ``(H, W)``.
-Picture = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
 Valid = npt.NDArray[np.bool_]
 
@@ -38,7 +37,7 @@ class Overlap(NamedTuple):
         return 1.0 if self.union == 0 else self.intersection / self.union
 
 
-def psnr_db(picture: Picture, reference: Picture) -> float:
+def psnr_db(picture: Frame, reference: Frame) -> float:
     """Peak signal-to-noise ratio ``10 log10(255^2 / MSE)`` of uint8 ``(H, W, 3)`` in dB; infinite if they are equal.
 
     Z. Wang and A. Bovik, "Mean squared error: love it or leave it?", IEEE Signal Processing Magazine 26 (2009). The
@@ -71,7 +70,7 @@ def flow_error(flow: Flow, reference: Flow, valid: Valid) -> FlowError:
     return FlowError(float(errors.sum(dtype=np.float64)), int(errors.size))
 
 
-def overlap(mask: Picture, reference: Picture) -> Overlap:
+def overlap(mask: Mask, reference: Mask) -> Overlap:
     """Compare the foregrounds (128 and above) of two uint8 masks ``(H, W)``.
 
     Raises:
@@ -85,7 +84,7 @@ def overlap(mask: Picture, reference: Picture) -> Overlap:
     return Overlap(int(np.count_nonzero(a & b)), int(np.count_nonzero(a | b)))
 
 
-def check_pictures(picture: Picture, reference: Picture) -> None:
+def check_pictures(picture: Frame, reference: Frame) -> None:
     """Check that both are uint8 ``(H, W, 3)`` of one size.
 
     Raises:

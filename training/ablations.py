@@ -1,4 +1,4 @@
-"""Parts of the method that can be left out, to see what they are worth. The exported graph has no such switches."""
+"""Parts of the method that can be left out, to measure their worth. The exported graph has no such switches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mostnet.model.network import Branch
 
 
 class Unaligned(nn.Module):
-    """Stands in for a warp: the previous features stay where they were."""
+    """Replaces a warp: the previous features stay where they were."""
 
     def forward(self, x: Tensor, flow: Tensor, stride: int) -> Tensor:
         """``x``, whatever the flow."""
@@ -20,13 +20,13 @@ class Unaligned(nn.Module):
 
 
 def remove_alignment(model: MostNet) -> None:
-    """Fuse the previous features unwarped, at every scale. Weights and the cascade of the flow stay as they are."""
+    """Fuse the previous features unwarped, at every scale. The weights and the cascade of the flow do not change."""
     for branch in model.branches:
         cast(Branch, branch).warp = cast(nn.Module, Unaligned())  # type: ignore[assignment]
 
 
 class Stepper:
-    """Steps a network through a clip, with or without its memory."""
+    """Steps a network through a clip, with or without its state."""
 
     def __init__(self, model: MostNet, *, recurrence: bool = True, compiled: bool = False) -> None:
         self._step = torch.compile(model.step) if compiled else model.step

@@ -24,7 +24,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _help() -> dict[str, str]:
-    """What each option means, from the one place where it is written."""
+    """Help of each option, from the docstring of ``TrainOptions``."""
     entries = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", TrainOptions.__doc__ or "", re.MULTILINE | re.DOTALL)
     plain = {name: " ".join(text.split()).rstrip(".").replace("``", "") for name, text in entries}
     return {name: text.replace("%", "%%") for name, text in plain.items()}
@@ -34,13 +34,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mostnet-train",
         description="Train a network on DATA/{train,val}/SEQUENCE/{input,reference,mask,flow}/.",
-        epilog="Exit status: 0 done or stopped by a signal and saved, 1 failed. A flag wins over the YAML file.",
+        epilog="Exit status: 0 done, or saved after a signal; 1 failed. A flag overrides the YAML file.",
     )
     parser.add_argument("data", type=Path, metavar="DATA")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for everything that is made")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for all files of the run")
     parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` a line")
-    parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: those that ship")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR, with its options")
+    parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: the weights that ship")
+    parser.add_argument("--resume", action="store_true", help="continue the run in RUN_DIR, with its options")
     for field in fields(TrainOptions):
         _add_option(parser, field.name, field.default, _help()[field.name])
     return parser
@@ -63,7 +63,7 @@ def _add_option(parser: argparse.ArgumentParser, name: str, default: Any, text: 
 
 
 def chosen_options(args: argparse.Namespace) -> TrainOptions:
-    """The run's options: those of the run that is resumed, or the defaults; then the YAML file; then the flags.
+    """The run's options. Flags override the YAML file, which overrides the resumed run or the defaults.
 
     Raises:
         TrainingError: a file cannot be read, an unknown option or a bad value.

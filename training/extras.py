@@ -1,4 +1,4 @@
-"""Libraries that training needs and a runtime does not."""
+"""Libraries that only training needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network while it learns: optimiser, averaged weights, and one step on one chunk of a batch."""
+"""A network in training: optimiser, averaged weights, and one step on one chunk of a batch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _AMP_TYPES = {"off": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 class StepResult(NamedTuple):
-    """What one step gives.
+    """The result of one step.
 
-    ``is_sound`` is false where loss or gradient was not finite, and no weight changed; ``values`` are detached scalars:
-    ``loss``, ``grad_norm``, and the unweighted loss of each task; ``state`` is detached.
+    Attributes:
+        is_sound: false if loss or gradient was not finite; then no weight changed.
+        values: detached scalars: ``loss``, ``grad_norm``, and the unweighted loss of each task.
+        state: the state after the step, detached.
     """
 
     is_sound: bool
@@ -33,15 +35,15 @@ class StepResult(NamedTuple):
 
 
 class Learner:
-    """The network of a run, on its device, with all that changes when it learns."""
+    """The network of a run on its device, with everything that changes in training."""
 
     def __init__(self, options: TrainOptions, init: Path | None = None) -> None:
-        """Build it from seeded initial weights, or from those of ``init``.
+        """Build the network from seeded initial weights, or from the weights of ``init``.
 
         Raises:
             TrainingError: ``init`` is of another variant, or the options do not fit the device.
             CheckpointError: ``init`` cannot be used.
-            NoGpuError: CUDA was asked for and is not there.
+            NoGpuError: CUDA was asked for, and there is no GPU.
         """
         self.options = options
         self.device = choose_device(options)
@@ -61,8 +63,13 @@ class Learner:
         self._stepper = Stepper(self.model, recurrence=options.recurrence, compiled=options.compile)
 
     def step(self, batch: Batch, state: State | None, *, rate: float, number: int) -> StepResult:
-        """Step ``number`` (from 1) of the run, at learning rate ``rate``, on the frames of ``batch`` that follow
-        ``state``.
+        """Take one optimiser step on a chunk.
+
+        Args:
+            batch: the frames of the chunk.
+            state: the network's state before them; None at the start of a clip.
+            rate: learning rate.
+            number: number of the step in the run, from 1.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -70,13 +77,13 @@ class Learner:
         total = self.weights(losses)
         values = {name: value.detach() for name, value in {"loss": total, **losses}.items()}
         if not bool(torch.isfinite(total.detach())):
-            # On the CPU the gradient of grid_sample at coordinates that are NaN is a segmentation fault.
+            # On the CPU the gradient of grid_sample at NaN coordinates is a segmentation fault.
             return StepResult(False, values, None)
         values["grad_norm"], is_sound = self._learn(total, number)
         return StepResult(is_sound, values, None if state is None else tuple(part.detach() for part in state))
 
     def _learn(self, total: Tensor, number: int) -> tuple[Tensor, bool]:
-        """Step the weights unless the gradient is not finite; returns its norm, and whether they were stepped."""
+        """Step the weights if the gradient is finite; returns its norm, and whether it is finite."""
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(total))
         self.scaler.unscale_(self.optimiser)
@@ -102,22 +109,22 @@ class Learner:
         return sums, state
 
     def averaged_copy(self) -> MostNet:
-        """The averaged weights in a network of their own, on the CPU."""
+        """A copy of the network with the averaged weights, on the CPU."""
         model = MostNet(self.model.config)
         model.load_state_dict({name: value.cpu() for name, value in self.average.model.state_dict().items()})
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that ``load_state_dict`` needs to go on alike."""
+        """All state that ``load_state_dict`` restores."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, parts: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` returned, except for the weight decay."""
         decays = [group["weight_decay"] for group in self.optimiser.param_groups]
         for name, part in self._parts().items():
             part.load_state_dict(parts[name])
         for group, decay in zip(self.optimiser.param_groups, decays, strict=True):
-            group["weight_decay"] = decay  # this run's option, not that of the file
+            group["weight_decay"] = decay  # the option of this run, not of the file
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -133,21 +140,19 @@ def choose_device(options: TrainOptions) -> torch.device:
     """The device that the options ask for.
 
     Raises:
-        NoGpuError: CUDA was asked for and is not there.
+        NoGpuError: CUDA was asked for, and there is no GPU.
         TrainingError: half precision without CUDA.
     """
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise NoGpuError(
-            "device is cuda, and PyTorch finds no GPU; take --device cpu, or install a CUDA build of torch"
-        )
+        raise NoGpuError("device is cuda, and PyTorch finds no GPU; use --device cpu, or install a CUDA build of torch")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     if options.amp == "fp16" and name != "cuda":
-        raise TrainingError("amp is fp16, which needs CUDA; take --amp bf16 on the CPU")
+        raise TrainingError("amp is fp16, which needs CUDA; use --amp bf16 on the CPU")
     return torch.device(name)
 
 
 def make_optimiser(model: nn.Module, weights: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
-    """AdamW with weight decay on kernels alone: not on biases, the softmax's sharpness or the task weights."""
+    """AdamW with weight decay on kernels only, not on biases, the softmax's sharpness or the task weights."""
     kernels = [value for value in model.parameters() if value.dim() > 1]
     others = [*(value for value in model.parameters() if value.dim() <= 1), *weights.parameters()]
     groups = [

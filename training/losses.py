@@ -1,15 +1,20 @@
-"""What training minimises: every task at every decoder scale, and nothing for labels that are missing.
+"""The losses: every task at every decoder scale; a missing label costs nothing.
 
-Enhancement: Charbonnier penalty of the error and of its horizontal and vertical differences (the detail term), and each
-frame's root mean square error, which is what PSNR counts; against the reference averaged over each cell. Flow:
-generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014), exponent
-0.45), at each predicted scale and at the frame's size; and the motion term: the part of the error on the teeth that a
-similarity describes, which is what a stabiliser would follow; and the matching term: the divergence of each softmax
-over displacements from the true one, spread over the nearest cells, without which matching is left to a correction that
-sees no further than its kernels. Mask: binary cross-entropy and Dice (F. Milletari et al., 3DV 2016), against the
-fraction of each cell that is tooth.
+Enhancement, against the reference averaged over each cell:
+    - the Charbonnier penalty of the error, and of its horizontal and vertical differences (the detail term);
+    - the root mean square error of each frame, because PSNR measures it.
 
-The default weights bring an untrained network's three terms within a factor of four of each other.
+Flow:
+    - the generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014),
+      exponent 0.45), at each predicted scale and at the size of the frame;
+    - the motion term: the part of the error on the teeth that is a similarity, because a stabiliser follows it;
+    - the matching term: the divergence of each softmax over displacements from the true displacement, spread over the
+      nearest cells. Without it, the network leaves matching to the correction, which sees no further than its kernels.
+
+Mask, against the fraction of each cell that is tooth:
+    - binary cross-entropy, and Dice (F. Milletari et al., 3DV 2016).
+
+With the default weights, the losses of the three tasks of an untrained network are within a factor of four.
 """
 
 from __future__ import annotations
@@ -28,13 +33,13 @@ from mostnet.training.data.dataset import TASKS
 _PICTURE_EPSILON = 1e-3
 _FLOW_EPSILON_PX = 0.05
 _FLOW_EXPONENT = 0.45
-#: Weight of the finest scale, of each of the others, and of each scale's flow beside that at the frame's size.
+#: Weights of the finest scale, of each other scale, and of each scale's flow beside the flow at the frame's size.
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
-#: Weight of the motion term beside the end-point error, and the share of tooth in a frame from which it counts.
+#: Weight of the motion term beside the end-point error, and the least share of tooth in a frame for it to count.
 _MOTION, _ENOUGH_TOOTH = 2.0, 0.005
-#: A cell's displacement is known where more than this share of its pixels is.
+#: The displacement of a cell is known if more than this share of its pixels is.
 _HALF_KNOWN = 0.5
-#: How many fields of a ``Target`` are maps.
+#: Number of fields of a ``Target`` that are maps.
 _SPATIAL = 4
 
 
@@ -58,11 +63,11 @@ class LossOptions:
     """Weights of the tasks.
 
     Attributes:
-        tasks: which tasks are trained.
+        tasks: tasks that are trained.
         enhance: weight of the enhancement loss.
         flow: weight of the flow loss.
         mask: weight of the mask loss.
-        detail: weight of the detail term beside the error itself.
+        detail: weight of the detail term beside the error.
     """
 
     tasks: tuple[str, ...] = TASKS
@@ -79,7 +84,7 @@ class LossOptions:
 class TaskWeights(nn.Module):
     """Fixed weights, or weights learned from each task's uncertainty (A. Kendall et al., CVPR 2018).
 
-    Learned, a task of loss ``L`` adds ``exp(-s) w L + s / 2`` (with its fixed weight ``w``); ``s`` starts at zero.
+    With learned weights, a task of loss ``L`` and fixed weight ``w`` adds ``exp(-s) w L + s / 2``. ``s`` starts at 0.
     """
 
     def __init__(self, options: LossOptions, *, learned: bool = False) -> None:
@@ -88,7 +93,7 @@ class TaskWeights(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(len(TASKS))) if learned else None
 
     def forward(self, losses: dict[str, Tensor]) -> Tensor:
-        """One number from the tasks' losses; tasks that are not trained are left out."""
+        """The weighted sum of the losses of the trained tasks."""
         total = torch.zeros((), device=losses[TASKS[0]].device)
         for i, task in enumerate(TASKS):
             if task not in self.options.tasks:
@@ -103,7 +108,7 @@ class TaskWeights(nn.Module):
 
 
 def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -> dict[str, Tensor]:
-    """Unweighted loss of each task for one frame, float32 scalars; zero for tasks not trained or without labels.
+    """Unweighted loss of each task for one frame, float32 scalars; zero for a task not trained or without labels.
 
     The frame's sides must be multiples of the coarsest stride.
     """
@@ -128,7 +133,7 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
 
 
 def target_cells(target: Target) -> dict[int, Target]:
-    """The labels averaged over the cells of each stride: flow over the known pixels, ``valid`` their fraction."""
+    """The labels averaged over the cells of each stride: flow over its known pixels, whose fraction is ``valid``."""
     sums = target._replace(flow=target.flow * target.valid)
     cells, side = {}, 1
     for stride in STRIDES:
@@ -144,11 +149,11 @@ def charbonnier(x: Tensor, epsilon: float = _PICTURE_EPSILON) -> Tensor:
 
 
 def tooth_motion_error(flow: Tensor, target: Target) -> Tensor:
-    """Root mean square, over the teeth, of the similarity that fits the flow's error there best; pixels, a scalar.
+    """Root mean square, over the teeth, of the similarity that best fits the flow's error there; a scalar in pixels.
 
-    A least-squares fit is linear in what it is fitted to, so the fit of the error is the error of the fit. With pixels
-    and vectors as complex numbers the similarity is ``mean + factor * (place - centre)``. The mean is over the clips
-    with enough tooth of known flow; zero where there is none.
+    A least-squares fit is linear in its data, so the fit of the error is the error of the fit. With pixels and vectors
+    as complex numbers, the similarity is ``mean + factor * (place - centre)``. The result is the mean over the clips
+    with enough tooth of known flow, zero if there are none.
     """
     height, width = flow.shape[-2:]
     weight = (target.mask * target.valid * target.has_mask.view(-1, 1, 1, 1))[:, 0]
@@ -173,13 +178,13 @@ def tooth_motion_error(flow: Tensor, target: Target) -> Tensor:
 def matching_divergence(matching: Matching, cell: Target, stride: int) -> Tensor:
     """Kullback-Leibler divergence of the softmax over displacements from the true displacement, a scalar.
 
-    The true one is spread bilinearly over the four nearest cells, so that its expectation is exact. Cells of which less
-    than half is known, or whose displacement is beyond the search, do not count.
+    The true displacement is spread bilinearly over the four nearest cells, so that its expectation is exact. A cell
+    does not count if at most half of it is known, or if its displacement is beyond the search.
 
     Args:
-        matching: of the scale.
+        matching: matching of the scale.
         cell: labels at the scale.
-        stride: of the scale, in pixels of the frame.
+        stride: stride of the scale, in pixels of the frame.
     """
     n, candidates, height, width = matching.cost.shape
     radius = math.isqrt(candidates) // 2
@@ -210,13 +215,13 @@ def _mask_loss(mask_logit: Tensor, target: Target) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logit, tooth, reduction="none").mean((1, 2, 3))
     probability = torch.sigmoid(logit)
     overlap = (probability * tooth).sum((1, 2, 3))
-    # One cell is added to both, so that an empty mask that is predicted empty costs nothing.
+    # One cell is added to both sides, so that an empty mask that is predicted empty costs nothing.
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + tooth.sum((1, 2, 3)) + 1)
     return _mean_of_labelled(entropy + dice, target.has_mask)
 
 
 def _flow_loss(flow: Tensor, target: Target) -> Tensor:
-    """Robust end-point error, each cell weighted by how much of it is known; zero where nothing is."""
+    """Robust end-point error, each cell weighted by its known fraction; zero if no flow is known."""
     difference = (flow.float() - target.flow) * (target.valid > 0)
     robust = (difference.square().sum(1, keepdim=True) + _FLOW_EPSILON_PX**2) ** _FLOW_EXPONENT
     return (robust * target.valid).sum() / target.valid.sum().clamp_min(1.0)

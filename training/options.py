@@ -1,4 +1,4 @@
-"""Everything a training run can be told, from flags or a YAML file."""
+"""The options of a training run, from flags or a YAML file."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from .extras import load_extra
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of one run; every field is also a flag and a key of the YAML file.
+    """Options of one run. Every field is also a flag and a key of the YAML file.
 
     Attributes:
         variant: network variant.
         steps: optimiser steps of the whole run.
-        max_minutes: wall-clock budget; the schedule ends at whichever of the two comes first. 0 is none.
+        max_minutes: wall-clock budget; the schedule ends with it or with ``steps``, whichever is earlier. 0 is none.
         batch: clips per step.
         clip: frames per step, through which gradients flow.
-        chunks: steps of one window of ``clip * chunks`` frames, with the state carried over.
+        chunks: steps on one window of ``clip * chunks`` frames, with the state carried from each to the next.
         crop_hw: height and width of a clip.
         scale_min: least magnification.
         scale_max: greatest magnification.
         lr: greatest learning rate.
-        warmup: steps over which it rises from zero.
-        final_lr: fraction of it that is left at the end of the cosine.
-        weight_decay: of AdamW, on convolution kernels.
+        warmup: steps over which the learning rate rises from zero.
+        final_lr: fraction of ``lr`` that is left at the end of the cosine.
+        weight_decay: weight decay of AdamW, on convolution kernels.
         clip_norm: greatest norm of the gradient.
         ema: decay of the averaged weights.
-        amp: ``off``, ``bf16`` or ``fp16`` (CUDA alone) for the network; losses are float32.
-        channels_last: memory layout of convolutions.
+        amp: precision of the network: ``off``, ``bf16`` or ``fp16`` (CUDA only); losses are float32.
+        channels_last: use the channels-last memory layout.
         compile: run the network through ``torch.compile``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: of PyTorch on the CPU; 0 leaves its default.
+        threads: CPU threads of PyTorch; 0 is its default.
         workers: processes that read clips; 0 reads in the training process.
-        cache: ``ram`` decodes the training split first, ``none`` reads as it goes.
-        seed: of weights, clips and augmentation.
-        tasks: which tasks are trained.
-        w_enhance: weight of enhancement.
-        w_flow: weight of flow.
-        w_mask: weight of the mask.
-        learned_weights: learn the weights from each task's uncertainty.
-        recurrence: carry the state; without, every frame is a first one.
-        alignment: warp the previous features by the flow; without, they are fused where they were.
-        overfit: train on the first N clips without augmentation; 0 is the whole split.
-        validate_every: steps between validations; 0 is none.
-        val_sequences: sequences of the ``val`` split that are validated on.
-        val_frames: frames of each.
+        cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
+        seed: seed of weights, clips and augmentation.
+        tasks: tasks that are trained.
+        w_enhance: weight of the enhancement loss.
+        w_flow: weight of the flow loss.
+        w_mask: weight of the mask loss.
+        learned_weights: learn the weights of the tasks from their uncertainty.
+        recurrence: carry the state; without it, every frame starts from zero state.
+        alignment: warp the previous features by the flow; without it, they are fused unwarped.
+        overfit: train on the first N sequences without augmentation; 0 is the whole split.
+        validate_every: steps between validations; 0 is no validation.
+        val_sequences: sequences of the ``val`` split to validate on.
+        val_frames: frames to validate on in each sequence.
         save_every: steps between saves of the training state.
         log_every: steps between lines of the log.
     """
@@ -117,11 +117,11 @@ class TrainOptions:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as plain values: what a YAML file holds, and a checkpoint."""
+        """The options as plain values, for a YAML file or a checkpoint."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def updated(self, values: Mapping[str, Any], *, source: str) -> TrainOptions:
-        """A copy with other values; ``source`` names where they come from in errors.
+        """A copy with other values; error messages name their ``source``.
 
         Raises:
             TrainingError: an unknown name, or a value of the wrong type or out of range.

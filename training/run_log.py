@@ -1,4 +1,4 @@
-"""The record of a run: CSV files, and a picture of the curves."""
+"""The log of a run: CSV files, and a picture of the curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VAL_COLUMNS = ("step", "minutes", "psnr_db", "epe_px", "iou", "score")
 
 
 class CsvLog:
-    """Rows appended to a CSV file; resuming drops the rows of steps that will be done again."""
+    """Appends rows to a CSV file. A resumed run drops the rows after ``resume_step``, which it will write again."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, resume_step: int = 0) -> None:
         self.path = path
@@ -25,7 +25,7 @@ class CsvLog:
             writer.writerows(row for row in old if float(row["step"]) <= resume_step)
 
     def append(self, values: Mapping[str, float | None]) -> None:
-        """Add a row; what is None or missing stays empty."""
+        """Add a row; the cell of a value that is None or missing stays empty."""
         row = {name: "" if values.get(name) is None else f"{values[name]:.6g}" for name in self._columns}
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns).writerow({**row, "step": int(values["step"] or 0)})
@@ -36,7 +36,7 @@ class CsvLog:
             return list(csv.DictReader(file))
 
     def series(self, column: str) -> tuple[list[float], list[float]]:
-        """Steps and values of a column, rows without a value left out."""
+        """Steps and values of a column, without the rows that have no value."""
         kept = [row for row in self.rows() if row[column]]
         return [float(row["step"]) for row in kept], [float(row[column]) for row in kept]
 

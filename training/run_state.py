@@ -1,4 +1,4 @@
-"""The state of a training run in ``last.pt``: enough to go on as if it had not stopped."""
+"""The state of a training run in ``last.pt``: a resumed run ends with the weights of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FORMAT_VERSION = 1
 
 @dataclass
 class Position:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: optimiser steps done, skipped ones included.
         window: index of the current batch of windows.
-        chunk: chunks of it that are done.
+        chunk: chunks of this batch that are done.
         minutes: wall-clock time spent training and validating.
-        skipped: steps left out because loss or gradient was not finite.
+        skipped: steps skipped because loss or gradient was not finite.
         best: best validation score so far; None before the first.
     """
 
@@ -52,10 +52,10 @@ def save_run(path: Path, *, position: Position, options: TrainOptions, parts: di
 
 
 def load_run(path: Path) -> tuple[Position, TrainOptions, dict[str, Any]]:
-    """Read what ``save_run`` wrote, on the CPU, without running any code it may hold.
+    """Read the file of ``save_run`` onto the CPU, without running code that it may hold.
 
     Raises:
-        TrainingError: missing, damaged, or not such a file.
+        TrainingError: the file is missing, damaged, or of another kind.
     """
     if not path.is_file():
         raise TrainingError(f"{path}: nothing to resume; start the run without --resume")

@@ -14,20 +14,20 @@ from .options import TrainOptions
 
 
 def progress(options: TrainOptions, *, step: int, minutes: float) -> float:
-    """How much of the run is done, 0 to 1: of its steps or of its minutes, whichever is further."""
+    """Share of the run that is done, 0 to 1: of its steps or of its minutes, whichever is larger."""
     spent = minutes / options.max_minutes if options.max_minutes else 0.0
     return min(1.0, max(step / options.steps, spent))
 
 
 def learning_rate(options: TrainOptions, *, step: int, minutes: float) -> float:
-    """Linear warm-up over steps, then half a cosine over ``progress`` down to ``final_lr`` of the greatest rate."""
+    """Linear warm-up over steps, times half a cosine over ``progress`` from ``lr`` down to ``final_lr * lr``."""
     done = progress(options, step=step, minutes=minutes)
     cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
     return options.lr * cosine * min(1.0, (step + 1) / (options.warmup + 1))
 
 
 class AveragedWeights:
-    """Exponential moving average of a network's weights; young averages forget faster."""
+    """Exponential moving average of a network's weights, with a lower decay in the first steps."""
 
     def __init__(self, model: MostNet, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -35,7 +35,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after ``step``."""
+        """Add the weights after step number ``step`` to the average."""
         decay = min(self._decay, (1 + step) / (10 + step))
         for mean, value in zip(self.model.parameters(), model.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)

@@ -1,4 +1,4 @@
-"""The training loop: windows of frames, cut into chunks that hand their state on."""
+"""The training loop: windows of frames, cut into chunks with the state carried from each to the next."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 from mostnet.contract import TrainingError, sha256, write_bytes
 from mostnet.contract.stopping import StopRequest, leave_stopping_to_the_parent
 from mostnet.model import Checkpoint, State, save_checkpoint
-from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions, FrameSource, TooManyBadFilesError
+from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import TASKS, index_split
+from mostnet.training.data.frame_source import FrameSource, TooManyBadFilesError
 
 from .extras import load_extra
 from .learner import Learner
@@ -31,18 +32,18 @@ from .validate import validate
 log = logging.getLogger("mostnet.training")
 
 LAST, BEST, MODEL = "last.pt", "best.pt", "model.pt"
-#: Steps in a row without a finite loss or gradient that end a run.
+#: Number of steps in a row without a finite loss or gradient that end a run.
 _MOST_BAD_STEPS = 20
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         steps: optimiser steps done.
-        finished: false where a signal stopped it; it can be resumed.
-        validation: figures of the last validation, by name; empty if there was none.
+        finished: false if a signal stopped it; then it can be resumed.
+        validation: figures of the last validation, by name; empty without validation.
     """
 
     steps: int
@@ -61,19 +62,20 @@ def train(
 ) -> TrainResult:
     """Train a network on the ``train`` split of ``data``, validating on ``val``.
 
-    ``run_dir`` gets ``last.pt`` (to resume from), ``model.pt`` (averaged weights, to evaluate and export), ``best.pt``
-    (the same at the best validation), ``train.csv``, ``val.csv``, ``curves.png``, ``samples.png``, ``options.yaml``.
+    The files in ``run_dir`` are ``last.pt`` (to resume from), ``model.pt`` (averaged weights, to evaluate and export),
+    ``best.pt`` (the same at the best validation), ``train.csv``, ``val.csv``, ``curves.png``, ``samples.png`` and
+    ``options.yaml``.
 
     Args:
         init: checkpoint to start from instead of seeded initial weights.
-        resume: go on from ``last.pt``.
-        report: takes the lines of progress.
+        resume: continue from ``last.pt``.
+        report: called with each line of progress.
 
     Raises:
         DatasetError: the data cannot be used.
-        TrainingError: ``run_dir`` holds another run, nothing to resume, or the run diverged.
+        TrainingError: ``run_dir`` holds another run or nothing to resume, or the run diverged.
         CheckpointError: ``init`` cannot be used.
-        NoGpuError: CUDA was asked for and is not there.
+        NoGpuError: CUDA was asked for, and there is no GPU.
     """
     if not resume and (run_dir / LAST).exists():
         raise TrainingError(f"{run_dir}: already holds a run; go on with --resume, or choose another folder")
@@ -85,7 +87,7 @@ def train(
 
 
 class Trainer:
-    """One run: data, network, optimiser, log. ``run`` does the rest."""
+    """One run: its data, network, optimiser and logs."""
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class Trainer:
         self.validation: dict[str, float | None] = {}
         self._data_name, self._data_record = data.resolve().name, _data_record(data)
         if options.validate_every:
-            load_extra("matplotlib")  # missing, it is found out now rather than at the first validation
+            load_extra("matplotlib")  # fails here rather than at the first validation
         if options.threads:
             torch.set_num_threads(options.threads)
         torch.manual_seed(options.seed)
@@ -116,7 +118,7 @@ class Trainer:
         self._sums, self._bad_steps = _LogSums(), 0
 
     def run(self, stop: StopRequest) -> TrainResult:
-        """Train until the schedule ends or a signal comes; either way everything is saved."""
+        """Train until the schedule ends or a signal comes, and save."""
         started = time.monotonic() - self.position.minutes * 60
         finished = self._finished()
         for batch, chunk in () if finished else self._chunks():
@@ -160,9 +162,9 @@ class Trainer:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
 
     def _chunks(self) -> Iterator[tuple[Batch, int]]:
-        """Every batch from the current position on, once per chunk of it that is still to be done."""
+        """Every batch from the current position on, once for each chunk of it that is not done."""
         options, position = self.options, self.position
-        windows = options.steps + 1  # every chunk of a window may be skipped but the first
+        windows = options.steps + 1  # a skipped chunk ends its window, so a step may take a whole window
         loader: DataLoader[Batch] = DataLoader(
             self.dataset,
             batch_size=options.batch,
@@ -178,17 +180,17 @@ class Trainer:
             position.window, position.chunk, self.state = position.window + 1, 0, None
 
     def _saved_first(self, loader: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches; a run whose data turns out too bad is saved before it ends."""
+        """The batches; if too many files are bad, the run is saved before the error is raised."""
         try:
             yield from loader
         except TooManyBadFilesError as error:
             self._save()
-            # A reader in another process sends its traceback along as text.
+            # A reader in another process adds its traceback to the text.
             line = str(error).strip().splitlines()[-1]
             raise TooManyBadFilesError(line.split("TooManyBadFilesError: ")[-1]) from None
 
     def _step(self, batch: Batch, chunk: int) -> None:
-        """One optimiser step on one chunk; a chunk whose loss or gradient is not finite is skipped with its window."""
+        """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
         options, position = self.options, self.position
         rate = learning_rate(options, step=position.step, minutes=position.minutes)
         frames = batch.frames(chunk * options.clip, (chunk + 1) * options.clip)
@@ -269,7 +271,7 @@ class Trainer:
         self.report(f"resumed at step {self.position.step}")
 
     def _checkpoint(self) -> Checkpoint:
-        """The averaged weights, on the CPU, with a record of the run in plain values."""
+        """The averaged weights on the CPU, with a record of the run in plain values."""
         position = self.position
         record = {
             "steps": position.step,
@@ -296,7 +298,7 @@ class _LogSums:
         self._count += 1
 
     def means(self) -> dict[str, float]:
-        """The means, and start over."""
+        """The means since the last call."""
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
@@ -313,7 +315,7 @@ def _clip_options(options: TrainOptions) -> ClipOptions:
 
 
 def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -> None:
-    """What the state in the file depends on must not change between a run and its resumption."""
+    """Refuse a change of an option that the saved state depends on."""
     for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit"):
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
@@ -321,7 +323,7 @@ def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -
 
 
 def _data_record(data: Path) -> dict[str, Any]:
-    """What the data set says of its training split in ``train/dataset.json``, where it has one."""
+    """The content of ``train/dataset.json``, if there is one."""
     path = data / "train" / "dataset.json"
     if not path.is_file():
         return {}

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import torch
 
-from mostnet.contract import DatasetError, atomic_path
-from mostnet.contract.metrics import Picture
+from mostnet.contract import DatasetError, Frame, atomic_path
+from mostnet.contract.metrics import Mask
 from mostnet.engine import Output
 from mostnet.model import MostNet, State
-from mostnet.training.data.clips import FrameSource
 from mostnet.training.data.dataset import LabelledFrame
+from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.evaluation.evaluate import only_tasks, stream_sequence
 from mostnet.training.evaluation.scores import FrameScore, score_frame, summarise
 from mostnet.video.flow_colour import flow_picture
@@ -37,7 +37,7 @@ class TrainingStream:
         self._state = None
 
     @torch.no_grad()
-    def infer(self, frame: Picture) -> Output:
+    def infer(self, frame: Frame) -> Output:
         """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR; without latency.
 
         Raises:
@@ -79,7 +79,7 @@ def validate(
     """
     stream = TrainingStream(model, recurrence=recurrence)
     scores: list[FrameScore] = []
-    rows: list[Picture] = []
+    rows: list[Frame] = []
     for s, sequence in enumerate(source.sequences):
         labelled = [_read(source, s, t) for t in range(min(frames, len(sequence)))]
         for frame, output in stream_sequence(stream, labelled):
@@ -102,10 +102,10 @@ def figures(scores: Sequence[FrameScore]) -> dict[str, float | None]:
     return {"psnr_db": found.psnr_db, "epe_px": found.epe_px, "iou": iou, "score": total}
 
 
-def sample_row(frame: LabelledFrame, output: Output) -> Picture:
+def sample_row(frame: LabelledFrame, output: Output) -> Frame:
     """Input, enhanced, reference, flow found and true, mask found and true, side by side; grey without a label."""
     assert output.enhanced is not None and output.flow is not None and output.mask is not None
-    none: Picture = np.full_like(frame.input, _GREY)
+    none: Frame = np.full_like(frame.input, _GREY)
     true = None if frame.flow is None else frame.flow.astype(np.float32)
     lengths = np.hypot(*(output.flow if true is None else true))
     most = max(2.0, float(np.percentile(lengths, 99)))
@@ -129,11 +129,11 @@ def _read(source: FrameSource, sequence: int, index: int) -> LabelledFrame | Non
         return None
 
 
-def _grey_picture(mask: Picture) -> Picture:
+def _grey_picture(mask: Mask) -> Frame:
     return np.repeat(mask[..., None], 3, axis=2)
 
 
-def _write_samples(rows: list[Picture], path: Path) -> None:
+def _write_samples(rows: list[Frame], path: Path) -> None:
     width = min(row.shape[1] for row in rows)
     sheet = np.concatenate(
         [cv2.resize(row, (width, round(row.shape[0] * width / row.shape[1]))) for row in rows], axis=0

@@ -1,4 +1,4 @@
-"""Small data sets with exact labels: a smooth texture that moves by a known number of pixels a frame."""
+"""Small data sets with exact labels: a smooth texture that moves by a known number of pixels per frame."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from mostnet.training.data.flow_files import write_flow
 def moving_clip(
     frames: int, *, size_hw: tuple[int, int] = (96, 128), step_px: tuple[float, float] = (3.0, -2.0), seed: int = 0
 ) -> Clip:
-    """A texture whose content moves by ``step_px`` ``(dx, dy)`` a frame, darkened in the input; its bright part is the
-    mask. Flow is exact; valid is false where the content came from outside, and in the first frame.
+    """A texture that moves by ``step_px`` ``(dx, dy)`` per frame. The input is darker, and the mask is the bright part.
+
+    Flow is exact. ``valid`` is false where the content came from outside, and in the first frame.
     """
     height, width = size_hw
     margin = 16 * frames
@@ -41,7 +42,7 @@ def moving_clip(
 
 
 def write_sequence(folder: Path, clip: Clip, *, flow_suffix: str = ".png") -> None:
-    """Write a clip, with the labels that it has, in the layout of a data set."""
+    """Write a clip and its labels in the layout of a data set."""
     for kind in ("input", "reference", "mask"):
         pictures = getattr(clip, kind)
         for t, picture in enumerate(() if pictures is None else pictures):

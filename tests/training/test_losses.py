@@ -99,7 +99,7 @@ def test_root_mean_square_counts_each_frame_for_itself() -> None:
 
 
 def test_tooth_motion_error_is_that_of_the_fitted_similarity() -> None:
-    """Against NumPy's least squares; what no similarity describes, other surfaces, and unknown flow do not count."""
+    """Against NumPy's least squares. Noise, other surfaces and unknown flow do not count."""
     generator = torch.Generator().manual_seed(3)
     target = make_target()
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
@@ -137,7 +137,7 @@ def test_matching_divergence_is_zero_for_the_true_displacement_alone() -> None:
     around = torch.zeros(2, 2, 8, 8, requires_grad=True)
     moved = Matching(torch.zeros(2, 25, 8, 8, requires_grad=True), torch.tensor(1.0), around + cell.flow)
     matching_divergence(moved, cell, 8).backward()
-    assert around.grad is None, "the coarser flow is not to follow what is searched about it"
+    assert around.grad is None, "the coarser flow gets no gradient from the search around it"
     far = Matching(flat.cost, flat.sharpness, cell.flow + 17.0)
     assert float(matching_divergence(far, cell, 8)) == 0.0, "beyond the search"
     unknown = cell._replace(valid=torch.full_like(cell.valid, 0.5))

@@ -1,4 +1,4 @@
-"""The training loop: it learns, it resumes to the same weights, it stops when told, and it refuses what cannot work."""
+"""The training loop: it learns, resumes to the same weights, stops on a signal, and refuses bad options."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def losses(run: Path) -> list[dict[str, str]]:
 
 
 class StopAfter:
-    """Takes the lines of progress, and sends this process a signal at one of them."""
+    """Receives the lines of progress, and sends this process a signal at one of them."""
 
     def __init__(self, start: str, number: signal.Signals) -> None:
         self.lines: list[str] = []
@@ -149,7 +149,7 @@ def test_steps_without_finite_loss_are_skipped_and_counted(
     assert all(bool(value.isfinite().all()) for value in weights.values())
 
 
-def test_twenty_such_steps_end_the_run_and_keep_the_last_good_file(
+def test_twenty_steps_without_finite_loss_end_the_run_and_keep_its_last_state(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison_steps(monkeypatch, set(range(4, 100)))
@@ -159,7 +159,7 @@ def test_twenty_such_steps_end_the_run_and_keep_the_last_good_file(
 
 
 def test_a_run_that_diverges_is_an_error(data: Path, tmp_path: Path) -> None:
-    """Weights like these make the flow NaN, whose gradient through grid_sample ends the process."""
+    """These weights make the flow NaN, and its gradient through grid_sample would end the process."""
     with pytest.raises(
         TrainingError, match="20 steps in a row had no finite loss or gradient; start with a lower --lr"
     ):
@@ -283,13 +283,13 @@ def test_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err.startswith(f"mostnet-train: {tmp_path / 'run'}: already holds a run")
 
 
-def test_readers_in_other_processes_give_the_same_losses(data: Path, whole_run: Path, tmp_path: Path) -> None:
+def test_worker_processes_give_the_same_losses(data: Path, whole_run: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", options=replace(SMALL, steps=6, workers=1))
     assert losses(tmp_path / "run") == losses(whole_run)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_run_whose_data_turns_out_too_bad_is_saved_and_says_so_in_a_line(tmp_path: Path, workers: int) -> None:
+def test_a_run_with_too_many_bad_files_is_saved_and_raises_one_line(tmp_path: Path, workers: int) -> None:
     spoilt = write_dataset(tmp_path / "data", train=3, val=1, frames=5, size_hw=(80, 96))
     for index in range(5):
         (spoilt / "train" / "0001" / "input" / f"00000{index}.png").write_bytes(b"")
@@ -301,7 +301,7 @@ def test_a_run_whose_data_turns_out_too_bad_is_saved_and_says_so_in_a_line(tmp_p
     assert load_run(tmp_path / "run" / "last.pt")[0].step < SMALL.steps
 
 
-def test_where_a_run_began_stays_in_its_record(data: Path, tmp_path: Path) -> None:
+def test_the_record_keeps_the_initial_weights_after_a_resume(data: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.pt"
     save_checkpoint(initial_checkpoint("nano", seed=3), start)
     train(data, tmp_path / "run", options=replace(SMALL, steps=2), init=start)
@@ -310,7 +310,7 @@ def test_where_a_run_began_stays_in_its_record(data: Path, tmp_path: Path) -> No
     assert record["init"] == {"file": "start.pt", "sha256": sha256(start)}
 
 
-def test_a_missing_library_is_a_line(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
+def test_a_missing_library_is_named_before_the_run(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(TrainingError, match=r"matplotlib is not installed; pip install 'mostnet\[train\]'"):
         train(data, tmp_path / "run", options=replace(SMALL, validate_every=1))

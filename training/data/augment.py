@@ -10,20 +10,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract.metrics import Picture
+from mostnet.contract import Frame
+from mostnet.contract.metrics import Mask
 
 from .dataset import LabelledFrame
 
-#: A resized flow vector counts where this much of what it was interpolated from was known.
+#: A resized flow vector is known if at least this share of the vectors it was interpolated from was.
 _KNOWN = 0.999
-#: A reversed flow vector counts where at least this much of one pixel landed, and what landed agreed within a pixel.
+#: A reversed flow vector is known if at least this weight landed on the pixel, with a variance of the vectors below
+#: ``_SPREAD_PX2``.
 _LANDED = 0.4
 _SPREAD_PX2 = 1.0
 
 
 @dataclass(frozen=True)
 class Clip:
-    """T frames with labels, or None for labels that the clip has not.
+    """T frames with labels; None for a missing label.
 
     Attributes:
         input: uint8 ``(T, H, W, 3)`` BGR.
@@ -33,15 +35,15 @@ class Clip:
         valid: bool ``(T, H, W)``; false in the first frame, whose previous frame is not in the clip.
     """
 
-    input: Picture
-    reference: Picture | None
-    mask: Picture | None
+    input: Frame
+    reference: Frame | None
+    mask: Mask | None
     flow: npt.NDArray[np.float32] | None
     valid: npt.NDArray[np.bool_] | None
 
 
 def stack(frames: Sequence[LabelledFrame], window: tuple[slice, slice] = (slice(None), slice(None))) -> Clip:
-    """Consecutive frames, cut to a window of rows and columns, as one clip."""
+    """Make one clip of consecutive frames, cut to a window of rows and columns."""
 
     def gather(name: str) -> npt.NDArray[Any] | None:
         parts = [getattr(frame, name) for frame in frames]
@@ -73,7 +75,7 @@ def flip(clip: Clip, *, horizontal: bool = False, vertical: bool = False) -> Cli
 
 
 def rescale(clip: Clip, size_hw: tuple[int, int]) -> Clip:
-    """Resize to ``size_hw``; flow vectors grow with the picture, and unknown ones spread to what they touch."""
+    """Resize to ``size_hw``. Flow vectors scale with the picture, and unknown ones spread to their neighbours."""
     height, width = clip.input.shape[1:3]
     if (height, width) == size_hw:
         return clip
@@ -94,7 +96,7 @@ def rescale(clip: Clip, size_hw: tuple[int, int]) -> Clip:
 
 
 def reverse(clip: Clip) -> Clip:
-    """Play backwards. The flow becomes the forward flow, as far as it follows from the backward one."""
+    """Play backwards. The flow becomes the forward flow, where it follows from the backward flow."""
 
     def turn(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
         return None if array is None else array[::-1]
@@ -110,10 +112,10 @@ def reverse(clip: Clip) -> Clip:
 def forward_flow(
     flow: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Flow from the previous frame to the current one, and where it is known, from the backward flow.
+    """Invert backward flow: the flow from the previous frame to the current one, and where it is known.
 
-    Each known vector, turned round, is splatted bilinearly where it points to. Holes, and places where differing
-    vectors land (edges of things that move apart), are unknown.
+    Each known vector is reversed and splatted bilinearly where it points to. Holes, and places where different vectors
+    land (edges of things that move apart), are unknown.
 
     Args:
         flow: ``(2, H, W)`` float32 in pixels.
@@ -139,7 +141,7 @@ def forward_flow(
 
 
 def jitter(clip: Clip, rng: np.random.Generator) -> Clip:
-    """Change the colours of the whole clip: mildly of input and reference together, more of the input alone."""
+    """Change the colours of the whole clip: a little in input and reference alike, and more in the input alone."""
     grey = np.arange(256) / 255.0
     joint = rng.normal(1.0, 0.03) * rng.normal(1.0, 0.01, 3)
     gain = rng.normal(1.0, 0.06) * rng.normal(1.0, 0.03, 3)
@@ -151,10 +153,10 @@ def jitter(clip: Clip, rng: np.random.Generator) -> Clip:
     return replace(clip, input=_look_up(clip.input, alone), reference=reference)
 
 
-def _look_up(pictures: Picture, curve: npt.NDArray[Any]) -> Picture:
+def _look_up(pictures: Frame, curve: npt.NDArray[Any]) -> Frame:
     """Apply a curve per channel, ``(256, 3)`` of 0..1, to pictures ``(T, H, W, 3)``."""
     table = np.rint(np.clip(curve, 0, 1) * 255).astype(np.uint8)
     height = pictures.shape[0] * pictures.shape[1]
     flat = np.ascontiguousarray(pictures).reshape(height, pictures.shape[2], 3)
-    changed: Picture = cv2.LUT(flat, table[None])
+    changed: Frame = cv2.LUT(flat, table[None])
     return changed.reshape(pictures.shape)

@@ -1,11 +1,8 @@
-"""Training clips: an endless, seeded sequence of augmented windows of a split."""
+"""Training clips: an endless, seeded list of augmented windows of a split."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,16 +14,14 @@ from torch.utils.data import Dataset
 from mostnet.contract import DatasetError
 
 from .augment import Clip, flip, jitter, rescale, reverse, stack
-from .dataset import LabelledFrame, SequenceFiles, first_size, read_labelled_frame
+from .frame_source import FrameSource, TooManyBadFilesError, hxw
 
-log = logging.getLogger("mostnet.training")
-
-#: Share of clips played backwards; inverting their flow costs as much as all else.
+#: Share of clips played backwards; inverting their flow costs as much as all other work.
 _REVERSED = 0.25
 
 
 class Batch(NamedTuple):
-    """N clips of T frames as tensors; what is not labelled is zero and flagged.
+    """N clips of T frames as tensors; a missing label is zero.
 
     ``input`` and ``reference`` uint8 ``(N, T, H, W, 3)`` BGR; ``mask`` uint8 ``(N, T, H, W)``; ``flow`` float32
     ``(N, T, 2, H, W)`` in pixels; ``valid`` bool ``(N, T, H, W)``; ``has_reference`` and ``has_mask`` bool ``(N,)``.
@@ -57,9 +52,9 @@ class ClipOptions:
         frames: frames of one clip.
         crop_hw: height and width of a clip in pixels, after scaling.
         scale: least and greatest magnification.
-        augment: crop, scale, flip, reverse and recolour at random; without, the clip starts a sequence and is cut from
-            the middle of the picture.
-        seed: of everything that is drawn.
+        augment: crop, scale, flip, reverse and recolour at random. If false, the clip is the start of a sequence, cut
+            from the middle of the picture.
+        seed: seed of every random choice.
     """
 
     frames: int
@@ -69,91 +64,14 @@ class ClipOptions:
     seed: int = 0
 
 
-class FrameSource:
-    """Frames of a split, read when asked for or all kept in memory; unreadable ones are logged once and counted.
-
-    In memory a labelled frame of 240x320 takes about 0.9 MB.
-    """
-
-    def __init__(self, sequences: Sequence[SequenceFiles], *, cache: str = "none", most_bad: float = 0.05) -> None:
-        """Decode everything now if ``cache`` is ``ram``.
-
-        Raises:
-            DatasetError: more than ``most_bad`` of the frames cannot be read.
-        """
-        self.sequences = tuple(sequences)
-        self.bad: dict[tuple[int, int], str] = {}
-        self._most_bad = most_bad * sum(len(sequence) for sequence in sequences)
-        self._frames: dict[tuple[int, int], LabelledFrame] = {}
-        self.sizes_hw = tuple(first_size(sequence) for sequence in self.sequences)
-        if cache == "ram":
-            self._load()
-
-    def read(self, sequence: int, index: int) -> LabelledFrame:
-        """One frame.
-
-        Raises:
-            DatasetError: the frame cannot be read, or too many could not.
-        """
-        key = (sequence, index)
-        if key in self._frames:
-            return self._frames[key]
-        if key in self.bad:
-            raise DatasetError(self.bad[key])
-        try:
-            return self._decode(key)
-        except DatasetError as error:
-            self._note(key, error)
-            raise
-
-    def _decode(self, key: tuple[int, int]) -> LabelledFrame:
-        sequence = self.sequences[key[0]]
-        frame = read_labelled_frame(sequence, key[1])
-        if frame.size_hw != self.sizes_hw[key[0]]:
-            raise DatasetError(
-                f"{sequence.input[key[1]]}: is {_text(frame.size_hw)}, its sequence {_text(self.sizes_hw[key[0]])}; "
-                "frames of a sequence have one size"
-            )
-        return frame
-
-    def _note(self, key: tuple[int, int], error: DatasetError) -> None:
-        self.bad[key] = str(error)
-        log.warning("bad file %d: %s; its clips are replaced by their neighbours", len(self.bad), error)
-        if len(self.bad) > self._most_bad:
-            raise TooManyBadFilesError(
-                f"{len(self.bad)} frames cannot be read, at most {int(self._most_bad)} may; the last one: {error}"
-            ) from error
-
-    def _load(self) -> None:
-        keys = [(s, t) for s, sequence in enumerate(self.sequences) for t in range(len(sequence))]
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for key, frame in zip(keys, pool.map(self._try, keys), strict=True):
-                if isinstance(frame, DatasetError):
-                    self._note(key, frame)
-                else:
-                    self._frames[key] = frame
-
-    def _try(self, key: tuple[int, int]) -> LabelledFrame | DatasetError:
-        try:
-            frame = self._decode(key)
-        except DatasetError as error:
-            return error
-        # Half precision keeps flow within 1/128 pixel up to 32 pixels, in half the memory.
-        return frame if frame.flow is None else replace(frame, flow=frame.flow.astype(np.float16))
-
-
-class TooManyBadFilesError(DatasetError):
-    """More of a split is unreadable than a run puts up with."""
-
-
 class ClipDataset(Dataset[Batch]):
-    """Item ``i`` of an endless list of clips. It depends on the options and ``i`` alone, in whatever process."""
+    """An endless list of clips. Item ``i`` depends on the options and ``i`` alone, in any process."""
 
     def __init__(self, source: FrameSource, options: ClipOptions) -> None:
-        """Check that the clips can be taken.
+        """Check that every sequence has room for a clip.
 
         Raises:
-            DatasetError: a sequence is too short or its pictures are too small; it is named.
+            DatasetError: a sequence is too short, or its pictures are too small.
         """
         self.source = source
         self.options = options
@@ -167,7 +85,7 @@ class ClipDataset(Dataset[Batch]):
         for sequence, size in zip(source.sequences, source.sizes_hw, strict=True):
             if size is not None and (size[0] < options.crop_hw[0] or size[1] < options.crop_hw[1]):
                 raise DatasetError(
-                    f"{sequence.folder}: frames of {_text(size)}, clips are of {_text(options.crop_hw)}; lower --crop"
+                    f"{sequence.folder}: frames of {hxw(size)}, clips are of {hxw(options.crop_hw)}; lower --crop"
                 )
 
     def __getitem__(self, item: int) -> Batch:
@@ -205,7 +123,7 @@ class ClipDataset(Dataset[Batch]):
         return self._vary(clip, rng) if options.augment else clip
 
     def _window(self, size_hw: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
-        """Rows and columns of the picture that are cut out before scaling."""
+        """Rows and columns to cut out of the picture before scaling."""
         height, width = size_hw
         crop_h, crop_w = self.options.crop_hw
         if not self.options.augment:
@@ -241,7 +159,3 @@ def as_tensors(clip: Clip) -> Batch:
     parts = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
     parts += [torch.tensor(clip.reference is not None), torch.tensor(clip.mask is not None)]
     return Batch(*parts)
-
-
-def _text(size_hw: tuple[int, int] | None) -> str:
-    return "unknown" if size_hw is None else f"{size_hw[0]}x{size_hw[1]}"

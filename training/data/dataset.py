@@ -1,12 +1,12 @@
-"""Vident-style data on disk: what a split holds, and its frames.
+"""Data sets on disk, in the layout of Vident: the sequences of a split, and their frames.
 
     ROOT/{train,val,test}/SEQUENCE/input/000000.png      degraded frames, PNG or JPEG
                                   /reference/000000.png  high-quality frames
                                   /mask/000000.png       teeth, foreground >= 128
                                   /flow/000000.flo       backward flow to the previous frame, or a KITTI 16-bit PNG
 
-Files of a folder are taken in the order of their names, and names (without suffix) agree between folders. Each of the
-last three folders may be missing from any sequence.
+Frames come in the order of their file names, and the names (without suffix) agree between folders. A sequence may lack
+any of the last three folders.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import DatasetError
-from mostnet.contract.metrics import Flow, Picture, Valid
+from mostnet.contract import DatasetError, Frame
+from mostnet.contract.metrics import Flow, Mask, Valid
 
 from .flow_files import read_flow
 
@@ -38,8 +38,8 @@ class SequenceFiles:
     """The files of one sequence.
 
     Attributes:
-        name: the sequence's folder name.
-        folder: where it is.
+        name: name of its folder.
+        folder: path of its folder.
         input: the degraded frames, in order.
         labels: files of each label that the sequence has (``reference``, ``mask``, ``flow``), one per frame.
     """
@@ -55,19 +55,19 @@ class SequenceFiles:
 
 @dataclass(frozen=True)
 class LabelledFrame:
-    """One frame and the labels that it has.
+    """One frame and its labels; None for a missing label.
 
     Attributes:
         input: uint8 ``(H, W, 3)`` BGR.
-        reference: like ``input``, or None.
-        mask: uint8 ``(H, W)``, 255 on teeth and 0 elsewhere, or None.
-        flow: float32 ``(2, H, W)`` in pixels, backward, zero where unknown, or None.
-        valid: bool ``(H, W)``, where the flow is known; None where ``flow`` is.
+        reference: like ``input``.
+        mask: uint8 ``(H, W)``, 255 on teeth and 0 elsewhere.
+        flow: float32 ``(2, H, W)`` in pixels, backward, zero where unknown.
+        valid: bool ``(H, W)``: the flow is known; None if ``flow`` is None.
     """
 
-    input: Picture
-    reference: Picture | None = None
-    mask: Picture | None = None
+    input: Frame
+    reference: Frame | None = None
+    mask: Mask | None = None
     flow: Flow | None = None
     valid: Valid | None = None
 
@@ -81,8 +81,8 @@ def index_split(root: Path, split: str) -> tuple[SequenceFiles, ...]:
     """Find the sequences of a split, in the order of their names. No file is opened.
 
     Raises:
-        DatasetError: no such folder, no sequences, a sequence without frames, or a label with other files than there
-            are frames.
+        DatasetError: no such folder, no sequences, a sequence without frames, or a label whose files do not match the
+            frames.
     """
     folder = root / split
     if not folder.is_dir():
@@ -99,7 +99,7 @@ def index_sequence(folder: Path) -> SequenceFiles:
     """Find the files of one sequence.
 
     Raises:
-        DatasetError: no frames, or a label with other files than there are frames.
+        DatasetError: no frames, or a label whose files do not match the frames.
     """
     frames = _files(folder, "input")
     if not frames:
@@ -121,7 +121,7 @@ def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:
     """Read frame ``index`` of a sequence with every label that the sequence has.
 
     Raises:
-        DatasetError: a file is missing, damaged, or of another size than the input frame; it is named.
+        DatasetError: a file is missing, damaged, or of another size than the input frame.
     """
     frame = _read_picture(sequence.input[index], cv2.IMREAD_COLOR)
     reference = mask = flow = valid = None
@@ -145,7 +145,7 @@ def first_size(sequence: SequenceFiles) -> tuple[int, int] | None:
         try:
             picture = _read_picture(path, cv2.IMREAD_COLOR)
         except DatasetError:
-            continue  # whoever reads the frame itself reports it
+            continue  # reported when the frame itself is read
         return picture.shape[0], picture.shape[1]
     return None
 
@@ -159,7 +159,7 @@ def _files(folder: Path, kind: str) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path.suffix.lower() in _SUFFIXES[kind] and path.name[0] != "."))
 
 
-def _read_picture(path: Path, mode: int) -> Picture:
+def _read_picture(path: Path, mode: int) -> Frame:
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
         picture = cv2.imdecode(data, mode) if data.size else None
@@ -170,7 +170,7 @@ def _read_picture(path: Path, mode: int) -> Picture:
     return np.asarray(picture, np.uint8)
 
 
-def _same_size(label: npt.NDArray[Any], frame: Picture, path: Path) -> npt.NDArray[Any]:
+def _same_size(label: npt.NDArray[Any], frame: Frame, path: Path) -> npt.NDArray[Any]:
     if label.shape[:2] != frame.shape[:2]:
         found, wanted = (f"{a.shape[0]}x{a.shape[1]}" for a in (label, frame))
         raise DatasetError(f"{path}: is {found}, its input frame is {wanted}; labels have the size of the frame")

@@ -12,7 +12,7 @@ from mostnet.contract.metrics import Flow, Valid
 
 #: First four bytes of a ``.flo`` file: 202021.25 as a little-endian float.
 _FLO_MAGIC = b"PIEH"
-#: Middlebury's readers take any component beyond this as unknown.
+#: Middlebury's readers treat any component beyond this as unknown.
 _FLO_UNKNOWN = 1e9
 _FLO_UNKNOWN_VALUE = 1e10
 _MOST_PIXELS = 1 << 28
@@ -22,7 +22,7 @@ _KITTI_STEPS_PER_PX = 64.0
 
 
 def read_flow(path: Path) -> tuple[Flow, Valid]:
-    """Flow ``(2, H, W)`` float32 in pixels, ``(dx, dy)``, zero where unknown; and where it is known, ``(H, W)`` bool.
+    """Read flow ``(2, H, W)``, float32 ``(dx, dy)`` in pixels and zero where unknown, and validity, bool ``(H, W)``.
 
     ``.flo``: S. Baker et al., IJCV 92 (2011). ``.png``: the KITTI 2015 development kit, ``(value - 2^15) / 64`` in red
     (dx) and green (dy), blue not zero where known.
@@ -36,7 +36,7 @@ def read_flow(path: Path) -> tuple[Flow, Valid]:
 
 
 def write_flow(path: Path, flow: Flow, valid: Valid) -> None:
-    """Write what ``read_flow`` reads, in the format that the suffix names, atomically.
+    """Write flow for ``read_flow``, in the format of the suffix, atomically.
 
     A PNG keeps 1/64 pixel and up to 511 pixels; longer vectors are written as unknown.
 

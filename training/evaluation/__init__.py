@@ -1,1 +1,1 @@
-"""A model measured on the split of a dataset: ``mostnet-eval``, tables and model cards."""
+"""Measures a model on a split of a data set: ``mostnet-eval``, tables and model cards."""

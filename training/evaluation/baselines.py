@@ -1,24 +1,24 @@
-"""The rows that need no network: what a method has to beat."""
+"""The rows of the table that need no network and that a method has to beat."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from mostnet.contract.metrics import Picture
+from mostnet.contract import Frame
+from mostnet.contract.metrics import Flow, Mask
 from mostnet.engine import Output
 
 
-def no_method(frame: Picture) -> Output:
-    """The source's baseline: the input frame, no motion, and every pixel a tooth."""
+def no_method(frame: Frame) -> Output:
+    """The baseline of the source: the input frame, zero flow, and every pixel a tooth."""
     height, width = frame.shape[:2]
     return _output(frame, np.zeros((2, height, width), np.float32), np.full((height, width), 255, np.uint8))
 
 
-def oracle_colour(frame: Picture, reference: Picture) -> Output:
-    """The frame under the best affine map of each channel onto its own reference (least squares); a picture alone.
+def oracle_colour(frame: Frame, reference: Frame) -> Output:
+    """The frame with each channel mapped to its reference by the best affine function (least squares); no flow or mask.
 
-    It knows the answer, so it is no method; what a network gains beyond it is more than a colour correction.
+    It knows the answer, so it is no method. A network with a higher PSNR does more than a colour correction.
     """
     picture = np.empty_like(frame)
     for channel in range(frame.shape[2]):
@@ -29,5 +29,5 @@ def oracle_colour(frame: Picture, reference: Picture) -> Output:
     return _output(picture, None, None)
 
 
-def _output(picture: Picture, flow: npt.NDArray[np.float32] | None, mask: npt.NDArray[np.uint8] | None) -> Output:
+def _output(picture: Frame, flow: Flow | None, mask: Mask | None) -> Output:
     return Output(enhanced=picture, flow=flow, mask=mask, finite=True, frame_id=0, timestamp=None, latency_ms=0.0)

@@ -30,14 +30,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "model",
         metavar="MODEL",
-        help="checkpoint (.pt, in PyTorch; or nano, which ships), or exported model (.onnx, .plan)",
+        help="checkpoint (.pt, runs in PyTorch), nano (the weights that ship), or exported model (.onnx, .plan)",
     )
     add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
     add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and contact sheet (default: only print)")
     add("--max-sequences", type=positive_int, metavar="N", help="the first N sequences (default: all)")
     add("--frames", type=positive_int, metavar="N", help="the first N frames of each sequence (default: all)")
-    add("--device", default="auto", choices=DEVICES, help="what runs the network (default: %(default)s)")
+    add("--device", default="auto", choices=DEVICES, help="device of the network (default: %(default)s)")
     add("--threads", type=positive_int, metavar="N", help="CPU threads of the network (default: the library's choice)")
     return parser
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     command = shlex.join(["mostnet-eval", *argv])
     try:
         if args.out is not None:
-            args.out.mkdir(parents=True, exist_ok=True)  # found out now rather than after the measuring
+            args.out.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
         with RunProgress(Console(stderr=True)) as progress:
             report = evaluate_file(
                 checkpoint_path(args.model), args.data, options, out=args.out, command=command, progress=progress
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mostnet-eval: interrupted", file=sys.stderr)
         return 130
-    # Wide enough that a narrow terminal or a pipe does not cut the figures off.
+    # Wide enough that neither a narrow terminal nor a pipe cuts the figures off.
     console = Console(highlight=False, markup=False, width=max(110, Console().width))
     print_report(report, console)
     for path in () if args.out is None else sorted(args.out.glob("[!.]*")):

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mostnet.contract import FOREGROUND, write_bytes
-from mostnet.contract.metrics import Picture
+from mostnet.contract import FOREGROUND, Frame, write_bytes
+from mostnet.contract.metrics import Mask
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles
 from mostnet.training.extras import load_extra
@@ -24,7 +24,7 @@ from .streams import InferenceStream
 KINDS = ("worst", "median", "best")
 
 #: A picture or None, and the text under it.
-Tile = tuple[Picture | None, str]
+Tile = tuple[Frame | None, str]
 
 _TILE_IN, _DPI = 2.6, 110
 _COLUMNS = ("input", "output", "reference", "flow", "true flow", "teeth: cyan found,\nred missed, yellow false")
@@ -131,7 +131,7 @@ def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, t
     write_bytes(path, png.getvalue())
 
 
-def teeth_picture(frame: Picture, mask: Picture, truth: Picture | None) -> Picture:
+def teeth_picture(frame: Frame, mask: Mask, truth: Mask | None) -> Frame:
     """The frame with a tint on teeth: cyan found, red missed, yellow found in error; all cyan without ``truth``."""
     predicted = mask >= FOREGROUND
     true = predicted if truth is None else truth >= FOREGROUND
@@ -199,7 +199,7 @@ def _teeth_tile(shown: Shown) -> Tile:
     return teeth_picture(shown.labelled.input, mask, shown.labelled.mask), text
 
 
-def _draw_tile(axis: Any, picture: Picture, text: str) -> None:
+def _draw_tile(axis: Any, picture: Frame, text: str) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.imshow(picture[..., ::-1], interpolation="antialiased")

@@ -1,4 +1,4 @@
-"""Stream the sequences of a split through a model and measure every frame, beside the rows that need no model."""
+"""Stream the sequences of a split through a model and measure every frame, and the rows that need no model."""
 
 from __future__ import annotations
 

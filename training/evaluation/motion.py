@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mostnet.contract import FOREGROUND
-from mostnet.contract.metrics import Flow, Picture, Valid, check_flow
+from mostnet.contract.metrics import Flow, Mask, Valid, check_flow
 from mostnet.video.steady.similarity import Points, Similarity, centre_of, least_squares
 
 #: Fewer tooth pixels with known flow than this say nothing about the motion of the teeth.
@@ -36,7 +36,7 @@ class ToothMotion(NamedTuple):
     square: float
 
 
-def tooth_motion(flow: Flow, reference: Flow, valid: Valid, mask: Picture) -> ToothMotion | None:
+def tooth_motion(flow: Flow, reference: Flow, valid: Valid, mask: Mask) -> ToothMotion | None:
     """Compare the motions that two flows ``(2, H, W)`` give the teeth of the true ``mask`` ``(H, W)``.
 
     Returns:

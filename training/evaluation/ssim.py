@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import FrameError
-from mostnet.contract.metrics import Picture, check_pictures
+from mostnet.contract import Frame, FrameError
+from mostnet.contract.metrics import check_pictures
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def ssim(picture: Picture, reference: Picture) -> float:
+def ssim(picture: Frame, reference: Frame) -> float:
     """Structural similarity of uint8 ``(H, W, 3)``, the mean over channels.
 
     Z. Wang et al., "Image quality assessment", IEEE TIP 13 (2004): 11x11 Gaussian window of sigma 1.5, K 0.01 and 0.03,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-from mostnet.contract.metrics import Picture
+from mostnet.contract import Frame
 from mostnet.engine import Output
 from mostnet.model import NetworkStream
 from mostnet.training.data.dataset import TASKS
@@ -16,7 +16,7 @@ from mostnet.training.data.dataset import TASKS
 class InferenceStream(Protocol):
     """A model that runs frame after frame: an ``Engine``, or a ``CheckpointStream``."""
 
-    def infer(self, frame: Picture) -> Output:
+    def infer(self, frame: Frame) -> Output:
         """Outputs of the next frame of the sequence."""
 
     def reset(self) -> None:
@@ -29,7 +29,7 @@ class CheckpointStream:
     def __init__(self, network: NetworkStream) -> None:
         self._network = network
 
-    def infer(self, frame: Picture) -> Output:
+    def infer(self, frame: Frame) -> Output:
         """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR.
 
         Raises:

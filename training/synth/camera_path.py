@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-#: Order of the parameters of a pose: x and y of the camera in pixels, roll in radians, logarithm of the zoom.
+#: Number of parameters of a pose: x and y of the camera in pixels, roll in radians, logarithm of the zoom.
 PARAMETERS = 4
 
 _HAND_HZ = (0.08, 1.9)
@@ -22,7 +22,7 @@ _SIDEBAND_HZ = 2.5
 
 
 @dataclass(frozen=True)
-class Path:
+class CameraPath:
     """Camera pose against time.
 
     ``pose_p(t) = start_p + velocity_p t + sum_k amplitude_pk sin(2 pi frequency_k t + phase_pk)``
@@ -58,13 +58,13 @@ class Path:
         return np.asarray(np.linalg.norm(rates, axis=1) / np.sqrt(2))
 
 
-def straight_path(velocity_xy: tuple[float, float]) -> Path:
-    """Uniform motion of the camera in pixels per second; what it sees moves the other way."""
+def straight_path(velocity_xy: tuple[float, float]) -> CameraPath:
+    """Uniform motion of the camera in pixels per second; the picture moves the other way."""
     none = np.zeros((PARAMETERS, 0))
-    return Path(np.zeros(0), none, none, np.zeros(PARAMETERS), np.array([*velocity_xy, 0.0, 0.0]))
+    return CameraPath(np.zeros(0), none, none, np.zeros(PARAMETERS), np.array([*velocity_xy, 0.0, 0.0]))
 
 
-def random_path(rng: np.random.Generator, *, hand: Array, vibration: Array) -> Path:
+def random_path(rng: np.random.Generator, *, hand: Array, vibration: Array) -> CameraPath:
     """A path whose hand motion and vibration have these standard deviations, ``(4,)`` each, in each parameter's unit.
 
     Slow components carry most of the hand motion, and low carriers most of the vibration, as in a mass on a spring.
@@ -79,9 +79,9 @@ def random_path(rng: np.random.Generator, *, hand: Array, vibration: Array) -> P
     amplitude = np.hstack([_with_deviation(slow, hand), _with_deviation(fast, vibration)])
     phase = rng.uniform(0, 2 * np.pi, amplitude.shape)
     rest = np.zeros(PARAMETERS)
-    return Path(np.concatenate([slow_hz, fast_hz]), amplitude, phase, rest, rest)
+    return CameraPath(np.concatenate([slow_hz, fast_hz]), amplitude, phase, rest, rest)
 
 
 def _with_deviation(amplitude: Array, deviation: Array) -> Array:
-    """Scale each row so that a sum of sinusoids of these amplitudes has the deviation."""
+    """Scale each row: a sum of sinusoids of these amplitudes then has the deviation."""
     return np.asarray(amplitude * (deviation * np.sqrt(2) / np.linalg.norm(amplitude, axis=1))[:, None])

@@ -19,7 +19,7 @@ from .files import write_split
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 for an error, 130 where Ctrl-C stopped it."""
+    """Run the command; returns its exit status: 0, 1 for an error, 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
     columns = (TextColumn("sequences"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
@@ -52,14 +52,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="data set to add the split to; OUT/SPLIT must not exist")
-    parser.add_argument("--sequences", type=int, required=True, metavar="N", help="how many to make")
-    parser.add_argument("--frames", type=int, default=30, metavar="T", help="frames of each")
+    parser.add_argument("--sequences", type=int, required=True, metavar="N", help="number of sequences")
+    parser.add_argument("--frames", type=int, default=30, metavar="T", help="frames of each sequence")
     parser.add_argument(
         "--size", type=size_hw("240x320"), default="240x320", metavar="HxW", help="frame size in pixels"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="first seed within the split's own range")
-    parser.add_argument("--split", choices=SPLITS, default="train", help="splits never share a seed")
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="split to write; no two splits share a seed")
+    parser.add_argument("--workers", type=int, default=1, metavar="K", help="number of processes")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a cheap wet camera does to a frame: defocus, light, mist, drops, noise and compression."""
+"""Degradations of a cheap wet camera: defocus, light, mist, drops, noise and compression."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .render import Bgr
+from mostnet.contract import Frame
+
 from .texture import Plane, smoothstep
 
 _GAMMA = 2.2
@@ -16,7 +17,7 @@ _GAMMA = 2.2
 
 @dataclass(frozen=True)
 class Drop:
-    """A drop on the lens: place, radius and velocity per frame, in units of the frame's height; its magnification."""
+    """A drop on the lens: place, radius and motion per frame in units of the frame's height, and refractive power."""
 
     x: float
     y: float
@@ -58,10 +59,10 @@ class Degrader:
         self._soft_grain = bool(look.random() < 0.5)
         self._drops = _place_drops(drop, size_hw) if drops else ()
 
-    def apply(self, picture: Plane, index: int) -> Bgr:
-        """Degrade float32 ``(H, W, 3)`` BGR, frame ``index`` of the sequence; frames must come in order.
+    def apply(self, picture: Plane, index: int) -> Frame:
+        """Degrade frame ``index`` of the sequence, float32 ``(H, W, 3)`` BGR.
 
-        Noise is drawn as it is called, so that only a whole sequence can be repeated.
+        Every call draws new noise, so frames must come in order.
         """
         if self._strength == 0:
             return picture.round().astype(np.uint8)
@@ -90,7 +91,7 @@ class Degrader:
         deviation = cv2.sqrt(np.maximum(picture, 0) * np.float32(0.7 / 128) + np.float32(0.3))
         return np.asarray(picture + np.float32(self._grain) * deviation * grain, np.float32)
 
-    def _compress(self, picture: Plane) -> Bgr:
+    def _compress(self, picture: Plane) -> Frame:
         clipped = np.clip(picture, 0, 255).round().astype(np.uint8)
         done, data = cv2.imencode(".jpg", clipped, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
         assert done
@@ -102,14 +103,14 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _drift(rng: np.random.Generator, frames: int, base: float, share: float) -> npt.NDArray[np.float64]:
-    """``base`` with slow changes of up to ``share`` of it, ``(frames,)``."""
+    """``base`` with slow changes of up to ``share`` of its value, ``(frames,)``."""
     time = np.arange(frames) / 25
     waves = sum(np.sin(2 * np.pi * rng.uniform(0.1, 1.2) * time + rng.uniform(0, 6.3)) for _ in range(3))
     return np.asarray(base * (1 + share * waves / 3))
 
 
 def _blobs(rng: np.random.Generator, size_hw: tuple[int, int]) -> Plane:
-    """Smooth field of 0 to 1: where mist lies."""
+    """Density of the mist ``(H, W)``: a smooth field, 0 to 1.3."""
     field = cv2.resize(rng.random((4, 5), dtype=np.float32), size_hw[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(0.4 + 0.9 * field, 0, 1.3), np.float32)
 
@@ -138,7 +139,7 @@ def _place_drops(rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Dr
 
 
 def _refract(picture: Plane, drop: Drop, index: int) -> Plane:
-    """Bend what lies behind a drop, blur it, and add the drop's own highlight."""
+    """Bend and blur the picture behind a drop, and add the drop's highlight."""
     height, width = picture.shape[:2]
     x0, y0 = (drop.x + index * drop.dx) * height, (drop.y + index * drop.dy) * height
     radius = drop.radius * height

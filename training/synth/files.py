@@ -5,7 +5,7 @@ OUT/SPLIT/dataset.json               seeds, options and versions; written last
                 /reference/000000.png
                 /mask/000000.png     255 on visible tooth
                 /flow/000000.png     KITTI 16-bit: (value - 2^15) / 64 pixels in red (dx) and green (dy), blue: valid
-                /similarity.csv      a row of the 2x3 matrix after the other, a frame a line
+                /similarity.csv      one frame a line: the 2x3 matrix, row by row
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from mostnet.contract import DatasetError, check_size, write_bytes
 from mostnet.training.data.dataset import SPLITS
 from mostnet.training.data.flow_files import write_flow
 
-from .sequence import Sequence, SynthOptions, make_sequence
+from .sequence import SynthOptions, SynthSequence, make_sequence
 
-#: Seeds of a split are these numbers from its place in ``SPLITS`` on, so that no two splits share one.
+#: Size of the range of seeds that each split has, in the order of ``SPLITS``: no two splits share a seed.
 SEEDS_PER_SPLIT = 1_000_000_000
 
 _QUALITY = 95
@@ -42,7 +42,7 @@ _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 
 
 def sequence_seeds(split: str, *, seed: int, sequences: int) -> range:
-    """Seeds of the sequences of a split; those of different splits never meet.
+    """Seeds of the sequences of a split; no two splits share one.
 
     Raises:
         DatasetError: no such split, no sequences, or seeds out of the split's range.
@@ -70,12 +70,12 @@ def write_split(
     options: SynthOptions | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Path:
-    """Make the sequences of one split and return its folder; ``progress`` is called with the number that are written.
+    """Write the sequences of one split and return its folder; ``progress`` is called with the number written so far.
 
     Each sequence appears whole or not at all; ``dataset.json`` appears when all are there.
 
     Raises:
-        DatasetError: the folder exists, or numbers that cannot be met.
+        DatasetError: the folder exists, or a number is out of its range.
         FrameError: the size is too small.
     """
     seeds = sequence_seeds(split, seed=seed, sequences=sequences)
@@ -93,7 +93,7 @@ def write_split(
     return folder
 
 
-def write_sequence(folder: Path, sequence: Sequence) -> None:
+def write_sequence(folder: Path, sequence: SynthSequence) -> None:
     """Write one sequence as ``folder``, which appears when it is complete.
 
     Raises:
@@ -113,7 +113,7 @@ def write_sequence(folder: Path, sequence: Sequence) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fill(folder: Path, sequence: Sequence) -> None:
+def _fill(folder: Path, sequence: SynthSequence) -> None:
     for kind in ("input", "reference", "mask", "flow"):
         (folder / kind).mkdir()
     for k in range(len(sequence.input)):
@@ -152,15 +152,15 @@ def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, pr
                 made.result()
                 progress(done)
         except BrokenProcessPool as error:
-            raise DatasetError(f"one of {workers} workers died, often for lack of memory; take fewer") from error
+            raise DatasetError(f"one of {workers} workers died, often for lack of memory; use fewer") from error
         except BaseException:
-            # Leaving the block shuts down again, without cancelling: what is pending must be gone by then.
+            # The end of the block would wait for all pending work.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
 def _start_worker() -> None:
-    """In a process that makes sequences: Ctrl-C reaches all of a terminal's processes; the parent answers it."""
+    """Leave Ctrl-C, which reaches every process of a terminal, to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 

@@ -1,4 +1,4 @@
-"""What lies behind the teeth: gum with vessels, cheek or tongue, and the dark throat."""
+"""The background of a scene: gum with vessels, cheek or tongue, and the dark throat."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def paint_gum(
     colour = colour * lambert(normal, light, ambient=0.35)[..., None] * (1 + 0.03 * grain)[..., None]
     throat = _throat(rng, row, across, flesh)
     colour = mix(colour, _THROAT_BGR, throat)
-    normal[..., 0] += throat  # turned away from the lamp: the dark has no highlights
+    normal[..., 0] += throat  # turned away from the lamp, so that the dark has no highlights
     colour = colour * (1 - 0.55 * blur(cover, 0.018 * canvas.per_unit))[..., None]
     colour *= np.float32(rng.uniform(0.7, 1.05)) * np.asarray(rng.normal(1, 0.04, 3), np.float32)
     opaque = np.ones(canvas.size_hw, np.float32)
@@ -44,7 +44,7 @@ def paint_gum(
 
 
 def _throat(rng: np.random.Generator, row: Row, across: Plane, flesh: Plane) -> Plane:
-    """How much of the dark behind the row shows, ``(H, W)``."""
+    """Visible share of the dark throat, 0 to 1, ``(H, W)``."""
     half = max((tooth.height for tooth in row.teeth), default=0.3) / 2
     begin = half * rng.uniform(0.3, 1.0) if not row.occlusal else half * rng.uniform(0.9, 1.6)
     share = smoothstep((-across - np.float32(begin) + 0.04 * flesh) / np.float32(rng.uniform(0.1, 0.35)))

@@ -23,17 +23,17 @@ _ENOUGH_TOOTH = 0.005
 
 
 def margin_rows(height: int) -> int:
-    """Number of rows beyond either edge of the frame at which poses must be known."""
+    """Number of rows beyond either edge of the frame whose poses are needed."""
     return round(MARGIN * height)
 
 
 def layer_flow(
     now: Array, before: Array, parallax: float, size_hw: tuple[int, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Backward flow of a layer wherever it would be seen, float32 ``(2, H, W)`` in pixels, and bool ``(H, W)``: solved.
+    """Backward flow of a layer over the whole frame, float32 ``(2, H, W)`` in pixels, and where it is solved, bool.
 
-    Where the picture moves down as fast as the shutter does, the previous frame shows a point never or many times; such
-    pixels are not solved.
+    If the picture moves down as fast as the shutter, the previous frame shows a point never or many times. Such pixels
+    are not solved.
 
     Args:
         now: pose of each row of the current frame, ``(4, H)``.
@@ -52,7 +52,10 @@ def layer_flow(
 
 
 def _follow(world: Array, rows: Array, guess: Array, size_hw: tuple[int, int]) -> tuple[Array, Array]:
-    """Where the previous frame shows world points, and the error: the row decides the pose, and the pose the row."""
+    """Positions of world points in the previous frame, and their error in pixels.
+
+    By iteration: the row of a point sets the pose, and the pose sets the row.
+    """
     margin = margin_rows(size_hw[0])
     y = guess
     for _ in range(_ITERATIONS):
@@ -82,7 +85,7 @@ def validity(
 def tooth_similarity(tooth_flow: npt.NDArray[np.float32], surface: npt.NDArray[np.uint8]) -> Array:
     """Least-squares similarity of the tooth layer's motion, current to previous frame, as ``(2, 3)``.
 
-    It is fitted to the visible tooth pixels, or to the whole plane of the teeth where next to none are visible.
+    It is fitted to the visible tooth pixels, or to the whole plane of the teeth if next to none are visible.
     """
     chosen = surface == TOOTH
     if chosen.mean() < _ENOUGH_TOOTH:

@@ -1,4 +1,4 @@
-"""Frames of a scene under a pose per row, which is what a rolling shutter sees."""
+"""Frames of a scene with one pose per row, as a rolling shutter sees it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from .camera_path import Array
 from .scene import Scene
 from .texture import Layer, Plane
 
-Bgr = npt.NDArray[np.uint8]
-
 #: Change of the mirroring normal over one unit of the view: the lamp is near.
 _LAMP_NEARNESS = 0.35
 
@@ -21,7 +19,7 @@ GUM, TOOTH, TOOL = 0, 1, 2
 
 
 def motion(pose: Array, parallax: float) -> Array:
-    """``(x, y, a, b)`` of poses ``(4, ...)``: X is seen ``[[a, -b], [b, a]] (X - (x, y))`` from the frame's centre."""
+    """``(x, y, a, b)`` of poses ``(4, ...)``: X is seen at ``[[a, -b], [b, a]] (X - (x, y))`` from the centre."""
     zoom = np.exp(parallax * pose[3])
     return np.stack([parallax * pose[0], parallax * pose[1], zoom * np.cos(pose[2]), zoom * np.sin(pose[2])])
 
@@ -48,7 +46,7 @@ class View:
 
     Attributes:
         picture: float32 ``(H, W, 3)`` BGR, 0 to 255.
-        surface: uint8 ``(H, W)``: which of ``GUM``, ``TOOTH``, ``TOOL`` is in front.
+        surface: uint8 ``(H, W)``: the surface in front, ``GUM``, ``TOOTH`` or ``TOOL``.
     """
 
     picture: Plane
@@ -87,7 +85,7 @@ class Renderer:
         canvas = self._scene.canvas
         x0, y0 = canvas.centre_xy
         scale = canvas.per_unit / self._size_hw[0]
-        # Along a row the place on the canvas is linear, so that its ends give the rest.
+        # Along a row the place on the canvas is linear, so its ends give the rest.
         ends = to_world(motion(pose, layer.parallax), self._ends, self._size_hw) * scale
         x = _between(ends[0] + x0, self._size_hw[1])
         y = _between(ends[1] + y0, self._size_hw[1])

@@ -13,7 +13,7 @@ from .tool import paint_tool
 
 #: Canvas pixels per pixel of the view, so that zooming in does not blur.
 _OVERSAMPLING = 1.25
-#: Canvas height in units, and what its width has over the view's; the camera's path stays well inside.
+#: Height of the canvas, and by how much it is wider than the view, in units; the camera's path stays well inside.
 _HEIGHT = 1.9
 _EXTRA_WIDTH = 0.9
 
@@ -26,7 +26,7 @@ class Scene:
         canvas: sampling that they share.
         gum: opaque background.
         teeth: nearer than the gum.
-        tool: in front of all and moving by itself; None in scenes without an instrument.
+        tool: in front of all, with a motion of its own; None in scenes without an instrument.
         highlight_xy: x and y of the normal that mirrors the lamp in the middle of the view.
         sharpness: extent of a highlight, as a deviation of the normal.
     """

@@ -16,20 +16,20 @@ import numpy.typing as npt
 
 from mostnet.contract import DatasetError, FrameError, check_size
 
-from .camera_path import Array, Path, random_path
+from .camera_path import Array, CameraPath, random_path
 from .degrade import Degrader
 from .labels import layer_flow, margin_rows, tooth_similarity, validity
 from .render import TOOL, TOOTH, Renderer, View
 from .scene import Scene, build_scene
 
-#: Greatest root mean square speed of the picture down the frame, relative to the shutter's. Towards 1 the shutter sees
-#: the same place twice, and what it misses leaves no flow to label.
+#: Greatest root mean square speed of the picture down the frame, relative to the shutter's. Near 1 the shutter sees
+#: some places twice and others never, and these have no flow label.
 _WOBBLE = 0.18
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthOptions:
-    """What sequences are made of. Lengths are pixels of a view 240 rows high and grow with the frame.
+    """Options of synthetic sequences. Lengths are in pixels of a view 240 rows high and scale with the frame.
 
     Attributes:
         fps: frames per second.
@@ -52,7 +52,7 @@ class SynthOptions:
     degradation: float = 1.0
     tool_share: float = 0.5
     drops_share: float = 0.35
-    path: Path | None = None
+    path: CameraPath | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -69,7 +69,7 @@ class SynthOptions:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class SynthSequence:
     """One clip of T frames with its labels.
 
     Attributes:
@@ -78,8 +78,8 @@ class Sequence:
         mask: uint8 ``(T, H, W)``, 255 on visible tooth, else 0.
         flow: float32 ``(T, 2, H, W)``, backward flow in pixels as ``mostnet.contract`` defines it; zeros for frame 0.
         valid: bool ``(T, H, W)``, false where the content was hidden or outside the previous frame, and in frame 0.
-        similarity: float64 ``(T, 2, 3)``: what was seen of the teeth at pixel ``(x, y, 1)`` now was at this matrix
-            times it in the previous frame, by least squares over the visible tooth; the identity for frame 0.
+        similarity: float64 ``(T, 2, 3)``: matrix that takes a tooth pixel ``(x, y, 1)`` to its place in the previous
+            frame, by least squares over the visible tooth; the identity for frame 0.
     """
 
     input: npt.NDArray[np.uint8]
@@ -90,8 +90,10 @@ class Sequence:
     similarity: Array
 
 
-def make_sequence(seed: int, *, frames: int, size_hw: tuple[int, int], options: SynthOptions | None = None) -> Sequence:
-    """Make the sequence of a seed; the same arrays for the same arguments and versions of mostnet, NumPy and OpenCV.
+def make_sequence(
+    seed: int, *, frames: int, size_hw: tuple[int, int], options: SynthOptions | None = None
+) -> SynthSequence:
+    """Make the sequence of a seed. It depends on the arguments and the versions of mostnet, NumPy and OpenCV alone.
 
     Raises:
         FrameError: the size is too small for the network, or there is no frame to make.
@@ -100,7 +102,7 @@ def make_sequence(seed: int, *, frames: int, size_hw: tuple[int, int], options: 
     if frames < 1:
         raise FrameError(f"{frames} frames asked for; a sequence has at least 1")
     made = list(_Recording(seed, frames, size_hw, options or SynthOptions()).frames())
-    return Sequence(*(np.stack(part) for part in zip(*made, strict=True)))
+    return SynthSequence(*(np.stack(part) for part in zip(*made, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class _Shot:
 
 
 class _Recording:
-    """One sequence in the making."""
+    """One sequence while it is made."""
 
     def __init__(self, seed: int, frames: int, size_hw: tuple[int, int], options: SynthOptions) -> None:
         world, moves, shutter, wear = np.random.SeedSequence(seed).spawn(4)
@@ -127,7 +129,7 @@ class _Recording:
         self._degrader = Degrader(wear, frames=frames, size_hw=size_hw, strength=options.degradation, drops=drops)
 
     def frames(self) -> Iterator[tuple[npt.NDArray[np.generic], ...]]:
-        """The fields of ``Sequence`` for one frame after the other."""
+        """The fields of ``SynthSequence``, frame after frame."""
         shot_before: _Shot | None = None
         surface_before: npt.NDArray[np.uint8] | None = None
         for index in range(self._frames):
@@ -164,7 +166,7 @@ class _Recording:
         return total / np.float32(count)
 
     def _samples(self, index: int) -> int:
-        """Instants that a frame's blur is made of: one for each 2.5 pixels of way at 240 rows."""
+        """Number of instants that a frame's blur averages: one for each 2.5 pixels of motion at 240 rows, 3 to 10."""
         time_s = index / self._options.fps + np.linspace(-0.5, 0.5, 33) * self._exposure_s
         steps = np.diff(self._camera.mean(time_s, 0.0)[:2], axis=1)
         way = float(np.hypot(*steps).sum()) * 240 / self._size_hw[0]
@@ -188,8 +190,8 @@ class _Recording:
             np.copyto(solved, tool_solved, where=view.surface == TOOL)
         return flow, solved & validity(flow, view.surface, surface_before), tooth_similarity(teeth, view.surface)
 
-    def _paths(self, seed: np.random.SeedSequence) -> tuple[Path, Path]:
-        """Camera and instrument."""
+    def _paths(self, seed: np.random.SeedSequence) -> tuple[CameraPath, CameraPath]:
+        """Paths of the camera and of the instrument."""
         camera, tool = (np.random.default_rng(child) for child in seed.spawn(2))
         pixel, options = self._size_hw[0] / 240, self._options
         hand_px = pixel * np.exp(camera.uniform(*np.log(options.hand_px)))

@@ -20,7 +20,7 @@ _AMALGAM_BGR = (96.0, 96.0, 92.0)
 
 @dataclass(frozen=True)
 class Tooth:
-    """One tooth of a row: place along and across it, width and height, all in units; power of its superellipse."""
+    """One tooth of a row: place along and across it, width and height in units, and power of its superellipse."""
 
     along: float
     across: float
@@ -37,7 +37,7 @@ class Row:
         angle: its direction in radians.
         bend: its curvature in 1/units.
         offset: distance of its middle from the world's origin, in units.
-        occlusal: seen from above the chewing surfaces, else from the cheek.
+        occlusal: true if seen from above the chewing surfaces, false if from the cheek.
         teeth: in order.
     """
 
@@ -48,14 +48,14 @@ class Row:
     teeth: tuple[Tooth, ...]
 
     def coordinates(self, x: Plane, y: Plane) -> tuple[Plane, Plane]:
-        """Place along and across the row of world points, in units."""
+        """Coordinates of world points along and across the row, in units."""
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         along = x * cos + y * sin
         return along, y * cos - x * sin - np.float32(self.offset) - np.float32(self.bend / 2) * along**2
 
 
 def place_teeth(rng: np.random.Generator) -> Row:
-    """A row of three to six teeth, now and then with one missing, that passes near the world's origin."""
+    """A row of three to six teeth near the world's origin, sometimes with one missing."""
     occlusal = bool(rng.random() < 0.5)
     count = int(rng.integers(3, 7))
     size = rng.uniform(0.26, 0.44)
@@ -116,7 +116,7 @@ def _box(along: Plane, across: Plane, tooth: Tooth) -> tuple[slice, slice] | Non
 def _shape(
     rng: np.random.Generator, tooth: Tooth, along: Plane, across: Plane, occlusal: bool
 ) -> tuple[Plane, Plane, Plane]:
-    """Coordinates of a tooth, -1 to 1 across it, and the radius that is 1 on its outline."""
+    """Coordinates on a tooth, -1 to 1 from edge to edge, and the radius, which is 1 on its outline."""
     u, v = (along - tooth.along) / (tooth.width / 2), (across - tooth.across) / (tooth.height / 2)
     tilt = rng.normal(0, 0.08)
     u, v = u + np.float32(tilt) * v, v - np.float32(tilt) * u
@@ -137,7 +137,7 @@ def _paint(
     noise: tuple[Plane, Plane],
     occlusal: bool,
 ) -> tuple[Plane, Plane]:
-    """Colour ``(h, w, 3)`` and relief ``(h, w)`` in units of one tooth."""
+    """Colour ``(h, w, 3)`` of one tooth, and its relief ``(h, w)`` in units."""
     u, v, radius = shape
     enamel, stain = noise
     inside = np.clip(1 - radius**3, 0, 1)
@@ -186,7 +186,7 @@ def _chewing_surface(
 
 
 def _spots(rng: np.random.Generator, shape: tuple[Plane, Plane, Plane], stain: Plane, paint: Plane) -> Plane:
-    """Brown caries-like spots, chalky ones, and now and then a filling."""
+    """Brown caries-like spots, chalky spots, and sometimes a filling."""
     u, v, _ = shape
     for _ in range(int(rng.poisson(0.7))):
         chalk = rng.random() < 0.3

@@ -1,4 +1,4 @@
-"""Ground that the painters of a scene share: the canvas, noise, normals and light."""
+"""The canvas, noise, normals and light that the painters of a scene share."""
 
 from __future__ import annotations
 
@@ -45,10 +45,9 @@ class Layer:
 
     Attributes:
         colour: uint8 ``(H, W, 4)``, BGR times alpha, and alpha.
-        normal: float32 ``(H, W, 2)``, x and y of the surface normal times alpha; None where
-            highlights are painted on.
+        normal: float32 ``(H, W, 2)``, x and y of the surface normal times alpha; None if highlights are painted on.
         gloss: strength of its highlights, 0 to 1.
-        parallax: its motion as a fraction of that of the teeth; below 1 is further away.
+        parallax: its motion as a fraction of the motion of the teeth; below 1 it is further away.
     """
 
     colour: npt.NDArray[np.uint8]
@@ -71,7 +70,7 @@ def fractal(rng: np.random.Generator, canvas: Canvas, *, cell: float, octaves: i
 
 
 def blur(plane: Plane, sigma: float) -> Plane:
-    """Gaussian blur by ``sigma`` canvas pixels; wide ones are made at a quarter of the size."""
+    """Gaussian blur by ``sigma`` canvas pixels; a wide one is made at a quarter of the size."""
     if sigma < 12:
         return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
     small = cv2.resize(plane, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
@@ -95,7 +94,7 @@ def lambert(normal: Plane, light: npt.NDArray[np.float64], *, ambient: float) ->
 
 
 def mix(under: Plane, over: tuple[float, float, float] | Plane, share: Plane) -> Plane:
-    """``under`` ``(H, W, 3)`` with ``over`` laid on it, ``share`` ``(H, W)`` of it, 0 to 1."""
+    """``under`` ``(H, W, 3)`` covered by ``over``, by the share ``(H, W)`` of 0 to 1."""
     share = share[..., None]
     return np.asarray(under + (np.asarray(over, np.float32) - under) * share, np.float32)
 

@@ -62,7 +62,7 @@ def test_flow_still_explains_the_motion(clip: Clip, name: str) -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_mask_still_covers_the_bright_part(clip: Clip, name: str) -> None:
-    """The scene's mask is where the clean frame is bright, so it can be told from the changed clip itself."""
+    """The scene's mask is where the clean frame is bright, so it can be checked against the changed clip."""
     changed = CHANGES[name](clip)
     assert set(np.unique(changed.mask)) == {0, 255}
     levels = changed.reference[..., 1].astype(float)
@@ -81,7 +81,7 @@ def test_flow_values_after_each_change(clip: Clip) -> None:
 
 
 def test_forward_flow_has_holes_where_things_move_apart() -> None:
-    """The right half moved right by 6: what it uncovered is new, and what it left behind has no forward flow."""
+    """The right half moved right by 6: the area it uncovered is new, and pixels that left the picture have no flow."""
     flow = np.zeros((2, 8, 40), np.float32)
     flow[0, :, 26:] = -6
     valid = np.ones((8, 40), np.bool_)
@@ -92,7 +92,7 @@ def test_forward_flow_has_holes_where_things_move_apart() -> None:
     assert not known[:, 34:].any(), "left the picture"
 
 
-def test_forward_flow_refuses_places_where_different_motions_land() -> None:
+def test_forward_flow_is_unknown_where_different_motions_land() -> None:
     flow = np.zeros((2, 4, 20), np.float32)
     flow[0, :, 10:] = -4  # lands on 6 .. 15, over the still 6 .. 9
     _, known = forward_flow(flow, np.ones((4, 20), np.bool_))

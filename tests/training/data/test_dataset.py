@@ -1,4 +1,4 @@
-"""Data sets on disk: flow files, the index of a split, bad files, and the clips that training gets."""
+"""Data sets on disk: flow files, the index of a split, bad files, and training clips."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from mostnet.contract import DatasetError
-from mostnet.training.data.clips import ClipDataset, ClipOptions, FrameSource
+from mostnet.training.data.clips import ClipDataset, ClipOptions
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.data.flow_files import read_flow, write_flow
+from mostnet.training.data.frame_source import FrameSource
 from tests.training.moving_scenes import moving_clip, write_dataset, write_sequence
 
 OPTIONS = ClipOptions(frames=3, crop_hw=(64, 64))
@@ -44,7 +45,7 @@ def test_flow_files_give_back_what_was_written(
 
 
 def test_layout_of_flow_files(tmp_path: Path) -> None:
-    """Bytes as the formats' own documents have them, not as our writer happens to write."""
+    """Bytes as the documents of the formats define them, independent of our writer."""
     row = np.array([[1.5, -2.0], [0.25, 1e10]], "<f4")
     (tmp_path / "a.flo").write_bytes(b"PIEH" + np.array([2, 1], "<i4").tobytes() + row.tobytes())
     flow, valid = read_flow(tmp_path / "a.flo")

@@ -1,4 +1,4 @@
-"""Which frames are shown, and the contact sheet of them."""
+"""The choice of frames, and the contact sheet."""
 
 from __future__ import annotations
 

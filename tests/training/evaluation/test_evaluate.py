@@ -1,4 +1,4 @@
-"""Streaming evaluation: of what is known to be right, of a checkpoint, and of the engine made from it."""
+"""Streaming evaluation of a perfect model, of a checkpoint, and of the engine exported from it."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def engine_file(checkpoint: Path) -> Path:
     ).onnx
 
 
-class Knowing:
-    """Gives back the labels: a model that is always right."""
+class PerfectModel:
+    """Its outputs are the labels."""
 
     def __init__(self, data: Path) -> None:
         frames = [read_labelled_frame(s, t) for s in index_split(data, "test") for t in range(len(s))]
@@ -71,8 +71,8 @@ class Knowing:
         return Output(labels.reference, labels.flow, labels.mask, True, 0, None, 2.0)
 
 
-def test_a_model_that_is_right_is_measured_as_right(data: Path) -> None:
-    model = Knowing(data)
+def test_a_perfect_model_has_perfect_figures(data: Path) -> None:
+    model = PerfectModel(data)
     evaluation = evaluate(model, index_split(data, "test"))
     scores = evaluation.rows.summary()["model"]
     assert scores.psnr_db == PSNR_CAP_DB and scores.ssim == pytest.approx(1)
@@ -83,7 +83,7 @@ def test_a_model_that_is_right_is_measured_as_right(data: Path) -> None:
 
 
 def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
-    evaluation = evaluate(Knowing(data), index_split(data, "test")[:1])
+    evaluation = evaluate(PerfectModel(data), index_split(data, "test")[:1])
     frames = [read_labelled_frame(index_split(data, "test")[0], t) for t in range(5)]
     baseline = evaluation.rows.summary()["baseline"]
     assert baseline.epe_px == pytest.approx(5) and baseline.motion_px == pytest.approx(5)
@@ -92,15 +92,15 @@ def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
 
 
 def test_warm_up_is_counted_from_each_reset(data: Path) -> None:
-    steps = evaluate(Knowing(data), index_split(data, "test")).warm_up()
+    steps = evaluate(PerfectModel(data), index_split(data, "test")).warm_up()
     assert [len(step.model) for step in steps] == [3, 3, 3, 2, 2]
     assert [step.summary()["model"].epe_px for step in steps] == [None, 0, 0, 0, 0]
-    assert len(evaluate(Knowing(data), index_split(data, "test"), frames=2).warm_up()) == 2
+    assert len(evaluate(PerfectModel(data), index_split(data, "test"), frames=2).warm_up()) == 2
 
 
 def test_progress_counts_frames(data: Path) -> None:
     told: list[int] = []
-    evaluate(Knowing(data), index_split(data, "test"), frames=4, progress=told.append)
+    evaluate(PerfectModel(data), index_split(data, "test"), frames=4, progress=told.append)
     assert told == list(range(1, 12))
 
 

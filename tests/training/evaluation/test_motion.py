@@ -1,4 +1,4 @@
-"""The teeth's motion out of flow, on motions that are known."""
+"""The motion of the teeth from flow, on known motions."""
 
 from __future__ import annotations
 

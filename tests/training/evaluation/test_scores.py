@@ -1,4 +1,4 @@
-"""From frames to the figures of a split, and the rows that need no network."""
+"""The figures of a split from its frames, and the rows without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ablation table and the model card, out of evaluations as they are on disk."""
+"""The ablation table and the model card, from evaluations on disk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RECORD = {
 
 
 def document(**model: object) -> dict:
-    """An evaluation as ``mostnet-eval`` writes it, as far as it is read."""
+    """The parts of an ``evaluation.json`` that the tables read."""
     return {
         "format": "mostnet-evaluation",
         "format_version": 1,

@@ -1,4 +1,4 @@
-"""Labels are held against the pictures, and against an independent calculation of where a point is seen."""
+"""Labels against the pictures, and against an independent computation of where a point is seen."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy.typing as npt
 import pytest
 
 from mostnet.contract import DatasetError, FrameError
-from mostnet.training.synth.camera_path import Path, straight_path
+from mostnet.training.synth.camera_path import CameraPath, straight_path
 from mostnet.training.synth.labels import layer_flow, margin_rows
-from mostnet.training.synth.sequence import Sequence, SynthOptions, make_sequence
+from mostnet.training.synth.sequence import SynthOptions, SynthSequence, make_sequence
 
 SIZE_HW = (120, 160)
 STEADY = SynthOptions(readout=(0.0, 0.0), path=straight_path((75.0, -50.0)), tool_share=0.0)
 
 
 @pytest.fixture(scope="session")
-def sequences() -> list[Sequence]:
+def sequences() -> list[SynthSequence]:
     return [make_sequence(3_000_000_000 + k, frames=4, size_hw=SIZE_HW) for k in range(6)]
 
 
@@ -28,7 +28,7 @@ def warped(picture: npt.NDArray[np.uint8], flow: npt.NDArray[np.float32]) -> npt
     return cv2.remap(picture, x, y, cv2.INTER_LINEAR).astype(np.float64)
 
 
-def test_shapes_types_and_first_frame(sequences: list[Sequence]) -> None:
+def test_shapes_types_and_first_frame(sequences: list[SynthSequence]) -> None:
     made = sequences[0]
     assert made.input.shape == made.reference.shape == (4, *SIZE_HW, 3)
     assert made.input.dtype == made.reference.dtype == made.mask.dtype == np.uint8
@@ -42,7 +42,7 @@ def test_shapes_types_and_first_frame(sequences: list[Sequence]) -> None:
 
 
 @pytest.mark.parametrize("area", ["teeth", "rest"])
-def test_warping_by_the_flow_gives_the_current_reference(sequences: list[Sequence], area: str) -> None:
+def test_warping_by_the_flow_gives_the_current_reference(sequences: list[SynthSequence], area: str) -> None:
     with_flow, without = [], []
     for made in sequences:
         for t in range(1, 4):
@@ -54,7 +54,7 @@ def test_warping_by_the_flow_gives_the_current_reference(sequences: list[Sequenc
     assert np.mean(with_flow) < 3 < 10 < np.mean(without)
 
 
-def test_what_was_hidden_does_not_match(sequences: list[Sequence]) -> None:
+def test_what_was_hidden_does_not_match(sequences: list[SynthSequence]) -> None:
     errors: dict[bool, list[float]] = {False: [], True: []}
     for made in sequences:
         for t in range(1, 4):
@@ -68,7 +68,7 @@ def test_what_was_hidden_does_not_match(sequences: list[Sequence]) -> None:
     assert np.mean(errors[False]) > 5 * np.mean(errors[True])
 
 
-def test_content_of_a_valid_pixel_was_inside_the_previous_frame(sequences: list[Sequence]) -> None:
+def test_content_of_a_valid_pixel_was_inside_the_previous_frame(sequences: list[SynthSequence]) -> None:
     for made in sequences:
         for t in range(1, 4):
             y, x = np.nonzero(made.valid[t])
@@ -103,10 +103,10 @@ def test_similarity_is_the_flow_of_the_teeth_under_a_global_shutter() -> None:
 
 
 def test_rolling_shutter_flow_is_where_the_previous_frame_showed_the_point() -> None:
-    """One pixel at a time, by bisection on the row, with poses out of plain formulas."""
+    """One pixel at a time, by bisection on the row, with poses from plain formulas."""
     height, width = SIZE_HW
     none = np.zeros((4, 1))
-    sway = Path(np.array([45.0]), np.array([[3.0], [4.0], [0.01], [0.005]]), none + 0.7, np.zeros(4), np.zeros(4))
+    sway = CameraPath(np.array([45.0]), np.array([[3.0], [4.0], [0.01], [0.005]]), none + 0.7, np.zeros(4), np.zeros(4))
     readout_s, period_s, parallax = 0.02, 0.04, 0.8
 
     def pose(frame: int, row: float) -> npt.NDArray[np.float64]:
@@ -143,7 +143,7 @@ def test_a_picture_that_outruns_the_shutter_is_not_solved() -> None:
     assert solved[:60].all() and solved[70:].mean() < 0.1
 
 
-def test_same_seed_same_arrays_and_another_seed_others(sequences: list[Sequence]) -> None:
+def test_same_seed_same_arrays_and_another_seed_others(sequences: list[SynthSequence]) -> None:
     again = make_sequence(3_000_000_000, frames=4, size_hw=SIZE_HW)
     for name in ("input", "reference", "mask", "flow", "valid", "similarity"):
         np.testing.assert_array_equal(getattr(again, name), getattr(sequences[0], name))
@@ -159,7 +159,7 @@ def test_without_degradation_input_is_the_reference_of_a_still_camera() -> None:
 
 def test_vibration_that_an_exposure_averages_out_is_in_the_blur_alone() -> None:
     none = np.zeros((4, 1))
-    shake = Path(np.array([40.0]), np.array([[5.0], [3.0], [0.0], [0.0]]), none + 0.3, none[:, 0], none[:, 0])
+    shake = CameraPath(np.array([40.0]), np.array([[5.0], [3.0], [0.0], [0.0]]), none + 0.3, none[:, 0], none[:, 0])
     options = SynthOptions(degradation=0.0, drops_share=0.0, tool_share=0.0, exposure_s=(1 / 40, 1 / 40), path=shake)
     made = make_sequence(14, frames=3, size_hw=SIZE_HW, options=options)
     assert np.abs(made.flow).max() < 1e-4
