@@ -13,7 +13,7 @@ import torch
 
 from mostnet.engine import Session
 from mostnet.export.accuracy import worst
-from mostnet.export.verify import verify
+from mostnet.export.verification import verify
 from mostnet.model import Checkpoint, FrameModel, NetworkStream, load_checkpoint
 
 from .checks import CHECKED_FRAMES

@@ -9,7 +9,7 @@ from time import perf_counter_ns
 from mostnet.contract import PRECISIONS
 from mostnet.engine import Engine, Session
 from mostnet.engine.options import Options
-from mostnet.export.plan_report import read_counts
+from mostnet.export.plan.report import read_counts
 
 from .frames import Clip
 from .measure import Tick, no_collection

@@ -20,17 +20,15 @@ import numpy as np
 import onnx
 import torch
 
-from mostnet.bench.compare import EagerModel
 from mostnet.bench.frames import synthetic_frames
-from mostnet.contract import MostnetError, input_spec, output_specs, write_bytes
+from mostnet.contract import OUTPUTS, MostnetError, input_spec, output_specs, write_bytes
 from mostnet.export import ExportOptions, export
-from mostnet.export.inspection import asked_types
 from mostnet.export.opset import SUPPORTED_OPSETS
-from mostnet.model import VARIANTS, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.model import VARIANTS, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.model.__main__ import step_flops
 
-from .cases import ALL_CASES, Case, parse_cases
-from .warp import prepare_warps, tensor_types
+from .cases import ALL_CASES, GRAPH, REQUEST, Case, parse_cases
+from .warp import prepare_warps
 
 SEED = 1
 
@@ -60,15 +58,12 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
         checkpoint,
         ExportOptions(precision=case.precision, size_hw=case.size_hw, opset=opset, output=folder, onnx_only=True),
     )
-    graph = made.onnx.replace(folder / "case.onnx")
+    graph = made.onnx.replace(folder / GRAPH)
     model = onnx.load(graph)
-    (folder / "types.json").write_text(json.dumps(tensor_types(model)), encoding="utf-8")
-    asked = asked_types(model, floats=case.precision)
-    (folder / "convolutions.json").write_text(json.dumps(asked), encoding="utf-8")
-    (folder / "metadata.json").write_text(made.metadata.to_json(), encoding="utf-8")
+    (folder / REQUEST).write_text(made.request.to_json(), encoding="utf-8")
     frames = synthetic_frames(case.size_hw, case.reference_frames if count is None else count, seed=SEED)
     np.save(folder / "frames.npy", np.stack(frames))
-    _write_reference(folder, case, frames, device)
+    _write_reference(folder, frames, device)
     weights = sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
     states = sum(pair.output.nbytes for pair in made.metadata.states)
     pictures = sum(spec.nbytes for spec in (input_spec(case.size_hw), *output_specs(case.size_hw)))
@@ -83,12 +78,11 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
     write_bytes(folder / "case.json", json.dumps(facts, indent=1).encode())
 
 
-def _write_reference(folder: Path, case: Case, frames: Sequence[np.ndarray], device: str) -> None:
+def _write_reference(folder: Path, frames: Sequence[np.ndarray], device: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    eager = EagerModel(load_checkpoint(folder / "case.pt"), case.size_hw, device)
-    results = [eager.infer(frame)[:3] for frame in frames]
-    columns = zip(("enhanced", "flow", "mask"), zip(*results, strict=True), strict=True)
-    arrays: dict[str, Any] = {name: torch.cat(values).numpy() for name, values in columns}
+    stream = NetworkStream(load_checkpoint(folder / "case.pt").model, device=device)
+    outputs = [stream.infer(frame) for frame in frames]
+    arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
     np.savez(folder / "reference.npz", **arrays)
 
 
