@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from mostnet.contract import FOREGROUND
 
-_PEAK = 255.0
 _FEW_PX, _FEW_SHARE = 8, 20_000
 #: A mask with a smaller share of foreground, or of background, is trivial.
 _LEAST_FOREGROUND = 0.05
@@ -62,24 +61,6 @@ class FrameAccuracy:
         """Whether this frame is within ``bounds``; a NaN is not."""
         mask_kept = self.iou >= bounds.iou or self.few_mask_px
         return self.finite and self.psnr_db >= bounds.psnr_db and self.epe_px <= bounds.epe_px and mask_kept
-
-
-def psnr_db(picture: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures, 20 log10(255 / RMSE); infinite where they are equal."""
-    error = float(np.mean((picture.astype(np.float32) - reference.astype(np.float32)) ** 2, dtype=np.float64))
-    return math.inf if error == 0 else 10 * math.log10(_PEAK**2 / error)
-
-
-def end_point_error_px(flow: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> float:
-    """Mean Euclidean distance of flow vectors ``(2, H, W)``, in pixels."""
-    return float(np.mean(np.hypot(*(flow - reference)), dtype=np.float64))
-
-
-def mask_iou(mask: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> float:
-    """Intersection over union of the foregrounds; 1 where both are empty."""
-    a, b = mask >= FOREGROUND, reference >= FOREGROUND
-    union = int(np.count_nonzero(a | b))
-    return 1.0 if union == 0 else np.count_nonzero(a & b) / union
 
 
 def few_pixels(mask: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> bool:

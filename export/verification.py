@@ -14,21 +14,11 @@ import torch
 from rich.table import Table
 
 from mostnet.contract import FOREGROUND, VerificationError
+from mostnet.contract.metrics import end_point_error_px, overlap, psnr_db
 from mostnet.engine import Output
 from mostnet.model import Checkpoint, FrameModel
 
-from .accuracy import (
-    BOUNDS,
-    Activity,
-    Bounds,
-    FrameAccuracy,
-    end_point_error_px,
-    few_pixels,
-    mask_iou,
-    mean,
-    psnr_db,
-    worst,
-)
+from .accuracy import BOUNDS, Activity, Bounds, FrameAccuracy, few_pixels, mean, worst
 
 Frame = npt.NDArray[np.uint8]
 
@@ -152,7 +142,7 @@ def frame_accuracy(output: Output, wanted: Output) -> FrameAccuracy:
     return FrameAccuracy(
         psnr_db(output.enhanced, wanted.enhanced),
         end_point_error_px(output.flow, wanted.flow),
-        mask_iou(output.mask, wanted.mask),
+        overlap(output.mask, wanted.mask).iou,
         output.finite,
         few_pixels(output.mask, wanted.mask),
     )

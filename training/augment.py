@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .dataset import LabelledFrame, Picture
+from mostnet.contract.metrics import Picture
+
+from .dataset import LabelledFrame
 
 #: A resized flow vector counts where this much of what it was interpolated from was known.
 _KNOWN = 0.999

@@ -20,16 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import DatasetError
+from mostnet.contract.metrics import Flow, Picture, Valid
 
-from .flow_files import Flow, Valid, read_flow
+from .flow_files import read_flow
 
 SPLITS = ("train", "val", "test")
 LABELS = ("reference", "mask", "flow")
 
 _PICTURES = (".png", ".jpg", ".jpeg")
 _SUFFIXES = {"input": _PICTURES, "reference": _PICTURES, "mask": _PICTURES, "flow": (".flo", ".png")}
-
-Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

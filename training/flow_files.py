@@ -6,12 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from mostnet.contract import DatasetError, atomic_path
-
-Flow = npt.NDArray[np.float32]
-Valid = npt.NDArray[np.bool_]
+from mostnet.contract.metrics import Flow, Valid
 
 #: First four bytes of a ``.flo`` file: 202021.25 as a little-endian float.
 _FLO_MAGIC = b"PIEH"

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 
 from mostnet.contract import DatasetError, atomic_path, check_size
+from mostnet.contract.metrics import FlowError, Overlap, Picture, flow_error, overlap, psnr_db
 from mostnet.model import MostNet, Prediction, State
 from mostnet.training.evaluation.scores import PSNR_CAP_DB
 from mostnet.video.flow_colour import flow_picture
 
 from .ablations import Stepper
 from .clips import FrameSource
-from .dataset import LabelledFrame, Picture
-from .metrics import FlowError, Overlap, flow_error, overlap, psnr_db
+from .dataset import LabelledFrame
 
 _GREY = 96
 

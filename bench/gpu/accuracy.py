@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mostnet.contract import OUTPUTS
+from mostnet.contract.metrics import end_point_error_px, overlap, psnr_db
 
 
 def compare_outputs(outputs: Path, reference: Path, precision: str) -> dict[str, Any]:
@@ -19,15 +20,8 @@ def compare_outputs(outputs: Path, reference: Path, precision: str) -> dict[str,
         reference: the same without ``finite``.
         precision: whose bounds to keep.
     """
-    from mostnet.export.accuracy import (  # this and PyTorch with it, where the report runs; not beside TensorRT
-        BOUNDS,
-        FrameAccuracy,
-        end_point_error_px,
-        few_pixels,
-        mask_iou,
-        psnr_db,
-        worst,
-    )
+    # PyTorch comes with it, so it is imported where the report runs, not beside TensorRT.
+    from mostnet.export.accuracy import BOUNDS, FrameAccuracy, few_pixels, worst
 
     with np.load(outputs) as arrays, np.load(reference) as wanted_arrays:
         finite = arrays["finite"]
@@ -37,7 +31,7 @@ def compare_outputs(outputs: Path, reference: Path, precision: str) -> dict[str,
         FrameAccuracy(
             psnr_db(picture, right_picture),
             end_point_error_px(flow, right_flow),
-            mask_iou(mask, right_mask),
+            overlap(mask, right_mask).iou,
             bool(ok),
             few_pixels(mask, right_mask),
         )

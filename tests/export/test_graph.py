@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mostnet.contract import ONNX_KEY, ExportError, FrameError, Metadata, input_spec, output_specs
+from mostnet.contract.metrics import end_point_error_px
 from mostnet.engine import Engine
-from mostnet.export.accuracy import end_point_error_px
 from mostnet.export.graph import build_graph, float32_islands, save_graph
 from mostnet.export.opset import lower_opset
 from mostnet.export.verification import reference_stream

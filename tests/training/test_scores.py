@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from mostnet.contract.metrics import FlowError, Overlap
 from mostnet.training.dataset import LabelledFrame
 from mostnet.training.evaluation.baselines import no_method, oracle_colour
 from mostnet.training.evaluation.motion import ToothMotion
 from mostnet.training.evaluation.scores import PSNR_CAP_DB, FrameScore, Scores, score_frame, summarise
-from mostnet.training.metrics import FlowError, Overlap
 
 
 def test_means_and_sums_of_frames() -> None:

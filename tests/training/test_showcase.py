@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mostnet.contract.metrics import FlowError
 from mostnet.engine import Output
 from mostnet.training.dataset import LabelledFrame
 from mostnet.training.evaluation.contact_sheet import teeth_picture, write_sheet
 from mostnet.training.evaluation.evaluate import Evaluation, RowScores, SequenceScores
 from mostnet.training.evaluation.scores import FrameScore
 from mostnet.training.evaluation.showcase import Pick, Shown, pick_frames
-from mostnet.training.metrics import FlowError
 
 
 def evaluation_of(*psnr_db: list[float]) -> Evaluation:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mostnet.contract import FOREGROUND, write_bytes
+from mostnet.contract.metrics import Picture
 from mostnet.training.extras import load_extra
-from mostnet.training.metrics import Bgr, Mask
 from mostnet.video import FlowScale, flow_picture
 
 from .evaluate import Evaluation
@@ -19,7 +19,7 @@ from .scores import FrameScore, Scores, summarise
 from .showcase import Shown
 
 #: A picture, None where there is none, and what is written under it.
-Tile = tuple[Bgr | None, str]
+Tile = tuple[Picture | None, str]
 
 _TILE_IN, _DPI = 2.6, 110
 _COLUMNS = ("input", "output", "reference", "flow", "true flow", "teeth: cyan found,\nred missed, yellow false")
@@ -57,7 +57,7 @@ def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, t
     write_bytes(path, png.getvalue())
 
 
-def teeth_picture(frame: Bgr, mask: Mask, truth: Mask | None) -> Bgr:
+def teeth_picture(frame: Picture, mask: Picture, truth: Picture | None) -> Picture:
     """The frame, tinted where teeth were found (cyan), missed (red) and imagined (yellow); all cyan without truth."""
     predicted = mask >= FOREGROUND
     true = predicted if truth is None else truth >= FOREGROUND
@@ -106,7 +106,7 @@ def _teeth_tile(shown: Shown) -> Tile:
     return teeth_picture(shown.labelled.input, mask, shown.labelled.mask), text
 
 
-def _draw_tile(axis: Any, picture: Bgr, text: str) -> None:
+def _draw_tile(axis: Any, picture: Picture, text: str) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.imshow(picture[..., ::-1], interpolation="antialiased")

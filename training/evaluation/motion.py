@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import FOREGROUND
-from mostnet.training.metrics import Flow, Mask, Valid, check_flow
+from mostnet.contract.metrics import Flow, Picture, Valid, check_flow
 
 Points = npt.NDArray[np.float64]
 Similarity = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class ToothMotion(NamedTuple):
     square: float
 
 
-def tooth_motion(flow: Flow, reference: Flow, valid: Valid, mask: Mask) -> ToothMotion | None:
+def tooth_motion(flow: Flow, reference: Flow, valid: Valid, mask: Picture) -> ToothMotion | None:
     """Compare the motions that two flows ``(2, H, W)`` give the teeth of the true ``mask`` ``(H, W)``.
 
     Returns:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mostnet.contract.metrics import FlowError, Overlap, flow_error, overlap, psnr_db
 from mostnet.engine import Output
 from mostnet.training.dataset import LabelledFrame
-from mostnet.training.metrics import FlowError, Overlap, flow_error, overlap, psnr_db, ssim
 
 from .motion import ToothMotion, tooth_motion
+from .ssim import ssim
 
 #: What an infinite PSNR (equal pictures), and any above it, counts as in a mean.
 PSNR_CAP_DB = 100.0

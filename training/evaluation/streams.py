@@ -10,16 +10,16 @@ from typing import Any, Protocol
 import torch
 
 from mostnet.contract import NoGpuError
+from mostnet.contract.metrics import Picture
 from mostnet.engine import Output
 from mostnet.model import FrameModel, MostNet, State
 from mostnet.training.losses import TASKS
-from mostnet.training.metrics import Bgr
 
 
 class Stream(Protocol):
     """Anything that infers frame after frame: an ``Engine``, or a network by way of ``NetworkStream``."""
 
-    def infer(self, frame: Bgr) -> Output:
+    def infer(self, frame: Picture) -> Output:
         """Outputs of the next frame of the sequence."""
 
     def reset(self) -> None:
@@ -47,7 +47,7 @@ class NetworkStream:
         """The next frame starts from zero state, and may be of another size."""
         self._state = None
 
-    def infer(self, frame: Bgr) -> Output:
+    def infer(self, frame: Picture) -> Output:
         """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR.
 
         Raises:

@@ -1,0 +1,41 @@
+"""Structural similarity of two pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mostnet.contract import FrameError
+from mostnet.contract.metrics import Picture, check_pictures
+
+_WINDOW, _SIGMA = 11, 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def ssim(picture: Picture, reference: Picture) -> float:
+    """Structural similarity of uint8 ``(H, W, 3)``, the mean over channels.
+
+    Z. Wang et al., "Image quality assessment", IEEE TIP 13 (2004): 11x11 Gaussian window of sigma 1.5, K 0.01 and 0.03,
+    population covariances, averaged where the window lies inside the picture.
+
+    Raises:
+        FrameError: not two uint8 pictures of one size, or a side is under 11 pixels.
+    """
+    check_pictures(picture, reference)
+    if min(picture.shape[:2]) < _WINDOW:
+        raise FrameError(f"SSIM of pictures of {picture.shape[:2]} pixels; its window takes {_WINDOW} on each side")
+    x, y = picture.astype(np.float64), reference.astype(np.float64)
+    mean_x, mean_y = _window(x), _window(y)
+    var_x, var_y = _window(x * x) - mean_x**2, _window(y * y) - mean_y**2
+    covariance = _window(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    structure = (2 * covariance + _C2) / (var_x + var_y + _C2)
+    return float(np.mean(luminance * structure))
+
+
+def _window(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Gaussian-weighted local means, where the whole window lies inside."""
+    edge = _WINDOW // 2
+    blurred: npt.NDArray[np.float64] = cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA)
+    return blurred[edge:-edge, edge:-edge]
