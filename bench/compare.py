@@ -13,8 +13,8 @@ from mostnet.contract import PRECISIONS
 from mostnet.engine import Engine, Session
 from mostnet.engine.options import Options
 from mostnet.export.accuracy import worst
-from mostnet.export.plan_report import read_counts
-from mostnet.export.verify import verify
+from mostnet.export.plan.report import read_counts
+from mostnet.export.verification import verify
 from mostnet.model import NetworkStream, load_checkpoint
 
 from .checks import CHECKED_FRAMES

@@ -12,7 +12,7 @@ import cv2
 
 from mostnet.contract import BackendNotInstalledError, MostnetError, atomic_path
 from mostnet.export.cli import main as export_main
-from mostnet.export.flavour import choose_flavour
+from mostnet.export.plan.flavour import choose_flavour
 from mostnet.video import VideoReader, demo_clip
 from mostnet.video.cli import main as run_main
 

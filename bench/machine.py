@@ -9,11 +9,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mostnet.engine.ort.model import usable_cores
 
 _MIB = 1 << 20
-_NVIDIA_SMI_S = 10.0
+_NVIDIA_SMI_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,32 @@ def describe_machine(*, gpu: bool) -> Machine:
         cores=os.cpu_count() or 1,
         usable_cores=usable_cores(),
         memory_gib=_memory_gib(),
-        gpu=_gpu_name() if gpu else None,
+        gpu=gpu_state().get("name") if gpu else None,
         system=platform.platform(),
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
+
+
+def gpu_state() -> dict[str, Any]:
+    """Name, driver, memory in use, clock and temperature of the first GPU by ``nvidia-smi``; empty without one.
+
+    A number is None on a GPU that does not report it.
+    """
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return {}
+    fields = ("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
+    command = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_S)
+    except subprocess.TimeoutExpired:
+        return {}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        return {}
+    name, driver, *numbers = (value.strip() for value in lines[0].split(","))
+    keys = ("memory_mib", "clock_mhz", "temperature_c")
+    return {"name": name, "driver": driver, **dict(zip(keys, map(_number, numbers), strict=True))}
 
 
 def resident_mib() -> float | None:
@@ -95,15 +118,8 @@ def _memory_gib() -> float | None:
     return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30), 1)
 
 
-def _gpu_name() -> str | None:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
+def _number(text: str) -> float | None:
     try:
-        done = subprocess.run(
-            [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=_NVIDIA_SMI_S
-        )
-    except subprocess.TimeoutExpired:
+        return float(text)
+    except ValueError:  # "[N/A]"
         return None
-    lines = done.stdout.strip().splitlines()
-    return lines[0] if done.returncode == 0 and lines else None

@@ -1,6 +1,40 @@
-"""Checkpoint -> ONNX -> TensorRT plan, and the verification of both against PyTorch."""
+"""Checkpoint -> ONNX -> TensorRT plan, and the verification of both against PyTorch.
 
-from .exporter import ExportOptions, ExportResult, export, export_sizes
-from .verify import Report, verify
+Nothing is imported until it is asked for: a Python that builds plans may have neither PyTorch nor onnx.
+"""
 
-__all__ = ["ExportOptions", "ExportResult", "Report", "export", "export_sizes", "verify"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exporter import ExportResult, export, export_sizes
+    from .options import CalibrationOptions, ExportOptions
+    from .verification import VerificationReport, verify
+
+__all__ = [
+    "CalibrationOptions",
+    "ExportOptions",
+    "ExportResult",
+    "VerificationReport",
+    "export",
+    "export_sizes",
+    "verify",
+]
+
+_HOMES = {
+    "CalibrationOptions": "options",
+    "ExportOptions": "options",
+    "ExportResult": "exporter",
+    "VerificationReport": "verification",
+    "export": "exporter",
+    "export_sizes": "exporter",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

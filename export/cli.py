@@ -11,12 +11,13 @@ from rich.console import Console
 
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
+from mostnet.export.plan.flavour import DEFAULT_TARGETS
 from mostnet.model import checkpoint_path
 
 from .calibration_cli import add_calibration, calibration_options
-from .exporter import ExportOptions, ExportResult, export_sizes
-from .flavour import DEFAULT_TARGETS
+from .exporter import ExportResult, export_sizes
 from .opset import SUPPORTED_OPSETS, TRACED_OPSET
+from .options import ExportOptions
 
 #: Exit status of an export that passed its verification on a clip where the network does next to nothing.
 TRIVIAL = 3

@@ -7,10 +7,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mostnet.calibration import TensorRange
+from mostnet.contract import BackendNotInstalledError
 
 from .options import CalibrationOptions
 from .sensitivity import Choice
@@ -18,6 +20,16 @@ from .sensitivity import Choice
 _FLOAT, _INT8 = "#b3202a", "#4a6fa5"
 #: Rows of the range report in Markdown; its JSON has them all.
 _ROWS = 20
+
+
+def require_chart() -> None:
+    """Return if the bar chart of a choice can be drawn.
+
+    Raises:
+        BackendNotInstalledError: matplotlib is missing.
+    """
+    if find_spec("matplotlib") is None:
+        raise BackendNotInstalledError("--accuracy-budget draws a chart with matplotlib: pip install 'mostnet[plot]'")
 
 
 def range_markdown(ranges: Sequence[TensorRange], kept: Sequence[str]) -> str:

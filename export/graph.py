@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import Tensor, nn
 
 from mostnet.contract import (
     ENHANCED,
@@ -61,20 +62,7 @@ def build_graph(
     frame = torch.zeros((1, *size_hw, 3), dtype=torch.uint8)
     names_in = [FRAME, *(pair.input.name for pair in states)]
     names_out = [ENHANCED, FLOW, MASK, FINITE, *(pair.output.name for pair in states)]
-    with _quiet("torch.onnx"):
-        program = torch.onnx.export(
-            module,
-            (frame, *module.zero_state(size_hw)),
-            input_names=names_in,
-            output_names=names_out,
-            opset_version=TRACED_OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    _name_nodes(model)
-    model = lower_opset(model, opset)
+    model = trace(module, (frame, *module.zero_state(size_hw)), names_in, names_out, opset=opset)
     metadata = Metadata(
         variant=checkpoint.variant,
         size_hw=size_hw,
@@ -88,6 +76,32 @@ def build_graph(
     onnx.helper.set_model_props(model, {ONNX_KEY: metadata.to_json()})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def trace(
+    module: nn.Module, inputs: tuple[Tensor, ...], names_in: list[str], names_out: list[str], *, opset: int
+) -> onnx.ModelProto:
+    """The ONNX graph of a module for inputs like these, its nodes named after the module's parts."""
+    with _quiet("torch.onnx"):
+        program = torch.onnx.export(
+            module,
+            inputs,
+            input_names=names_in,
+            output_names=names_out,
+            opset_version=TRACED_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _name_nodes(model)
+    return lower_opset(model, opset)
+
+
+def graph_metadata(model: onnx.ModelProto) -> Metadata:
+    """The metadata of a graph that ``build_graph`` made."""
+    text = next(p.value for p in model.metadata_props if p.key == ONNX_KEY)
+    return Metadata.from_json(text, source="the exported graph")
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:

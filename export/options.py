@@ -10,8 +10,11 @@ from mostnet.contract import ExportError
 
 from .opset import TRACED_OPSET
 
-#: Tensor types that an INT8 graph may have elsewhere.
+#: Types of the float tensors of an INT8 graph.
 RESTS = ("fp16", "fp32")
+
+#: Calibration options that a range report does not use.
+_INT8_ONLY = ("method", "cache", "carry_state", "exclude", "accuracy_budget", "budget_frames", "rest", "int8_state")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +23,16 @@ class CalibrationOptions:
 
     Attributes:
         data: video file or dataset folder, as ``mostnet.calibration.CalibrationData`` takes it.
-        frames: how many of its frames; None for up to 100.
+        frames: number of its frames to read; None for up to 100.
         resize: scale frames of another size instead of refusing them.
         method: ``minmax``, ``percentile`` (99.99), ``entropy`` or ``mse``.
-        cache: file that histograms are read from, or written to if it is not there.
-        carry_state: as in use; False shows what calibration on single pictures misses.
+        cache: file of histograms to read, or to write if it is missing.
+        carry_state: carry state from frame to frame, as in use; False shows what calibration on single frames misses.
         exclude: patterns of convolutions, and with ``int8_state`` of states, that stay float: a module path, part of
             one, or a shell wildcard.
         accuracy_budget: put the convolutions that cost most accuracy back to float until the bounds hold.
-        budget_frames: how many calibration frames that is measured on.
-        rest: type of what is not INT8: ``fp16``, or ``fp32`` for CPUs.
+        budget_frames: number of calibration frames to measure that on.
+        rest: type of the tensors that are not INT8: ``fp16``, or ``fp32`` for CPUs.
         int8_state: carry the state between frames in INT8 too.
 
     Raises:
@@ -66,13 +69,13 @@ class ExportOptions:
         size_hw: frame height and width in pixels, each at least 64.
         output: folder for the files; made if missing.
         opset: ONNX opset, 17 to 19.
-        onnx_only: leave TensorRT out.
-        flavour: ``rtx``, ``tensorrt`` (classic), or ``auto``: classic where it and a GPU are there, else RTX.
-        targets: GPU architectures for TensorRT for RTX, as ``sm_86``; None for its usual three.
+        onnx_only: write the graph alone, without TensorRT.
+        flavour: ``rtx``, ``tensorrt`` (classic), or ``auto``: classic if it is installed and there is a GPU, else RTX.
+        targets: GPU architectures for TensorRT for RTX, as ``sm_86``; None for its three defaults.
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
-        verify_video: video to verify the exported graph on; None leaves that out.
-        verify_frames: how many of its frames at most.
-        calibration: what INT8 ranges, or a range report, are taken from.
+        verify_video: video to verify the exported graph on; None verifies nothing.
+        verify_frames: largest number of its frames to verify on.
+        calibration: data for INT8 ranges, or for a range report.
         range_report: look for tensors that half precision does not hold, report them, and keep them in float32.
 
     Raises:
@@ -102,3 +105,27 @@ class ExportOptions:
             raise ExportError("no targets named; leave them out for the usual ones")
         if self.output.exists() and not self.output.is_dir():
             raise ExportError(f"{self.output}: is a file; name a folder for the output")
+
+    def check(self) -> None:
+        """Refuse options that do not go together.
+
+        Raises:
+            ExportError: calibration data is missing or has no use, or an option has no use without a plan.
+        """
+        if self.onnx_only and (self.targets or self.timing_cache):
+            raise ExportError("targets and a timing cache are for a plan; leave them out with onnx_only")
+        is_int8, calibration = self.precision == "int8", self.calibration
+        if calibration is None:
+            if is_int8:
+                raise ExportError("INT8 needs sequences to calibrate on: --calib VIDEO_OR_DATASET")
+            if self.range_report:
+                raise ExportError("a range report needs sequences to look at: --calib VIDEO_OR_DATASET")
+            return
+        if not (is_int8 or self.range_report):
+            raise ExportError("calibration data is for --int8 or for --range-report; leave it out")
+        usual = CalibrationOptions(data=calibration.data)
+        stray = [name for name in _INT8_ONLY if getattr(calibration, name) != getattr(usual, name)]
+        if stray and not is_int8:
+            raise ExportError(f"{', '.join(stray)}: for --int8 alone; leave it out of a range report")
+        if self.range_report and "fp32" in (self.precision, calibration.rest if is_int8 else ""):
+            raise ExportError("a range report is about half precision; leave it out of a float32 graph")

@@ -5,21 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
 from rich.console import Console
 
 from mostnet.calibration import CalibrationData, quantise, quantise_states
-from mostnet.contract import BackendNotInstalledError, CalibrationError
+from mostnet.contract import CalibrationError
 from mostnet.engine import Engine
 from mostnet.model import Checkpoint
 
 from .accuracy import BOUNDS, Bounds, FrameAccuracy, mean, worst
 from .graph import save_graph
 from .progress import show_step
-from .verify import Frame, frame_accuracy, reference_stream
+from .verification import Frame, frame_accuracy, reference_stream
 
 #: What must hold on the calibration frames: tighter than the bounds, since other frames are worse where they move more.
 _SHARE = 0.4
@@ -79,16 +78,6 @@ class Choice:
     attempts: tuple[Attempt, ...]
     frames: int
     int8_states: tuple[str, ...] = ()
-
-
-def require_chart() -> None:
-    """Return if the bar chart of a choice can be drawn.
-
-    Raises:
-        BackendNotInstalledError: matplotlib is missing.
-    """
-    if find_spec("matplotlib") is None:
-        raise BackendNotInstalledError("--accuracy-budget draws a chart with matplotlib: pip install 'mostnet[plot]'")
 
 
 def choose_layers(

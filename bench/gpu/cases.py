@@ -1,15 +1,20 @@
-"""What is measured on a GPU machine, in which order, and the files of one case."""
+"""The cases of a GPU report, the files of one case, and the options of a report."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import MeasurementError
+from mostnet.contract import MeasurementError, PlanInfo
+
+PARTS = ("tensorrt", "torch", "ort")
+
+#: Files of a case: the ONNX graph, the request for its plan, and the plan.
+GRAPH, REQUEST, PLAN = "case.onnx", "request.json", "case.plan"
 
 VARIANTS = ("dw", "sw", "nano")
 SIZES = ((480, 640), (720, 1280), (1080, 1920))
@@ -88,6 +93,49 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def names(cases: Iterable[Case]) -> str:
-    """The list that ``parse_cases`` reads."""
-    return ",".join(case.name for case in cases)
+def is_built(folder: Path, flavour: str) -> bool:
+    """Whether the case has a plan of ``flavour`` with its description. A warp never has: its plan builds in no time."""
+    path = folder / f"{PLAN}.json"
+    if not (folder / PLAN).is_file() or not path.is_file():
+        return False
+    return PlanInfo.from_json(path.read_text(encoding="utf-8"), source=str(path)).flavour == flavour
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What to measure, and with what.
+
+    Attributes:
+        out: folder for JSON, Markdown, plot and log.
+        cases: folder of the prepared cases.
+        only: the cases, in this order.
+        pythons: interpreter of each part; a part that is not in it is left out.
+        flavour: TensorRT that builds and runs the plans, ``tensorrt`` or ``rtx``.
+        opset: of graphs that are made here.
+        rounds: of each method, side by side.
+        frames: of each round, at most.
+        seconds: of each round, at most, where a frame is slow.
+        minutes: after which no new round begins; None has no limit.
+        resume: keep the cases that an earlier run measured completely.
+    """
+
+    out: Path
+    cases: Path
+    only: tuple[Case, ...] = ALL_CASES
+    pythons: dict[str, str] = field(default_factory=lambda: dict.fromkeys(PARTS, sys.executable))
+    flavour: str = "tensorrt"
+    opset: int = 17
+    rounds: int = 5
+    frames: int = 300
+    seconds: float = 1.0
+    minutes: float | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.frames < 10 or not self.seconds > 0:
+            raise MeasurementError(
+                f"rounds {self.rounds}, frames {self.frames}, seconds {self.seconds}: expected at least 1 round, 10 "
+                "frames, and more than 0 seconds"
+            )
+        if unknown := self.pythons.keys() - set(PARTS):
+            raise MeasurementError(f"unknown parts {sorted(unknown)}; expected some of {list(PARTS)}")

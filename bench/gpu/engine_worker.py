@@ -23,13 +23,14 @@ from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
+from .cases import GRAPH, PLAN
 from .serve import claim_stdout, limited, serve, time_each
 
 #: What each part measures. Only a plan's bare calls are asynchronous, and so have a floor that is not ``infer``.
 METHODS = {"tensorrt": ("infer", "stream", "enqueue", "enqueue+copies"), "ort": ("infer", "stream")}
 
 _PACKAGES = ("numpy", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime")
-_FILES = {"tensorrt": "case.plan", "ort": "case.onnx"}
+_FILES = {"tensorrt": PLAN, "ort": GRAPH}
 _WARM_UP = 30
 _COPY_BYTES = 1 << 30
 _COPIES = 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from typing import Any, Protocol
 from mostnet.contract import MeasurementError
 
 _CLOSE_S = 10.0
-_NVIDIA_SMI_S = 20.0
 _SHOWN_LINES = 3
 
 
@@ -87,29 +85,3 @@ class ProcessLink:
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return " | ".join(lines[-_SHOWN_LINES:]) or "it printed nothing"
-
-
-def query_gpu() -> dict[str, Any]:
-    """Name, driver, memory in use, clock and temperature of the first GPU, from ``nvidia-smi``; empty without one."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return {}
-    fields = ("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
-    command = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_S)
-    except subprocess.TimeoutExpired:
-        return {}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        return {}
-    name, driver, *numbers = (value.strip() for value in lines[0].split(","))
-    keys = ("memory_mib", "clock_mhz", "temperature_c")
-    return {"name": name, "driver": driver, **dict(zip(keys, map(_number, numbers), strict=True))}
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:  # "[N/A]" on some machines
-        return None

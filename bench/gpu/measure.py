@@ -10,19 +10,20 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError
 
 from .accuracy import compare_outputs
-from .build import is_built
-from .cases import Case, read_facts
-from .link import Link, ProcessLink, query_gpu
-from .options import ReportOptions
+from .cases import Case, ReportOptions, is_built, read_facts
+from .link import Link, ProcessLink
 from .rows import FILE, FORMAT_VERSION, Document, Row, load, save
+
+_PACKAGE = "mostnet.bench.gpu"
 
 #: Starts the worker of a part in its Python on a case's folder, its log in the file.
 StartLink = Callable[[str, str, Path, Path], Link]
 
-_MODULES = {"tensorrt": "gpu_engine", "ort": "gpu_engine", "torch": "gpu_torch"}
+_WORKERS = {"tensorrt": "engine_worker", "ort": "engine_worker", "torch": "torch_worker"}
 _ANSWER_S = 120.0
 _OPEN_S = 400.0
 _BUILD_S = 1800.0
@@ -35,9 +36,10 @@ _LEAST_CASE_S = 30.0
 _SPEC_TFLOP_S = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX 4090": 165.0, "Orin": 85.0}
 
 
-def start_worker(part: str, python: str, folder: Path, log: Path) -> Link:
-    """A worker process."""
-    return ProcessLink([python, "-m", f"mostnet.bench.{_MODULES[part]}", str(folder), "--part", part], log)
+def start_worker(part: str, python: str, folder: Path, log: Path, *, device: str = "cuda") -> Link:
+    """A worker process. On the CPU it serves tests."""
+    module = f"{_PACKAGE}.{_WORKERS[part]}"
+    return ProcessLink([python, "-m", module, str(folder), "--part", part, "--device", device], log)
 
 
 class Measurement:
@@ -49,7 +51,7 @@ class Measurement:
         *,
         deadline_s: float | None = None,
         start: StartLink = start_worker,
-        gpu: Callable[[], dict[str, Any]] = query_gpu,
+        gpu: Callable[[], dict[str, Any]] = gpu_state,
     ) -> None:
         """Take over an earlier report where ``options.resume`` says so.
 
@@ -127,23 +129,24 @@ class Measurement:
         pythons, options = self._options.pythons, self._options
         if not (folder / "case.json").is_file():
             if "torch" not in pythons:
-                raise MeasurementError(f"{folder}: not prepared; that needs PyTorch: run gpu_prepare elsewhere")
-            arguments = ["gpu_prepare", str(options.cases), "--only", case.name, "--opset", str(options.opset)]
+                raise MeasurementError(f"{folder}: not prepared; that needs PyTorch: run {_PACKAGE}.prepare elsewhere")
+            arguments = ["prepare", str(options.cases), "--only", case.name, "--opset", str(options.opset)]
             self._call(pythons["torch"], arguments)
         if "tensorrt" in pythons and not is_built(folder, options.flavour):
-            self._call(pythons["tensorrt"], ["gpu_build", str(folder), "--flavour", options.flavour])
+            self._call(pythons["tensorrt"], ["build", str(folder), "--flavour", options.flavour])
 
     def _call(self, python: str, arguments: Sequence[str]) -> None:
-        command = [python, "-m", f"mostnet.bench.{arguments[0]}", *arguments[1:]]
+        module = f"{_PACKAGE}.{arguments[0]}"
+        command = [python, "-m", module, *arguments[1:]]
         limit_s = min(_BUILD_S, max(1.0, self._left_s()))
         with self._log.open("a", encoding="utf-8") as log:
             try:
                 status = subprocess.run(command, stdout=log, stderr=log, timeout=limit_s).returncode
             except subprocess.TimeoutExpired:
-                raise MeasurementError(f"{arguments[0]} took longer than {limit_s:.0f} s and was ended") from None
+                raise MeasurementError(f"{module} took longer than {limit_s:.0f} s and was ended") from None
         if status != 0:
             lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise MeasurementError(f"{arguments[0]} failed with status {status}: {lines[-1] if lines else 'no output'}")
+            raise MeasurementError(f"{module} failed with status {status}: {lines[-1] if lines else 'no output'}")
 
     def _open_links(self, folder: Path, record: dict[str, Any], held: ExitStack) -> dict[str, Link]:
         links: dict[str, Link] = {}

@@ -23,13 +23,12 @@ import torch
 from mostnet.bench.frames import synthetic_frames
 from mostnet.contract import OUTPUTS, MostnetError, input_spec, output_specs, write_bytes
 from mostnet.export import ExportOptions, export
-from mostnet.export.inspection import asked_types
 from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model import VARIANTS, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.model.cost import step_flops
 
-from .cases import ALL_CASES, Case, parse_cases
-from .warp import prepare_warps, tensor_types
+from .cases import ALL_CASES, GRAPH, REQUEST, Case, parse_cases
+from .warp import prepare_warps
 
 SEED = 1
 
@@ -59,12 +58,9 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
         checkpoint,
         ExportOptions(precision=case.precision, size_hw=case.size_hw, opset=opset, output=folder, onnx_only=True),
     )
-    graph = made.onnx.replace(folder / "case.onnx")
+    graph = made.onnx.replace(folder / GRAPH)
     model = onnx.load(graph)
-    (folder / "types.json").write_text(json.dumps(tensor_types(model)), encoding="utf-8")
-    asked = asked_types(model, floats=case.precision)
-    (folder / "convolutions.json").write_text(json.dumps(asked), encoding="utf-8")
-    (folder / "metadata.json").write_text(made.metadata.to_json(), encoding="utf-8")
+    (folder / REQUEST).write_text(made.request.to_json(), encoding="utf-8")
     frames = synthetic_frames(case.size_hw, case.reference_frames if count is None else count, seed=SEED)
     np.save(folder / "frames.npy", np.stack(frames))
     _write_reference(folder, frames, device)

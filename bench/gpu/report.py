@@ -15,11 +15,10 @@ from pathlib import Path
 from time import monotonic
 
 from mostnet.contract import MostnetError, write_bytes
+from mostnet.engine.tensorrt.library import MODULES
 
-from .build import MODULES
-from .cases import ALL_CASES, parse_cases
+from .cases import ALL_CASES, PARTS, ReportOptions, parse_cases
 from .measure import Measurement
-from .options import PARTS, ReportOptions
 from .render import draw, markdown
 from .rows import FILE, Document, load
 from .targets import evaluate

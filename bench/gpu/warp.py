@@ -1,11 +1,10 @@
-"""A graph of one warp, and what PyTorch makes of it.
+"""A graph of one warp, and its result in PyTorch.
 
 There are reports of wrong GridSample in TensorRT's FP16 engines.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from mostnet.contract import write_bytes
-from mostnet.export.opset import TRACED_OPSET, lower_opset
+from mostnet.export.graph import trace
+from mostnet.export.plan.request import PlanRequest
 from mostnet.model.layers import Warp
 
-_TYPES = {onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.FLOAT16: "HALF"}
+from .cases import GRAPH, REQUEST
 
-WARPS = ("warp-fp32", "warp-fp16")
+#: Name and precision.
+WARPS = {"warp-fp32": "fp32", "warp-fp16": "fp16"}
 
 #: Wide enough that a half-precision grid would be wrong by half a pixel.
 _SHAPE = (1, 8, 64, 640)
@@ -39,43 +40,25 @@ class OneWarp(nn.Module):
         return warped
 
 
-def tensor_types(model: onnx.ModelProto) -> dict[str, str]:
-    """Type of each floating-point tensor by its name: what TensorRT 8.6 must be told."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    return {
-        value.name: _TYPES[value.type.tensor_type.elem_type]
-        for value in (*inferred.value_info, *inferred.output)
-        if value.type.tensor_type.elem_type in _TYPES
-    }
-
-
 def prepare_warps(root: Path, *, opset: int) -> None:
-    """Write ``warp-fp32`` and ``warp-fp16`` under ``root``: ``case.onnx``, ``types.json``, ``arrays.npz``."""
-    for name, dtype in zip(WARPS, (torch.float32, torch.float16), strict=True):
+    """Write ``warp-fp32`` and ``warp-fp16`` under ``root``: graph, request for a plan, and ``arrays.npz``."""
+    for name, precision in WARPS.items():
         folder = root / name
-        if not (folder / "types.json").is_file():
+        if not (folder / REQUEST).is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            _prepare(folder, dtype, opset)
+            _prepare(folder, precision, opset)
 
 
-def _prepare(folder: Path, dtype: torch.dtype, opset: int) -> None:
+def _prepare(folder: Path, precision: str, opset: int) -> None:
     generator = torch.Generator().manual_seed(7)
-    features = torch.randn(_SHAPE, generator=generator).to(dtype)
+    features = torch.randn(_SHAPE, generator=generator)
+    features = features.half() if precision == "fp16" else features
     flow = (torch.rand((1, 2, *_SHAPE[2:]), generator=generator) * 2 - 1) * _FLOW_PX
     module = OneWarp().eval()
-    program = torch.onnx.export(
-        module,
-        (features, flow),
-        input_names=["features", "flow"],
-        output_names=["warped"],
-        opset_version=TRACED_OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = lower_opset(program.model_proto, opset)
-    onnx.save(model, folder / "case.onnx")
+    model = trace(module, (features, flow), ["features", "flow"], ["warped"], opset=opset)
+    onnx.save(model, folder / GRAPH)
     with torch.inference_mode():
         warped = module(features.float(), flow)
     np.savez(folder / "arrays.npz", features=features.numpy(), flow=flow.numpy(), warped=warped.numpy())
-    write_bytes(folder / "types.json", json.dumps(tensor_types(model)).encode())
+    request = PlanRequest.of(model, metadata=None, floats=precision, islands=("warp",))
+    write_bytes(folder / REQUEST, request.to_json().encode())

@@ -11,7 +11,7 @@ import pytest
 
 from mostnet.bench import load as load_module
 from mostnet.bench.load import LoadMeter, disturbed_parts
-from mostnet.bench.machine import describe_machine, peak_resident_mib, resident_mib
+from mostnet.bench.machine import describe_machine, gpu_state, peak_resident_mib, resident_mib
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -25,12 +25,15 @@ def test_the_machine_is_described() -> None:
 
 def test_the_gpu_s_name_comes_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1'\necho 'NVIDIA Test 2'\n")
+    tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1, 580.1, 12, [N/A], 40'\necho 'NVIDIA Test 2, 580.1, 1, 2, 3'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert describe_machine(gpu=True).gpu == "NVIDIA Test 1"
+    figures = {"memory_mib": 12.0, "clock_mhz": None, "temperature_c": 40.0}
+    assert gpu_state() == {"name": "NVIDIA Test 1", "driver": "580.1", **figures}
     tool.write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
     assert describe_machine(gpu=True).gpu is None
+    assert gpu_state() == {}
 
 
 @ON_LINUX

@@ -12,9 +12,10 @@ import onnx
 import pytest
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
-from mostnet.export.builder import BuildOptions, build_plan, pin_types
-from mostnet.export.flavour import choose_flavour, network_flags, resolve_targets, strongly_typed
 from mostnet.export.graph import build_graph, float32_islands
+from mostnet.export.plan.builder import BuildProgress, build_plan, pin_types
+from mostnet.export.plan.flavour import Toolchain, choose_flavour, network_flags, resolve_targets, strongly_typed
+from mostnet.export.plan.request import PlanRequest, tensor_types
 from mostnet.model import load_checkpoint
 
 from .conftest import SIZE
@@ -33,8 +34,16 @@ def single(checkpoint_path: Path) -> onnx.ModelProto:
     return build_graph(loaded, size_hw=SIZE, precision="fp32", opset=19, checkpoint_sha256="x")
 
 
-def options(islands: tuple[str, ...], **changes: object) -> BuildOptions:
-    return BuildOptions(**{"targets": ("sm_86",), "precision": "fp16", "islands": islands, **changes})
+def build(
+    graph: onnx.ModelProto,
+    islands: tuple[str, ...],
+    *,
+    floats: str = "fp16",
+    targets: tuple[str, ...] = ("sm_86",),
+    progress: BuildProgress | None = None,
+) -> bytes:
+    request = PlanRequest(floats=floats, islands=islands)
+    return build_plan(Toolchain(trt, "rtx", targets), graph.SerializeToString(), request, progress=progress)
 
 
 def changed(graph: onnx.ModelProto, **attributes: object) -> onnx.ModelProto:
@@ -50,8 +59,8 @@ def changed(graph: onnx.ModelProto, **attributes: object) -> onnx.ModelProto:
 
 def test_plan_for_several_architectures(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:
     steps = []
-    plan = build_plan(trt, half, options(islands, progress=lambda *step: steps.append(step)))
-    both = build_plan(trt, half, options(islands, targets=("sm_86", "sm_120")))
+    plan = build(half, islands, progress=lambda *step: steps.append(step))
+    both = build(half, islands, targets=("sm_86", "sm_120"))
     assert len(both) > len(plan) > 500_000, "each architecture adds to the plan"
     assert steps, "IProgressMonitor was not called"
     assert all(done <= total and seconds >= 0 for _, done, total, seconds in steps)
@@ -69,7 +78,7 @@ def test_plans_are_built_to_be_inspected(
         return configs[-1]
 
     monkeypatch.setattr(trt.Builder, "create_builder_config", config)
-    build_plan(trt, half, options(islands))
+    build(half, islands)
     assert [one.profiling_verbosity for one in configs] == [trt.ProfilingVerbosity.DETAILED]
 
 
@@ -78,11 +87,11 @@ def test_an_interrupt_in_the_progress_comes_out_as_itself(half: onnx.ModelProto,
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_plan(trt, half, options(islands, progress=interrupt))
+        build(half, islands, progress=interrupt)
 
 
 def test_single_precision_plan(single: onnx.ModelProto, islands: tuple[str, ...]) -> None:
-    assert len(build_plan(trt, single, options(islands, precision="fp32"))) > 500_000
+    assert len(build(single, islands, floats="fp32")) > 500_000
 
 
 @pytest.mark.parametrize(
@@ -97,18 +106,18 @@ def test_wrong_sampling_is_refused(
     half: onnx.ModelProto, islands: tuple[str, ...], attributes: dict[str, object], text: str
 ) -> None:
     with pytest.raises(ExportError, match=text):
-        build_plan(trt, changed(half, **attributes), options(islands))
+        build(changed(half, **attributes), islands)
 
 
 def test_single_precision_convolutions_are_refused(single: onnx.ModelProto, islands: tuple[str, ...]) -> None:
     with pytest.raises(ExportError, match=r"computes in float, not float16.*and \d+ more"):
-        build_plan(trt, single, options(islands))
+        build(single, islands)
 
 
 def test_float32_outside_the_islands_is_refused(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:
     fewer = tuple(name for name in islands if name != "network.resize_flow")
     with pytest.raises(ExportError, match=r"network\.resize_flow/\S+ is float32 outside the float32 islands"):
-        build_plan(trt, half, options(fewer))
+        build(half, fewer)
 
 
 def test_a_graph_tensorrt_cannot_parse(islands: tuple[str, ...]) -> None:
@@ -116,14 +125,14 @@ def test_a_graph_tensorrt_cannot_parse(islands: tuple[str, ...]) -> None:
     values = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
     graph = onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:]))
     with pytest.raises(ExportError, match=r"cannot parse the graph: .*NoSuchOperator"):
-        build_plan(trt, graph, options(islands))
+        build(graph, islands)
 
 
 def test_tensorrt_logs_to_python(
     half: onnx.ModelProto, islands: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "mostnet.tensorrt"):
-        build_plan(trt, half, options(islands))
+        build(half, islands)
     assert any(record.name == "mostnet.tensorrt" for record in caplog.records)
 
 
@@ -165,14 +174,14 @@ def test_types_are_pinned_from_the_onnx_for_tensorrt_8(half: onnx.ModelProto) ->
     ]
     flags: list[str] = []
     network = SimpleNamespace(num_layers=len(layers), get_layer=lambda i: layers[i])
-    pin_types(fake, network, SimpleNamespace(set_flag=flags.append), half)
+    pin_types(fake, network, SimpleNamespace(set_flag=flags.append), tensor_types(half))
     assert flags == ["FP16", "OBEY"]
     assert [layer.precision for layer in layers[:3]] == ["half", "half", "float"]
     assert layers[2].types == {0: "float"}
     layers.append(FakeLayer("conv", "helper", "a tensor that the ONNX does not name"))
     network.num_layers += 1
     with pytest.raises(ExportError, match=r"tensorrt 8\.6\.1: precision could not be pinned for helper"):
-        pin_types(fake, network, SimpleNamespace(set_flag=flags.append), half)
+        pin_types(fake, network, SimpleNamespace(set_flag=flags.append), tensor_types(half))
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
@@ -204,7 +213,7 @@ def test_auto_flavour(monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...
         return 1
 
     install(monkeypatch, *installed)
-    monkeypatch.setattr("mostnet.export.flavour.require_gpu", require_gpu)
+    monkeypatch.setattr("mostnet.export.plan.flavour.require_gpu", require_gpu)
     assert choose_flavour("auto") == chosen
     if not gpu:
         with pytest.raises(NoGpuError, match=r"for the GPU it runs on: no NVIDIA driver .*--flavour rtx"):

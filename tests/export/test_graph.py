@@ -15,7 +15,7 @@ from mostnet.contract.metrics import end_point_error_px
 from mostnet.engine import Engine
 from mostnet.export.graph import build_graph, float32_islands, save_graph
 from mostnet.export.opset import lower_opset
-from mostnet.export.verify import reference_stream
+from mostnet.export.verification import reference_stream
 from mostnet.model import load_checkpoint
 
 from .conftest import SIZE, moving_clip

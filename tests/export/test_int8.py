@@ -15,10 +15,12 @@ from mostnet.calibration import CalibrationData, quantise
 from mostnet.contract import ExportError, PlanInfo, sha256
 from mostnet.engine import Engine
 from mostnet.export.accuracy import FrameAccuracy
-from mostnet.export.builder import BuildOptions, build_plan
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_chart, choice_markdown
 from mostnet.export.graph import float32_islands
+from mostnet.export.plan.builder import build_plan
+from mostnet.export.plan.flavour import Toolchain
+from mostnet.export.plan.request import PlanRequest
 from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect, runs_of
 from mostnet.model import FrameModel, initial_checkpoint, load_checkpoint, save_checkpoint
 
@@ -231,7 +233,7 @@ def test_one_line_errors(
 def test_matplotlib_is_asked_for_before_any_work(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("mostnet.export.sensitivity.find_spec", lambda name: None)
+    monkeypatch.setattr("mostnet.export.evidence.find_spec", lambda name: None)
     monkeypatch.setattr("mostnet.export.exporter.load_checkpoint", lambda path: pytest.fail("work was done first"))
     assert main(int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--accuracy-budget")) == 1
     assert "draws a chart with matplotlib: pip install 'mostnet[plot]'" in capsys.readouterr().err
@@ -243,9 +245,9 @@ def test_tensorrt_must_parse_what_was_quantised(half_graph: onnx.ModelProto, che
     graph = quantise(half_graph, {stem: 1.0})
     islands = float32_islands(load_checkpoint(checkpoint_path))
     for int8_modules, text in (((stem, head), f"{head}/\\S+ is not INT8"), ((), f"{stem}/\\S+ is INT8")):
-        options = BuildOptions(targets=("sm_86",), precision="fp16", islands=islands, int8=int8_modules)
+        request = PlanRequest.of(graph, metadata=None, floats="fp16", islands=islands, int8=int8_modules)
         with pytest.raises(ExportError, match=text):
-            build_plan(trt, graph, options)
+            build_plan(Toolchain(trt, "rtx", ("sm_86",)), graph.SerializeToString(), request)
 
 
 @pytest.mark.parametrize(

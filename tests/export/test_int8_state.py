@@ -21,9 +21,10 @@ from mostnet.export import sensitivity
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_markdown
-from mostnet.export.flavour import network_flags
 from mostnet.export.graph import save_graph
-from mostnet.export.inspection import check_network
+from mostnet.export.plan.flavour import network_flags
+from mostnet.export.plan.network import check_network
+from mostnet.export.plan.request import PlanRequest
 from mostnet.export.sensitivity import Attempt, Choice, LayerError
 
 from .conftest import SIZE, SIZE_TEXT, int8
@@ -160,6 +161,10 @@ def convolved_state() -> onnx.ModelProto:
     return model
 
 
+def asking_int8(*modules: str) -> PlanRequest:
+    return PlanRequest(floats="fp16", convolutions={f"{module}/conv": "INT8" for module in modules})
+
+
 def test_a_convolution_of_the_restored_state_is_int8_only_where_it_was_quantised(tensorrt: ModuleType) -> None:
     floating = quantise_states(convolved_state(), {"a": 1.0})
     quantised = quantise_states(quantise(convolved_state(), {"network.a": 2.0}), {"a": 1.0})
@@ -168,9 +173,9 @@ def test_a_convolution_of_the_restored_state_is_int8_only_where_it_was_quantised
         (quantised, ("network.a",), (), "network.a/conv is INT8"),
     ):
         network, *owners = parsed(tensorrt, model)
-        check_network(tensorrt, network, precision="fp16", islands=(), int8=modules)
+        check_network(tensorrt, network, asking_int8(*modules))
         with pytest.raises(ExportError, match=text):
-            check_network(tensorrt, network, precision="fp16", islands=(), int8=wrong)
+            check_network(tensorrt, network, asking_int8(*wrong))
         del network, owners
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import InspectionError, ModelFileError, sha256
-from mostnet.export.plan_layers import Convolution, PlanLayer, match_convolutions, parse_layers
-from mostnet.export.plan_report import read_counts, report_json, summary
+from mostnet.export.plan.layers import Convolution, PlanLayer, match_convolutions, parse_layers
+from mostnet.export.plan.report import read_counts, report_json, summary
 
 from .layer_dialects import ASKED, DIALECTS, NAMES_ALONE
 

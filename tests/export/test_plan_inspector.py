@@ -9,8 +9,8 @@ import pytest
 
 from mostnet.contract import InspectionError, NoGpuError
 from mostnet.engine.tensorrt import log as tensorrt_log
-from mostnet.export import plan_inspector
-from mostnet.export.plan_inspector import inspect_plan
+from mostnet.export.plan import inspector as plan_inspector
+from mostnet.export.plan.inspector import inspect_plan
 from tests.engine.fake_tensorrt import Module
 
 from .layer_dialects import DIALECTS, NAMES_ALONE

@@ -12,9 +12,10 @@ import pytest
 from mostnet.contract import InspectionError, sha256
 from mostnet.export import ExportOptions, export, exporter
 from mostnet.export.cli import main
-from mostnet.export.inspection import asked_types
-from mostnet.export.plan_layers import PlanLayer
-from mostnet.export.plan_report import read_counts
+from mostnet.export.plan import writer
+from mostnet.export.plan.layers import PlanLayer
+from mostnet.export.plan.report import read_counts
+from mostnet.export.plan.request import asked_types
 
 from .conftest import SIZE
 
@@ -38,7 +39,7 @@ def inspected(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> Callabl
                 PlanLayer(node, "CaskConvolution", (others.get(node.rpartition("/")[0], "Half"),)) for node in nodes
             )
 
-        monkeypatch.setattr(exporter, "inspect_plan", inspect)
+        monkeypatch.setattr(writer, "inspect_plan", inspect)
 
     copy = onnx.ModelProto()
     copy.CopyFrom(half)
@@ -103,7 +104,7 @@ def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
     def none(*_: object, **__: object) -> None:
         raise InspectionError("no NVIDIA driver [/here]; that needs a GPU that the plan was built for (sm_86)")
 
-    monkeypatch.setattr(exporter, "inspect_plan", none)
+    monkeypatch.setattr(writer, "inspect_plan", none)
     name = f"tiny-{SIZE_TEXT}-fp16"
     older = tmp_path / f"{name}.layers.json"
     older.write_text(json.dumps({"format_version": 1, "plan_sha256": "of another", "runs": {"FP16": 48}}))

@@ -16,7 +16,7 @@ from mostnet.engine import Engine, Output
 from mostnet.export import verify
 from mostnet.export.accuracy import BOUNDS, Activity, FrameAccuracy, few_pixels, mean, worst
 from mostnet.export.graph import build_graph, save_graph
-from mostnet.export.verify import Report, read_frames
+from mostnet.export.verification import VerificationReport, read_frames
 from mostnet.model import Checkpoint, FrameModel, initial_checkpoint, load_checkpoint
 
 from .conftest import SIZE
@@ -128,7 +128,7 @@ def test_one_frame_carries_no_state(checkpoint: Checkpoint, clip: list[np.ndarra
 
 def test_drift_and_table(capsys: pytest.CaptureFixture[str]) -> None:
     frames = tuple(FrameAccuracy(60 - t / 4, t / 1000, 1.0, True) for t in range(40))
-    report = Report("drifting", frames, Activity(9, 9, 0.5), BOUNDS["fp16"])
+    report = VerificationReport("drifting", frames, Activity(9, 9, 0.5), BOUNDS["fp16"])
     first, last = report.drift()
     assert (first.epe_px, last.epe_px) == (pytest.approx(0.0015), pytest.approx(0.0375))
     assert worst(frames).psnr_db == 60 - 39 / 4

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 import pytest
 
 from mostnet.contract import PlanInfo
 from mostnet.engine.cuda.driver import gpu_architecture
-from mostnet.export.plan_inspector import inspect_plan
-from mostnet.export.plan_layers import NOT_FOUND, Convolution, match_convolutions
-from mostnet.export.plan_report import summary
+from mostnet.engine.tensorrt.library import MODULES
+from mostnet.export.plan.flavour import Toolchain
+from mostnet.export.plan.inspector import inspect_plan
+from mostnet.export.plan.layers import NOT_FOUND, Convolution, match_convolutions
+from mostnet.export.plan.report import summary
+from mostnet.export.plan.request import PlanRequest
 
 from .conftest import case_folder, need_gpu
 
@@ -33,42 +34,43 @@ def check_found(found: Sequence[Convolution]) -> None:
 
 def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
     need_gpu()
-    folder = case_folder("case.plan", "case.plan.json", "convolutions.json")
+    folder = case_folder("case.plan", "case.plan.json", "request.json")
     info = PlanInfo.from_json((folder / "case.plan.json").read_text(encoding="utf-8"), source="case.plan.json")
-    trt = import_module({"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}[info.flavour])
+    trt = import_module(MODULES[info.flavour])
     layers = inspect_plan(trt, (folder / "case.plan").read_bytes(), targets=info.targets)
-    check_found(match_convolutions(layers, json.loads((folder / "convolutions.json").read_text(encoding="utf-8"))))
+    request = PlanRequest.from_json((folder / "request.json").read_text(encoding="utf-8"), source="request.json")
+    check_found(match_convolutions(layers, request.convolutions))
 
 
-def int8_builder() -> tuple[Any, tuple[str, ...]]:
-    """A TensorRT that builds INT8 graphs for the GPU of this machine, and the targets to name; skips without one."""
+def int8_toolchain() -> Toolchain:
+    """A TensorRT that builds INT8 graphs for the GPU of this machine; skips without one."""
     need_gpu("torch", "onnx", "onnxruntime")
     architecture = gpu_architecture()
     if find_spec("tensorrt") is not None:
         trt = import_module("tensorrt")
         if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
-            return trt, ()
+            return Toolchain(trt, "tensorrt")
     if find_spec("tensorrt_rtx") is not None:
         rtx = import_module("tensorrt_rtx")
         if hasattr(rtx.ComputeCapability, architecture.replace("sm_", "SM")):
-            return rtx, (architecture,)
+            return Toolchain(rtx, "rtx", (architecture,))
     pytest.skip(f"no TensorRT is installed that builds INT8 graphs for {architecture}")
 
 
 def test_the_inspector_finds_int8_convolutions() -> None:
-    trt, targets = int8_builder()
+    toolchain = int8_toolchain()
     from mostnet.calibration import convolutions, quantise
-    from mostnet.export.builder import BuildOptions, build_plan
     from mostnet.export.graph import build_graph, float32_islands
-    from mostnet.export.inspection import asked_types
+    from mostnet.export.plan.builder import build_plan
     from mostnet.model import initial_checkpoint
 
     checkpoint = initial_checkpoint("nano", seed=1, random_head=True)
     half = build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
     modules = tuple(convolutions(half))
     graph = quantise(half, dict.fromkeys(modules, 4.0))
-    options = BuildOptions(targets=targets, precision="fp16", islands=float32_islands(checkpoint), int8=modules)
-    layers = inspect_plan(trt, build_plan(trt, graph, options), targets=targets)
-    found = match_convolutions(layers, asked_types(graph, floats="fp16", int8=modules))
+    request = PlanRequest.of(graph, metadata=None, floats="fp16", islands=float32_islands(checkpoint), int8=modules)
+    plan = build_plan(toolchain, graph.SerializeToString(), request)
+    layers = inspect_plan(toolchain.trt, plan, targets=toolchain.targets)
+    found = match_convolutions(layers, request.convolutions)
     assert sum(one.asked == "INT8" for one in found) == len(modules) == 42
     check_found(found)

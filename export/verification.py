@@ -34,7 +34,7 @@ class Candidate(Protocol):
 
 
 @dataclass(frozen=True)
-class Report:
+class VerificationReport:
     """Outcome of one verification, frame by frame.
 
     Attributes:
@@ -156,8 +156,8 @@ def verify(
     precision: str,
     name: str = "exported model",
     progress: Callable[[int], None] | None = None,
-) -> Report:
-    """Compare a candidate with the checkpoint over a clip; see ``Report.check`` and ``Report.trivial``.
+) -> VerificationReport:
+    """Compare a candidate with the checkpoint over a clip; see ``VerificationReport.check`` and ``.trivial``.
 
     Args:
         frames: uint8 ``(H, W, 3)`` BGR, all of the candidate's size.
@@ -184,4 +184,4 @@ def verify(
     if len(found) < 2:
         raise VerificationError(f"verification needs at least two frames to carry state between, got {len(found)}")
     levels, flow_px, foreground = (float(np.mean(column)) for column in zip(*activity, strict=True))
-    return Report(name, tuple(found), Activity(levels, flow_px, foreground), BOUNDS[precision])
+    return VerificationReport(name, tuple(found), Activity(levels, flow_px, foreground), BOUNDS[precision])

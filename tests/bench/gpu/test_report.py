@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
@@ -14,11 +13,9 @@ import pytest
 
 from mostnet.bench.gpu import measure as gpu_measure
 from mostnet.bench.gpu import report as gpu_report
-from mostnet.bench.gpu.build import is_built
-from mostnet.bench.gpu.cases import ALL_CASES, Case, parse_cases
+from mostnet.bench.gpu.cases import ALL_CASES, Case, ReportOptions, is_built, parse_cases
 from mostnet.bench.gpu.link import ProcessLink
 from mostnet.bench.gpu.measure import Measurement
-from mostnet.bench.gpu.options import ReportOptions
 from mostnet.bench.gpu.render import draw, markdown
 from mostnet.bench.gpu.rows import FILE, load
 from mostnet.bench.gpu.targets import MET, MISSED, NOT_MEASURED, evaluate
@@ -339,11 +336,13 @@ def test_a_case_that_cannot_be_made_is_noted(bench: Bench) -> None:
     missing = Case("sw", (480, 640))
     complete, document = bench.run(only=(missing, MAIN), pythons={"tensorrt": sys.executable})
     assert not complete
-    assert document["cases"][missing.name]["notes"][0].endswith("that needs PyTorch: run gpu_prepare elsewhere")
+    note = document["cases"][missing.name]["notes"][0]
+    assert note.endswith("that needs PyTorch: run mostnet.bench.gpu.prepare elsewhere")
     assert document["cases"][MAIN.name]["complete"]
     (bench.cases / MAIN.name / "case.plan").unlink()
     _, document = bench.run(only=(MAIN,), pythons={"tensorrt": sys.executable})
-    assert document["cases"][MAIN.name]["notes"][0].startswith("gpu_build failed with status 1")
+    note = document["cases"][MAIN.name]["notes"][0]
+    assert note.startswith("mostnet.bench.gpu.build failed with status 1: mostnet.bench.gpu.build: "), note
 
 
 def test_a_plan_counts_once_it_is_described_and_of_the_flavour(tmp_path: Path) -> None:
@@ -366,13 +365,3 @@ def test_a_worker_that_hangs_or_dies(tmp_path: Path) -> None:
         dies.ask("info", timeout_s=30)
     dies.close()
     dies.close()
-
-
-def test_the_part_beside_tensorrt_needs_numpy_alone() -> None:
-    blocked = ["torch", "onnx", "cv2", "av", "rich", "matplotlib", "onnxruntime"]
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({blocked})); "
-        "import mostnet.bench.gpu.engine_worker, mostnet.bench.gpu.build"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mostnet.contract import ModelFileError, sha256
 
-from .plan_layers import NOT_FOUND, UNKNOWN, Convolution, PlanLayer
+from .layers import NOT_FOUND, UNKNOWN, Convolution, PlanLayer
 
 FORMAT_VERSION = 1
 

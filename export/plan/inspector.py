@@ -8,7 +8,7 @@ from mostnet.contract import InspectionError, NoGpuError
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.tensorrt.log import tensorrt_logger
 
-from .plan_layers import PlanLayer, parse_layers
+from .layers import PlanLayer, parse_layers
 
 
 def inspect_plan(trt: Any, plan: bytes, *, targets: tuple[str, ...] = ()) -> tuple[PlanLayer, ...]:

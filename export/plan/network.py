@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from types import ModuleType
 from typing import Any
-
-import onnx
 
 from mostnet.contract import ExportError
 
 from .flavour import strongly_typed
+from .request import PlanRequest
 
 #: Problems named in the error; the rest are counted.
 _SHOWN = 5
 
 
-def check_network(
-    trt: ModuleType,
-    network: Any,
-    *,
-    precision: str,
-    islands: tuple[str, ...],
-    kept: Collection[str] = (),
-    int8: Collection[str] = (),
-) -> None:
+def check_network(trt: Any, network: Any, request: PlanRequest) -> None:
     """Refuse a parsed network that would run wrongly or slowly.
 
     Every GridSample must be linear, aligned to corners, clamped, and in float32. In an ``fp16`` network every
-    convolution and matrix product must be half precision, and nothing may be float32 outside ``islands``, the ONNX
-    nodes named in ``kept`` aside. The convolutions of the modules ``int8``, and no others, must be INT8.
+    convolution and matrix product must be half precision, and nothing may be float32 outside ``request.islands``,
+    except the ONNX nodes named in ``request.kept``. The convolutions of the modules ``request.int8``, and no others,
+    must be INT8.
 
     Raises:
         ExportError: names the first problems and counts them.
     """
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     problems = [problem for layer in layers for problem in _sampling_problems(trt, layer)]
-    if precision == "fp16" and strongly_typed(trt):  # before that the types are set after parsing
-        checked = [layer for layer in layers if not _is_of(layer, kept)]
-        problems += [problem for layer in checked for problem in _type_problems(trt, layer, islands)]
-    problems += _int8_problems(trt, layers, int8)
+    if request.floats == "fp16" and strongly_typed(trt):  # older versions get their types after parsing
+        checked = [layer for layer in layers if not _is_of(layer, request.kept)]
+        problems += [problem for layer in checked for problem in _type_problems(trt, layer, request.islands)]
+    problems += _int8_problems(trt, layers, request.int8)
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         raise ExportError(
@@ -49,24 +40,7 @@ def check_network(
         )
 
 
-def asked_types(
-    graph: onnx.ModelProto, *, floats: str, int8: Collection[str] = (), kept: Collection[str] = ()
-) -> dict[str, str]:
-    """``INT8``, ``FP16`` or ``FP32``, by the ONNX node of each convolution of a graph.
-
-    Args:
-        floats: type of the float convolutions, ``fp32`` or ``fp16``.
-        int8: module paths of the INT8 ones.
-        kept: names of nodes that are float32 all the same.
-    """
-    names = [node.name for node in graph.graph.node if node.op_type == "Conv"]
-    return {
-        name: "INT8" if name.rpartition("/")[0] in int8 else "FP32" if name in kept else floats.upper()
-        for name in names
-    }
-
-
-def _sampling_problems(trt: ModuleType, layer: Any) -> Iterator[str]:
+def _sampling_problems(trt: Any, layer: Any) -> Iterator[str]:
     if layer.type != trt.LayerType.GRID_SAMPLE:
         return
     layer.__class__ = trt.IGridSampleLayer  # how the bindings downcast a layer
@@ -79,7 +53,7 @@ def _sampling_problems(trt: ModuleType, layer: Any) -> Iterator[str]:
         yield f"{layer.name} samples in {_names(kinds)}, not float32"
 
 
-def _type_problems(trt: ModuleType, layer: Any, islands: tuple[str, ...]) -> Iterator[str]:
+def _type_problems(trt: Any, layer: Any, islands: tuple[str, ...]) -> Iterator[str]:
     outputs = {layer.get_output(i).dtype for i in range(layer.num_outputs)}
     inputs = {layer.get_input(i).dtype for i in range(layer.num_inputs) if layer.get_input(i) is not None}
     if layer.type in (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY):
@@ -96,13 +70,13 @@ def _is_of(layer: Any, nodes: Collection[str]) -> bool:
     return layer.name in nodes or any(f" {node}]" in layer.metadata for node in nodes)
 
 
-def _int8_problems(trt: ModuleType, layers: list[Any], wanted: Collection[str]) -> Iterator[str]:
-    """A convolution is INT8 where both its input and its weights come from a DequantizeLinear."""
+def _int8_problems(trt: Any, layers: list[Any], wanted: Collection[str]) -> Iterator[str]:
+    """A convolution is INT8 if both its input and its weights come from a DequantizeLinear."""
     makers = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
     for layer in layers:
         if layer.type != trt.LayerType.CONVOLUTION:
             continue
-        inputs = [layer.get_input(i) for i in range(2)]  # None: weights that are no tensor of the network
+        inputs = [layer.get_input(i) for i in range(2)]  # None: the weights are no tensor of the network
         sources = [None if tensor is None else makers.get(tensor.name) for tensor in inputs]
         is_int8 = all(source is not None and source.type == trt.LayerType.DEQUANTIZE for source in sources)
         if is_int8 != (layer.name.rpartition("/")[0] in wanted):

@@ -1,26 +1,60 @@
-"""Which TensorRT builds the plan, and what differs between them, found by feature tests."""
+"""Which TensorRT builds a plan. Feature tests find what differs between versions."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from types import ModuleType
+from dataclasses import dataclass
 from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
 from mostnet.engine.cuda.driver import require_gpu
+from mostnet.engine.tensorrt.library import MODULES, load_library
 
-MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
-
-#: What a plan of TensorRT for RTX targets unless told otherwise: Ampere, Ada and Blackwell workstations.
+#: Default targets of TensorRT for RTX: Ampere, Ada and Blackwell workstations.
 DEFAULT_TARGETS = ("sm_86", "sm_89", "sm_120")
 
 
-def choose_flavour(wanted: str) -> str:
-    """``rtx`` or ``tensorrt``, for ``wanted`` one of these or ``auto``: classic where it and a GPU are there.
+@dataclass(frozen=True)
+class Toolchain:
+    """A TensorRT that builds plans.
+
+    Attributes:
+        trt: the imported library.
+        flavour: ``rtx`` or ``tensorrt``.
+        targets: GPU architectures to build for, as ``sm_86``; empty for the GPU of this machine.
+    """
+
+    trt: Any
+    flavour: str
+    targets: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name and version of the library."""
+        return f"{self.trt.__name__} {self.trt.__version__}"
+
+
+def find_toolchain(flavour: str, targets: tuple[str, ...] | None) -> Toolchain:
+    """Import the TensorRT of a flavour, ``rtx``, ``tensorrt`` or ``auto``.
+
+    Args:
+        targets: GPU architectures to build for, as ``sm_86``; None for the flavour's default.
 
     Raises:
-        BackendNotInstalledError: the library is not installed; names the ways on.
+        BackendNotInstalledError: the library is not installed, or does not load.
+        NoGpuError: classic TensorRT on a machine without a GPU.
+        ExportError: targets that this TensorRT cannot build for.
+    """
+    chosen = choose_flavour(flavour)
+    trt = load_library(MODULES[chosen])
+    return Toolchain(trt, chosen, resolve_targets(trt, chosen, targets))
+
+
+def choose_flavour(wanted: str) -> str:
+    """``rtx`` or ``tensorrt``; ``auto`` is classic TensorRT if it is installed and there is a GPU, else RTX.
+
+    Raises:
+        BackendNotInstalledError: the library is not installed; says how to go on.
         NoGpuError: classic TensorRT was asked for on a machine without a GPU.
     """
     installed = {flavour for flavour, module in MODULES.items() if importlib.util.find_spec(module) is not None}
@@ -43,22 +77,7 @@ def choose_flavour(wanted: str) -> str:
     return wanted
 
 
-def _has_gpu() -> bool:
-    try:
-        return require_gpu() > 0
-    except NoGpuError:
-        return False
-
-
-def load_tensorrt(flavour: str) -> ModuleType:
-    """Import the library of a flavour that ``choose_flavour`` returned."""
-    try:
-        return importlib.import_module(MODULES[flavour])
-    except (ImportError, OSError) as error:
-        raise BackendNotInstalledError(f"{MODULES[flavour]} is installed but does not load: {error}") from error
-
-
-def resolve_targets(trt: ModuleType, flavour: str, targets: tuple[str, ...] | None) -> tuple[str, ...]:
+def resolve_targets(trt: Any, flavour: str, targets: tuple[str, ...] | None) -> tuple[str, ...]:
     """The GPU architectures to build for, as ``sm_86``; empty means the GPU of this machine.
 
     Raises:
@@ -81,15 +100,21 @@ def resolve_targets(trt: ModuleType, flavour: str, targets: tuple[str, ...] | No
     return chosen
 
 
-def strongly_typed(trt: ModuleType) -> bool:
+def strongly_typed(trt: Any) -> bool:
     """Whether networks take their precision from the ONNX types (TensorRT 9 and later)."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
-def network_flags(trt: ModuleType) -> int:
-    """Creation flags of a network whose precision is that of its ONNX."""
-    names = ("STRONGLY_TYPED", "EXPLICIT_BATCH")
-    kinds: Any = trt.NetworkDefinitionCreationFlag
-    # EXPLICIT_BATCH still exists, deprecated and without effect, beside STRONGLY_TYPED in 10.
-    name = next((n for n in names if hasattr(kinds, n)), None)
+def network_flags(trt: Any) -> int:
+    """Creation flags of a network that takes its precision from the ONNX types, as far as this TensorRT can."""
+    kinds = trt.NetworkDefinitionCreationFlag
+    # TensorRT 10 has EXPLICIT_BATCH too, deprecated and without effect.
+    name = next((n for n in ("STRONGLY_TYPED", "EXPLICIT_BATCH") if hasattr(kinds, n)), None)
     return 0 if name is None else 1 << int(getattr(kinds, name))
+
+
+def _has_gpu() -> bool:
+    try:
+        return require_gpu() > 0
+    except NoGpuError:
+        return False

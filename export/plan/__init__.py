@@ -1,0 +1,1 @@
+"""TensorRT plans of exported graphs. Building one needs neither PyTorch nor onnx."""

@@ -1,0 +1,80 @@
+"""Build the plan of a graph, and put it in place with its description and the report on its layers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from mostnet.contract import InspectionError, Metadata, PlanInfo, sha256
+from mostnet.engine.cuda.driver import gpu_architecture
+from mostnet.export.publish import publish
+
+from .builder import BuildProgress, build_plan
+from .flavour import Toolchain
+from .inspector import inspect_plan
+from .layers import match_convolutions
+from .report import report_json, summary
+from .request import PlanRequest
+
+
+def write_plan(
+    toolchain: Toolchain,
+    graph: Path,
+    request: PlanRequest,
+    *,
+    timing_cache: Path | None = None,
+    progress: BuildProgress | None = None,
+) -> list[str]:
+    """Build the plan of ``graph``, ``NAME.onnx``, and put it beside the graph as ``NAME.plan``.
+
+    With it come ``NAME.plan.json``, its description, and ``NAME.layers.json``, the type in which each of its
+    convolutions runs. TensorRT tells the latter only on a GPU that the plan fits. All files are put in place together,
+    or none is.
+
+    Args:
+        timing_cache, progress: as ``build_plan`` takes them.
+
+    Returns:
+        Lines on the types in which the convolutions run, or on why these are unknown.
+
+    Raises:
+        ExportError: as ``build_plan``, or a folder has the name of a file.
+    """
+    with tempfile.TemporaryDirectory(prefix=".mostnet-plan-", dir=graph.parent) as folder:
+        plan = Path(folder) / f"{graph.stem}.plan"
+        plan.write_bytes(
+            build_plan(toolchain, graph.read_bytes(), request, timing_cache=timing_cache, progress=progress)
+        )
+        if request.metadata is not None:
+            info = _describe(toolchain, request.metadata, sha256(plan))
+            plan.with_name(f"{plan.name}.json").write_text(info.to_json(), encoding="utf-8")
+        lines = _write_layers(toolchain, plan, request.convolutions)
+        publish(plan.parent, graph.parent)
+    return lines
+
+
+def _describe(toolchain: Toolchain, metadata: Metadata, plan_sha256: str) -> PlanInfo:
+    trt = toolchain.trt
+    values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
+    return PlanInfo(
+        **{**values, "tools": {**metadata.tools, trt.__name__: trt.__version__}},
+        plan_sha256=plan_sha256,
+        flavour=toolchain.flavour,
+        tensorrt_version=trt.__version__,
+        targets=toolchain.targets or (gpu_architecture(),),
+    )
+
+
+def _write_layers(toolchain: Toolchain, plan: Path, asked: Mapping[str, str]) -> list[str]:
+    if not asked:
+        return []
+    try:
+        layers = inspect_plan(toolchain.trt, plan.read_bytes(), targets=toolchain.targets)
+    except InspectionError as error:
+        return [f"what its convolutions run in was not looked at: {error}"]
+    found = match_convolutions(layers, asked)
+    text = report_json(layers, found, plan_sha256=sha256(plan), tensorrt=toolchain.name)
+    plan.with_suffix(".layers.json").write_text(text, encoding="utf-8")
+    return summary(found)
