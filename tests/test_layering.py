@@ -73,8 +73,8 @@ def test_every_folder_is_listed() -> None:
     assert not (ROOT / "mostnet").exists(), "a root folder called mostnet shadows the installed package"
 
 
-def test_import_mostnet_loads_no_backend() -> None:
+def test_importing_the_engine_loads_no_backend() -> None:
     heavy = ["torch", "onnx", "onnxruntime", "cv2", "av", "tensorrt", "tensorrt_rtx", "pycuda", "rich"]
-    code = f"import sys, mostnet; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, mostnet, mostnet.engine; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
