@@ -10,7 +10,7 @@ import pytest
 
 from mostnet.contract import EngineTimeoutError
 from mostnet.engine.pipeline import READER_WAIT_S
-from tests.engine.backends import Backend, asynchronous_only, collect
+from tests.engine.backends import Backend, collect, only
 from tests.toy_graph import assert_reference, frame_of, history
 
 FRAMES = [frame_of(number) for number in range(8)]
@@ -42,7 +42,7 @@ def test_a_late_frame_is_reported_and_stays_in_the_state(backend: Backend) -> No
     assert_reference([output], FRAMES[3:4], before=FRAMES[1:3])
 
 
-@asynchronous_only
+@only(lambda kind: kind.asynchronous)
 def test_a_late_frame_is_reported_in_time_and_the_next_call_waits_for_it(backend: Backend) -> None:
     with backend.open() as engine:
         engine.infer(FRAMES[1])
