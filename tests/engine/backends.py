@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -65,6 +66,10 @@ class Backend:
         """A copy of a result as it is now."""
         assert isinstance(result, np.ndarray)
         return result.copy()
+
+    def run_ahead(self) -> None:
+        """Give the reader of a stream and the device time to get as far as they may."""
+        time.sleep(0.01)
 
     def forget(self) -> None:
         """Drop the records of past frames."""
@@ -189,6 +194,10 @@ class PlanBackend(Backend):
 
     def fetch(self, result: Any) -> np.ndarray:
         return self._machine.fetch(result)
+
+    def run_ahead(self) -> None:
+        super().run_ahead()
+        self._machine.gpu.advance(1000)
 
     def forget(self) -> None:
         del self._machine.gpu.log[:]
