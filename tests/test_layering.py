@@ -131,8 +131,8 @@ def test_no_folder_is_crowded() -> None:
     assert max(counts.values()) <= MOST_MODULES, counts.most_common(3)
 
 
-def test_import_mostnet_loads_no_backend() -> None:
+def test_importing_the_engine_loads_no_backend() -> None:
     heavy = ["torch", "onnx", "onnxruntime", "cv2", "av", "tensorrt", "tensorrt_rtx", "pycuda", "rich"]
-    code = f"import sys, mostnet; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, mostnet, mostnet.engine; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

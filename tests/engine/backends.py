@@ -8,7 +8,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event
@@ -19,23 +20,24 @@ import pytest
 
 from mostnet.contract import DeviceError
 from mostnet.engine import Engine, Output
+from mostnet.engine.options import Options
 from mostnet.engine.ort import model as onnx_backend
 from mostnet.engine.ort.lanes import DeviceLane
 from mostnet.engine.ort.model import OnnxModel
-from tests.toy_graph import METADATA, save_toy
+from tests.toy_graph import save_toy
 
 from .fake import FakeModel, Gate
 from .plan_setup import STAGE_CALLS, Machine
 
 
 class Backend:
-    """Opens engines on one backend, and makes their frames fail or wait.
+    """Opens engines on one backend, and makes their frames fail or wait: by default at a gate that their work passes.
 
     Attributes:
-        stages: those that ``fail`` can make fail.
-        error: what a frame that ``fail`` hit raises.
-        lends: values of ``results`` that lend memory of a slot, besides ``owned``, which does not.
-        asynchronous: ``infer`` raises while a late frame is still at work, not after it.
+        stages: the stages that ``fail`` can make fail.
+        error: the error of such a frame.
+        lends: values of ``results`` that lend the memory of a slot.
+        asynchronous: ``infer`` reports a late frame in time, not when it is done.
     """
 
     stages: ClassVar[tuple[str, ...]] = ()
@@ -44,77 +46,72 @@ class Backend:
     asynchronous: ClassVar[bool] = False
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        """Whatever has to be patched or written for ``open``."""
+        """Prepare ``open``: files go to ``folder``."""
+        self.gate = Gate()
 
     def open(self, **options: Any) -> Engine:
         """An engine of the toy network."""
         raise NotImplementedError
 
     def fail(self, stage: str, *, after: int = 0) -> None:
-        """Let the ``stage`` of one frame fail, that of the next after ``after`` others."""
-        raise NotImplementedError
+        """After ``after`` more frames, let ``stage`` of one fail."""
+        assert stage in self.stages
+        self.gate.failures[stage] = (after, self.error("the device is on fire"))
 
     def hold(self) -> AbstractContextManager[Event]:
         """Let no frame get done; the event is set when one stands still."""
-        raise NotImplementedError
+        return self.gate.hold()
 
     def fetch(self, result: Any) -> np.ndarray:
-        """A copy of what is in a result now, wherever it lies."""
+        """A copy of a result as it is now."""
         assert isinstance(result, np.ndarray)
         return result.copy()
 
+    def run_ahead(self) -> None:
+        """Give the reader of a stream and the device time to get as far as they may."""
+        time.sleep(0.01)
+
     def forget(self) -> None:
-        """Drop the records that a test keeps of each frame."""
+        """Drop the records of past frames."""
 
     def check(self) -> None:
         """Nothing was misused so far."""
 
     def check_closed(self) -> None:
-        """All engines are closed, and their memory is given back."""
+        """Nothing was misused, and closed engines have given their memory back."""
         self.check()
 
 
 class FakeBackend(Backend):
-    """The lane of ``fake.py``, at work in the calling thread."""
+    """The lane of ``fake.py``, which works in the calling thread."""
 
     stages = ("upload", "execute", "download")
     lends = ("borrowed",)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self._gate = Gate()
+        super().__init__(monkeypatch, folder)
+        self._model = FakeModel(asynchronous=self.asynchronous, gate=self.gate)
         self._path = folder / "fake.onnx"
         self._path.touch()
-        self._models: list[FakeModel] = []
-        monkeypatch.setattr(onnx_backend, "open_onnx", self._open_model)
-
-    def _open_model(self, path: Path, options: object) -> FakeModel:
-        self._models.append(FakeModel(asynchronous=self.asynchronous, gate=self._gate))
-        return self._models[-1]
+        monkeypatch.setattr(onnx_backend, "open_onnx", lambda path, options: self._model)
 
     def open(self, **options: Any) -> Engine:
         return Engine(self._path, **options)
 
-    def fail(self, stage: str, *, after: int = 0) -> None:
-        self._gate.failures[stage] = (after, self.error("the device is on fire"))
-
-    def hold(self) -> AbstractContextManager[Event]:
-        return self._gate.hold()
-
     def forget(self) -> None:
-        for model in self._models:
-            for lane in model.lanes:
-                del lane.log[:]
+        for lane in self._model.lanes:
+            del lane.log[:]
 
     def check(self) -> None:
-        assert [lane.violations for model in self._models for lane in model.lanes if lane.violations] == []
+        assert [lane.violations for lane in self._model.lanes if lane.violations] == []
 
     def check_closed(self) -> None:
         self.check()
-        assert {lane.closed for model in self._models for lane in model.lanes} <= {1}
+        assert {lane.closed for lane in self._model.lanes} <= {1}
 
 
 class AsynchronousFakeBackend(FakeBackend):
-    """The same with threads for its stages."""
+    """The same with a thread for each stage."""
 
     asynchronous = True
 
@@ -126,26 +123,19 @@ class OnnxBackend(Backend):
     lends = ("borrowed",)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        session = pytest.importorskip("onnxruntime").InferenceSession
-        self._gate = Gate()
+        super().__init__(monkeypatch, folder)
         self._path = save_toy(folder / "toy.onnx")
-        run = session.run_with_iobinding
+        kind = pytest.importorskip("onnxruntime").InferenceSession
+        run = kind.run_with_iobinding
 
         def gated(session: Any, binding: Any) -> None:
-            self._gate.enter("execute")
+            self.gate.enter("execute")
             run(session, binding)
 
-        monkeypatch.setattr(session, "run_with_iobinding", gated)
+        monkeypatch.setattr(kind, "run_with_iobinding", gated)
 
     def open(self, **options: Any) -> Engine:
         return Engine(self._path, provider="cpu", **options)
-
-    def fail(self, stage: str, *, after: int = 0) -> None:
-        assert stage == "execute"
-        self._gate.failures[stage] = (after, self.error("the runtime is on fire"))
-
-    def hold(self) -> AbstractContextManager[Event]:
-        return self._gate.hold()
 
 
 class OnnxDeviceBackend(OnnxBackend):
@@ -156,9 +146,15 @@ class OnnxDeviceBackend(OnnxBackend):
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         super().__init__(monkeypatch, folder)
         open_onnx = onnx_backend.open_onnx
-        # Private: the ONNX Runtime session of a model, for another lane than its own.
+
+        def open_on_device(path: Path, options: Options) -> OnnxModel:
+            model = open_onnx(path, options)
+            model.provider = "cuda"
+            return model
+
+        monkeypatch.setattr(onnx_backend, "open_onnx", open_on_device)
         monkeypatch.setattr(
-            onnx_backend, "open_onnx", lambda path, options: DeviceModel(open_onnx(path, options)._session)
+            onnx_backend, "DeviceLane", lambda *args, device, **options: DeviceLane(*args, device="cpu", **options)
         )
 
     def fetch(self, result: Any) -> np.ndarray:
@@ -166,16 +162,6 @@ class OnnxDeviceBackend(OnnxBackend):
             return result.copy()
         content = ctypes.string_at(result.address, result.nbytes)
         return np.frombuffer(content, result.dtype).reshape(result.shape)
-
-
-class DeviceModel(OnnxModel):
-    """A model whose values ONNX Runtime holds."""
-
-    def __init__(self, session: Any) -> None:
-        super().__init__(session, METADATA, "cpu")
-
-    def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> DeviceLane:
-        return DeviceLane(self._session, self.metadata, slots, outputs, device="cpu", results=results)
 
 
 class PlanBackend(Backend):
@@ -209,6 +195,10 @@ class PlanBackend(Backend):
     def fetch(self, result: Any) -> np.ndarray:
         return self._machine.fetch(result)
 
+    def run_ahead(self) -> None:
+        super().run_ahead()
+        self._machine.gpu.advance(1000)
+
     def forget(self) -> None:
         del self._machine.gpu.log[:]
 
@@ -228,21 +218,21 @@ BACKENDS: dict[str, type[Backend]] = {
     "tensorrt": PlanBackend,
 }
 
-#: For tests with arguments ``backend`` and ``stage``: every stage that can be made to fail.
-every_stage = pytest.mark.parametrize(
-    ("backend", "stage"),
-    [(name, stage) for name, backend in BACKENDS.items() for stage in backend.stages],
-    indirect=["backend"],
-)
-#: For tests with arguments ``backend`` and ``results``: every way to lend results.
-every_loan = pytest.mark.parametrize(
-    ("backend", "results"),
-    [(name, results) for name, backend in BACKENDS.items() for results in backend.lends],
-    indirect=["backend"],
-)
-asynchronous_only = pytest.mark.parametrize(
-    "backend", [name for name, backend in BACKENDS.items() if backend.asynchronous], indirect=True
-)
+
+def _every(argument: str, attribute: str) -> pytest.MarkDecorator:
+    pairs = [(name, value) for name, kind in BACKENDS.items() for value in getattr(kind, attribute)]
+    return pytest.mark.parametrize(("backend", argument), pairs, indirect=["backend"])
+
+
+#: Runs a test with arguments ``backend`` and ``stage`` on every stage that can be made to fail.
+every_stage = _every("stage", "stages")
+#: Runs a test with arguments ``backend`` and ``results`` on every way to lend results.
+every_loan = _every("results", "lends")
+
+
+def only(wanted: Callable[[type[Backend]], bool]) -> pytest.MarkDecorator:
+    """Runs a test on the backends that are ``wanted``."""
+    return pytest.mark.parametrize("backend", [name for name, kind in BACKENDS.items() if wanted(kind)], indirect=True)
 
 
 def collect(

@@ -1,8 +1,8 @@
 """A GPU in miniature behind the names of ``pycuda.driver`` and ``cuda.bindings.driver``.
 
-Nothing that is enqueued runs at once: each query runs a few operations, of any stream whose next one is not held back
-by an event, in an order drawn by chance. What a missing wait lets through therefore happens, sooner or later. Memory
-is real, so that results say what ran on what. ``log`` names every operation as it is enqueued.
+No operation runs when it is enqueued. Each query runs a few, in an order drawn by chance, out of those that no event
+holds back: a missing wait therefore does its harm sooner or later. Memory is real, so that results depend on the order
+of the operations. ``log`` names every operation as it is enqueued.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import SimpleNamespace
 from weakref import WeakValueDictionary
 
@@ -33,14 +32,14 @@ class LogicError(Error):
 
 
 class Gpu:
-    """The device and what was done to it.
+    """The device, and a record of its use.
 
     Attributes:
         log: operations enqueued, ``(name, *details)``.
-        violations: uses that real CUDA or pycuda would punish in ways that are hard to find.
-        failures: ``(name, nth call from now)``; that call raises.
-        lost: text of the error that every call gives once it is set.
-        stuck: no operation runs; ``awaited`` is set when a thread waits for one all the same.
+        violations: misuse whose effect on real CUDA or pycuda is hard to trace.
+        failures: by name of a call, how many succeed before one raises, and its error.
+        lost: once set, every call fails with this text.
+        stuck: no operation runs; ``awaited`` is set when a thread waits for one.
         alive: device objects not destroyed yet, by kind.
     """
 
@@ -70,17 +69,8 @@ class Gpu:
     def depth(self, value: int) -> None:
         self._depths.value = value
 
-    @contextmanager
-    def pushed(self) -> Iterator[None]:
-        """The context as another library pushes it."""
-        self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
-
     def call(self, name: str) -> None:
-        """Every entry into the driver: a context must be pushed, and the call may have been told to fail."""
+        """Enter the driver: raises without a pushed context, and where the call is to fail."""
         self.calls[name] += 1
         if self.depth == 0:
             self.violations.append(f"{name} without a context")
@@ -93,7 +83,7 @@ class Gpu:
                 try:
                     raise error
                 finally:
-                    del error  # else its traceback keeps itself alive, and with it whatever is on the stack
+                    del error  # its traceback would keep every frame of the stack alive
             self.failures[name] = (left - 1, error)
 
     def made(self, kind: str) -> None:
@@ -306,7 +296,7 @@ def pycuda_driver(gpu: Gpu) -> SimpleNamespace:
 
 
 def graph_bindings(gpu: Gpu) -> SimpleNamespace:
-    """A module like ``cuda.bindings.driver``; a graph is the list of what was captured."""
+    """A module like ``cuda.bindings.driver``; a graph is the list of captured operations."""
     success = SimpleNamespace(name="CUDA_SUCCESS")
     failed = SimpleNamespace(name="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
 

@@ -17,7 +17,7 @@ LEGACY = 1
 
 
 def driver_library(gpu: Gpu) -> SimpleNamespace:
-    """What ``ctypes.CDLL`` of the driver gives, in as far as it is used; ``log`` has ``("follow", ours, theirs)``."""
+    """The functions that the engine takes from the driver; the GPU's log gets ``("follow", ours, theirs)`` of waits."""
     events: dict[int, Event] = {}
     last: dict[int, int] = {}
 
@@ -73,7 +73,7 @@ def driver_library(gpu: Gpu) -> SimpleNamespace:
 
 
 class Produced:
-    """Memory on the miniature GPU that ``stream`` is yet to write the frame of a number to.
+    """Memory on the miniature GPU to which ``stream`` writes the frame of a number.
 
     ``interface`` entries replace those of ``__cuda_array_interface__``; None takes one away.
     """
@@ -94,7 +94,7 @@ class Produced:
         }
 
     def write(self, number: int) -> Produced:
-        """Enqueue the writing, or write at once where there is no stream."""
+        """Enqueue the writing, or write at once without a stream."""
 
         def fill() -> None:
             self.gpu.array(self.address, self.shape, "uint8")[...] = frame_of(number)
@@ -111,7 +111,7 @@ class Produced:
 
 
 class Tensor:
-    """The same with DLPack alone, as of JAX; counts how often it was deleted."""
+    """The same with DLPack alone, as in JAX; notes the streams that were asked for."""
 
     def __init__(self, produced: Produced, *, device: tuple[int, int] = (2, 0), dtype: str = "uint8") -> None:
         self.produced = produced

@@ -17,7 +17,7 @@ from .fake_cuda import Gpu
 SCRATCH = 1000
 GENERATIONS = {"8.6": "tensorrt", "10.0": "tensorrt", "11.4": "tensorrt", "rtx": "tensorrt_rtx"}
 
-#: Names that a generation has not, of those that another one needs.
+#: Names that a generation lacks.
 LACKING = {
     "8.6": {
         "set_device_memory",
@@ -36,13 +36,13 @@ _DTYPE_NAMES = {"uint8": "UINT8", "int8": "INT8", "bool": "BOOL", "float16": "HA
 
 
 class Module(SimpleNamespace):
-    """A module, which can be the key of a cache."""
+    """A module that can be the key of a cache."""
 
     __hash__ = object.__hash__
 
 
 class Enum:
-    """A value of a pybind enumeration, in as far as we use one."""
+    """A value of a pybind enumeration."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -88,7 +88,7 @@ class Context:
         return object.__getattribute__(self, name)
 
     def library_lacks(self) -> set[str]:
-        """Names that this generation has not."""
+        """Names that this generation lacks."""
         generation = object.__getattribute__(self, "__dict__").get("library", _NONE).generation
         return set() if generation is None else LACKING[generation]
 
@@ -221,7 +221,10 @@ class Config:
 
 
 class FakeTensorRt:
-    """One generation; ``module`` is what is imported. ``refusals`` maps a step to the error line that it logs."""
+    """One generation, imported as ``module``.
+
+    ``refusals`` maps a step to how often it succeeds before it fails, and the error line that it logs then.
+    """
 
     def __init__(self, gpu: Gpu, generation: str) -> None:
         self.gpu = gpu
@@ -236,7 +239,7 @@ class FakeTensorRt:
         self.module = self._make_module()
 
     def says_no(self, step: str) -> bool:
-        """Whether ``step`` fails this time; if so, its error line is logged."""
+        """True if ``step`` fails this time; logs its error line."""
         if step not in self.refusals:
             return False
         left, line = self.refusals.pop(step)

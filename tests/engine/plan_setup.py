@@ -25,12 +25,12 @@ from .fake_cuda import Gpu, graph_bindings, pycuda_driver
 from .fake_interop import driver_library
 from .fake_tensorrt import GENERATIONS, FakeTensorRt
 
-#: The call of each stage that fails alone.
+#: A call of the driver in each stage.
 STAGE_CALLS = {"upload": "cuMemcpyHtoDAsync", "execute": "cuGraphLaunch", "download": "cuMemcpyDtoHAsync"}
 
 
 def write_plan(path: Path, metadata: Metadata = METADATA, **changes: object) -> Path:
-    """A plan that is no plan, and its description."""
+    """Write a file that only the fake TensorRT takes for a plan, and its description."""
     path.write_bytes(b"a plan" * 50)
     values = {
         **asdict(metadata),
@@ -45,7 +45,7 @@ def write_plan(path: Path, metadata: Metadata = METADATA, **changes: object) -> 
 
 
 class Machine:
-    """What a test opens engines on. Leaves the GPU empty, every context popped and no misuse unreported."""
+    """Opens engines of a plan on the miniature GPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0) -> None:
         self.gpu = Gpu(seed)
@@ -74,21 +74,21 @@ class Machine:
         return Engine(self.plan, **options)
 
     def fetch(self, result: Any) -> np.ndarray:
-        """A copy of what is in a result now: off the GPU without an operation of the GPU before it."""
+        """A copy of a result as it is now, read without an operation of the GPU."""
         if isinstance(result, np.ndarray):
             return result.copy()
         interface = result.__cuda_array_interface__
         return self.gpu.array(interface["data"][0], interface["shape"], interface["typestr"]).copy()
 
     def check_empty(self) -> None:
-        """Everything was given back, on the right context, once."""
+        """All memory was given back, once and with its context; every context is popped; nothing was misused."""
         assert self.gpu.violations == [], self.gpu.violations
         assert dict(+self.gpu.alive) == {}, f"left on the GPU: {self.gpu.alive}"
         assert dict(-self.gpu.alive) == {}, "given back twice"
         assert self.gpu.depth == 0
 
     def close(self) -> None:
-        """Check that it is empty, and forget it."""
+        """``check_empty``, and drop what the engine caches of this machine."""
         self.check_empty()
         cuda_device.cuda_device.cache_clear()
         tensorrt_log.tensorrt_logger.cache_clear()

@@ -1,4 +1,4 @@
-"""Events and streams of the host."""
+"""Events and streams on the host."""
 
 import threading
 import time

@@ -8,7 +8,6 @@ import pytest
 
 from tests.toy_graph import assert_reference, frame_of, history
 
-from . import overlap
 from .backends import collect
 from .fake import fake_session
 
@@ -104,8 +103,3 @@ def test_stats_split_the_latency() -> None:
     assert 20 <= stats.copy_in_ms < stats.compute_ms
     assert 5 <= stats.copy_out_ms < stats.copy_in_ms
     assert 0 <= stats.host_ms < stats.copy_in_ms
-
-
-def test_the_overlap_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    overlap.main(frames=4)
-    assert capsys.readouterr().out.count(" ms") == 2

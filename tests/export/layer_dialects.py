@@ -10,7 +10,7 @@ from typing import Any
 
 ASKED = {"net.a/conv2d": "INT8", "net.b/conv2d_1": "FP16", "net.c/conv2d_2": "FP32"}
 
-#: Between nodes in ``Metadata``, bare where TensorRT writes them: no JSON that a strict reader takes.
+#: Between nodes in ``Metadata``. TensorRT writes them unescaped, which a strict JSON reader refuses.
 CLASSIC_MARK, COMPILER_MARK = "\x1e", "\x1f"
 
 
@@ -19,13 +19,13 @@ def tensor(name: str, form: str) -> dict[str, Any]:
 
 
 def written(layers: list[Any]) -> str:
-    """As TensorRT writes it, control characters and all."""
+    """As TensorRT writes it, with its control characters."""
     text = json.dumps({"Layers": layers, "Bindings": ["frame", "enhanced"]})
     return text.replace("\\u001e", CLASSIC_MARK).replace("\\u001f", COMPILER_MARK)
 
 
 def classic() -> str:
-    """8.6: convolutions named after what was fused into them, formats in sentences, weights told, no metadata."""
+    """8.6: names list the fused nodes, formats are sentences, weights have types, and there is no metadata."""
     int8 = "Thirty-two wide channel vectorized row major Int8 format"
     half, single = "Channel major FP16 format where channel % 8 == 0", "Row major linear FP32"
     kernel = "sm80_xmma_fprop_implicit_gemm"
@@ -69,7 +69,7 @@ def classic() -> str:
 
 
 def ten() -> str:
-    """10: metadata, and parts run by the graph compiler, whose fused kernels have made-up names."""
+    """10: metadata, and fused kernels of the graph compiler under made-up names."""
     return written(
         [
             {
@@ -103,7 +103,7 @@ def ten() -> str:
 
 
 def rtx() -> str:
-    """TensorRT for RTX: all by the graph compiler, no kernel names; sums before and after also claim the node."""
+    """TensorRT for RTX: the graph compiler runs all, without names of kernels, and sums claim a node too."""
 
     def kernel(
         name: str, inputs: list[str], outputs: list[str], nodes: list[str], kind: str = "kgen"
@@ -142,5 +142,5 @@ def eleven() -> str:
 
 DIALECTS = {"8.6": classic, "10": ten, "11": eleven, "rtx": rtx}
 
-#: What a plan of usual verbosity tells.
+#: The answer for a plan of usual verbosity.
 NAMES_ALONE = json.dumps({"Layers": ["net.a/conv2d + net.a/relu", "net.b/conv2d_1"], "Bindings": []})

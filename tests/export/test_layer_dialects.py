@@ -1,4 +1,4 @@
-"""The layers of a plan in every dialect, and which convolution runs in which type."""
+"""The layers of a plan in every dialect of the inspector, and the type that each convolution runs in."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_each_dialect_tells_every_convolution(dialect: str) -> None:
     assert all(len(one.layers) == 1 for one in found), "copies and sums are not the convolution"
 
 
-def test_a_kernel_that_runs_otherwise_is_seen() -> None:
+def test_a_kernel_of_another_type_is_seen() -> None:
     text = DIALECTS["8.6"]().replace("i8i8_i8i32", "f16f16_f16f16")
     assert match_convolutions(parse_layers(text), ASKED)[0].runs == "FP16"
     text = DIALECTS["rtx"]().replace("Int8", "Half")
     assert [one.runs for one in match_convolutions(parse_layers(text), ASKED)] == ["FP16", "FP16", "FP32"]
 
 
-def test_what_the_kernel_says_goes_before_weights_and_inputs() -> None:
+def test_the_type_of_the_kernel_goes_before_weights_and_inputs() -> None:
     layer = PlanLayer("net.a/conv2d", "CaskConvolution", INT8, weights="Float", tactic="sm80_xmma_conv_f16f16_f32_x")
     assert runs([layer]) == "FP16"
     assert runs([PlanLayer("net.a/conv2d", "CaskConvolution", INT8, weights="Float")]) == "FP32"
@@ -55,7 +55,7 @@ def test_a_sum_that_claims_the_node_does_not_tell_its_type() -> None:
     assert runs([claimed, PlanLayer("net.a/conv2d_myl0_0", "kgen", ("Int8",))]) == "INT8"
 
 
-def test_of_a_convolution_in_several_parts_the_widest_counts() -> None:
+def test_the_widest_part_of_a_convolution_counts() -> None:
     parts = [PlanLayer("net.a/conv2d", "CaskConvolution", (kind,)) for kind in ("Int8", "Float", "Half")]
     found = match_convolutions(parts, {"net.a/conv2d": "INT8"})[0]
     assert found.runs == "FP32"
@@ -77,7 +77,7 @@ def test_names_alone_have_no_types() -> None:
         ('{"Layers": 3}', "no list"),
     ],
 )
-def test_what_is_no_answer_is_refused(text: str | None, error: str) -> None:
+def test_an_ill_formed_answer_is_refused(text: str | None, error: str) -> None:
     with pytest.raises(InspectionError, match=error):
         parse_layers(text)
 

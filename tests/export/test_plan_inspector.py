@@ -1,4 +1,4 @@
-"""Asking the inspector: a miniature one that answers, and every way in which it does not."""
+"""``inspect_plan`` on a fake engine inspector, and each of its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .layer_dialects import DIALECTS, NAMES_ALONE
 
 
 class Inspector:
-    """``EngineInspector``; of an engine by itself it may tell less than of a context."""
+    """``EngineInspector``: it may tell less of an engine alone than of a context."""
 
     execution_context: object = None
 
@@ -33,7 +33,7 @@ class Inspector:
 
 
 def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacking: str = "") -> Module:
-    """A TensorRT whose engine inspector gives ``answer``, and of an engine without a context ``alone``."""
+    """A TensorRT whose engine inspector gives ``answer``, and ``alone`` before a context is made."""
     inspector = Inspector(answer, answer if alone is None else alone)
     made = SimpleNamespace(create_engine_inspector=lambda: inspector, create_execution_context=lambda: "a context")
     if lacking:
@@ -89,12 +89,12 @@ def test_a_context_is_made_where_the_engine_alone_tells_no_types() -> None:
         ({"answer": ""}, "the engine inspector's answer is no JSON"),
     ],
 )
-def test_what_cannot_be_inspected_says_why(options: dict[str, Any], error: str) -> None:
+def test_the_error_says_why_a_plan_cannot_be_inspected(options: dict[str, Any], error: str) -> None:
     with pytest.raises(InspectionError, match=error):
         inspect_plan(fake_trt(**{"answer": DIALECTS["10"](), **options}), b"plan")
 
 
-def test_no_gpu_and_another_gpu_say_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_right_gpu_the_error_says_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     trt = fake_trt(DIALECTS["10"]())
     with pytest.raises(InspectionError, match=r"this machine is sm_86; that needs a GPU .* built for \(sm_89\)"):
         inspect_plan(trt, b"plan", targets=("sm_89",))

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from mostnet.contract import NoGpuError, PlanInfo
+from mostnet.engine import Engine, Output
+from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.driver import require_gpu
 
 #: What makes the case's files.
@@ -35,6 +37,31 @@ class Warp(NamedTuple):
 
     plan: Path
     arrays: dict[str, np.ndarray]
+
+
+#: Frames of ``alone``.
+COUNT = 30
+
+
+def fetch(found: Any) -> np.ndarray:
+    """A copy of a result; one on the device comes by a plain, synchronous copy."""
+    if isinstance(found, np.ndarray):
+        return found.copy()
+    host = np.empty(found.shape, found.dtype)
+    with cuda_device():
+        cuda_device().driver.memcpy_dtoh(host, found.address)
+    return host
+
+
+def same(output: Output, wanted: Output) -> bool:
+    """Bit for bit."""
+    pairs = ((getattr(output, name), getattr(wanted, name)) for name in ("enhanced", "flow", "mask"))
+    return output.finite == wanted.finite and all(np.array_equal(fetch(left), right) for left, right in pairs)
+
+
+def lane_of(engine: Engine) -> Any:
+    """The private lane of an engine, for addresses that no result tells."""
+    return engine._ring._lane
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -78,6 +105,13 @@ def case() -> Case:
         reference = {name: arrays[name] for name in arrays.files}
     frames = list(np.load(folder / "frames.npy"))
     return Case(folder / "case.plan", PlanInfo.from_json(text, source="case.plan.json"), frames, reference)
+
+
+@pytest.fixture(scope="session")
+def alone(case: Case) -> list[Output]:
+    """The results of ``infer`` with default options, which every other way to run must give."""
+    with Engine(case.plan) as engine:
+        return [engine.infer(frame) for frame in case.frames[:COUNT]]
 
 
 @pytest.fixture(params=["warp-fp32", "warp-fp16"])

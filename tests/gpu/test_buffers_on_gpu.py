@@ -6,7 +6,6 @@ import gc
 import itertools
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,33 +15,9 @@ from mostnet.engine import DeviceArray, Engine, Output
 from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.streams import CudaStream
 
-from .conftest import Case
+from .conftest import COUNT, Case, same
 
-COUNT = 30
 PICTURES = ("enhanced", "flow", "mask")
-
-
-def fetch(found: Any) -> np.ndarray:
-    """A copy of a result, wherever it is; of one on the device by a plain, synchronous copy."""
-    if isinstance(found, np.ndarray):
-        return found.copy()
-    host = np.empty(found.shape, found.dtype)
-    with cuda_device():
-        cuda_device().driver.memcpy_dtoh(host, found.address)
-    return host
-
-
-def same(output: Output, wanted: Output) -> bool:
-    """Bit for bit."""
-    pairs = ((getattr(output, name), getattr(wanted, name)) for name in PICTURES)
-    return output.finite == wanted.finite and all(np.array_equal(fetch(left), right) for left, right in pairs)
-
-
-@pytest.fixture(scope="module")
-def alone(case: Case) -> list[Output]:
-    """What every other way of running must give."""
-    with Engine(case.plan) as engine:
-        return [engine.infer(frame) for frame in case.frames[:COUNT]]
 
 
 class Uploaded:
@@ -55,7 +30,7 @@ class Uploaded:
             if stream is None:
                 driver.memcpy_htod(self.memory, frame)
             else:
-                # Megabytes of zeros before it: without a wait the frame would be read too early.
+                # Megabytes of zeros go before it: without a wait the engine would read the frame too early.
                 self.ballast = driver.mem_alloc(1 << 28)
                 for _ in range(8):
                     driver.memset_d8_async(int(self.ballast), 0, 1 << 28, stream.raw)
@@ -72,7 +47,7 @@ class Uploaded:
         }
 
     def free(self) -> None:
-        """Give everything back, with the context that it was made in."""
+        """Free all memory, with its context pushed."""
         with cuda_device():
             for name in ("memory", "ballast", "host"):
                 self.__dict__.pop(name, None)
@@ -80,7 +55,7 @@ class Uploaded:
 
 @pytest.fixture
 def producer(case: Case) -> Iterator[CudaStream]:
-    """A stream that is not ours."""
+    """A stream of another library."""
     with cuda_device():
         stream = CudaStream(cuda_device())
     yield stream
@@ -141,7 +116,7 @@ def test_frames_of_the_device_in_a_stream(case: Case, alone: list[Output], produ
         for index in range(10):
             frame = Uploaded(case.frames[index], producer)
             yield frame
-            frame.free()  # its copy is over when the next is asked for
+            frame.free()  # it is copied when the next is asked for
 
     with Engine(case.plan) as engine:
         assert all(map(same, engine.stream(source()), alone))
@@ -177,7 +152,7 @@ def test_memory_outlives_the_engine_and_is_given_back(case: Case, alone: list[Ou
             output = engine.infer(case.frames[0])
             capsules = [] if results == "borrowed" else [output.mask.__dlpack__() for _ in range(5)]
         assert same(output, alone[0])
-        drop = threading.Thread(target=capsules.clear)  # with no context pushed, as in a consumer's thread
+        drop = threading.Thread(target=capsules.clear)  # no context is pushed in this thread, as in a consumer's
         drop.start()
         drop.join()
         del output
@@ -218,7 +193,7 @@ def test_torch_reads_results_and_hands_in_frames(case: Case, alone: list[Output]
     with Engine(case.plan, results="device") as engine, torch.cuda.stream(side):
         for frame, wanted in zip(case.frames[:10], alone, strict=False):
             tensor = torch.from_numpy(frame).cuda()
-            tensor = (tensor.to(torch.int32) + 0).to(torch.uint8)  # kernels of torch's stream that are waited for
+            tensor = (tensor.to(torch.int32) + 0).to(torch.uint8)  # kernels that the engine must wait for
             output = engine.infer(tensor)
             assert isinstance(output.enhanced, DeviceArray)
             for name in PICTURES:

@@ -1,4 +1,4 @@
-"""The engine inspector of the TensorRT that is here, on plans that it built: it tells what convolutions run in."""
+"""The engine inspector of the installed TensorRT tells the types that the convolutions of a plan run in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE = (96, 128)
 
 
 def check_found(found: Sequence[Convolution]) -> None:
-    """Nearly all convolutions are found, and those run as asked."""
+    """Nine in ten convolutions are found, and nine in ten run as asked."""
     lines = summary(found)
     print(*lines, sep="\n")
     missing = sum(one.runs == NOT_FOUND for one in found)

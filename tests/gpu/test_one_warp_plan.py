@@ -1,4 +1,4 @@
-"""GridSample alone: a plan of one warp against PyTorch, without anything of the engine in between."""
+"""GridSample alone: a plan of one warp against PyTorch, run by TensorRT's own calls."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from .conftest import Warp
 
-#: A half-precision grid is wrong by half a pixel at the right edge, which is tenths in these features.
+#: A half-precision grid is half a pixel off at the right edge. That would be tenths in these features.
 TOLERANCE = {"float32": 2e-3, "float16": 6e-3}
 
 
 def run_plan(plan: bytes, inputs: dict[str, np.ndarray], output: np.ndarray) -> np.ndarray:
-    """``output`` filled by the plan, through TensorRT's own calls."""
+    """``output``, filled by the plan."""
     import pycuda.driver as driver
 
     trt = import_module("tensorrt" if find_spec("tensorrt") is not None else "tensorrt_rtx")

@@ -1,4 +1,4 @@
-"""The route that needs no compiler: the same graph on ONNX Runtime's CUDA provider."""
+"""The graph of the case on ONNX Runtime's CUDA provider."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mostnet.contract import FOREGROUND
-from mostnet.engine import Engine, Output
+from mostnet.engine import Engine
 
-from .conftest import case_folder, need_gpu
+from .conftest import case_folder, lane_of, need_gpu, same
 
-#: Frames that the CPU, which is slow, is asked for too.
+#: Few frames, for the slow CPU runs them too.
 COUNT = 12
 
 
@@ -33,13 +33,8 @@ def engine(frames: list[np.ndarray]) -> Iterator[Engine]:
         yield engine
 
 
-def same(left: Output, right: Output) -> bool:
-    """Bit for bit."""
-    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("enhanced", "flow", "mask"))
-
-
 def test_cuda_gives_what_the_cpu_gives(engine: Engine, frames: list[np.ndarray]) -> None:
-    """Both compute in another order, and the CPU in float32 between casts: the bounds are those of FP16."""
+    """The bounds are those of FP16: the two add up in another order, and the CPU computes in float32 between casts."""
     with Engine(case_folder() / "case.onnx", provider="cpu") as cpu:
         for index, frame in enumerate(frames):
             found, wanted = engine.infer(frame), cpu.infer(frame)
@@ -59,7 +54,7 @@ def test_stream_is_infer(engine: Engine, frames: list[np.ndarray]) -> None:
 
 def test_the_state_stays_on_the_device(engine: Engine, frames: list[np.ndarray]) -> None:
     """Every state is ONNX Runtime's own memory on CUDA, at addresses that no frame changes."""
-    lane = engine._ring._lane
+    lane = lane_of(engine)
     values = [value for slot in lane._memory for value in slot]
     before = [value.data_ptr() for value in values]
     for frame in frames:
@@ -78,12 +73,12 @@ def test_reset_and_sessions(engine: Engine, frames: list[np.ndarray]) -> None:
 
 
 def test_torch_reads_results_on_the_device(frames: list[np.ndarray]) -> None:
-    """Here besides the plans' own tests: the Python of an older TensorRT may be one without PyTorch."""
+    """Tested here and with plans, for the Python of an older TensorRT may lack PyTorch."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("this torch has no CUDA")
     with Engine(case_folder() / "case.onnx", provider="cuda", results="device") as engine:
-        lane = engine._ring._lane
+        lane = lane_of(engine)
         for frame in frames:
             output = engine.infer(frame)
             for name, value in lane._pictures[output.frame_id % lane.slots].items():

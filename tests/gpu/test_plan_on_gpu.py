@@ -1,4 +1,4 @@
-"""A plan on a real GPU: right, the same whichever way it is run, and unharmed by what goes wrong."""
+"""A plan on a real GPU: within the bounds of float32, the same however it is run, and its failures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 from mostnet.contract import FOREGROUND, ModelFileError, PlanInfo, PlanMismatchError, sha256
 from mostnet.engine import Engine, Output
 
-from .conftest import Case
+from .conftest import COUNT, Case, lane_of, same
 
 #: Least PSNR in dB, largest flow error in pixels, least mask IoU, of every frame.
 BOUNDS = {"fp16": (45.0, 0.05, 0.995), "fp32": (55.0, 0.01, 0.999)}
 
-#: Half-precision NaN, +Inf, -Inf; twice in a float32 they are beyond what the graph takes for finite.
+#: Half-precision NaN, +Inf and -Inf. A float32 made of two of them is beyond the bound of the graph for finite values.
 POISONS = {"nan": 0x7E00, "+inf": 0x7C00, "-inf": 0xFC00}
 
 #: A kernel that stops the GPU for good, in a process of its own.
@@ -56,7 +56,7 @@ except EngineClosedError:
     print("closed")
 """
 
-#: A forked process that says what is wrong and ends like any other.
+#: The child of a fork reports that it may not use the engine, and exits like any process.
 FORK = """
 import os, sys
 import numpy as np
@@ -80,22 +80,10 @@ sys.exit(status)
 """
 
 
-def same(left: Output, right: Output) -> bool:
-    """Bit for bit."""
-    pairs = ((getattr(left, name), getattr(right, name)) for name in ("enhanced", "flow", "mask"))
-    return left.finite == right.finite and all(np.array_equal(a, b) for a, b in pairs)
-
-
-def run(case: Case, count: int = 30, **options: object) -> list[Output]:
+def run(case: Case, **options: object) -> list[Output]:
     """Results of a fresh engine, frame by frame."""
     with Engine(case.plan, **options) as engine:
-        return [engine.infer(frame) for frame in case.frames[:count]]
-
-
-@pytest.fixture(scope="module")
-def alone(case: Case) -> list[Output]:
-    """What every other way of running must give."""
-    return run(case)
+        return [engine.infer(frame) for frame in case.frames[:COUNT]]
 
 
 def test_every_frame_is_within_the_bounds_of_float32_pytorch(case: Case) -> None:
@@ -122,7 +110,7 @@ def test_the_state_matters(case: Case, alone: list[Output]) -> None:
 
 def test_stream_is_infer(case: Case, alone: list[Output]) -> None:
     with Engine(case.plan) as engine:
-        streamed = list(engine.stream(case.frames[:30]))
+        streamed = list(engine.stream(case.frames[:COUNT]))
     assert all(map(same, streamed, alone))
 
 
@@ -131,7 +119,7 @@ def test_options_change_no_result(case: Case, alone: list[Output], options: dict
     assert all(map(same, run(case, **options), alone))
 
 
-def test_outputs_that_nobody_wants_change_no_other(case: Case, alone: list[Output]) -> None:
+def test_outputs_left_out_change_no_other(case: Case, alone: list[Output]) -> None:
     for output, whole in zip(run(case, outputs=("mask",)), alone, strict=True):
         assert output.enhanced is None
         assert np.array_equal(output.mask, whole.mask)
@@ -141,7 +129,7 @@ def test_sessions_do_not_touch_each_other(case: Case, alone: list[Output]) -> No
     with Engine(case.plan) as engine, engine.session() as other:
         other.infer(case.frames[50 % len(case.frames)])
         other.reset()
-        pairs = list(zip(engine.stream(case.frames[:30]), other.stream(case.frames[:30]), strict=True))
+        pairs = list(zip(engine.stream(case.frames[:COUNT]), other.stream(case.frames[:COUNT]), strict=True))
     for (left, right), output in zip(pairs, alone, strict=True):
         assert same(left, output)
         assert same(right, output)
@@ -152,7 +140,7 @@ def test_sessions_in_threads(case: Case, alone: list[Output]) -> None:
 
     def use(engine: Engine, number: int) -> None:
         with engine.session() as session:
-            results[number] = [session.infer(frame) for frame in case.frames[:30]]
+            results[number] = [session.infer(frame) for frame in case.frames[:COUNT]]
 
     with Engine(case.plan) as engine:
         threads = [threading.Thread(target=use, args=(engine, number)) for number in range(3)]
@@ -168,7 +156,7 @@ def test_reset_starts_again(case: Case, alone: list[Output]) -> None:
         for frame in case.frames[:7]:
             engine.infer(frame)
         engine.reset()
-        again = [engine.infer(frame) for frame in case.frames[:30]]
+        again = [engine.infer(frame) for frame in case.frames[:COUNT]]
     assert all(map(same, again, alone))
 
 
@@ -176,7 +164,7 @@ def test_reset_starts_again(case: Case, alone: list[Output]) -> None:
 def test_a_poisoned_state_is_healed_in_one_frame(case: Case, poison: str) -> None:
     for pair in case.info.states:
         with Engine(case.plan) as engine:
-            lane = engine._ring._lane
+            lane = lane_of(engine)
             for frame in case.frames[:4]:
                 engine.infer(frame)
             address = lane._state_out.addresses(lane._blocks[3 % lane.slots].state)[pair.output.name]
@@ -208,7 +196,7 @@ def test_a_plan_for_another_gpu(case: Case, tmp_path: Path) -> None:
 
 
 def test_memory_of_the_gpu_is_flat(case: Case) -> None:
-    """Over frames (MOSTNET_GPU_FRAMES in the first engine, 2000), and over engines opened and closed."""
+    """Over frames (``MOSTNET_GPU_FRAMES`` in the first engine, by default 2000), and over engines opened and closed."""
     from mostnet.engine.cuda.device import cuda_device
 
     free_mb = []

@@ -1,4 +1,4 @@
-"""``DeviceArray``: a result in GPU memory, as other libraries take it, and how long its memory lives."""
+"""``DeviceArray``: how other libraries take a result in GPU memory, and how long that memory lives."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mostnet.engine import DeviceArray
+from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.dlpack import describe_capsule
 from tests.engine.fake_cuda import BASE
 from tests.engine.plan_setup import Machine
@@ -45,7 +46,7 @@ def test_both_protocols_say_the_same(machine: Machine, name: str) -> None:
 
 
 def test_no_stream_has_to_wait_for_a_result(machine: Machine) -> None:
-    """It is complete when it is handed out, and stays so while later frames are under way."""
+    """It is complete when it is handed out, and stays so while later frames are in flight."""
     with machine.open(results="device") as engine:
         stream = engine.stream(FRAMES[:9])
         output = next(stream)
@@ -69,7 +70,7 @@ def test_no_stream_has_to_wait_for_a_result(machine: Machine) -> None:
         ({"dl_device": (1, 0)}, r"is on device \(2, 0\), not on \(1, 0\)"),
     ],
 )
-def test_what_a_result_refuses(options: dict[str, object], text: str) -> None:
+def test_requests_that_a_result_refuses(options: dict[str, object], text: str) -> None:
     array = DeviceArray(BASE, (4, 5), "uint8", None)
     with pytest.raises(BufferError, match=text):
         array.__dlpack__(**options)
@@ -99,7 +100,7 @@ class Consumer:
         thread.join()
 
 
-#: All that may keep the memory of a slot.
+#: Objects that keep the memory of a slot alive.
 HOLDERS = {
     "array": lambda engine, mask: mask,
     "capsule": lambda engine, mask: mask.__dlpack__(),
@@ -129,7 +130,7 @@ def test_memory_lives_as_long_as_its_last_holder(machine: Machine, holder: str) 
     assert +machine.gpu.alive == {}
 
 
-def test_a_capsule_that_nobody_takes_and_many_of_one_array(machine: Machine) -> None:
+def test_capsules_that_nobody_takes_and_many_of_one_array(machine: Machine) -> None:
     with machine.open(results="device") as engine:
         array = engine.infer(FRAMES[7]).mask
         capsules = [array.__dlpack__() for _ in range(100)]
@@ -156,7 +157,7 @@ def test_memory_that_cannot_be_given_back_is_a_warning(machine: Machine, caplog:
     memory._allocation.free = fail
     del array, memory
     assert "memory of the GPU is not given back: the GPU failed and its context is lost" in caplog.text
-    with machine.gpu.pushed():
+    with cuda_device():
         free()
 
 

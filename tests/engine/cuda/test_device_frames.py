@@ -1,11 +1,9 @@
-"""Frames that are on the GPU already: copied there, after their producer, before their owner may touch them again."""
+"""Frames in GPU memory: copied on the device, after their producer and before their owner may write to them again."""
 
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,8 +29,7 @@ class Library:
 
     def __init__(self, machine: Machine, handle: int | None = None) -> None:
         self.gpu = machine.gpu
-        self._pushed = ExitStack()
-        self._pushed.enter_context(self.gpu.pushed())
+        self.gpu.depth += 1  # its context
         self.stream: Stream | None = Stream(self.gpu, 1)
         if handle is not None:
             self.stream.handle = handle
@@ -44,10 +41,10 @@ class Library:
     def __exit__(self, *error: object) -> None:
         self.stream = None
         gc.collect()
-        self._pushed.close()
+        self.gpu.depth -= 1
 
     def frame(self, number: int, **options: object) -> Produced:
-        """A frame that the GPU is yet to make."""
+        """A frame whose writing is enqueued on this library's stream."""
         return Produced(self.gpu, SHAPE, stream=self.stream, **options).write(number)
 
 
@@ -96,7 +93,7 @@ def test_the_order_of_operations(machine: Machine) -> None:
 
 
 def test_only_frames_are_ever_copied_on_the_device(machine: Machine) -> None:
-    """State never is: neither with frames of the device between those of the host, nor over resets."""
+    """State never is, whether frames come from the device or the host, or a reset comes between them."""
     with machine.open(graphs=False, results="device") as engine, Library(machine) as other:
         inputs = set(slot_frames(machine, engine))
         for number in range(30):
@@ -121,7 +118,7 @@ def test_a_producer_that_names_no_stream_is_on_the_legacy_one(machine: Machine, 
         del frame
 
 
-def test_a_producer_that_is_done_is_not_waited_for(machine: Machine) -> None:
+def test_no_wait_for_a_producer_that_is_done(machine: Machine) -> None:
     with machine.open() as engine:
         del machine.gpu.log[:]
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(6)
@@ -139,14 +136,14 @@ def test_a_source_may_write_to_its_frame_again_at_once(
         def source() -> Iterator[Produced]:
             frame = Produced(machine.gpu, SHAPE, stream=None, handle=None)
             for number in range(30):
-                yield frame.write(number)  # with no stream, at once: a copy still under way would be torn
+                yield frame.write(number)  # at once: a copy that is not done would be torn
 
         outputs = list(engine.stream(source()))
     assert_reference(outputs, [frame_of(number) for number in range(30)])
 
 
 @pytest.mark.parametrize("call", ["infer", "stream"])
-def test_memory_is_let_go_when_it_is_copied(machine: Machine, call: str) -> None:
+def test_memory_is_released_once_it_is_copied(machine: Machine, call: str) -> None:
     deleted: list[int] = []
 
     class Owner(Produced):
@@ -168,12 +165,12 @@ def test_memory_is_let_go_when_it_is_copied(machine: Machine, call: str) -> None
         assert len(deleted) == 5
 
 
-def test_what_a_capsule_alone_keeps_lives_until_it_is_copied(machine: Machine) -> None:
-    """A producer may hand over a temporary copy, as one that has to make its picture contiguous does."""
+def test_memory_that_only_a_capsule_keeps_lives_until_it_is_copied(machine: Machine) -> None:
+    """A producer may hand over a temporary copy, for instance to make its picture contiguous."""
 
     class Temporary(Produced):
         def __del__(self) -> None:
-            self.write(99)  # the memory goes to somebody else
+            self.write(99)  # another owner writes to the memory
 
     class Lazy:
         def __dlpack_device__(self) -> tuple[int, int]:
@@ -247,7 +244,7 @@ def test_a_frame_on_another_gpu(machine: Machine) -> None:
             engine.infer(frame)
 
 
-def test_a_tensor_that_cannot_be_handed_over(machine: Machine) -> None:
+def test_a_tensor_that_refuses_to_be_handed_over(machine: Machine) -> None:
     class Refuses(Tensor):
         def __dlpack__(self, *, stream: int) -> object:
             raise BufferError("Can't export tensors that require gradient")
@@ -260,7 +257,7 @@ def test_a_tensor_that_cannot_be_handed_over(machine: Machine) -> None:
             engine.infer(Tensor(frame, dtype="float32"))
 
 
-def test_a_stream_that_is_none(machine: Machine) -> None:
+def test_a_stream_that_does_not_exist(machine: Machine) -> None:
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=0xDEAD)
         with pytest.raises(DeviceError, match="the GPU refused a call: cuEventRecord failed: CUDA error 400"):
@@ -298,11 +295,6 @@ def test_a_copy_that_hangs_does_not_keep_the_stream(machine: Machine, monkeypatc
             list(engine.stream([frame, frame_of(3)], timeout_ms=30))
         machine.gpu.stuck = False
         assert history(engine.infer(frame_of(4)).mask) == [2, 4]
-    deadline = threading.Event()
-    for _ in range(100):
-        if "mostnet-reader" not in {thread.name for thread in threading.enumerate()}:
-            break
-        deadline.wait(0.01)
 
 
 def test_a_device_frame_ends_the_loan_of_a_buffer(machine: Machine) -> None:
@@ -322,7 +314,7 @@ def test_no_device_frames_on_the_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"data": ("x", False)}, {"data": ()}, {"stream": "main"}, {"strides": 5}], ids=str)
-def test_an_interface_that_is_no_interface(machine: Machine, wrong: dict[str, object]) -> None:
+def test_an_ill_formed_interface(machine: Machine, wrong: dict[str, object]) -> None:
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None)
         frame.interface.update(wrong)
@@ -331,7 +323,7 @@ def test_an_interface_that_is_no_interface(machine: Machine, wrong: dict[str, ob
         assert history(engine.infer(frame_of(3)).mask) == [3]
 
 
-def test_what_is_not_on_a_device() -> None:
+def test_frames_that_are_not_on_a_device() -> None:
     class CpuTensor:
         def __dlpack_device__(self) -> tuple[int, int]:
             return (1, 0)

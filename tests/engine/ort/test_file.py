@@ -1,4 +1,4 @@
-"""What is said of a model file that cannot be opened."""
+"""An ONNX file that cannot be opened."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_no_model_in_the_file(tmp_path: Path, content: bytes, text: str) -> None
         Engine(path)
 
 
-def test_a_model_cut_anywhere_is_called_truncated_or_not_ours(toy: Path) -> None:
+def test_a_truncated_model_is_called_truncated(toy: Path) -> None:
     whole = toy.read_bytes()
     for size in range(5, len(whole), 97):
         toy.write_bytes(whole[:size])
@@ -79,7 +79,7 @@ def test_a_model_that_onnx_runtime_refuses(toy: Path) -> None:
         Engine(toy, provider="cpu")
 
 
-def test_a_model_of_somebody_else(tmp_path: Path) -> None:
+def test_a_model_without_a_description(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "x.onnx", metadata=None)
     with pytest.raises(ModelFileError, match="without a mostnet description, so not exported by mostnet-export"):
         Engine(path, provider="cpu")
@@ -92,7 +92,7 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         (
             description(size_hw=[64, 64]),
-            r"the model's inputs do not fit .*missing frame uint8\[1, 64, 64, 3\], unexpected frame",
+            r"inputs do not fit .*missing frame uint8\[1, 64, 64, 3\], unexpected frame",
         ),
         (description(states=[]), r"missing none, unexpected state_in_last float16\[1, 64, 80, 1\], state_in_length"),
     ],
@@ -127,7 +127,7 @@ def test_an_altered_graph_is_told_from_the_exported_one(toy: Path) -> None:
         Engine(toy)
 
 
-def test_a_digest_is_of_everything_but_the_description(toy: Path) -> None:
+def test_the_digest_leaves_out_the_description_alone(toy: Path) -> None:
     before = onnx_digest(toy)
     model = onnx.load(toy)
     model.metadata_props.add(key="note", value="mine")

@@ -1,4 +1,4 @@
-"""How ONNX Runtime is opened: the provider that is chosen, and what is said where it cannot be had."""
+"""Opening ONNX Runtime: the provider that is chosen, and the errors where it cannot be had."""
 
 import logging
 from pathlib import Path

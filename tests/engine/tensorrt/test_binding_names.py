@@ -1,8 +1,8 @@
-"""Every name that the engine takes from TensorRT, pycuda and ``cuda.bindings`` exists there: no GPU needed.
+"""Every name that the engine takes from TensorRT, pycuda and ``cuda.bindings`` exists there.
 
-``NAMES`` is the list; a test reads it back from the sources, so that it cannot fall behind. Names of pycuda, of
-``cuda.bindings`` 12.9 and 13.5, and of TensorRT 8.6, 10.0 and 11.4 were looked up in their wheels and sources once;
-those that are installed here are looked up by every run.
+A test compares the lists with the sources, so that they cannot fall behind. The names of pycuda, of
+``cuda.bindings`` 12.9 and 13.5, and of TensorRT 8.6, 10.0 and 11.4 were looked up once in their wheels and sources.
+Every run looks them up in the libraries that are installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import mostnet.engine
 
 PACKAGE = Path(mostnet.engine.__file__).parent.parent
 
-#: By class: what TensorRT for RTX has. Those in ``CLASSIC`` belong to older classic versions alone.
+#: Names of TensorRT for RTX by class. Only older classic versions have those in ``CLASSIC``.
 TENSORRT = {
     "": {"Runtime", "ILogger", "TensorIOMode", "ComputeCapability", "CudaGraphStrategy", "__version__", "__name__"}
     | {"ExecutionContextAllocationStrategy", "LayerInformationFormat", "ProfilingVerbosity"},
@@ -55,7 +55,7 @@ BINDINGS = {
     "CUresult": {"CUDA_SUCCESS"},
     "CUstreamCaptureMode": {"CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"},
 }
-#: Expressions of the engine that hold something of a library, and the list they are checked against.
+#: Last names of expressions that hold an object of a library, and the list that they are checked against.
 HOLDERS = {
     "trt": TENSORRT,
     "strategies": TENSORRT,
@@ -92,7 +92,7 @@ FILES = (
 
 
 def missing(module: object, names: dict[str, set[str]]) -> list[str]:
-    """Names that ``module`` has not."""
+    """Names that ``module`` lacks."""
     return [
         f"{owner}.{name}"
         for owner, members in names.items()
@@ -131,7 +131,7 @@ def test_the_lists_have_every_name_that_the_sources_use(file: str) -> None:
     assert names, f"{file}.py uses nothing: HOLDERS is out of date"
     for where, name in names:
         known = set().union(*HOLDERS[where].values()) | (CLASSIC if HOLDERS[where] is TENSORRT else set())
-        # A lane keeps pycuda's driver under the same name as a graph keeps that of cuda.bindings.
+        # `driver` is pycuda's in a lane and that of cuda.bindings in a graph.
         known |= set().union(*BINDINGS.values()) if where == "driver" and file == "engine/cuda/graph" else set()
         assert name in known | ours, f"{file}.py takes {name} from {where}, which no list has"
 

@@ -1,8 +1,7 @@
-"""What is said of a plan: the file, its description, and what the machine lacks to run it."""
+"""A plan that cannot be opened: a damaged file, a wrong description, and a machine that lacks something."""
 
 import ctypes
 import json
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,30 +11,21 @@ from mostnet.contract import (
     BackendNotInstalledError,
     ModelFileError,
     NoGpuError,
-    PlanInfo,
     PlanMismatchError,
-    sha256,
 )
 from mostnet.engine import Engine
 from mostnet.engine.cuda import driver
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt.checks import check_fit, read_plan_info
-from tests.toy_graph import METADATA
+from mostnet.export.cli import _parser
+from tests.engine.fake_cuda import Gpu
+from tests.engine.fake_tensorrt import FakeTensorRt
+from tests.engine.plan_setup import write_plan
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
-    path = tmp_path / "nano.plan"
-    path.write_bytes(b"a plan" * 50)
-    info = PlanInfo(
-        **{**asdict(METADATA), "states": METADATA.states},
-        plan_sha256=sha256(path),
-        flavour="rtx",
-        tensorrt_version="1.4.0",
-        targets=("sm_86",),
-    )
-    path.with_name("nano.plan.json").write_text(info.to_json(), encoding="utf-8")
-    return path
+    return write_plan(tmp_path / "nano.plan", tensorrt_version="1.4.0")
 
 
 @pytest.fixture
@@ -121,7 +111,7 @@ def test_a_plan_does_not_run_on_the_cpu(plan: Path) -> None:
         Engine(plan, provider="cpu")
 
 
-#: As much of TensorRT for RTX as is asked before a plan is read.
+#: The part of TensorRT for RTX that is asked before a plan is read.
 LIBRARY = SimpleNamespace(
     __name__="tensorrt_rtx", __version__="1.4.0", ComputeCapability=SimpleNamespace(SM86=1, SM89=2)
 )
@@ -151,6 +141,21 @@ def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
         "built by tensorrt_rtx 1.4.0, and a plan loads in that version alone; 1.5.0 is installed; install "
         "tensorrt_rtx==1.4.0, or build it again on this machine: mostnet-export CKPT.pt --fp32 --size 64x80"
     ) in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("generation", ["8.6", "rtx"])
+def test_the_exporter_takes_the_command_of_the_message(tmp_path: Path, generation: str, precision: str) -> None:
+    trt = FakeTensorRt(Gpu(), generation).module
+    flavour = "rtx" if generation == "rtx" else "tensorrt"
+    plan = write_plan(tmp_path / "x.plan", flavour=flavour, tensorrt_version=trt.__version__, precision=precision)
+    with pytest.raises(PlanMismatchError) as caught:
+        check_fit(plan, read_plan_info(plan), trt, "sm_89")
+    words = str(caught.value).split("mostnet-export ")[1].split()
+    args = _parser().parse_args(words)
+    assert (args.checkpoint, args.precision, args.size, args.opset) == ("CKPT.pt", precision, [(64, 80)], 19)
+    assert args.calib == (Path("VIDEO") if precision == "int8" else None)
+    assert (args.flavour, args.target) == (flavour, ("sm_89",) if flavour == "rtx" else None)
 
 
 def test_no_such_plan(plan: Path) -> None:
