@@ -10,11 +10,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mostnet.contract import CalibrationError, sha256
-
-Frame = npt.NDArray[np.uint8]
+from mostnet.contract import CalibrationError, Frame, sha256
 
 #: Pictures of a dataset, as training reads them.
 _SUFFIXES = (".png", ".jpg", ".jpeg")

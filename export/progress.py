@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-class Step:
+class StepProgress:
     """One step under way; counts are shown beside its name."""
 
     def __init__(self, progress: Progress, title: str) -> None:
@@ -28,10 +28,10 @@ class Step:
 
 
 @contextmanager
-def show_step(console: Console, title: str) -> Iterator[Step]:
+def show_step(console: Console, title: str) -> Iterator[StepProgress]:
     """A progress line for the length of the block."""
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        step = Step(progress, title)
+        step = StepProgress(progress, title)
         yield step
         step.finish()

@@ -17,7 +17,6 @@ from rich.console import Console
 from mostnet.calibration import quantise, quantise_states
 from mostnet.contract import ONNX_KEY, CalibrationError, ExportError, Metadata, ModelFileError, PlanInfo, StatePair
 from mostnet.engine import Engine
-from mostnet.export import sensitivity
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_markdown
@@ -25,7 +24,7 @@ from mostnet.export.graph import save_graph
 from mostnet.export.plan.flavour import network_flags
 from mostnet.export.plan.network import check_network
 from mostnet.export.plan.request import PlanRequest
-from mostnet.export.sensitivity import Attempt, Choice, LayerError
+from mostnet.export.sensitivity import BudgetAttempt, Choice, Judge, LayerError, choose_layers
 
 from .conftest import SIZE, SIZE_TEXT, int8
 
@@ -205,34 +204,17 @@ def test_the_budget_has_int8_state_in_every_attempt(
 
 def test_the_report_says_nothing_of_a_state_that_is_not_int8() -> None:
     error = LayerError("network.a", 40.0, 0.1, 0.99, 0.9)
-    choice = Choice((), (error,), LayerError("none", 60.0, 0.0, 1.0, 0.01), (Attempt(0, 41, 0.1, 1, True),), 4)
+    choice = Choice((), (error,), LayerError("none", 60.0, 0.0, 1.0, 0.01), (BudgetAttempt(0, 41, 0.1, 1, True),), 4)
     assert "with none in INT8 it is 1.00%" in choice_markdown(choice)
     assert "States" not in choice_markdown(choice)
 
 
-def test_a_budget_that_no_layer_keeps_names_the_state(
-    half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Judge:
-        frames = 2
-
-        def __init__(self, *_: object) -> None: ...
-
-        def accuracy(self, layers: object) -> list[FrameAccuracy]:
-            return [FrameAccuracy(30.0, 0.5, 0.9, True)] * 2
-
-    monkeypatch.setattr(sensitivity, "_Judge", Judge)
+def test_a_budget_that_no_layer_keeps_names_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "accuracy", lambda self, layers: [FrameAccuracy(30.0, 0.5, 0.9, True)] * 2)
     for states, text in (({"match8": 1.0}, "export with --fp16, or without --int8-state$"), ({}, "with --fp16$")):
+        judge = Judge(Any, Any, {"network.a": 1.0, "network.b": 1.0}, states, Any, 2)
         with pytest.raises(CalibrationError, match=text):
-            sensitivity.choose_layers(
-                None,  # type: ignore[arg-type]
-                half_graph,
-                {"network.a": 1.0, "network.b": 1.0},
-                states=states,
-                data=None,  # type: ignore[arg-type]
-                frames=2,
-                console=Console(quiet=True),
-            )
+            choose_layers(judge, Console(quiet=True))
 
 
 @pytest.mark.usefixtures("traced")
