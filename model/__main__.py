@@ -6,38 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 from mostnet.contract import MostnetError
 
 from .checkpoint import save_checkpoint
-from .config import VARIANTS, ModelConfig
+from .config import VARIANTS
+from .cost import parameter_count, state_bytes, step_flops
 from .initialise import initial_checkpoint
-from .network import MostNet
 
 _SIZES = ((480, 640), (1080, 1920))
-
-
-def parameter_count(config: ModelConfig) -> int:
-    """Number of trainable values."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in MostNet(config).parameters())
-
-
-def step_flops(config: ModelConfig, size_hw: tuple[int, int]) -> int:
-    """Floating-point operations of one ``step``: two per multiply-add of convolutions and matrix products."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        MostNet(config).step(torch.empty(1, 3, *size_hw))
-    return int(counter.get_total_flops())
-
-
-def state_bytes(config: ModelConfig, size_hw: tuple[int, int], *, dtype: str) -> int:
-    """Bytes handed from one frame to the next."""
-    with torch.device("meta"):
-        return sum(pair.output.nbytes for pair in MostNet(config).state_pairs(size_hw, dtype=dtype))
 
 
 def variant_table() -> Table:

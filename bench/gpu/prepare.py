@@ -25,7 +25,7 @@ from mostnet.contract import OUTPUTS, MostnetError, input_spec, output_specs, wr
 from mostnet.export import ExportOptions, export
 from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model import VARIANTS, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
-from mostnet.model.__main__ import step_flops
+from mostnet.model.cost import step_flops
 
 from .cases import ALL_CASES, GRAPH, REQUEST, Case, parse_cases
 from .warp import prepare_warps

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from mostnet.contract import FrameError
 from mostnet.model import VARIANTS, MostNet, initial_checkpoint
-from mostnet.model.__main__ import main, parameter_count, step_flops
+from mostnet.model.__main__ import main
+from mostnet.model.cost import parameter_count, step_flops
 from mostnet.model.flow import FlowUpdate, SoftMatch, UnitLength, has_history
 from mostnet.model.layers import LocalCorrelation, Warp
 
