@@ -1,4 +1,4 @@
-"""Progress of the long steps of an export, one line each with its elapsed time."""
+"""Progress of the long steps of an export: one line each, with its elapsed time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class StepProgress:
-    """One step under way; counts are shown beside its name."""
+    """The line of one step, with counts beside its name."""
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
@@ -18,7 +18,7 @@ class StepProgress:
         self._task = progress.add_task(title, total=None)
 
     def update(self, done: int, total: int | None, *, phase: str = "") -> None:
-        """Show ``done`` of ``total``, and the phase of the step if it has several."""
+        """Show ``done`` of ``total``, and the phase if the step has several."""
         title = f"{self._title}: {phase}" if phase else self._title
         self._progress.update(self._task, completed=done, total=total, description=title)
 

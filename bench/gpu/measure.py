@@ -164,7 +164,7 @@ class Measurement:
         return links
 
     def _check(self, links: dict[str, Link], folder: Path, case: Case, record: dict[str, Any]) -> None:
-        """Compare the outputs with the reference before anything is timed, so that a wrong engine does not go unnoticed."""
+        """Compare the outputs with the reference before anything is timed, so that a wrong engine is noticed."""
         if "tensorrt" not in links:
             return
         outputs = folder / "outputs.npz"

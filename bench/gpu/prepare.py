@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import shutil
 import sys
 import tempfile
@@ -104,7 +103,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # notes on optional packages
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         prepare_warps(args.root, opset=args.opset)

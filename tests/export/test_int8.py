@@ -239,10 +239,10 @@ def test_matplotlib_is_asked_for_before_any_work(
     assert "draws a chart with matplotlib: pip install 'mostnet[plot]'" in capsys.readouterr().err
 
 
-def test_tensorrt_must_parse_what_was_quantised(half_graph: onnx.ModelProto, checkpoint_path: Path) -> None:
+def test_tensorrt_must_parse_what_was_quantised(half: onnx.ModelProto, checkpoint_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
     stem, head = "network.extractor.stem.0", "network.branches.0.head"
-    graph = quantise(half_graph, {stem: 1.0})
+    graph = quantise(half, {stem: 1.0})
     islands = float32_islands(load_checkpoint(checkpoint_path))
     for int8_modules, text in (((stem, head), f"{head}/\\S+ is not INT8"), ((), f"{stem}/\\S+ is INT8")):
         request = PlanRequest.of(graph, metadata=None, floats="fp16", islands=islands, int8=int8_modules)

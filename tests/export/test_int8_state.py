@@ -20,7 +20,7 @@ from mostnet.engine import Engine
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_markdown
-from mostnet.export.graph import save_graph
+from mostnet.export.graph import graph_metadata, save_graph
 from mostnet.export.plan.flavour import network_flags
 from mostnet.export.plan.network import check_network
 from mostnet.export.plan.request import PlanRequest
@@ -74,9 +74,9 @@ def test_an_export_with_cache_and_verification(
 
 
 @pytest.fixture(scope="module")
-def int8_state(half_graph: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8_state(half: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model.onnx"
-    save_graph(quantise_states(quantise(half_graph, {"network.branches.0.head": 2.0}), STATES), path)
+    save_graph(quantise_states(quantise(half, {"network.branches.0.head": 2.0}), STATES), path)
     return path
 
 
@@ -185,8 +185,7 @@ def test_the_budget_has_int8_state_in_every_attempt(
     saved: list[set[str]] = []
 
     def save(model: onnx.ModelProto, path: Path) -> None:
-        text = next(p.value for p in model.metadata_props if p.key == ONNX_KEY)
-        saved.append({pair.name for pair in Metadata.from_json(text, source="saved").states if pair.dtype == "int8"})
+        saved.append({pair.name for pair in graph_metadata(model).states if pair.dtype == "int8"})
         save_graph(model, path)
 
     monkeypatch.setattr("mostnet.export.sensitivity.save_graph", save)
