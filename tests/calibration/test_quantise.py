@@ -1,4 +1,4 @@
-"""The Q/DQ graph: what is quantised, with which scales, and that it computes what it says."""
+"""The Q/DQ graph: its INT8 convolutions, their scales, and its outputs."""
 
 from __future__ import annotations
 

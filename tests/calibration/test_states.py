@@ -1,4 +1,4 @@
-"""The graph with INT8 state: types, scales and description, what it computes, and that a seen cell stays seen."""
+"""The graph with INT8 state: types, scales, metadata and outputs; a cell with history keeps it."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_types_scales_and_description(half: onnx.ModelProto, quantised: onnx.Mod
         assert list(entry.input[1:]) == list(leaving.input[1:]), "one scale for both"
         assert values[entry.input[1]] == np.float16(RANGES[name] / 127)
         assert values[entry.input[2]] == 0 and values[entry.input[2]].dtype == np.int8
-        assert makers[leaving.input[0]].name.startswith("sanitise/"), "what is rounded is finite"
+        assert makers[leaving.input[0]].name.startswith("sanitise/"), "only finite values are rounded"
         assert {kinds[f"state_in_{name}"], kinds[f"state_out_{name}"]} == {TensorProto.INT8}
     before, after = graph_metadata(half), graph_metadata(quantised)
     assert [pair.dtype for pair in after.states] == ["int8"] * 5
     assert [(p.name, p.shape) for p in after.states] == [(p.name, p.shape) for p in before.states]
     assert (after.precision, after.checkpoint_sha256) == (before.precision, before.checkpoint_sha256)
-    assert {pair.dtype for pair in before.states} == {"float16"}, "the graph that was given stays as it is"
+    assert {pair.dtype for pair in before.states} == {"float16"}, "the given graph does not change"
 
 
 def test_a_stream_is_that_of_the_float_graph_with_rounded_state(
@@ -143,7 +143,7 @@ def test_a_state_of_zeros_has_a_scale_that_can_divide(threshold: float) -> None:
 
 
 def unit_graph(channels: int, dtype: str = "float16") -> onnx.ModelProto:
-    """``unit`` becomes the state; ``seen`` says, as ``has_history`` does, where the state is not zero."""
+    """``unit`` becomes the state. Like ``has_history``, ``seen`` is 1 at cells whose state is not zero."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     shape, flat = (1, channels, *CELLS), (1, 1, *CELLS)
     nodes = [
@@ -174,7 +174,7 @@ def unit_graph(channels: int, dtype: str = "float16") -> onnx.ModelProto:
 
 
 def unit_vectors(channels: int) -> np.ndarray:
-    """Random ones, one with all components equal, one with a single component: ``(1, M, H, W)`` of length one."""
+    """Vectors ``(1, M, H, W)`` of length one: random, but one has equal components and one a single component."""
     vectors = np.random.default_rng(1).normal(size=(1, channels, *CELLS))
     vectors[0, :, 0, 0] = -1.0
     vectors[0, :, 0, 1] = np.eye(channels)[0]

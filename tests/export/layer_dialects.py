@@ -25,7 +25,7 @@ def written(layers: list[Any]) -> str:
 
 
 def classic() -> str:
-    """8.6: convolutions named after what was fused into them, formats in sentences, weights told, no metadata."""
+    """8.6: convolutions named after the nodes fused into them, formats in sentences, types of weights, no metadata."""
     int8 = "Thirty-two wide channel vectorized row major Int8 format"
     half, single = "Channel major FP16 format where channel % 8 == 0", "Row major linear FP32"
     kernel = "sm80_xmma_fprop_implicit_gemm"
@@ -69,7 +69,7 @@ def classic() -> str:
 
 
 def ten() -> str:
-    """10: metadata, and parts run by the graph compiler, whose fused kernels have made-up names."""
+    """10: metadata, and parts run by the graph compiler, which makes up names for its fused kernels."""
     return written(
         [
             {
@@ -103,7 +103,7 @@ def ten() -> str:
 
 
 def rtx() -> str:
-    """TensorRT for RTX: all by the graph compiler, no kernel names; sums before and after also claim the node."""
+    """TensorRT for RTX: all run by the graph compiler, no kernel names. Sums before and after claim the node too."""
 
     def kernel(
         name: str, inputs: list[str], outputs: list[str], nodes: list[str], kind: str = "kgen"

@@ -106,7 +106,7 @@ def test_the_accuracy_budget_chooses_and_shows_why(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     worst = "network.branches.0.head"
-    measured = iter([50.0, 30.0, 52.0, 53.0, 20.0, 49.0])  # none, three layers, all of them, all but the worst
+    measured = iter([50.0, 30.0, 52.0, 53.0, 20.0, 49.0])  # no layer, three single layers, all three, all but the worst
 
     def accuracy(self: object, layers: object) -> list[FrameAccuracy]:
         return [FrameAccuracy(next(measured), 0.0, 1.0, True)] * 2

@@ -1,4 +1,4 @@
-"""INT8 state from the command line: what runs, what is built, what is reported, and every refusal."""
+"""INT8 state from the command line: graphs, plans, reports, and every refusal."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_export_with_cache_and_verification(
     arguments += ["--exclude", "match16", "--verify", str(video_path), "--verify-frames", "4"]
     assert main(arguments) == 0, capsys.readouterr().err
     text = capsys.readouterr().out
-    assert "ranges read from" in text, "a cache has the state's histograms, asked for or not"
+    assert "ranges read from" in text, "every cache has the histograms of the state"
     cells = SIZE[0] * SIZE[1] // 16
     values = cells * 8 + cells // 4 * (16 + 16) + cells // 16 * (32 + 16)
     after = values + cells // 16 * 16
@@ -133,7 +133,7 @@ def test_a_plan_takes_and_gives_int8(
 
 
 def parsed(trt: ModuleType, model: onnx.ModelProto) -> tuple[Any, ...]:
-    """The network, and what has to live as long."""
+    """The parsed network, and the objects that must live as long."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
@@ -143,7 +143,7 @@ def parsed(trt: ModuleType, model: onnx.ModelProto) -> tuple[Any, ...]:
 
 
 def convolved_state() -> onnx.ModelProto:
-    """A convolution that reads the state itself; the state that leaves is what it gives."""
+    """A graph of one convolution from the state's input to its output."""
     shape = (1, 8, 16, 16)
     weights = numpy_helper.from_array(np.ones((8, 8, 1, 1), np.float16), "weight")
     node = helper.make_node("Conv", ["state_in_a", "weight"], ["state_out_a"], name="network.a/conv")

@@ -1,4 +1,4 @@
-"""The layers of a plan in every dialect, and which convolution runs in which type."""
+"""The layers of a plan in every dialect, and the type in which each convolution runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking the inspector: a miniature one that answers, and every way in which it does not."""
+"""A miniature inspector that answers, and every way in which it does not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .layer_dialects import DIALECTS, NAMES_ALONE
 
 
 class Inspector:
-    """``EngineInspector``; of an engine by itself it may tell less than of a context."""
+    """``EngineInspector``. Without a context it may tell less."""
 
     execution_context: object = None
 
@@ -33,7 +33,7 @@ class Inspector:
 
 
 def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacking: str = "") -> Module:
-    """A TensorRT whose engine inspector gives ``answer``, and of an engine without a context ``alone``."""
+    """A TensorRT whose engine inspector gives ``answer``, or ``alone`` without a context."""
     inspector = Inspector(answer, answer if alone is None else alone)
     made = SimpleNamespace(create_engine_inspector=lambda: inspector, create_execution_context=lambda: "a context")
     if lacking:

@@ -1,4 +1,4 @@
-"""What an export says of the types that its plan's convolutions run in, and what it writes of them."""
+"""Lines and file of an export on the types in which its plan's convolutions run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def inspected(half: onnx.ModelProto, traced: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Tell how the plan of the usual graph is said to run: in FP16, but for modules of another type."""
+    """Make the inspector tell FP16 for every convolution of the usual graph, except for modules of another type."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
 
     def tell(others: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Verification passes what is right, and fails what a runtime gets wrong."""
+"""Verification passes a right model, and fails the mistakes that a runtime can make."""
 
 from __future__ import annotations
 
