@@ -1,4 +1,4 @@
-"""Observed histograms on disk, so that another method or another set of layers needs no second run."""
+"""Observed histograms on disk: another method or another set of layers needs no second run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mostnet.contract import CalibrationError, atomic_path
 
 from .histogram import Histogram
 
-#: 2: histograms of the state tensors too.
+#: Since 2 with histograms of the state tensors.
 _VERSION = 2
 _KEY = "key"
 
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What histograms were made from: all of it must agree for them to be used.
+    """The origin of histograms. A cache is used only if every field agrees.
 
     Attributes:
         checkpoint_sha256: digest of the checkpoint file.
         data_sha256: ``CalibrationData.digest``.
         graph: precision of the float graph that was observed.
         carry_state: whether state was carried from frame to frame.
-        version: of this file's form.
+        version: of the file format.
     """
 
     checkpoint_sha256: str
@@ -40,7 +40,7 @@ class CacheKey:
 def write_cache(path: Path, key: CacheKey, histograms: Mapping[str, Histogram]) -> None:
     """Write histograms, whole or not at all."""
     names = list(histograms)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:  # given a name, numpy would change its suffix
+    with atomic_path(path) as temporary, temporary.open("wb") as file:  # numpy would change the suffix of a name
         np.savez_compressed(
             file,
             key=np.array(json.dumps(asdict(key))),
@@ -54,13 +54,13 @@ def read_cache(path: Path, key: CacheKey) -> dict[str, Histogram]:
     """Read what ``write_cache`` wrote under the same key.
 
     Raises:
-        CalibrationError: damaged, or made from something else; says what differs.
+        CalibrationError: the file is damaged, or of another origin; says what differs.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             found = dict(json.loads(str(file[_KEY])))
             names, counts, limits = file["names"], file["counts"], file["limits"]
-    except Exception as error:  # zipfile, zlib, tokenize and numpy each raise their own for damaged bytes
+    except Exception as error:  # damaged bytes raise errors of zipfile, zlib, tokenize or numpy
         raise CalibrationError(f"{path}: not a range cache, or a damaged one ({error}); delete it") from error
     wanted = asdict(key)
     different = [name for name in wanted if found.get(name) != wanted[name]]

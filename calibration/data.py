@@ -10,30 +10,27 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mostnet.contract import CalibrationError, sha256
+from mostnet.contract import CalibrationError, Frame, sha256
 
-Frame = npt.NDArray[np.uint8]
-
-#: Pictures of a dataset, as training reads them.
+#: Suffixes of the pictures of a dataset, as training reads them.
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
-#: Frames that are read unless told otherwise.
+#: Default number of frames.
 USUAL_FRAMES = 100
-#: A sequence gives at least this many frames if it has them: the state's range is only seen after some.
+#: A sequence gives at least this many frames if it has them: the state needs some to reach its range.
 _LEAST_RUN = 8
 
 
 @dataclass(frozen=True)
 class CalibrationData:
-    """Sequences of frames, each played from an empty state.
+    """Sequences of frames, each for a stream that starts from an empty state.
 
     Attributes:
         source: the video file, or the folder ``ROOT/train/SEQUENCE/input/000000.png``: a dataset, one of its splits,
-            or one sequence. Of a dataset the ``train`` split is taken, so that the others stay unseen.
+            or one sequence. A dataset gives its ``train`` split, so that the others stay unseen.
         size_hw: frame height and width that the graph takes, in pixels.
-        frames: how many to read; None for up to ``USUAL_FRAMES``.
+        frames: number of frames to read; None for up to ``USUAL_FRAMES``.
         resize: scale frames of another size instead of refusing them.
     """
 
@@ -49,7 +46,7 @@ class CalibrationData:
             raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
 
     def sequences(self) -> Iterator[Iterator[Frame]]:
-        """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames; each is to be read to its end.
+        """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames. Read each to its end before the next.
 
         Raises:
             CalibrationError: no frames, fewer than were asked for, one that does not decode, or one of another size.
@@ -62,7 +59,7 @@ class CalibrationData:
             yield self._video()
 
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of the content that ``sequences`` reads (of a video, the file) and of how it is read."""
+        """Hexadecimal SHA-256 of the files that ``sequences`` reads, and of the way it reads them."""
         digest = hashlib.sha256(f"{self.size_hw} {self.frames} {self.resize}".encode())
         if not self.source.is_dir():
             digest.update(sha256(self.source).encode())
@@ -73,7 +70,7 @@ class CalibrationData:
         return digest.hexdigest()
 
     def _video(self) -> Iterator[Frame]:
-        from mostnet.video import VideoReader  # an export that calibrates on no video needs no PyAV
+        from mostnet.video import VideoReader  # only a video needs PyAV
 
         count = 0
         with VideoReader(self.source) as reader:
@@ -84,7 +81,7 @@ class CalibrationData:
         self._require(count)
 
     def _pictures(self) -> list[list[Path]]:
-        """Paths of the pictures to read, by sequence: of many sequences, some that lie evenly apart."""
+        """Paths of the pictures to read, by sequence. Of many sequences, evenly spaced ones are read."""
         found = [pictures for folder in _sequence_folders(self.source) if (pictures := _pictures_in(folder))]
         self._require(sum(map(len, found)))
         wanted = self.frames or USUAL_FRAMES
@@ -93,7 +90,7 @@ class CalibrationData:
         if sum(map(len, chosen)) < wanted:
             chosen = found
         taken: dict[int, list[Path]] = {}
-        for i in sorted(range(len(chosen)), key=lambda i: len(chosen[i])):  # the longest last: it takes what is left
+        for i in sorted(range(len(chosen)), key=lambda i: len(chosen[i])):  # the longest last: it takes the rest
             taken[i] = chosen[i][: wanted // (len(chosen) - len(taken))]
             wanted -= len(taken[i])
         return [taken[i] for i in sorted(taken) if taken[i]]

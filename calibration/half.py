@@ -1,4 +1,4 @@
-"""Which tensors leave the range of half precision, and how those are kept in float32."""
+"""Find the tensors that leave the range of half precision, and keep them in float32."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from .observe import Values
 from .twin import float32_twin
 
-#: Largest half-precision number, and the smallest that still has all its digits.
+#: Largest half-precision number, and the smallest with full precision.
 LARGEST_HALF = 65504.0
 SMALLEST_NORMAL_HALF = 2.0**-14
 #: A magnitude this near to ``LARGEST_HALF`` may pass it on a frame that calibration did not see.
@@ -32,7 +32,7 @@ class TensorRange:
 
     @property
     def risk(self) -> str:
-        """``overflow``: past 65504; ``near overflow``: past half of it; ``underflow``: all of it subnormal; or none."""
+        """``overflow``: past 65504; ``near overflow``: past half of that; ``underflow``: all subnormal; else empty."""
         if self.largest > LARGEST_HALF:
             return "overflow"
         if self.largest > LARGEST_HALF / _HEADROOM:
@@ -41,7 +41,7 @@ class TensorRange:
 
 
 def half_tensors(model: onnx.ModelProto) -> dict[str, NodeProto]:
-    """The half-precision tensors inside a graph, each with the node that makes it; graph outputs are not among them."""
+    """The half-precision tensors inside a graph, without its outputs, each with the node that makes it."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
     return {
@@ -68,7 +68,7 @@ def magnitude_names(tensors: Collection[str]) -> list[str]:
 
 
 def tensor_ranges(frames: Iterator[Values], nodes: Mapping[str, NodeProto]) -> tuple[TensorRange, ...]:
-    """Largest magnitudes over all frames, the largest first; not finite in float32 counts as infinite."""
+    """Largest magnitudes over all frames, the largest first. NaN counts as infinite."""
     largest = dict.fromkeys(nodes, 0.0)
     for values in frames:
         for name in largest:
@@ -83,15 +83,15 @@ def keep_float32(
 ) -> tuple[str, ...]:
     """Change a half-precision graph in place, so that ``tensors`` are float32.
 
-    The nodes that make and read them compute in float32; casts lead in and out.
+    The nodes that make and read them compute in float32, between casts.
 
     Args:
         tensors: names of half-precision tensors inside the graph.
-        weights: float32 values of initializers, by name, for those that such nodes read: half precision may have
-            rounded them away.
+        weights: float32 values of initializers, by name. Such nodes read these in place of the values that half
+            precision rounded.
 
     Returns:
-        Names of the nodes that compute in float32 now, the casts among them.
+        Names of the nodes that compute in float32 now, including the casts.
     """
     return _Widening(model, frozenset(tensors), weights).run()
 
@@ -144,7 +144,7 @@ class _Widening:
                 self._wide.setdefault(name, f"{name}_float32")
 
     def _widened(self, name: str, node: NodeProto) -> str:
-        """The float32 form of a half-precision tensor, made where there is none yet."""
+        """Name of the float32 form of a half-precision tensor; it is made if it is missing."""
         if name not in self._wide:
             self._wide[name] = f"{name}_float32"
             if name in self._initializers:

@@ -1,4 +1,4 @@
-"""Histograms of magnitudes, and the range of a symmetric INT8 tensor that each method draws from one."""
+"""Histograms of magnitudes, and the methods that choose the range of a symmetric INT8 tensor from one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 _BINS = 2048
-#: Largest step of a symmetric INT8 tensor to either side of zero.
+#: Largest value of a symmetric INT8 tensor.
 LEVELS = 127
 _PERCENTILE = 99.99
-#: Candidate thresholds of a search lie this many bins apart.
+#: Bins between candidate thresholds of a search.
 _STRIDE = 16
 
 Counts = npt.NDArray[np.int64]
@@ -20,7 +20,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass
 class Histogram:
-    """Counts of ``|x|`` in equal bins from 0 to ``limit``, for any number of tensors added one after the other.
+    """Counts of ``|x|`` in equal bins from 0 to ``limit``, for any number of tensors.
 
     ``limit`` grows by doubling, so that bins merge in pairs and no count is ever split.
     """
@@ -31,7 +31,7 @@ class Histogram:
 
     @classmethod
     def empty(cls) -> Histogram:
-        """A histogram of nothing."""
+        """A histogram without values."""
         return cls(np.zeros(_BINS, np.int64))
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
@@ -57,7 +57,7 @@ class Histogram:
         self.counts += np.histogram(magnitudes, _BINS, range=(0.0, self.limit))[0]
 
     def threshold(self, method: str) -> float:
-        """The magnitude that becomes 127: ``minmax``, ``percentile``, ``entropy`` or ``mse``; 0 if all was zero."""
+        """The magnitude that becomes 127, by one of ``METHODS``; 0 if all values are 0."""
         return 0.0 if self.largest == 0 else min(METHODS[method](self), self.largest)
 
 
@@ -74,11 +74,11 @@ def _percentile(histogram: Histogram) -> float:
 def _entropy(histogram: Histogram) -> float:
     """Least Kullback-Leibler divergence of the quantised from the clipped distribution (Migacz, GTC 2017).
 
-    Unlike there, the quantised distribution keeps its weight in the whole: normalised by itself it would equal the
-    clipped one wherever nearly all values are clipped, and magnitudes far from zero would lose their range.
+    Unlike there, the quantised distribution is divided by the count of all values. Normalised by itself, it would
+    equal the clipped one if nearly all values are clipped, and magnitudes far from zero would lose their range.
     """
     counts = histogram.counts.astype(np.float64)
-    counts[0] = counts[1]  # exact zeros, which ReLU makes by the million, are exact in INT8 too
+    counts[0] = counts[1]  # ReLU makes many exact zeros, which INT8 holds exactly
     ends = _candidates(LEVELS + 1)
     best = min(ends, key=lambda end: _divergence(counts, end))
     return float(best * histogram.limit / _BINS)
@@ -92,7 +92,7 @@ def _divergence(counts: npt.NDArray[np.float64], end: int) -> float:
     sharers = np.bincount(groups, seen, LEVELS + 1)
     quantised = np.where(seen, total[groups] / np.maximum(sharers[groups], 1), 0.0)
     reference[-1] += counts[end:].sum()
-    quantised[-1] = max(quantised[-1], 1e-9)  # bin of the clipped values, which may have had none of its own
+    quantised[-1] = max(quantised[-1], 1e-9)  # the bin of the clipped values may be empty without them
     p, q = reference / reference.sum(), quantised / counts.sum()
     kept = p > 0
     return float(np.sum(p[kept] * np.log(p[kept] / q[kept])))

@@ -1,4 +1,4 @@
-"""Stream sequences through a float graph, state carried from frame to frame, and look at its inner tensors."""
+"""Stream sequences through a float graph with carried state, and observe its inner tensors."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def observe(
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Values]:
-    """Values of ``tensors`` (names in ``model``, of state outputs too), float32, for every frame of the data.
+    """Float32 values of ``tensors`` for every frame of the data.
 
     Args:
-        carry_state: hand each frame the state that the one before left, as in use; False gives every frame an empty
-            one, which shows what calibration misses that knows single pictures only.
-        threads: of ONNX Runtime; 0 leaves that to it.
-        progress: told how many frames are done.
+        tensors: names in ``model``, of inner tensors or of outputs.
+        carry_state: give each frame the state of the frame before, as in use; False gives every frame an empty state,
+            which shows what calibration on single frames misses.
+        threads: of ONNX Runtime; 0 lets it choose.
+        progress: told the number of frames done.
 
     Raises:
         CalibrationError: the data is empty, too short, damaged or of another size.

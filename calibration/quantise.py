@@ -1,4 +1,4 @@
-"""Q/DQ nodes around convolutions, put in by ONNX Runtime's quantiser."""
+"""INT8 convolutions: ONNX Runtime's quantiser puts Q/DQ nodes around them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mostnet.contract import CalibrationError
 
 from .scales import check_scales
 
-#: Symmetric INT8 on both sides; biases and outputs stay float, so that TensorRT fuses what follows a convolution.
+#: Symmetric INT8 inputs and weights. Biases and outputs stay float, so that TensorRT fuses what follows a convolution.
 _OPTIONS = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
@@ -27,15 +27,14 @@ _OPTIONS = {
 
 
 def module_path(node: NodeProto) -> str:
-    """The module that a node of an exported graph belongs to: ``network.branches.0.head``."""
+    """The module of a node of an exported graph, as ``network.branches.0.head``."""
     return str(node.name).rpartition("/")[0]
 
 
 def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
     """The convolutions worth quantising, by module path, in graph order.
 
-    Those on a single cell, after global pooling, are left out: they cost nothing, and each of their errors reaches
-    every pixel.
+    Those on a single cell, after global pooling, are not: they take no time, and their errors reach every pixel.
     """
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -49,7 +48,7 @@ def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
 
 
 def excluded_by(patterns: Sequence[str], modules: Sequence[str], states: Sequence[str] = ()) -> tuple[str, ...]:
-    """The modules and states that a pattern names: a whole path, part of one between dots, or a shell wildcard.
+    """The modules and states that a pattern names, as a whole path, a part of one between dots, or a shell wildcard.
 
     Raises:
         CalibrationError: a pattern matches none.
@@ -69,11 +68,11 @@ def excluded_by(patterns: Sequence[str], modules: Sequence[str], states: Sequenc
 
 
 def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.ModelProto:
-    """A copy of a float graph with INT8 convolutions; everything else keeps its type, and reads unrounded tensors.
+    """A copy of a float graph with INT8 convolutions. All other nodes keep their types, and read unrounded tensors.
 
     Args:
         model: a graph whose tensors are float32 or, from opset 19, float16.
-        thresholds: by module path of each convolution to quantise, the magnitude of its input that becomes 127.
+        thresholds: the magnitude of the input that becomes 127, by module path of each convolution to quantise.
 
     Raises:
         CalibrationError: nothing to quantise, or a half-precision graph below opset 19.
@@ -83,7 +82,7 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
         raise CalibrationError("no convolution is left to quantise; exclude fewer, or export with --fp16")
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     check_scales(model, {"float16"} if TensorProto.FLOAT16 in types.values() else ())
-    bounds: dict[str, float] = {}  # of each tensor, which several convolutions may read
+    bounds: dict[str, float] = {}  # by tensor: several convolutions may read one
     for node in nodes:
         bounds[node.input[0]] = max(thresholds[module_path(node)], bounds.get(node.input[0], 0.0))
     kinds = {node.input[0]: np.float16 if types[node.input[1]] == TensorProto.FLOAT16 else np.float32 for node in nodes}
@@ -113,10 +112,10 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
 
 
 def _spare_others(graph: GraphProto, quantised: Collection[str]) -> None:
-    """Let the convolutions named in ``quantised`` alone read rounded tensors.
+    """Give rounded tensors to the convolutions named in ``quantised``, and to no other node.
 
-    The quantiser hands them to whatever reads the same tensor: to the identity path of a residual block, and to
-    convolutions that are to stay float.
+    The quantiser gives them to every reader of the same tensor: to the identity path of a residual block, and to
+    convolutions that stay float.
     """
     makers = {name: node for node in graph.node for name in node.output}
     exact: dict[str, str] = {}
@@ -136,7 +135,7 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def _cleaned(quantised: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what the quantiser says of itself: a graph describes itself in our own property alone."""
+    """Drop the quantiser's own metadata: a graph describes itself in our property alone."""
     quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
     del quantised.metadata_props[:]
     quantised.metadata_props.extend(model.metadata_props)
@@ -146,7 +145,7 @@ def _cleaned(quantised: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelPr
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser advises on the root logger about steps that do not concern us."""
+    """Silence the quantiser's advice on the root logger."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

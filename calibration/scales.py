@@ -1,4 +1,4 @@
-"""Q/DQ nodes and their scales: before opset 19 these are float32 only."""
+"""Scales of Q/DQ nodes, which are float32 before opset 19."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mostnet.contract import CalibrationError
 
-#: First opset whose Q/DQ nodes take half-precision tensors.
+#: First opset with Q/DQ nodes on half-precision tensors.
 _HALF_SCALES = 19
 
 
 def check_scales(model: onnx.ModelProto, dtypes: Collection[str]) -> None:
-    """Return if tensors of ``dtypes``, NumPy names, can be quantised in the opset of ``model``.
+    """Check that tensors of ``dtypes`` (NumPy names) can be quantised in the opset of ``model``.
 
     Raises:
         CalibrationError: half precision, and the opset is too old.

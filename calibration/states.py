@@ -1,8 +1,8 @@
-"""INT8 between frames: state inputs that are dequantised, and state outputs quantised with the same scale.
+"""INT8 between frames: state inputs are dequantised, and state outputs quantised with the same scale.
 
-Zeros still mean that there is no previous frame, since the zero point is 0. Nor does a seen cell become one: a match
-vector of ``M`` channels and length one has a component of at least ``M ** -0.5``, and a range that is drawn from such
-vectors reaches to 1 at most, so that half a step is at most 1/254.
+Zeros still mean that there is no previous frame, since the zero point is 0. A cell with history does not round to
+zeros: a match vector of ``M`` channels and length one has a component of at least ``M ** -0.5``, and half a step is at
+most 1/254, since a range chosen from such vectors is at most 1.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from mostnet.contract import ONNX_KEY, Metadata, StatePair
 from .histogram import LEVELS
 from .scales import check_scales
 
-#: Range of a state that calibration saw empty only: every state of the network lies within it.
+#: Range of a state that was empty in all of calibration: every state of the network lies within it.
 _UNSEEN_RANGE = 1.0
 
 
 def quantise_states(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.ModelProto:
-    """A copy of a graph that carries some of its state in INT8; its description says so.
+    """A copy of a graph that carries some of its state in INT8, with metadata that say so.
 
     Args:
         model: a graph with our metadata, whose state tensors are float32 or, from opset 19, float16.
-        thresholds: by name of each state to quantise, the magnitude that becomes 127.
+        thresholds: the magnitude that becomes 127, by name of each state to quantise.
 
     Raises:
         CalibrationError: half-precision states below opset 19.
@@ -54,7 +54,7 @@ def quantise_states(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> 
 
 
 def _dequantise(graph: onnx.GraphProto, pair: StatePair) -> NodeProto:
-    """Make the state's input INT8; the node that restores it."""
+    """Make the state's input INT8, and return the node that restores it."""
     name = pair.input.name
     _make_int8(graph.input, name)
     for node in graph.node:
@@ -64,7 +64,7 @@ def _dequantise(graph: onnx.GraphProto, pair: StatePair) -> NodeProto:
 
 
 def _quantise(graph: onnx.GraphProto, pair: StatePair) -> NodeProto:
-    """Make the state's output INT8; the node that rounds what was the output."""
+    """Make the state's output INT8, and return the node that rounds the former output."""
     name = pair.output.name
     _make_int8(graph.output, name)
     for node in graph.node:
@@ -75,9 +75,9 @@ def _quantise(graph: onnx.GraphProto, pair: StatePair) -> NodeProto:
 
 
 def _scale(pair: StatePair, threshold: float) -> list[TensorProto]:
-    """Scale and zero point, which both nodes of a state read.
+    """Scale and zero point of both nodes of a state.
 
-    A subnormal scale may be flushed to zero, and a division by it overflow.
+    The scale is no subnormal number: that may be flushed to zero, or overflow when it divides.
     """
     scale = max((threshold or _UNSEEN_RANGE) / LEVELS, float(np.finfo(pair.dtype).tiny))
     values = (np.array(scale, pair.dtype), np.array(0, np.int8))

@@ -1,4 +1,4 @@
-"""The float32 twin of a half-precision graph: same nodes, same names, no half-precision tensor."""
+"""The float32 twin of a half-precision graph, with the same nodes and names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from onnx import AttributeProto, TensorProto, numpy_helper
 
 
 def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of ``model`` that computes in float32 throughout, so that no tensor overflows where it is observed.
+    """A copy of ``model`` that computes in float32 throughout, so that no observed tensor overflows.
 
     Its weights are those of ``model``, rounded to half precision.
     """

@@ -1,15 +1,17 @@
-"""How far a candidate's outputs are from the reference, and how far is too far."""
+"""How far a candidate's outputs are from the reference, and how far they may be."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import FOREGROUND
+from mostnet.contract.metrics import end_point_error_px, overlap, psnr_db
 
 _FEW_PX, _FEW_SHARE = 8, 20_000
 #: A mask with a smaller share of foreground, or of background, is trivial.
@@ -18,7 +20,7 @@ _LEAST_FOREGROUND = 0.05
 
 @dataclass(frozen=True)
 class Bounds:
-    """What every frame of an exported graph must keep against the float32 PyTorch network.
+    """Limits that every frame of an exported graph must keep against the float32 PyTorch network.
 
     Attributes:
         psnr_db: least PSNR of the enhanced picture.
@@ -43,7 +45,7 @@ class FrameAccuracy:
     """One frame against its reference.
 
     Attributes:
-        psnr_db: of the enhanced picture; infinite where equal.
+        psnr_db: of the enhanced picture; infinite if equal.
         epe_px: of the flow.
         iou: of the mask.
         finite: the candidate's flag.
@@ -56,6 +58,21 @@ class FrameAccuracy:
     iou: float
     finite: bool
     few_mask_px: bool = False
+
+    @classmethod
+    def of(
+        cls, outputs: Sequence[npt.NDArray[Any]], reference: Sequence[npt.NDArray[Any]], *, finite: bool
+    ) -> FrameAccuracy:
+        """Compare a frame's enhanced picture, flow and mask, in this order, with those of the reference."""
+        picture, flow, mask = outputs
+        reference_picture, reference_flow, reference_mask = reference
+        return cls(
+            psnr_db(picture, reference_picture),
+            end_point_error_px(flow, reference_flow),
+            overlap(mask, reference_mask).iou,
+            finite,
+            few_pixels(mask, reference_mask),
+        )
 
     def keeps(self, bounds: Bounds) -> bool:
         """Whether this frame is within ``bounds``; a NaN is not."""
@@ -85,7 +102,7 @@ class Activity:
 
     @property
     def trivial(self) -> tuple[str, ...]:
-        """Why the comparison proves little; empty where it proves something."""
+        """Why the comparison proves little; empty if it proves something."""
         reasons = []
         if self.picture_levels < 2:
             reasons.append(f"the picture moves by {self.picture_levels:.2f} grey levels, under 2")

@@ -1,4 +1,4 @@
-"""The options of ``mostnet-export`` that are about calibration."""
+"""The calibration options of ``mostnet-export``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mostnet.contract import ExportError
 
 from .options import RESTS, CalibrationOptions
 
-#: Flags and values, by their names, that say nothing without calibration data.
+#: Flags and values that have no use without calibration data.
 _NEEDS_DATA = (
     "calib_frames",
     "calib_resize",
@@ -23,7 +23,7 @@ _NEEDS_DATA = (
 
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
-    """Add the options, as a group of their own."""
+    """Add the options as a group."""
     usual = CalibrationOptions(data=Path())
     add = parser.add_argument_group("calibration, for --int8 and --range-report").add_argument
     add("--calib", type=Path, metavar="VIDEO_OR_DATASET", help="a video, or a folder ROOT/train/SEQUENCE/input/*.png")
@@ -31,7 +31,7 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     add("--calib-resize", action="store_true", help="scale frames of another size instead of refusing them")
     add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from there, or write them if it is missing")
     add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what that misses")
-    add("--method", choices=METHODS, default=usual.method, help="how ranges are chosen (default: %(default)s)")
+    add("--method", choices=METHODS, default=usual.method, help="way to choose the ranges (default: %(default)s)")
     add(
         "--exclude",
         action="append",
@@ -40,14 +40,20 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
         help="convolutions, or INT8 states, that stay float; repeatable",
     )
     add("--accuracy-budget", action="store_true", help="keep the convolutions that cost most accuracy in float")
-    add("--budget-frames", type=int, default=usual.budget_frames, metavar="N", help="for that (default: %(default)s)")
+    add(
+        "--budget-frames",
+        type=int,
+        default=usual.budget_frames,
+        metavar="N",
+        help="frames to measure that on (default: %(default)s)",
+    )
     add("--rest", choices=RESTS, default=usual.rest, help="type of the rest of an INT8 graph (default: %(default)s)")
-    add("--int8-state", action="store_true", help="carry the state between frames in INT8 too, half as many bytes")
-    add("--range-report", action="store_true", help="look for tensors that FP16 does not hold; keep them in float32")
+    add("--int8-state", action="store_true", help="carry the state in INT8 too, in half as many bytes")
+    add("--range-report", action="store_true", help="find tensors that FP16 does not hold, and keep them in float32")
 
 
 def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
-    """The options as the parser found them; None without calibration data.
+    """The options of the command line; None without calibration data.
 
     Raises:
         ExportError: an option that needs calibration data is given without it.

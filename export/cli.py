@@ -19,7 +19,7 @@ from .exporter import ExportResult, export_sizes
 from .opset import SUPPORTED_OPSETS, TRACED_OPSET
 from .options import ExportOptions
 
-#: Exit status of an export that passed its verification on a clip where the network does next to nothing.
+#: Exit status of an export with a trivial verification: on its video the network does next to nothing.
 TRIVIAL = 3
 
 _USUAL_TARGETS = ",".join(DEFAULT_TARGETS)
@@ -52,17 +52,17 @@ def _parser() -> argparse.ArgumentParser:
         type=size_hw("480x640"),
         action="append",
         metavar="HxW",
-        help="frame size; may be given several times: one graph and plan each, all or none (default: 480x640)",
+        help="frame size; repeatable: one graph and plan each, all or none (default: 480x640)",
     )
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)")
     parser.add_argument(
-        "--opset", type=int, default=TRACED_OPSET, choices=SUPPORTED_OPSETS, help="(default: %(default)s)"
+        "--opset", type=int, default=TRACED_OPSET, choices=SUPPORTED_OPSETS, help="ONNX opset (default: %(default)s)"
     )
     parser.add_argument(
         "--flavour",
         choices=("auto", "rtx", "tensorrt"),
         default="auto",
-        help="TensorRT for RTX, classic TensorRT, or classic where it and a GPU are there, else RTX (default: auto)",
+        help="TensorRT for RTX or classic TensorRT; auto: classic with a GPU, else RTX (default: %(default)s)",
     )
     parser.add_argument(
         "--target",
@@ -70,10 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="sm_86,...",
         help=f"GPUs of an RTX plan (default: {_USUAL_TARGETS})",
     )
-    parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="measured tactics, for classic TensorRT")
-    parser.add_argument("--onnx-only", action="store_true", help="write the graph alone; needs no TensorRT")
+    parser.add_argument(
+        "--timing-cache", type=Path, metavar="FILE", help="cache of measured tactics, for classic TensorRT"
+    )
+    parser.add_argument("--onnx-only", action="store_true", help="write the graph without a plan; needs no TensorRT")
     parser.add_argument("--verify", type=Path, metavar="VIDEO", help="compare with float32 PyTorch on this video")
-    parser.add_argument("--verify-frames", type=int, default=100, metavar="N", help="at most (default: %(default)s)")
+    parser.add_argument(
+        "--verify-frames", type=int, default=100, metavar="N", help="most frames to compare (default: %(default)s)"
+    )
     parser.add_argument("--allow-trivial", action="store_true", help="exit 0 although the verification was trivial")
     add_calibration(parser)
     return parser

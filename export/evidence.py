@@ -18,12 +18,12 @@ from .options import CalibrationOptions
 from .sensitivity import Choice
 
 _FLOAT, _INT8 = "#b3202a", "#4a6fa5"
-#: Rows of the range report in Markdown; its JSON has them all.
+#: Rows of the range report in Markdown. Its JSON has all.
 _ROWS = 20
 
 
 def require_chart() -> None:
-    """Return if the bar chart of a choice can be drawn.
+    """Check that the bar chart of a choice can be drawn.
 
     Raises:
         BackendNotInstalledError: matplotlib is missing.
@@ -33,7 +33,7 @@ def require_chart() -> None:
 
 
 def range_markdown(ranges: Sequence[TensorRange], kept: Sequence[str]) -> str:
-    """Largest magnitudes against half precision's 65504 and its subnormal floor 6.1e-5, those at risk first."""
+    """Largest magnitudes beside the limits of half precision, 65504 and 6.1e-5. Tensors at risk come first."""
     risky = [r for r in ranges if r.risk]
     lines = [
         "# FP16 range report",
@@ -61,13 +61,13 @@ def write_calibration(
     options: CalibrationOptions,
     data_sha256: str,
 ) -> None:
-    """Write what an INT8 graph was made from to ``path`` (JSON), and a choice also as ``.md`` and ``.png``.
+    """Write the origin of an INT8 graph to ``path`` (JSON), and a choice also as ``.md`` and ``.png``.
 
     Args:
-        thresholds: by module path of each INT8 convolution, the magnitude that becomes 127.
-        states: likewise by name of each INT8 state.
-        largest: the largest magnitude seen, by module path and by name of the state output.
-        by_hand: convolutions that stay float because they were excluded.
+        thresholds: the magnitude that becomes 127, by module path of each INT8 convolution.
+        states: the same by name of each INT8 state.
+        largest: the largest magnitude in calibration, by module path and by name of the state output.
+        by_hand: convolutions and states that the user excluded.
     """
     document = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
@@ -86,7 +86,7 @@ def write_calibration(
 
 
 def choice_markdown(choice: Choice) -> str:
-    """The attempts and the ranking, as tables."""
+    """The attempts and the ranking as tables."""
     states = f" States that are INT8 in all of them: {', '.join(choice.int8_states)}." if choice.int8_states else ""
     lines = [
         "# INT8: convolutions put back to float",
@@ -138,7 +138,7 @@ def choice_chart(choice: Choice) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON has it: infinite PSNRs become null."""
+    """``value`` as JSON holds it: infinite PSNRs become null."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Checkpoint -> ONNX: trace the frame module, name its nodes after their modules, write the metadata."""
+"""Checkpoint -> ONNX: trace the frame module, name its nodes after their modules, add the metadata."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def build_graph(
 def trace(
     module: nn.Module, inputs: tuple[Tensor, ...], names_in: list[str], names_out: list[str], *, opset: int
 ) -> onnx.ModelProto:
-    """The ONNX graph of a module for inputs like these, its nodes named after the module's parts."""
+    """The ONNX graph of a module for inputs of these shapes and types, with nodes named after its submodules."""
     with _quiet("torch.onnx"):
         program = torch.onnx.export(
             module,
@@ -105,7 +105,7 @@ def graph_metadata(model: onnx.ModelProto) -> Metadata:
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph whole, with a digest of its content, by which an engine knows that nobody altered it."""
+    """Write a graph whole, with a digest by which an engine detects changes."""
     properties = {p.key: p.value for p in model.metadata_props if p.key != ONNX_DIGEST_KEY}
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
@@ -126,7 +126,7 @@ def _check_finite(module: FrameModel, precision: str) -> None:
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:
-    """Name each node ``module.path/node`` and drop the tracer's notes, which hold source paths of this machine."""
+    """Name each node ``module.path/node``, and drop the tracer's notes, which hold source paths of this machine."""
     for node in model.graph.node:
         scopes = next((p.value for p in node.metadata_props if p.key == _SCOPES), "['', '']")
         module = ast.literal_eval(scopes)[-2]

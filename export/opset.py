@@ -1,7 +1,7 @@
 """Lower a traced graph to an older opset, for TensorRT 8.6.
 
-torch's exporter starts at opset 18 and onnx's own converter has no adapter for Pad, so the few operators whose
-definition changed are rewritten here; any other changed operator is refused.
+torch's exporter starts at opset 18, and onnx's converter has no adapter for Pad. This module rewrites the few operators
+whose definition changed, and refuses any other changed operator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from mostnet.contract import ExportError
 
-#: Opset of the trace: Q/DQ on half-precision tensors needs 19; 20 renames GridSample's mode, which TensorRT misreads.
+#: Opset of the trace. Q/DQ on half-precision tensors needs 19. In 20, TensorRT misreads GridSample's renamed mode.
 TRACED_OPSET = 19
 SUPPORTED_OPSETS = (17, 18, 19)
 
@@ -21,7 +21,7 @@ Initializers = dict[str, onnx.TensorProto]
 
 
 def lower_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """``model`` with every operator as ``opset`` defines it.
+    """Rewrite ``model`` in place so that every operator is as ``opset`` defines it.
 
     Raises:
         ExportError: an operator of the graph cannot be expressed in that opset.
@@ -45,7 +45,7 @@ def lower_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 
 def _drop(*names: str) -> Callable[[NodeProto, Initializers, int], None]:
-    """A rewrite that removes attributes which newer opsets added."""
+    """A rewrite that removes attributes of newer opsets."""
 
     def rewrite(node: NodeProto, initializers: Initializers, opset: int) -> None:
         kept = [attribute for attribute in node.attribute if attribute.name not in names]
@@ -66,7 +66,7 @@ def _axes_to_attribute(node: NodeProto, initializers: Initializers, opset: int) 
 
 
 def _pad(node: NodeProto, initializers: Initializers, opset: int) -> None:
-    """Pad takes the axes it works on as a fourth input from opset 18."""
+    """Pad takes its axes as a fourth input from opset 18."""
     if len(node.input) == 4 and node.input[3]:
         raise ExportError(f"Pad ({node.name}) names its axes, which opset {opset} cannot; export at {TRACED_OPSET}")
 

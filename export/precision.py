@@ -38,7 +38,7 @@ from .graph import build_graph, float32_islands, graph_metadata
 from .opset import TRACED_OPSET, lower_opset
 from .options import CalibrationOptions, ExportOptions
 from .progress import show_step
-from .sensitivity import Choice, choose_layers
+from .sensitivity import Choice, Judge, choose_layers
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,8 @@ class Preparation:
         states = {pair.name: observed[pair.output.name].threshold(options.method) for pair in carried}
         choice: Choice | None = None
         if options.accuracy_budget:
-            choice = choose_layers(
-                self.checkpoint,
-                graph,
-                thresholds,
-                states=states,
-                data=self._data(),
-                frames=options.budget_frames,
-                console=self.console,
-            )
+            judge = Judge(self.checkpoint, graph, thresholds, states, self._data(), options.budget_frames)
+            choice = choose_layers(judge, self.console)
             thresholds = {name: value for name, value in thresholds.items() if name not in choice.put_back}
         write_calibration(
             self._beside("calibration.json"),

@@ -1,4 +1,4 @@
-"""Progress of the long steps of an export, one line each with its elapsed time."""
+"""Progress of the long steps of an export: one line each, with its elapsed time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-class Step:
-    """One step under way; counts are shown beside its name."""
+class StepProgress:
+    """The line of one step, with counts beside its name."""
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
@@ -18,7 +18,7 @@ class Step:
         self._task = progress.add_task(title, total=None)
 
     def update(self, done: int, total: int | None, *, phase: str = "") -> None:
-        """Show ``done`` of ``total``, and the phase of the step if it has several."""
+        """Show ``done`` of ``total``, and the phase if the step has several."""
         title = f"{self._title}: {phase}" if phase else self._title
         self._progress.update(self._task, completed=done, total=total, description=title)
 
@@ -28,10 +28,10 @@ class Step:
 
 
 @contextmanager
-def show_step(console: Console, title: str) -> Iterator[Step]:
+def show_step(console: Console, title: str) -> Iterator[StepProgress]:
     """A progress line for the length of the block."""
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        step = Step(progress, title)
+        step = StepProgress(progress, title)
         yield step
         step.finish()

@@ -1,4 +1,4 @@
-"""Put several files in place together, or none of them."""
+"""Put several files in place together, or none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mostnet.contract import ExportError
 def publish(staged: Path, target: Path) -> None:
     """Move every file of ``staged`` into the folder ``target``, on the same file system.
 
-    If one cannot be moved, or an interrupt comes in between, those that were there before are put back.
+    If one cannot be moved, or on an interrupt, the files of before are put back.
 
     Raises:
         ExportError: a folder has the name of a file.

@@ -1,44 +1,45 @@
-"""Which convolutions cost most accuracy in INT8, and how many must stay float for the bounds to hold."""
+"""Rank the convolutions by the accuracy that INT8 costs, and find how many must stay float to keep the bounds."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
 from rich.console import Console
 
 from mostnet.calibration import CalibrationData, quantise, quantise_states
-from mostnet.contract import CalibrationError
+from mostnet.contract import CalibrationError, Frame
 from mostnet.engine import Engine
-from mostnet.model import Checkpoint
+from mostnet.model import Checkpoint, StreamOutput
 
 from .accuracy import BOUNDS, Bounds, FrameAccuracy, mean, worst
 from .graph import save_graph
 from .progress import show_step
-from .verification import Frame, frame_accuracy, reference_stream
+from .verification import frame_accuracy, reference_stream
 
-#: What must hold on the calibration frames: tighter than the bounds, since other frames are worse where they move more.
+#: Bounds for the calibration frames: tighter than those of an export, since frames that move more are worse.
 _SHARE = 0.4
 _GOAL = Bounds(
     psnr_db=BOUNDS["int8"].psnr_db + 1.0,
     epe_px=_SHARE * BOUNDS["int8"].epe_px,
     iou=1 - _SHARE * (1 - BOUNDS["int8"].iou),
 )
-#: Frames of a run that is measured: all but the first have a past.
+#: Frames of one run. All but the first have a past.
 _RUN = 4
 
 
 @dataclass(frozen=True)
 class LayerError:
-    """What quantising one convolution alone does to the outputs, on average over the frames.
+    """The error of the outputs with one convolution in INT8, on average over the frames.
 
     Attributes:
         module: path of the convolution.
         psnr_db, epe_px, iou: of enhanced picture, flow and mask, against float32 PyTorch.
-        share: the largest of the three errors, each as a share of what its bound allows.
+        share: the largest of the three errors, each as a share of the error that its bound allows.
     """
 
     module: str
@@ -49,7 +50,7 @@ class LayerError:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class BudgetAttempt:
     """The worst frame of a graph in which the ``put_back`` worst convolutions stay float."""
 
     put_back: int
@@ -66,102 +67,99 @@ class Choice:
     Attributes:
         put_back: their module paths, worst first.
         errors: of every convolution, worst first.
-        unquantised: error of the graph with none of them in INT8, which is in each of ``errors`` too.
-        attempts: what was tried, in this order.
-        frames: how many frames all this was measured on.
-        int8_states: names of the states that were INT8 in all of this, ``unquantised`` included.
+        unquantised: error of the graph with none of them in INT8. Each of ``errors`` contains it.
+        attempts: in the order in which they were tried.
+        frames: number of frames of every measurement.
+        int8_states: names of the states that were INT8 in every measurement, ``unquantised`` included.
     """
 
     put_back: tuple[str, ...]
     errors: tuple[LayerError, ...]
     unquantised: LayerError
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[BudgetAttempt, ...]
     frames: int
     int8_states: tuple[str, ...] = ()
 
 
-def choose_layers(
-    checkpoint: Checkpoint,
-    graph: onnx.ModelProto,
-    thresholds: Mapping[str, float],
-    *,
-    states: Mapping[str, float],
-    data: CalibrationData,
-    frames: int,
-    console: Console,
-) -> Choice:
+@dataclass(frozen=True)
+class Judge:
+    """Compares graphs with float32 PyTorch on the same frames; PyTorch runs once.
+
+    Attributes:
+        checkpoint: the network.
+        graph: the float graph.
+        thresholds: of the convolutions, by module path.
+        states: of the states that are INT8 in every graph that is judged, by name.
+        data: calibration data.
+        wanted_frames: about how many of its frames to judge on.
+    """
+
+    checkpoint: Checkpoint
+    graph: onnx.ModelProto
+    thresholds: Mapping[str, float]
+    states: Mapping[str, float]
+    data: CalibrationData
+    wanted_frames: int
+
+    @cached_property
+    def _sequences(self) -> list[list[tuple[Frame, StreamOutput]]]:
+        return [list(reference_stream(self.checkpoint, run)) for run in runs_of(self.data, self.wanted_frames)]
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that every graph is judged on."""
+        return sum(map(len, self._sequences))
+
+    def accuracy(self, int8: Collection[str]) -> list[FrameAccuracy]:
+        """Accuracy of every frame with these convolutions in INT8."""
+        chosen = {name: self.thresholds[name] for name in int8}
+        graph = quantise(self.graph, chosen) if chosen else self.graph
+        found = []
+        with tempfile.TemporaryDirectory(prefix="mostnet-sensitivity-") as folder:
+            path = Path(folder) / "candidate.onnx"
+            save_graph(quantise_states(graph, self.states), path)
+            with Engine(path, provider="cpu") as engine:
+                for sequence in self._sequences:
+                    engine.reset()
+                    found += [frame_accuracy(engine.infer(frame), wanted) for frame, wanted in sequence]
+        return found
+
+
+def choose_layers(judge: Judge, console: Console) -> Choice:
     """Rank the convolutions, then put the worst back to float until every frame is within the goal.
 
-    Args:
-        thresholds: of the convolutions, by module path.
-        states: of the states that are INT8 in every graph that is measured, by name.
-
     Raises:
-        CalibrationError: it does not hold even with one convolution in INT8.
+        CalibrationError: the goal does not hold even with one convolution in INT8.
     """
-    with tempfile.TemporaryDirectory(prefix="mostnet-sensitivity-") as folder:
-        judge = _Judge(checkpoint, graph, thresholds, states, data, frames, Path(folder) / "candidate.onnx")
-        errors = []
-        unquantised = _layer_error("none", judge.accuracy(()))
-        with show_step(console, "sensitivity") as step:
-            for i, name in enumerate(thresholds):
-                errors.append(_layer_error(name, judge.accuracy({name})))
-                step.update(i + 1, len(thresholds))
-        errors.sort(key=lambda error: -error.share)
-        order = [error.module for error in errors]
-        with show_step(console, "accuracy budget"):
-            attempts = _bisect(judge, order)
+    errors = []
+    unquantised = _layer_error("none", judge.accuracy(()))
+    with show_step(console, "sensitivity") as step:
+        for i, name in enumerate(judge.thresholds):
+            errors.append(_layer_error(name, judge.accuracy({name})))
+            step.update(i + 1, len(judge.thresholds))
+    errors.sort(key=lambda error: -error.share)
+    order = [error.module for error in errors]
+    with show_step(console, "accuracy budget"):
+        attempts = bisect(judge, order)
     held = [attempt.put_back for attempt in attempts if attempt.holds]
     if not held:
         best = attempts[-1]
         raise CalibrationError(
             "the accuracy budget does not hold with even one INT8 convolution: "
             f"{best.psnr_db:.1f} dB, {best.epe_px:.3f} px, IoU {best.iou:.4f}; export with --fp16"
-            + (", or without --int8-state" if states else "")
+            + (", or without --int8-state" if judge.states else "")
         )
-    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames, tuple(states))
-
-
-class _Judge:
-    """Runs graphs over the same frames and compares them with float32 PyTorch, which runs once."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        graph: onnx.ModelProto,
-        thresholds: Mapping[str, float],
-        states: Mapping[str, float],
-        data: CalibrationData,
-        frames: int,
-        path: Path,
-    ) -> None:
-        self._graph = graph
-        self._thresholds = thresholds
-        self._states = states
-        self._path = path
-        self._sequences = [list(reference_stream(checkpoint, clip)) for clip in runs_of(data, frames)]
-        self.frames = sum(map(len, self._sequences))
-
-    def accuracy(self, int8: Collection[str]) -> list[FrameAccuracy]:
-        """Accuracy of every frame with these convolutions in INT8."""
-        chosen = {name: self._thresholds[name] for name in int8}
-        graph = quantise(self._graph, chosen) if chosen else self._graph
-        save_graph(quantise_states(graph, self._states), self._path)
-        found = []
-        with Engine(self._path, provider="cpu") as engine:
-            for sequence in self._sequences:
-                engine.reset()
-                found += [frame_accuracy(engine.infer(frame), wanted) for frame, wanted in sequence]
-        return found
+    states = tuple(judge.states)
+    return Choice(tuple(order[: min(held)]), tuple(errors), unquantised, tuple(attempts), judge.frames, states)
 
 
 def runs_of(data: CalibrationData, frames: int) -> list[list[Frame]]:
     """About ``frames`` frames of the data, in runs of four that lie evenly apart: some move little, some much.
 
-    Each is played from an empty state. A run is shorter where fewer frames are asked for, or its sequence ends.
+    Each run starts from an empty state. It is shorter if fewer frames are asked for, or if its sequence ends.
     """
     length = min(_RUN, max(2, frames))
-    places = [  # found in a pass of its own: all the data may be more than fits in memory
+    places = [  # in a pass of its own, since all the data may not fit in memory
         (number, start)
         for number, sequence in enumerate(data.sequences())
         for start in range(0, max(1, sum(1 for _ in sequence) - 1), length)
@@ -188,10 +186,10 @@ def _layer_error(name: str, frames: Sequence[FrameAccuracy]) -> LayerError:
     return LayerError(name, found.psnr_db, found.epe_px, found.iou, max(shares))
 
 
-def _bisect(judge: _Judge, order: list[str]) -> list[Attempt]:
-    """Attempts with more or fewer of the worst put back, until the fewest that hold are known."""
+def bisect(judge: Judge, order: list[str]) -> list[BudgetAttempt]:
+    """Try to put more or fewer of the worst back, until the smallest number that holds is known."""
     attempts = [_attempt(judge, order, 0)]
-    low, high = 0, len(order)  # low fails; high is no attempt, since nothing would be INT8
+    low, high = 0, len(order)  # low fails; with high nothing would be INT8
     while not attempts[0].holds and high - low > 1:
         middle = (low + high) // 2
         attempts.append(_attempt(judge, order, middle))
@@ -199,7 +197,7 @@ def _bisect(judge: _Judge, order: list[str]) -> list[Attempt]:
     return attempts
 
 
-def _attempt(judge: _Judge, order: list[str], put_back: int) -> Attempt:
+def _attempt(judge: Judge, order: list[str], put_back: int) -> BudgetAttempt:
     frames = judge.accuracy(order[put_back:])
     found = worst(frames)
-    return Attempt(put_back, found.psnr_db, found.epe_px, found.iou, all(frame.keeps(_GOAL) for frame in frames))
+    return BudgetAttempt(put_back, found.psnr_db, found.epe_px, found.iou, all(frame.keeps(_GOAL) for frame in frames))

@@ -1,4 +1,4 @@
-"""Stream real frames through the float32 PyTorch network and an exported model, each with its own carried state."""
+"""Compare an exported model with the float32 PyTorch network on a video, each with its own carried state."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import torch
 from rich.table import Table
 
-from mostnet.contract import FOREGROUND, VerificationError
-from mostnet.contract.metrics import end_point_error_px, overlap, psnr_db
+from mostnet.contract import FOREGROUND, Frame, VerificationError
 from mostnet.engine import Output
-from mostnet.model import Checkpoint, FrameModel
+from mostnet.model import Checkpoint, NetworkStream, StreamOutput
 
-from .accuracy import BOUNDS, Activity, Bounds, FrameAccuracy, few_pixels, mean, worst
+from .accuracy import BOUNDS, Activity, Bounds, FrameAccuracy, mean, worst
 
-Frame = npt.NDArray[np.uint8]
-
-#: What helps an INT8 graph that breaks its bounds.
+#: The remedy for an INT8 graph that breaks its bounds.
 _MORE_FLOAT = "; keep more convolutions float: --accuracy-budget, with more --budget-frames, or --exclude"
 
 
 class Candidate(Protocol):
-    """What is verified: an ``Engine``, or anything that infers frame after frame."""
+    """The model to verify: an ``Engine``, or anything that infers frame after frame."""
 
     def infer(self, frame: Frame) -> Output:
         """Outputs of the next frame of the stream."""
@@ -38,10 +33,10 @@ class VerificationReport:
     """Outcome of one verification, frame by frame.
 
     Attributes:
-        name: what was compared.
+        name: of the candidate.
         frames: accuracy of every frame, in order.
-        activity: what the reference does on this clip.
-        bounds: what every frame has to keep.
+        activity: of the reference on this clip.
+        bounds: limits that every frame must keep.
     """
 
     name: str
@@ -56,7 +51,7 @@ class VerificationReport:
 
     @property
     def trivial(self) -> tuple[str, ...]:
-        """Why passing proves little; empty where it proves something."""
+        """Why passing proves little; empty if it proves something."""
         return self.activity.trivial
 
     def drift(self) -> tuple[FrameAccuracy, FrameAccuracy]:
@@ -104,7 +99,7 @@ def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterato
     Raises:
         VideoError: the video cannot be read, is damaged in these frames, or breaks off before ``limit`` of them.
     """
-    from mostnet.video import VideoReader  # an export that verifies on no video needs no PyAV
+    from mostnet.video import VideoReader  # only a verification needs PyAV
 
     with VideoReader(video) as reader:
         for _, frame in zip(range(limit), reader, strict=False):
@@ -112,40 +107,17 @@ def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterato
         reader.check()
 
 
-def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Output]]:
-    """Each frame with the float32 PyTorch network's outputs, state carried."""
-    module = FrameModel(checkpoint.model).eval()
-    state = None
-    for i, frame in enumerate(frames):
-        if state is None:
-            state = module.zero_state((frame.shape[0], frame.shape[1]))
-        with torch.inference_mode():
-            enhanced, flow, mask, finite, *state = module(torch.from_numpy(frame)[None], *state)
-        yield (
-            frame,
-            Output(
-                enhanced=enhanced[0].numpy(),
-                flow=flow[0].numpy(),
-                mask=mask[0].numpy(),
-                finite=bool(finite),
-                frame_id=i,
-                timestamp=None,
-                latency_ms=0.0,
-            ),
-        )
+def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterator[tuple[Frame, StreamOutput]]:
+    """Each frame with the outputs of the float32 PyTorch network, which carries its state from frame to frame."""
+    stream = NetworkStream(checkpoint.model)
+    for frame in frames:
+        yield frame, stream.infer(frame)
 
 
-def frame_accuracy(output: Output, wanted: Output) -> FrameAccuracy:
-    """One frame of a candidate against the reference's; both with every output."""
+def frame_accuracy(output: Output, reference: StreamOutput) -> FrameAccuracy:
+    """Compare one frame of a candidate, which has every output, with the reference."""
     assert output.enhanced is not None and output.flow is not None and output.mask is not None
-    assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
-    return FrameAccuracy(
-        psnr_db(output.enhanced, wanted.enhanced),
-        end_point_error_px(output.flow, wanted.flow),
-        overlap(output.mask, wanted.mask).iou,
-        output.finite,
-        few_pixels(output.mask, wanted.mask),
-    )
+    return FrameAccuracy.of((output.enhanced, output.flow, output.mask), reference[:3], finite=output.finite)
 
 
 def verify(
@@ -157,11 +129,11 @@ def verify(
     name: str = "exported model",
     progress: Callable[[int], None] | None = None,
 ) -> VerificationReport:
-    """Compare a candidate with the checkpoint over a clip; see ``VerificationReport.check`` and ``.trivial``.
+    """Compare a candidate with the checkpoint over a clip.
 
     Args:
         frames: uint8 ``(H, W, 3)`` BGR, all of the candidate's size.
-        precision: whose bounds to keep: ``fp32``, ``fp16`` or ``int8``.
+        precision: ``fp32``, ``fp16`` or ``int8``, each with its bounds.
         progress: told how many frames are done.
 
     Raises:
@@ -171,7 +143,6 @@ def verify(
     activity: list[tuple[float, float, float]] = []
     for frame, wanted in reference_stream(checkpoint, frames):
         found.append(frame_accuracy(candidate.infer(frame), wanted))
-        assert wanted.enhanced is not None and wanted.flow is not None and wanted.mask is not None
         activity.append(
             (
                 float(np.mean(cv2.absdiff(wanted.enhanced, frame))),

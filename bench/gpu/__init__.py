@@ -1,1 +1,1 @@
-"""The GPU report: our engine beside the bare enqueue loop, PyTorch and ONNX Runtime."""
+"""The GPU report: the engine beside the bare enqueue loop, PyTorch and ONNX Runtime."""

@@ -22,7 +22,7 @@ PRECISIONS = ("fp16", "fp32")
 
 _NAMED_SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 
-#: Reference frames of a case where no number is given: few where a frame is large.
+#: Pixels of a case's reference.
 _REFERENCE_PIXELS = 200 * 480 * 640
 _LEAST_FRAMES = 10
 
@@ -42,7 +42,7 @@ class Case:
 
     @property
     def reference_frames(self) -> int:
-        """How many frames the reference has: 200 at 480x640, at least 10 anywhere."""
+        """Number of frames of the reference: 200 at 480x640, fewer of larger frames, at least 10."""
         return max(_LEAST_FRAMES, min(200, _REFERENCE_PIXELS // (self.size_hw[0] * self.size_hw[1])))
 
     @classmethod
@@ -68,7 +68,7 @@ class Case:
         return cls(variant, size_hw, precision)
 
 
-#: By size, and the one with targets first: time on such a machine is short.
+#: By size, the case with absolute goals first: time on a GPU machine is short.
 ALL_CASES = tuple(Case(variant, size_hw) for size_hw in SIZES for variant in VARIANTS)
 
 
@@ -81,7 +81,7 @@ def parse_cases(text: str) -> tuple[Case, ...]:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What ``mostnet.bench.gpu.prepare`` noted about a case: FLOPs, least bytes, versions.
+    """The facts that ``mostnet.bench.gpu.prepare`` noted about a case: FLOPs, least bytes, versions.
 
     Raises:
         MeasurementError: the folder has not been prepared.
@@ -103,19 +103,19 @@ def is_built(folder: Path, flavour: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What to measure, and with what.
+    """What to measure, where, and for how long.
 
     Attributes:
         out: folder for JSON, Markdown, plot and log.
         cases: folder of the prepared cases.
         only: the cases, in this order.
-        pythons: interpreter of each part; a part that is not in it is left out.
+        pythons: interpreter of each part to measure.
         flavour: TensorRT that builds and runs the plans, ``tensorrt`` or ``rtx``.
-        opset: of graphs that are made here.
-        rounds: of each method, side by side.
-        frames: of each round, at most.
-        seconds: of each round, at most, where a frame is slow.
-        minutes: after which no new round begins; None has no limit.
+        opset: ONNX opset of new graphs.
+        rounds: number of rounds of each method.
+        frames: largest number of frames of a round.
+        seconds: largest duration of a round.
+        minutes: no new round begins after this time; None has no limit.
         resume: keep the cases that an earlier run measured completely.
     """
 

@@ -1,7 +1,7 @@
 """Worker: a case through ``mostnet.Engine``, and the bare enqueue loop on the same plan.
 
-``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|ort]``.
-Needs numpy and the libraries of that part.
+``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|ort]`` needs numpy and the libraries of that
+part.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
+from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine
 from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
@@ -26,7 +26,7 @@ from mostnet.engine.options import Options
 from .cases import GRAPH, PLAN
 from .serve import claim_stdout, limited, serve, time_each
 
-#: What each part measures. Only a plan's bare calls are asynchronous, and so have a floor that is not ``infer``.
+#: Methods of each part. Only a plan's bare calls are asynchronous, so only these have a floor other than ``infer``.
 METHODS = {"tensorrt": ("infer", "stream", "enqueue", "enqueue+copies"), "ort": ("infer", "stream")}
 
 _PACKAGES = ("numpy", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime")
@@ -37,7 +37,7 @@ _COPIES = 20
 
 
 class EngineWorker:
-    """An engine and a bare call on one model file, opened when they are first asked for."""
+    """An engine and a bare call on one model file, each opened when it is first asked for."""
 
     def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
         self._part = part
@@ -51,16 +51,10 @@ class EngineWorker:
 
     def info(self) -> dict[str, Any]:
         """Methods and versions."""
-        versions = {"python": sys.version.split()[0]}
-        for name in _PACKAGES:
-            try:
-                versions[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return {"methods": METHODS[self._part], "versions": versions}
+        return {"methods": METHODS[self._part], "versions": installed_versions(_PACKAGES)}
 
     def open(self, method: str) -> dict[str, Any]:
-        """Make ready and warm up."""
+        """Open what the method needs, and warm up."""
         run = limited(self._frames, count=_WARM_UP, seconds=5.0)
         if method in ("infer", "stream"):
             engine = self._open_engine()
@@ -74,7 +68,7 @@ class EngineWorker:
         return {}
 
     def round(self, method: str, count: int, seconds: float) -> dict[str, Any]:
-        """One round: ``fps``, ``samples_ms`` where frames are waited for, ``gpu_ms`` where the device tells."""
+        """One round: ``fps``; ``samples_ms`` if the method waits for each frame; ``gpu_ms`` if the device tells it."""
         gc.collect()
         call = {
             "infer": self._infer,
@@ -85,7 +79,7 @@ class EngineWorker:
         return call(count, seconds)
 
     def outputs(self, path: str) -> dict[str, Any]:
-        """Write the results of all frames of the case, streamed from a fresh state, to ``path`` (``.npz``)."""
+        """Stream all frames of the case from an empty state, and write the results to ``path`` (``.npz``)."""
         engine = self._open_engine()
         engine.reset()
         found = list(engine.stream(self._frames))
@@ -94,7 +88,7 @@ class EngineWorker:
         return {"frames": len(found)}
 
     def soak(self, count: int) -> dict[str, Any]:
-        """Python's memory blocks that ``count`` streamed frames left behind."""
+        """Stream ``count`` frames and count Python's memory blocks that they leave behind."""
         engine = self._open_engine()
         blocks = []
         for frames in (count // 10, count):  # the first run fills caches and free lists
@@ -105,7 +99,7 @@ class EngineWorker:
         return {"python_blocks": blocks[1] - blocks[0], "frames": count}
 
     def copy_peak(self) -> dict[str, Any]:
-        """Bandwidth of a copy within the GPU's memory, bytes read and written, in GB/s."""
+        """Bandwidth of a copy within the GPU's memory in GB/s, bytes read and written."""
         from mostnet.engine.cuda.device import cuda_device
 
         device = cuda_device()
@@ -126,7 +120,7 @@ class EngineWorker:
         return {"memcpy_gb_s": 2 * _COPY_BYTES * _COPIES / took_s / 1e9}
 
     def close(self) -> dict[str, Any]:
-        """Free everything. Twice without harm."""
+        """Free everything. A second call does nothing."""
         for held in (self._raw, self._model, self._engine):
             if held is not None:
                 held.close()
@@ -145,7 +139,7 @@ class EngineWorker:
 
         split = {name: mean_ms(name) for name in ("copy_in_ms", "compute_ms", "copy_out_ms", "host_ms")}
         answer = {"fps": fps, "samples_ms": samples, "split_ms": split}
-        # ONNX Runtime's is the host's time of a call.
+        # With ONNX Runtime, compute_ms is the host's time of a call.
         return {**answer, "gpu_ms": split["compute_ms"]} if self._part == "tensorrt" else answer
 
     def _stream(self, count: int, seconds: float) -> dict[str, Any]:
@@ -155,7 +149,7 @@ class EngineWorker:
         for output in self._open_engine().stream(source):
             marks_s.append(perf_counter())
             samples.append(output.latency_ms)
-        # Filling the pipeline is not its throughput: from the first result to the last.
+        # From the first result to the last: filling the pipeline does not count.
         return {"fps": (len(marks_s) - 1) / (marks_s[-1] - marks_s[0]), "samples_ms": samples}
 
     def _enqueue(self, count: int, seconds: float) -> dict[str, Any]:
@@ -193,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=METHODS, default="tensorrt")
-    parser.add_argument("--device", default="cuda", help="cpu serves to test the worker itself")
+    parser.add_argument("--device", default="cuda", help="cpu serves tests of the worker (default: %(default)s)")
     args = parser.parse_args(argv)
     answers = claim_stdout()
     worker = EngineWorker(args.folder, part=args.part, provider=args.device)

@@ -1,4 +1,4 @@
-"""The report's end of a worker: another Python, asked by lines of JSON, with a limit on every answer."""
+"""The report's end of a worker: a process in another Python that answers lines of JSON within a time limit."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SHOWN_LINES = 3
 
 
 class Link(Protocol):
-    """What the report asks."""
+    """A connection to a worker."""
 
     def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
-        """The answer to one request.
+        """Send a request and return its answer.
 
         Raises:
             MeasurementError: the action failed, or the worker ended or took longer than ``timeout_s``.
         """
 
     def close(self) -> None:
-        """End the worker. Twice without harm."""
+        """End the worker. A second call does nothing."""
 
 
 class ProcessLink:
-    """A worker in a process of its own; what it and its libraries print goes to ``log``."""
+    """A worker in a process of its own. Its output, and that of its libraries, goes to ``log``."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._name = " ".join(command[-4:])
@@ -45,7 +45,7 @@ class ProcessLink:
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
-        """See ``Link``; a worker that is late is ended, since its late answer would be taken for the next one."""
+        """See ``Link``. A late worker is ended: its answer would be taken for that of the next request."""
         assert self._process.stdin is not None
         try:
             print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
@@ -64,10 +64,10 @@ class ProcessLink:
         return done
 
     def close(self) -> None:
-        """Let the worker end by itself, or end it."""
+        """Let the worker end by itself; kill it if it does not."""
         assert self._process.stdin is not None
         if not self._process.stdin.closed:
-            with suppress(BrokenPipeError):  # it has ended already, which is what is wanted
+            with suppress(BrokenPipeError):  # the worker has ended already
                 self._process.stdin.close()
             try:
                 self._process.wait(_CLOSE_S)

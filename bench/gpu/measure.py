@@ -1,4 +1,4 @@
-"""The measuring of a GPU report: cases one after another, and within a case every method in turn, round by round."""
+"""Measure a GPU report: one case after another, and within a case every method in turn, round by round."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mostnet.contract import MeasurementError
 from .accuracy import compare_outputs
 from .cases import Case, ReportOptions, is_built, read_facts
 from .link import Link, ProcessLink
-from .rows import FILE, FORMAT_VERSION, Document, Row, load, save
+from .rows import FILE, FORMAT_VERSION, Document, MethodRow, load, save
 
 _PACKAGE = "mostnet.bench.gpu"
 
-#: Starts the worker of a part in its Python on a case's folder, its log in the file.
+#: Starts the worker of a part: its name, its Python, the folder of the case, and the file for its log.
 StartLink = Callable[[str, str, Path, Path], Link]
 
 _WORKERS = {"tensorrt": "engine_worker", "ort": "engine_worker", "torch": "torch_worker"}
@@ -29,21 +29,21 @@ _OPEN_S = 400.0
 _BUILD_S = 1800.0
 _SOAK_FRAMES = 2000
 
-#: Less time than this is not worth opening a case for.
+#: With less time left than this, no case is begun.
 _LEAST_CASE_S = 30.0
 
-#: FP16 matrix products (dense) in TFLOP/s by NVIDIA's data sheets, for machines without PyTorch to measure them.
+#: Dense FP16 matrix products in TFLOP/s from NVIDIA's data sheets, used if there is no PyTorch to measure them.
 _SPEC_TFLOP_S = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX 4090": 165.0, "Orin": 85.0}
 
 
 def start_worker(part: str, python: str, folder: Path, log: Path, *, device: str = "cuda") -> Link:
-    """A worker process. On the CPU it serves tests."""
+    """Start a worker process. Device ``cpu`` serves tests."""
     module = f"{_PACKAGE}.{_WORKERS[part]}"
     return ProcessLink([python, "-m", module, str(folder), "--part", part, "--device", device], log)
 
 
 class Measurement:
-    """One run of the report. ``document`` is what has been found so far, and what lies in ``gpu_report.json``."""
+    """One run of the report. ``document`` holds the results so far, as ``gpu_report.json`` does."""
 
     def __init__(
         self,
@@ -53,15 +53,15 @@ class Measurement:
         start: StartLink = start_worker,
         gpu: Callable[[], dict[str, Any]] = gpu_state,
     ) -> None:
-        """Take over an earlier report where ``options.resume`` says so.
+        """Begin a report, or continue an earlier one if ``options.resume`` is true.
 
         Args:
-            deadline_s: on the clock of ``time.monotonic``; nothing begins after it.
+            deadline_s: on the clock of ``time.monotonic``; nothing begins after it. None has no limit.
             start: starts workers.
-            gpu: asks for the GPU's name and the memory in use.
+            gpu: reads the state of the GPU.
 
         Raises:
-            MeasurementError: there is an earlier report but it cannot be read.
+            MeasurementError: the earlier report cannot be read.
         """
         self._options = options
         self._deadline_s = deadline_s
@@ -82,10 +82,10 @@ class Measurement:
             self.document.update({key: earlier[key] for key in ("versions", "peaks", "cases")})
 
     def run(self) -> bool:
-        """Measure what is missing; true if every case is complete and nothing failed."""
+        """Measure the cases that are not complete; true if all are complete then."""
         self._options.out.mkdir(parents=True, exist_ok=True)
         cases = self.document["cases"]
-        # What an earlier run has figures of comes last: a method that never works must not keep other cases waiting.
+        # Cases with figures of an earlier run come last, so that a method that never works does not hold up the others.
         for case in sorted(self._options.only, key=lambda case: bool(cases.get(case.name, {}).get("rows"))):
             earlier = cases.get(case.name, {})
             if earlier.get("complete"):
@@ -104,7 +104,7 @@ class Measurement:
         return all(cases[case.name]["complete"] for case in self._options.only)
 
     def _measure_case(self, case: Case, record: dict[str, Any]) -> None:
-        """Everything about one case. What fails is noted in the record, and the rest goes on."""
+        """Measure one case. A failure is noted in the record, and the rest goes on."""
         folder = self._options.cases / case.name
         try:
             self._make(case, folder)
@@ -125,7 +125,7 @@ class Measurement:
         record["complete"] = bool(rows) and expected and done and not record["notes"]
 
     def _make(self, case: Case, folder: Path) -> None:
-        """Graph, reference and plan, where they are missing."""
+        """Make graph, reference and plan if they are missing."""
         pythons, options = self._options.pythons, self._options
         if not (folder / "case.json").is_file():
             if "torch" not in pythons:
@@ -164,7 +164,7 @@ class Measurement:
         return links
 
     def _check(self, links: dict[str, Link], folder: Path, case: Case, record: dict[str, Any]) -> None:
-        """Before anything is timed: there are no figures of an engine that is wrong without a word about it."""
+        """Compare the outputs with the reference before anything is timed, so that a wrong engine is noticed."""
         if "tensorrt" not in links:
             return
         outputs = folder / "outputs.npz"
@@ -177,7 +177,7 @@ class Measurement:
             outputs.unlink(missing_ok=True)
         self._save()
 
-    def _open_methods(self, links: dict[str, Link], record: dict[str, Any]) -> list[Row]:
+    def _open_methods(self, links: dict[str, Link], record: dict[str, Any]) -> list[MethodRow]:
         rows = []
         for part, link in links.items():
             for method in record["methods"][part]:
@@ -185,16 +185,16 @@ class Measurement:
                 try:
                     link.ask("open", timeout_s=min(_OPEN_S, max(1.0, self._left_s())), method=method)
                 except MeasurementError as error:
-                    rows.append(Row(part, method, error=str(error)))
+                    rows.append(MethodRow(part, method, error=str(error)))
                 else:
                     after = self._gpu().get("memory_mib")
                     vram_mib = None if before is None or after is None else after - before
-                    rows.append(Row(part, method, vram_mib=vram_mib))
+                    rows.append(MethodRow(part, method, vram_mib=vram_mib))
         self._write_rows(rows, record)
         return rows
 
     def _find_peaks(self, links: dict[str, Link], record: dict[str, Any]) -> None:
-        """Once for all cases."""
+        """Measure the peaks of the GPU, once for all cases."""
         peaks = self.document["peaks"]
         if peaks.get("source") == "measured":
             return
@@ -211,8 +211,8 @@ class Measurement:
             record["notes"].append(f"peaks not measured: {error}")
         self._save()
 
-    def _run_rounds(self, links: dict[str, Link], rows: list[Row], record: dict[str, Any]) -> None:
-        """Another method begins each round, so that none always follows the same one."""
+    def _run_rounds(self, links: dict[str, Link], rows: list[MethodRow], record: dict[str, Any]) -> None:
+        """Begin each round with another method, so that none always follows the same one."""
         options = self._options
         for number in range(options.rounds):
             start = number % max(1, len(rows))
@@ -240,7 +240,7 @@ class Measurement:
         except MeasurementError as error:
             record["notes"].append(f"memory not looked at: {error}")
 
-    def _write_rows(self, rows: list[Row], record: dict[str, Any]) -> None:
+    def _write_rows(self, rows: list[MethodRow], record: dict[str, Any]) -> None:
         record["rows"] = [row.to_json() for row in rows]
         self._save()
 

@@ -1,14 +1,13 @@
-"""Graphs, frames and float32 PyTorch references for a GPU machine: ``python -m mostnet.bench.gpu.prepare CASES``.
+"""Make graphs, frames and float32 PyTorch references for a GPU machine: ``python -m mostnet.bench.gpu.prepare CASES``.
 
-Needs PyTorch and onnx, but neither TensorRT nor a GPU, though it is quicker with one. Weights are made from a seed, so
-that nothing large has to be carried to the machine.
+This needs PyTorch and onnx, but no TensorRT. A GPU makes it quicker. Weights are made from a seed, so that no large
+file must be carried to the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import shutil
 import sys
 import tempfile
@@ -34,7 +33,7 @@ SEED = 1
 
 
 def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, device: str = "cpu") -> Path:
-    """Write the folder of ``case`` under ``root``, whole or not at all, in place of one that was there.
+    """Write the folder of ``case`` under ``root``, whole or not at all. An earlier one is replaced.
 
     Raises:
         ExportError: the graph cannot be exported.
@@ -58,8 +57,7 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
         checkpoint,
         ExportOptions(precision=case.precision, size_hw=case.size_hw, opset=opset, output=folder, onnx_only=True),
     )
-    graph = made.onnx.replace(folder / GRAPH)
-    model = onnx.load(graph)
+    model = onnx.load(made.onnx.replace(folder / GRAPH))
     (folder / REQUEST).write_text(made.request.to_json(), encoding="utf-8")
     frames = synthetic_frames(case.size_hw, case.reference_frames if count is None else count, seed=SEED)
     np.save(folder / "frames.npy", np.stack(frames))
@@ -91,17 +89,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("root", type=Path, metavar="CASES", help="folder for the folders of the cases")
     parser.add_argument("--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="(default: all)")
     parser.add_argument(
-        "--opset", type=int, default=17, choices=SUPPORTED_OPSETS, help="17 suits every TensorRT (default: 17)"
+        "--opset",
+        type=int,
+        default=17,
+        choices=SUPPORTED_OPSETS,
+        help="ONNX opset; every TensorRT reads 17 (default: %(default)s)",
     )
-    parser.add_argument("--frames", type=int, metavar="N", help="of the reference (default: 200 at 480x640)")
-    parser.add_argument("--again", action="store_true", help="make complete folders once more")
+    parser.add_argument("--frames", type=int, metavar="N", help="frames of the reference (default: 200 at 480x640)")
+    parser.add_argument("--again", action="store_true", help="make complete cases again")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # notes on optional packages
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         prepare_warps(args.root, opset=args.opset)
@@ -111,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
             folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
             print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)
     except (MostnetError, OSError) as error:
-        print(f"gpu_prepare: {error}", file=sys.stderr)
+        print(f"mostnet.bench.gpu.prepare: {error}", file=sys.stderr)
         return 1
     return 0
 

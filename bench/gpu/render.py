@@ -9,7 +9,7 @@ from typing import Any
 from .rows import Document, find_row
 from .targets import best_compile_ratio, evaluate, floor_ms, overhead_us, ratio, roofline_share, stream_share
 
-#: Bars of the plot, in this order: row's part and method, label, colour.
+#: Bars of the plot, top to bottom: part and method of the row, label, colour.
 _BARS = (
     ("tensorrt", "stream", "stream", "#1f4e8c"),
     ("tensorrt", "enqueue", "bare enqueue", "#9db8d9"),
@@ -51,7 +51,7 @@ def markdown(document: Document) -> str:
 
 
 def draw(document: Document) -> bytes | None:
-    """PNG of the throughput of every case; None where nothing has been measured."""
+    """PNG of the throughput of every case; None if nothing has been measured."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no state kept between calls
 
     cases = {name: record for name, record in document["cases"].items() if _bars(record)}

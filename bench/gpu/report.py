@@ -1,9 +1,9 @@
-"""Everything about the runtime on this machine's GPU: ``python -m mostnet.bench.gpu.report OUT``.
+"""Measure the runtime on the GPU of this machine: ``python -m mostnet.bench.gpu.report OUT``.
 
-For each case (network, frame size, precision) the graph, its reference and its plan are made unless they are there; the
-plan's results are checked against float32 PyTorch; then our engine, the bare enqueue loop, PyTorch and ONNX Runtime are
-measured in turn, round by round. Each part runs in the Python that has its libraries. The JSON is written after every
-round, and Markdown and a plot at the end.
+A case is a network at a frame size in a precision. For each case, the report makes the graph, its reference and its
+plan if they are missing, and checks the plan's results against float32 PyTorch. Then it measures the engine, the bare
+enqueue loop, PyTorch and ONNX Runtime in turn, round by round. Each part runs in the Python that has its libraries. The
+JSON is written after every round, Markdown and a plot at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .targets import evaluate
 
 
 def render(document: Document, out: Path) -> list[Path]:
-    """Write ``gpu_report.md`` and, where matplotlib is installed and something was measured, ``gpu_report.png``."""
+    """Write ``gpu_report.md``, and ``gpu_report.png`` if matplotlib is installed and something was measured."""
     written = [out / "gpu_report.md"]
     write_bytes(written[0], markdown(document).encode())
     picture = draw(document) if find_spec("matplotlib") is not None else None
@@ -47,28 +47,34 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m mostnet.bench.gpu.report",
         description="Measure the runtime on this machine's GPU.",
         epilog="Exit status: 0 all measured, 1 something failed or time ran out (the report says what), 2 wrong "
-        "arguments. A missed goal is a finding, not a failure.",
+        "arguments. A missed goal is a result, not a failure.",
     )
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for JSON, Markdown, plot and log")
-    add("--cases", type=Path, metavar="DIR", help="folder of the cases, made where missing (default: OUT/cases)")
-    add("--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="these cases, in this order")
-    add("--resume", action="store_true", help="keep the cases that OUT has complete")
-    add("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
+    add("--cases", type=Path, metavar="DIR", help="folder of the cases, made if missing (default: OUT/cases)")
+    add(
+        "--only",
+        type=parse_cases,
+        default=ALL_CASES,
+        metavar="dw-480x640,...",
+        help="cases, in this order (default: all nine)",
+    )
+    add("--resume", action="store_true", help="keep the complete cases of OUT")
+    add("--parts", default=",".join(PARTS), help="parts to measure (default: %(default)s)")
     add(
         "--python",
         type=_python,
         action="append",
         default=[],
         metavar="PART=PATH",
-        help="interpreter of a part, where its libraries live in another one than this; may be given several times",
+        help="interpreter of a part whose libraries this one does not have; repeatable",
     )
-    add("--flavour", choices=MODULES, default="tensorrt", help="of TensorRT (default: %(default)s)")
-    add("--opset", type=int, default=17, choices=(17, 18, 19), help="of graphs made here (default: %(default)s)")
-    add("--rounds", type=int, default=5, metavar="N", help="side by side (default: %(default)s)")
-    add("--frames", type=int, default=300, metavar="N", help="of a round, at most (default: %(default)s)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="of a round, at most (default: %(default)s)")
-    add("--minutes", type=float, metavar="M", help="begin nothing after this time")
+    add("--flavour", choices=MODULES, default="tensorrt", help="flavour of TensorRT (default: %(default)s)")
+    add("--opset", type=int, default=17, choices=(17, 18, 19), help="opset of new graphs (default: %(default)s)")
+    add("--rounds", type=int, default=5, metavar="N", help="rounds of each method (default: %(default)s)")
+    add("--frames", type=int, default=300, metavar="N", help="most frames of a round (default: %(default)s)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="longest duration of a round (default: %(default)s)")
+    add("--minutes", type=float, metavar="M", help="begin no round after this time")
     add("--render", type=Path, metavar="JSON", help="measure nothing; write Markdown and plot of this report to OUT")
     return parser
 
@@ -104,15 +110,15 @@ def main(argv: list[str] | None = None) -> int:
             measurement = Measurement(options, deadline_s=limit_s)
             complete = measurement.run()
             document = measurement.document
-        for target in evaluate(document):
-            print(f"{target.verdict:12s} {target.goal}: {target.found}")
+        for result in evaluate(document):
+            print(f"{result.verdict:12s} {result.goal}: {result.found}")
         for path in render(document, args.out):
             print(path)
     except (MostnetError, OSError) as error:
-        print(f"gpu_report: {error}", file=sys.stderr)
+        print(f"mostnet.bench.gpu.report: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"gpu_report: interrupted; {args.out / FILE} has what was measured", file=sys.stderr)
+        print(f"mostnet.bench.gpu.report: interrupted; {args.out / FILE} has the results so far", file=sys.stderr)
         return 130
     return 0 if complete else 1
 

@@ -1,4 +1,4 @@
-"""The report's JSON: one record per case, one row per method, written again after every round."""
+"""The report's JSON: one record per case with one row per method, rewritten after every round."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FILE = "gpu_report.json"
 Document = dict[str, Any]
 
 
-class Row:
-    """One method on one case: what its rounds gave so far."""
+class MethodRow:
+    """One method on one case, with the results of its rounds so far."""
 
     def __init__(self, part: str, method: str, *, vram_mib: float | None = None, error: str | None = None) -> None:
         self.part = part
@@ -29,7 +29,7 @@ class Row:
         self.rounds: list[Mapping[str, Any]] = []
 
     def to_json(self) -> dict[str, Any]:
-        """Medians over rounds, percentiles over all samples; None for what was not measured."""
+        """Medians over rounds, percentiles over all samples; None if not measured."""
         samples = [sample for one in self.rounds for sample in one.get("samples_ms", ())]
         p50, p99 = (float(p) for p in np.percentile(samples, (50, 99))) if samples else (None, None)
         return {
@@ -68,7 +68,7 @@ def load(path: Path) -> Document:
     try:
         document: Document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise MeasurementError(f"{path}: not a report ({error}); name the {FILE} that gpu_report wrote") from error
+        raise MeasurementError(f"{path}: not a report ({error}); name the {FILE} of a report") from error
     if not isinstance(document, dict) or document.get("format_version") != FORMAT_VERSION:
         raise MeasurementError(f"{path}: not a report of format {FORMAT_VERSION}; measure again without --resume")
     return document

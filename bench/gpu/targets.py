@@ -12,7 +12,7 @@ from .rows import Document, find_row
 
 MET, MISSED, NOT_MEASURED = "met", "missed", "not measured"
 
-#: The case that the absolute goals are about.
+#: The case of the absolute goals.
 MAIN_CASE = "dw-480x640-fp16"
 
 #: The two ways to get CUDA graphs out of ``torch.compile``.
@@ -22,15 +22,15 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Target:
-    """One goal and what was found: ``met``, ``missed`` or ``not measured``."""
+class GoalResult:
+    """One goal and the figure that was found, with the verdict ``met``, ``missed`` or ``not measured``."""
 
     goal: str
     found: str
     verdict: str
 
 
-def evaluate(document: Document) -> list[Target]:
+def evaluate(document: Document) -> list[GoalResult]:
     """Every goal, in the order of the report."""
     cases: dict[str, Record] = document["cases"]
     main = cases.get(MAIN_CASE, {})
@@ -56,13 +56,13 @@ def ratio(record: Record, torch_method: str) -> float | None:
 
 
 def best_compile_ratio(record: Record) -> float | None:
-    """The smaller ratio of the two compiled methods; a way that could not be measured is left out."""
+    """The smaller ratio of the two compiled methods, of those that were measured."""
     ratios = [ratio(record, method) for method in COMPILED]
     return min((r for r in ratios if r is not None), default=None)
 
 
 def floor_ms(record: Record, peaks: Mapping[str, Any]) -> float | None:
-    """The roofline's time of one frame: its FLOPs or its least bytes over the peaks, whichever is longer."""
+    """Time of one frame on the roofline: its FLOPs or its least bytes over the peaks, whichever is longer."""
     facts = record.get("facts", {})
     if not facts or "matmul_tflop_s" not in peaks or "memcpy_gb_s" not in peaks:
         return None
@@ -70,7 +70,7 @@ def floor_ms(record: Record, peaks: Mapping[str, Any]) -> float | None:
 
 
 def roofline_share(record: Record, peaks: Mapping[str, Any]) -> float | None:
-    """The roofline's time over the time that ``stream`` takes per frame."""
+    """Time of one frame on the roofline over its time in ``stream``."""
     floor, fps = floor_ms(record, peaks), _fps(record, "tensorrt", "stream")
     return None if floor is None or fps is None else floor * fps / 1e3
 
@@ -92,12 +92,12 @@ def overhead_us(record: Record) -> float | None:
 
 
 def soak_blocks(record: Record) -> float | None:
-    """Python memory blocks that a streamed run left behind."""
+    """Python memory blocks that a streamed run leaves behind."""
     blocks = record.get("soak", {}).get("python_blocks")
     return None if blocks is None else float(blocks)
 
 
-def _compiled(main: Record) -> Target:
+def _compiled(main: Record) -> GoalResult:
     goal = "dw FP16 480x640: at least 1.3x torch.compile FP16 with CUDA graphs, the faster of the two ways"
     target = _least(goal, best_compile_ratio(main), 1.3, "x")
     missing = [method for method in COMPILED if ratio(main, method) is None]
@@ -106,22 +106,24 @@ def _compiled(main: Record) -> Target:
     return replace(target, found=f"{target.found} ({missing[0]} not measured)")
 
 
-def _accuracy(cases: Mapping[str, Record]) -> Target:
+def _accuracy(cases: Mapping[str, Record]) -> GoalResult:
     goal = "every frame within the accuracy bounds of its precision, every case"
     checked = {name: record["accuracy"] for name, record in cases.items() if record.get("accuracy")}
     if not checked:
-        return Target(goal, "-", NOT_MEASURED)
+        return GoalResult(goal, "-", NOT_MEASURED)
     wrong = {name: len(record["broken_frames"]) for name, record in checked.items() if record["broken_frames"]}
     broken = [f"{name}: {count} frames" for name, count in wrong.items()]
     found = "; ".join(broken) or f"{sum(one['frames'] for one in checked.values())} frames of {len(checked)} cases"
-    return Target(goal, found, MISSED if broken else MET)
+    return GoalResult(goal, found, MISSED if broken else MET)
 
 
-def _least(goal: str, found: float | None, bound: float, unit: str, peaks: Mapping[str, Any] | None = None) -> Target:
+def _least(
+    goal: str, found: float | None, bound: float, unit: str, peaks: Mapping[str, Any] | None = None
+) -> GoalResult:
     if found is None:
-        return Target(goal, "-", NOT_MEASURED)
+        return GoalResult(goal, "-", NOT_MEASURED)
     source = "" if not peaks or peaks.get("source") == "measured" else f" (peaks: {peaks.get('source')})"
-    return Target(goal, f"{found:.4g}{unit}{source}", MET if found >= bound else MISSED)
+    return GoalResult(goal, f"{found:.4g}{unit}{source}", MET if found >= bound else MISSED)
 
 
 def _every(
@@ -131,14 +133,14 @@ def _every(
     bound: float,
     sign: int,
     unit: str,
-) -> Target:
-    """A goal for all cases: the worst decides. ``sign`` is 1 where more is better, -1 where less is."""
+) -> GoalResult:
+    """A goal for all cases; the worst decides. ``sign`` is 1 if more is better, -1 if less is."""
     found = {name: value for name, record in cases.items() if (value := measure(record)) is not None}
     if not found:
-        return Target(goal, "-", NOT_MEASURED)
+        return GoalResult(goal, "-", NOT_MEASURED)
     name = min(found, key=lambda key: sign * found[key])
     met = sign * found[name] >= sign * bound
-    return Target(goal, f"{found[name]:.4g}{unit} at worst ({name})", MET if met else MISSED)
+    return GoalResult(goal, f"{found[name]:.4g}{unit} at worst ({name})", MET if met else MISSED)
 
 
 def _fps(record: Record, part: str, method: str) -> float | None:

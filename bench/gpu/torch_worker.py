@@ -1,6 +1,6 @@
-"""Worker: the same network in PyTorch, eager and compiled, and the peaks of the GPU.
+"""Worker: the network in PyTorch, eager and compiled, and the peaks of the GPU.
 
-``python -m mostnet.bench.gpu.torch_worker CASES/NAME``. Needs PyTorch and numpy.
+``python -m mostnet.bench.gpu.torch_worker CASES/NAME`` needs PyTorch and numpy.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mostnet.model import FrameModel, load_checkpoint
+from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
 from .serve import claim_stdout, limited, serve, time_each
 
-#: By name: weights' type, TF32 in convolutions, and how it is run. PyTorch's own default has TF32 on.
+#: By name: type of the weights, TF32 in convolutions, and the way to run. PyTorch has TF32 on by default.
 METHODS = {
     "eager-fp32": (torch.float32, False, "eager"),
     "eager-tf32": (torch.float32, True, "eager"),
@@ -34,16 +34,16 @@ _WARM_UP = 5
 _MATMUL_SIDE = 8192
 _COPY_BYTES = 1 << 30
 
-#: Modules whose functions have no types.
+#: Modules with untyped functions.
 _CUDA: Any = torch.cuda
 _COMPILER: Any = torch.compiler
 
-#: The next frame in, on the device; its outputs, on the device until the next call.
-Step = Callable[[Tensor], tuple[Tensor, ...]]
+#: Takes the next frame on the device; its outputs there are valid until the next call.
+FrameStep = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class TorchWorker:
-    """The case's checkpoint on one device, each method's network made when it is first asked for."""
+    """The case's checkpoint on one device. The network of each method is made when it is first asked for."""
 
     def __init__(self, folder: Path, *, device: str = "cuda") -> None:
         self._device = torch.device(device)
@@ -51,9 +51,9 @@ class TorchWorker:
         frames = np.load(folder / "frames.npy")
         self._size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         hosts = [torch.from_numpy(frame)[None] for frame in frames]
-        # Page-locked, as an application that cares for speed would have them.
+        # Page-locked, as a fast application keeps them.
         self._frames = [host.pin_memory() for host in hosts] if self._on_gpu else hosts
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, FrameStep] = {}
 
     def info(self) -> dict[str, Any]:
         """Methods and versions."""
@@ -63,21 +63,24 @@ class TorchWorker:
         return {"methods": list(METHODS), "versions": versions}
 
     def open(self, method: str) -> dict[str, Any]:
-        """Make ready, compile and warm up; the seconds that took."""
+        """Make the network, compile it and warm it up; returns the seconds that this took."""
         begun_s = perf_counter()
         dtype, tf32, how = METHODS[method]
         self._set_tf32(tf32)
-        module = FrameModel(copy.deepcopy(self._network).to(dtype)).eval().to(self._device)
-        if how != "eager":
+        network = copy.deepcopy(self._network).to(dtype)
+        if how == "eager":
+            self._steps[method] = NetworkStream(network, device=self._device.type).step
+        else:
+            module = FrameModel(network).eval().to(self._device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        make = {"eager": eager_step, "reduce-overhead": reduce_overhead_step, "graph": cuda_graph_step}[how]
-        self._steps[method] = make(module, self._size_hw)
+            make = {"reduce-overhead": reduce_overhead_step, "graph": cuda_graph_step}[how]
+            self._steps[method] = make(module, self._size_hw)
         for frame in limited(self._frames, count=_WARM_UP, seconds=60.0):
             self._one_frame(self._steps[method], frame)
         return {"open_s": perf_counter() - begun_s}
 
     def round(self, method: str, count: int, seconds: float) -> dict[str, Any]:
-        """One round: ``samples_ms`` with copies in and out; ``fps`` and ``gpu_ms`` without, one wait at the end."""
+        """One round: ``samples_ms`` with copies; ``fps`` and ``gpu_ms`` without copies and with one wait at the end."""
         self._set_tf32(METHODS[method][1])
         step = self._steps[method]
         run = limited(self._frames, count=count, seconds=seconds)
@@ -97,7 +100,7 @@ class TorchWorker:
         return answer if begun is None else {**answer, "gpu_ms": begun.elapsed_time(ended) / frames}
 
     def peaks(self, side: int = _MATMUL_SIDE, copy_bytes: int = _COPY_BYTES) -> dict[str, Any]:
-        """What this GPU reaches: a half-precision matrix product, and a copy within its memory (read and written)."""
+        """Peaks of this GPU: a half-precision matrix product, and a copy within its memory (bytes read and written)."""
         a, b = (torch.randn((side, side), device=self._device).half() for _ in range(2))
         matmul_s = self._time_s(lambda: torch.matmul(a, b))
         source = torch.ones(copy_bytes, dtype=torch.uint8, device=self._device)
@@ -106,7 +109,7 @@ class TorchWorker:
         return {"matmul_tflop_s": 2 * side**3 / matmul_s / 1e12, "memcpy_gb_s": 2 * copy_bytes / copy_s / 1e9}
 
     def close(self) -> dict[str, Any]:
-        """Free everything. Twice without harm."""
+        """Free everything. A second call does nothing."""
         self._steps.clear()
         return {}
 
@@ -114,8 +117,8 @@ class TorchWorker:
     def _on_gpu(self) -> bool:
         return self._device.type == "cuda"
 
-    def _one_frame(self, step: Step, frame: Tensor) -> list[Tensor]:
-        """Copy in, run, copy the four outputs out: what ``Engine.infer`` does."""
+    def _one_frame(self, step: FrameStep, frame: Tensor) -> list[Tensor]:
+        """Copy in, run, and copy the four outputs out, as ``Engine.infer`` does."""
         return [output.cpu() for output in step(frame.to(self._device, non_blocking=True))]
 
     def _set_tf32(self, enabled: bool) -> None:
@@ -143,20 +146,7 @@ class TorchWorker:
         return (perf_counter() - begun_s) / repeats
 
 
-def eager_step(module: FrameModel, size_hw: tuple[int, int]) -> Step:
-    """As PyTorch runs it, operator by operator."""
-    state = list(module.zero_state(size_hw))
-
-    def step(frame: Tensor) -> tuple[Tensor, ...]:
-        with torch.inference_mode():
-            outputs = module(frame, *state)
-        state[:] = outputs[4:]
-        return tuple(outputs[:4])
-
-    return step
-
-
-def reduce_overhead_step(module: FrameModel, size_hw: tuple[int, int]) -> Step:
+def reduce_overhead_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameStep:
     """``torch.compile(mode="reduce-overhead")``: Inductor's kernels in PyTorch's own CUDA graphs."""
     compiled = torch.compile(module, mode="reduce-overhead", fullgraph=True)
     state = list(module.zero_state(size_hw))
@@ -171,8 +161,8 @@ def reduce_overhead_step(module: FrameModel, size_hw: tuple[int, int]) -> Step:
     return step
 
 
-def cuda_graph_step(module: FrameModel, size_hw: tuple[int, int]) -> Step:
-    """``torch.compile`` in one CUDA graph captured by hand, state in place: the most we get from PyTorch."""
+def cuda_graph_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameStep:
+    """``torch.compile`` in one CUDA graph captured by hand, with the state in place: the fastest way that we know."""
     compiled = torch.compile(module, fullgraph=True)
     state = list(module.zero_state(size_hw))
     resident = torch.zeros((1, *size_hw, 3), dtype=torch.uint8, device=state[0].device)
@@ -206,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.torch_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=("torch",), default="torch")
-    parser.add_argument("--device", default="cuda", help="cpu serves to test the worker itself")
+    parser.add_argument("--device", default="cuda", help="cpu serves tests of the worker (default: %(default)s)")
     args = parser.parse_args(argv)
     answers = claim_stdout()
     worker = TorchWorker(args.folder, device=args.device)

@@ -1,4 +1,4 @@
-"""Ask TensorRT's engine inspector which layers a plan runs: after it was built, where a GPU is that it fits."""
+"""Ask TensorRT's engine inspector which layers a plan runs. This needs a GPU that the plan fits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def inspect_plan(trt: Any, plan: bytes, *, targets: tuple[str, ...] = ()) -> tup
     Args:
         trt: the library that built it.
         plan: the serialised plan.
-        targets: the GPU architectures it was built for, as ``sm_86``; empty for the one of this machine.
+        targets: GPU architectures that it was built for, as ``sm_86``; empty for that of this machine.
 
     Raises:
-        InspectionError: no GPU that it fits, TensorRT refuses it, or it tells no types; says what is needed.
+        InspectionError: no GPU that it fits, TensorRT refuses the plan, or tells no types; says what is needed.
     """
     _require_target(targets)
     logger = tensorrt_logger(trt)
-    logger.take_errors()  # those of the build are not this one's
+    logger.take_errors()  # forget those of the build
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
@@ -52,7 +52,7 @@ def _ask(trt: Any, engine: Any) -> tuple[PlanLayer, ...]:
     form = trt.LayerInformationFormat.JSON
     layers = parse_layers(inspector.get_engine_information(form))
     if not any(layer.typed for layer in layers):
-        # Where layers are chosen or compiled for a context, only one of those has types to tell.
+        # Some versions choose or compile layers for a context, and know their types only with one.
         context = engine.create_execution_context()
         if context is not None:
             inspector.execution_context = context

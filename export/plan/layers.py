@@ -1,4 +1,4 @@
-"""The layers of a plan, as TensorRT's engine inspector tells them, and the type in which each convolution runs."""
+"""The layers of a plan by TensorRT's engine inspector, and the type in which each convolution runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from mostnet.contract import InspectionError
 
-#: What is said of a convolution that no layer names, and of one whose layers tell no type.
+#: Type of a convolution that no layer names, and of one whose layers tell no type.
 NOT_FOUND, UNKNOWN = "not found", "unknown"
 
-#: From the narrowest to the widest, with the words for each in ``Format/Datatype`` and ``Weights``.
+#: Types from the narrowest to the widest, with the words for each in ``Format/Datatype`` and ``Weights``.
 _WORDS = {
     "INT8": "int8",
     "FP8": "fp8|e4m3",
@@ -26,7 +26,7 @@ _WORDS = {
 _OPERANDS = re.compile(r"_(i8|e4m3|f16|bf16|f32|tf32)(?:i8|e4m3|e5m2|f16|bf16|f32|tf32)_")
 _OPERAND_TYPES = {"i8": "INT8", "e4m3": "FP8", "f16": "FP16", "bf16": "BF16", "f32": "FP32", "tf32": "FP32"}
 
-#: Layer types that move data or wait, whatever their names say.
+#: Types of layers that move data or wait. Their names may be those of convolutions.
 _MOVERS = ("reformat", "constant", "noop", "shuffle", "signal", "wait", "copy", "move")
 
 _IS_CONVOLUTION = re.compile("conv|corr|gemm|fprop", re.IGNORECASE)
@@ -34,16 +34,16 @@ _IS_CONVOLUTION = re.compile("conv|corr|gemm|fprop", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class PlanLayer:
-    """One layer of a plan, in TensorRT's own words; empty where it does not say.
+    """One layer of a plan in TensorRT's words; a field is empty if TensorRT does not tell it.
 
     Attributes:
-        name: what it was fused from, joined by ``+``, or a name made up by TensorRT.
+        name: names of the fused nodes, joined by ``+``, or a name made up by TensorRT.
         kind: as ``CaskConvolution`` or ``kgen``.
         inputs: type and memory layout of each input.
         outputs: of each output.
         weights: type of the weights.
         tactic: name of the kernel.
-        nodes: names of the ONNX nodes that it says it computes.
+        nodes: names of the ONNX nodes that it computes, from its metadata.
     """
 
     name: str
@@ -56,15 +56,15 @@ class PlanLayer:
 
     @property
     def typed(self) -> bool:
-        """Whether it says more than its name."""
+        """Whether it tells a type."""
         return any(_type_in(text) for text in (*self.inputs, *self.outputs, self.weights))
 
     @property
     def computes_in(self) -> str:
         """``INT8``, ``FP16``, ...: the type of its first operand, or ``UNKNOWN``.
 
-        The kernel's name tells it best, then the weights; without either it is the narrowest type among the inputs, so
-        that scales, biases and sums beside an INT8 operand do not count.
+        The kernel's name is the best source, then the weights. Without either, the narrowest type of the inputs counts,
+        so that scales, biases and sums beside an INT8 operand do not.
         """
         operand = _OPERANDS.search(self.tactic)
         if operand is not None:
@@ -75,17 +75,17 @@ class PlanLayer:
         return next((kind for kind in _WORDS if kind in kinds), UNKNOWN)
 
     def rank(self, node: str) -> int:
-        """How surely this layer is the convolution ``node`` itself, and not a copy or a sum that was part of it.
+        """How likely this layer is the convolution ``node`` itself, and not a copy or a sum that was part of it.
 
-        4 for a convolution of that name, 3 for a convolution that says it computes the node, 2 for another layer of
-        that name, 1 for another that says so, 0 for all others.
+        4: a convolution of that name; 3: a convolution whose metadata name the node; 2: another layer of that name;
+        1: another layer whose metadata name the node; 0: all others.
         """
         if self.kind.lower().startswith(_MOVERS):
             return 0
         named, told = node in _fused(self.name), node in self.nodes
         if not (named or told):
             return 0
-        own_name = self.name if self.name.startswith("__myl_") else ""  # others have names of nodes in them
+        own_name = self.name if self.name.startswith("__myl_") else ""  # other names contain names of nodes
         is_convolution = any(_IS_CONVOLUTION.search(text) for text in (self.kind, self.tactic, own_name))
         return 1 + 2 * is_convolution + named
 
@@ -98,7 +98,7 @@ class Convolution:
         node: its ONNX node, ``network.branches.0.head/conv2d_5``.
         asked: the type that the graph gives it, ``INT8``, ``FP16`` or ``FP32``.
         runs: the type it runs in (the widest, if it was split), ``UNKNOWN`` or ``NOT_FOUND``.
-        layers: names of the layers that say so.
+        layers: names of the layers that it was found in.
     """
 
     node: str
@@ -116,10 +116,10 @@ def parse_layers(text: object) -> tuple[PlanLayer, ...]:
     """Read ``get_engine_information(LayerInformationFormat.JSON)`` of any version.
 
     Raises:
-        InspectionError: it is something else.
+        InspectionError: the text is something else.
     """
     try:
-        document = json.loads(str(text), strict=False)  # Metadata has bare control characters between its nodes
+        document = json.loads(str(text), strict=False)  # Metadata has bare control characters between nodes
     except ValueError as error:
         raise InspectionError(f"the engine inspector's answer is no JSON ({error}): {str(text)[:80]!r}") from error
     layers = document.get("Layers") if isinstance(document, dict) else None
@@ -147,7 +147,7 @@ def _match(layers: tuple[PlanLayer, ...], node: str, asked: str) -> Convolution:
 
 
 def _layer(layer: Any) -> PlanLayer:
-    if not isinstance(layer, dict):  # all that a plan of low verbosity has are names
+    if not isinstance(layer, dict):  # a plan of low verbosity has names alone
         return PlanLayer(name=str(layer))
     weights = layer.get("Weights")
     return PlanLayer(
@@ -162,7 +162,7 @@ def _layer(layer: Any) -> PlanLayer:
 
 
 def _formats(tensors: Any) -> tuple[str, ...]:
-    """What each tensor says of its type: under ``Format/Datatype``, or under a key for each of the two."""
+    """Format and type of each tensor, from ``Format/Datatype`` or from a key for each of the two."""
     found = [tensor for tensor in tensors or () if isinstance(tensor, dict)]
     return tuple(
         " ".join(str(value) for key, value in tensor.items() if re.search("format|type", key, re.IGNORECASE))

@@ -1,4 +1,4 @@
-"""Check of the network that TensorRT parsed: is it what was asked for, and will it run right and fast?"""
+"""Check that the network which TensorRT parsed is the requested one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mostnet.contract import ExportError
 from .flavour import strongly_typed
 from .request import PlanRequest
 
-#: Problems named in the error; the rest are counted.
+#: Problems named in the error. The rest are counted.
 _SHOWN = 5
 
 
 def check_network(trt: Any, network: Any, request: PlanRequest) -> None:
-    """Refuse a parsed network that would run wrongly or slowly.
+    """Refuse a parsed network that would give wrong results or run slowly.
 
     Every GridSample must be linear, aligned to corners, clamped, and in float32. In an ``fp16`` network every
     convolution and matrix product must be half precision, and nothing may be float32 outside ``request.islands``,

@@ -1,4 +1,4 @@
-"""In which type the convolutions of a built plan really run, against what the graph asks for: lines and JSON."""
+"""The types in which the convolutions of a plan run, against those that the graph asks for, as lines and JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FORMAT_VERSION = 1
 #: Types that a graph can ask for.
 _ASKED = ("INT8", "FP16", "FP32")
 
-#: Convolutions named in a line; the rest are counted.
+#: Convolutions named in a line. The rest are counted.
 _SHOWN = 5
 
 
 def summary(convolutions: Sequence[Convolution]) -> list[str]:
-    """What to tell: one line of counts, and one for each way in which some differ from what was asked."""
+    """One line of counts, and one line for each way in which convolutions differ from what was asked."""
     counts = []
     for kind in _ASKED:
         runs = [one.runs for one in convolutions if one.asked == kind]
@@ -36,7 +36,7 @@ def summary(convolutions: Sequence[Convolution]) -> list[str]:
         "WARNING: asked as INT8, and TensorRT runs them otherwise": quantised,
         "run otherwise than asked": [one for one in others if one not in quantised],
         "not found among the plan's layers, perhaps fused under other names": missing,
-        "in layers that tell no type of theirs": untold,
+        "in layers that tell no type": untold,
     }
     lines = ["; ".join([*counts, f"{len(missing)} not found under their names"])]
     return lines + [f"{text}: {_names(found)}" for text, found in told.items() if found]
@@ -45,7 +45,7 @@ def summary(convolutions: Sequence[Convolution]) -> list[str]:
 def report_json(
     layers: Sequence[PlanLayer], convolutions: Sequence[Convolution], *, plan_sha256: str, tensorrt: str
 ) -> str:
-    """``NAME.layers.json``: the verdict on each convolution, and the layers it was drawn from."""
+    """``NAME.layers.json``: the type of each convolution, and all layers of the plan."""
     document = {
         "format_version": FORMAT_VERSION,
         "plan_sha256": plan_sha256,
@@ -58,12 +58,12 @@ def report_json(
 
 
 def read_counts(plan: Path) -> dict[str, int] | None:
-    """How many convolutions of a plan run in each type, by the ``NAME.layers.json`` beside it.
+    """Number of convolutions of a plan that run in each type, from the ``NAME.layers.json`` beside it.
 
-    None where there is none, or one of an earlier plan.
+    None if there is no such file, or one of an earlier plan.
 
     Raises:
-        ModelFileError: it is ill-formed.
+        ModelFileError: the file is ill-formed.
     """
     path = plan.with_suffix(".layers.json")
     if plan.suffix != ".plan" or not path.is_file():

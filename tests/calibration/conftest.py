@@ -8,11 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
-from mostnet.contract import ONNX_KEY, Metadata
-from mostnet.export.graph import build_graph
+from mostnet.calibration import widen_scales
+from mostnet.contract import Metadata
+from mostnet.export.graph import build_graph, graph_metadata
+from mostnet.export.opset import lower_opset
 from mostnet.model import Checkpoint, initial_checkpoint
 
 SIZE = (64, 96)
@@ -38,7 +41,26 @@ def half(checkpoint: Checkpoint) -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def metadata(half: onnx.ModelProto) -> Metadata:
-    return Metadata.from_json(next(p.value for p in half.metadata_props if p.key == ONNX_KEY), source="half")
+    return graph_metadata(half)
+
+
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    settings.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+
+
+def at_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a quantised graph at opset 17, whose scales are all float32."""
+    old = onnx.ModelProto()
+    old.CopyFrom(model)
+    widen_scales(old)
+    old = lower_opset(old, 17)
+    onnx.checker.check_model(old, full_check=True)
+    scales = {n.input[1] for n in old.graph.node if n.op_type.endswith("eLinear")}
+    assert {t.data_type for t in old.graph.initializer if t.name in scales} == {onnx.TensorProto.FLOAT}
+    return old
 
 
 def write_sequence(folder: Path, frames: int, *, seed: int, size_hw: tuple[int, int] = SIZE) -> None:

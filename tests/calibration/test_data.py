@@ -1,4 +1,4 @@
-"""What is read to calibrate on, and what is refused."""
+"""The frames to calibrate on, and the refused data."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_a_planted_overflow_is_found_and_survives(metadata: Metadata, dataset: P
     healed, wanted = run(graph, metadata, frames), run(sound, metadata, frames)
     assert healed[1]
     assert difference(healed[0], wanted[0]) < 0.5
-    assert difference(broken[0], wanted[0]) > 2, "it must not work by itself, or this shows nothing"
+    assert difference(broken[0], wanted[0]) > 2, "the overflow must do harm, or this shows nothing"
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -97,10 +97,10 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def rounded(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that really has its half-precision tensors.
+    """A copy that computes its half-precision tensors in half precision.
 
-    ONNX Runtime computes convolutions in float32, drops the casts between two of them, and the overflow with them; an
-    Identity between them, which it computes in half precision, it leaves there without optimisation.
+    ONNX Runtime computes convolutions in float32 and drops the casts between two of them, so that nothing overflows. An
+    Identity between them is computed in half precision, and stays as long as optimisation is off.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)

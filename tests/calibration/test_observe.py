@@ -1,4 +1,4 @@
-"""Observation carries state, against PyTorch hooks; the cache gives back what was observed."""
+"""Observed values against PyTorch hooks, with carried state; and the cache of histograms."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_damaged_cache_is_refused(tmp_path: Path, damage: object) -> None:
 def test_any_damage_is_refused_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "ranges"
     write_cache(path, KEY, {"a": a_histogram()})
-    assert [file.name for file in tmp_path.iterdir()] == ["ranges"], "the very name that was asked for"
+    assert [file.name for file in tmp_path.iterdir()] == ["ranges"], "exactly the name that was asked for"
     whole = path.read_bytes()
     for place in range(0, len(whole), max(1, len(whole) // 60)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])

@@ -1,4 +1,4 @@
-"""The graph with INT8 state: types, scales and description, what it computes, and that a seen cell stays seen."""
+"""The graph with INT8 state: types, scales, metadata and outputs; a cell with history keeps it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,18 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mostnet.calibration import METHODS, Histogram, convolutions, quantise, quantise_states, widen_scales
+from mostnet.calibration import METHODS, Histogram, convolutions, quantise, quantise_states
 from mostnet.contract import ONNX_KEY, CalibrationError, Metadata, StatePair
+from mostnet.export.graph import graph_metadata
 from mostnet.export.opset import lower_opset
 
-from .conftest import SIZE
+from .conftest import SIZE, at_opset_17, session_of
 
 STATES = ("hidden4", "hidden8", "hidden16", "match16", "match8")
 RANGES = {"hidden4": 0.7, "hidden8": 0.6, "hidden16": 0.5, "match16": 0.9, "match8": 0.8}
 CELLS = (6, 7)
 
 Arrays = dict[str, np.ndarray]
-
-
-def described(model: onnx.ModelProto) -> Metadata:
-    return Metadata.from_json(next(p.value for p in model.metadata_props if p.key == ONNX_KEY), source="test")
-
-
-def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    settings.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
 
 
 def run(session: onnxruntime.InferenceSession, frame: np.ndarray, state: Arrays) -> Arrays:
@@ -67,20 +57,20 @@ def test_types_scales_and_description(half: onnx.ModelProto, quantised: onnx.Mod
         assert list(entry.input[1:]) == list(leaving.input[1:]), "one scale for both"
         assert values[entry.input[1]] == np.float16(RANGES[name] / 127)
         assert values[entry.input[2]] == 0 and values[entry.input[2]].dtype == np.int8
-        assert makers[leaving.input[0]].name.startswith("sanitise/"), "what is rounded is finite"
+        assert makers[leaving.input[0]].name.startswith("sanitise/"), "only finite values are rounded"
         assert {kinds[f"state_in_{name}"], kinds[f"state_out_{name}"]} == {TensorProto.INT8}
-    before, after = described(half), described(quantised)
+    before, after = graph_metadata(half), graph_metadata(quantised)
     assert [pair.dtype for pair in after.states] == ["int8"] * 5
     assert [(p.name, p.shape) for p in after.states] == [(p.name, p.shape) for p in before.states]
     assert (after.precision, after.checkpoint_sha256) == (before.precision, before.checkpoint_sha256)
-    assert {pair.dtype for pair in before.states} == {"float16"}, "the graph that was given stays as it is"
+    assert {pair.dtype for pair in before.states} == {"float16"}, "the given graph does not change"
 
 
 def test_a_stream_is_that_of_the_float_graph_with_rounded_state(
     half: onnx.ModelProto, quantised: onnx.ModelProto
 ) -> None:
     float_session, int8_session = session_of(half), session_of(quantised)
-    state = zeros(described(quantised))
+    state = zeros(graph_metadata(quantised))
     largest = 0
     for frame in frames(4):
         restored = {k: (v * np.float16(RANGES[k] / 127).astype(np.float32)).astype("float16") for k, v in state.items()}
@@ -99,25 +89,25 @@ def test_a_stream_is_that_of_the_float_graph_with_rounded_state(
 
 def test_zeros_are_no_history(half: onnx.ModelProto, quantised: onnx.ModelProto) -> None:
     (frame,) = frames(1)
-    wanted = run(session_of(half), frame, zeros(described(half)))
-    found = run(session_of(quantised), frame, zeros(described(quantised)))
+    wanted = run(session_of(half), frame, zeros(graph_metadata(half)))
+    found = run(session_of(quantised), frame, zeros(graph_metadata(quantised)))
     assert not found["flow"].any()
     for name in ("enhanced", "flow", "mask"):
         np.testing.assert_array_equal(found[name], wanted[name])
 
 
 def test_every_cell_of_a_seen_frame_stays_seen(quantised: onnx.ModelProto) -> None:
-    found = run(session_of(quantised), frames(1)[0], zeros(described(quantised)))
+    found = run(session_of(quantised), frames(1)[0], zeros(graph_metadata(quantised)))
     for name in ("match8", "match16"):
         assert found[f"state_out_{name}"].any(axis=1).all(), name
 
 
 def test_some_states_may_stay_float(half: onnx.ModelProto) -> None:
     found = quantise_states(half, {"match8": 1.0})
-    assert {p.name: p.dtype for p in described(found).states} == {
+    assert {p.name: p.dtype for p in graph_metadata(found).states} == {
         name: "int8" if name == "match8" else "float16" for name in STATES
     }
-    run(session_of(found), frames(1)[0], zeros(described(found)))
+    run(session_of(found), frames(1)[0], zeros(graph_metadata(found)))
 
 
 def test_float32_states() -> None:
@@ -128,18 +118,11 @@ def test_float32_states() -> None:
 
 
 def test_opset_17_gives_float32_scales_and_nearly_the_same(half: onnx.ModelProto, quantised: onnx.ModelProto) -> None:
-    old = onnx.ModelProto()
-    old.CopyFrom(quantise(quantised, dict.fromkeys(list(convolutions(half))[:3], 2.0)))
-    new = onnx.ModelProto()
-    new.CopyFrom(old)
-    widen_scales(old)
-    old = lower_opset(old, 17)
-    onnx.checker.check_model(old, full_check=True)
-    scales = {n.input[1] for n in old.graph.node if n.op_type.endswith("eLinear")}
-    assert {t.data_type for t in old.graph.initializer if t.name in scales} == {TensorProto.FLOAT}
-    assert {p.dtype for p in described(old).states} == {"int8"}
+    new = quantise(quantised, dict.fromkeys(list(convolutions(half))[:3], 2.0))
+    old = at_opset_17(new)
+    assert {p.dtype for p in graph_metadata(old).states} == {"int8"}
     (frame,) = frames(1)
-    one, other = (run(session_of(model), frame, zeros(described(quantised))) for model in (new, old))
+    one, other = (run(session_of(model), frame, zeros(graph_metadata(quantised))) for model in (new, old))
     for name in STATES:
         found, wanted = (outputs[f"state_out_{name}"].astype(int) for outputs in (one, other))
         assert np.abs(found - wanted).mean() < 1
@@ -160,7 +143,7 @@ def test_a_state_of_zeros_has_a_scale_that_can_divide(threshold: float) -> None:
 
 
 def unit_graph(channels: int, dtype: str = "float16") -> onnx.ModelProto:
-    """``unit`` becomes the state; ``seen`` says, as ``has_history`` does, where the state is not zero."""
+    """``unit`` becomes the state. Like ``has_history``, ``seen`` is 1 at cells whose state is not zero."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     shape, flat = (1, channels, *CELLS), (1, 1, *CELLS)
     nodes = [
@@ -191,7 +174,7 @@ def unit_graph(channels: int, dtype: str = "float16") -> onnx.ModelProto:
 
 
 def unit_vectors(channels: int) -> np.ndarray:
-    """Random ones, one with all components equal, one with a single component: ``(1, M, H, W)`` of length one."""
+    """Vectors ``(1, M, H, W)`` of length one: random, but one has equal components and one a single component."""
     vectors = np.random.default_rng(1).normal(size=(1, channels, *CELLS))
     vectors[0, :, 0, 0] = -1.0
     vectors[0, :, 0, 1] = np.eye(channels)[0]

@@ -45,7 +45,7 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def half(checkpoint_path: Path) -> onnx.ModelProto:
-    """The checkpoint's graph in half precision. Tracing takes seconds; whoever changes it takes a copy."""
+    """The checkpoint's graph in half precision, traced once. A test that changes it takes a copy."""
     loaded = load_checkpoint(checkpoint_path)
     return build_graph(loaded, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
 
@@ -62,19 +62,13 @@ def video_path(clip: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory)
     return path
 
 
-@pytest.fixture(scope="session")
-def half_graph(checkpoint_path: Path) -> onnx.ModelProto:
-    checkpoint = load_checkpoint(checkpoint_path)
-    return build_graph(checkpoint, size_hw=SIZE, precision="fp16", opset=19, checkpoint_sha256="x")
-
-
 @pytest.fixture
-def traced(half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracing takes seconds; an export of the usual checkpoint at the usual size gets a copy of one trace."""
+def traced(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export of the usual checkpoint at the usual size gets a copy of one trace, since tracing takes seconds."""
 
     def copy(*_: object, **__: object) -> onnx.ModelProto:
         found = onnx.ModelProto()
-        found.CopyFrom(half_graph)
+        found.CopyFrom(half)
         return found
 
     monkeypatch.setattr("mostnet.export.precision.build_graph", copy)

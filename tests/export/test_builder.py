@@ -1,4 +1,4 @@
-"""Plans really built by TensorRT for RTX, and the check of what it parsed."""
+"""Plans built by TensorRT for RTX, and the check of the network that it parses."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_types_are_pinned_from_the_onnx_for_tensorrt_8(half: onnx.ModelProto) ->
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    """Pretend that of all TensorRTs exactly these are installed."""
+    """Pretend that exactly these TensorRTs are installed."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name in modules else None)
 
 

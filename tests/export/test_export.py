@@ -24,9 +24,7 @@ from mostnet.export.publish import publish
 from mostnet.model import initial_checkpoint, save_checkpoint
 from mostnet.model.__main__ import main as model_main
 
-from .conftest import SIZE
-
-SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
+from .conftest import SIZE, SIZE_TEXT
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT for RTX has no wheel for this machine"
@@ -137,13 +135,20 @@ def test_missing_tensorrt_is_said_before_any_work(
     assert "--onnx-only" in error
 
 
-def test_several_files_are_put_in_place_together_or_not_at_all(tmp_path: Path) -> None:
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """New files ``a``, ``b`` and ``c``, staged, and a target that has an old ``a``."""
     staged, target = tmp_path / "staged", tmp_path / "target"
     for folder in (staged, target):
         folder.mkdir()
     for name in ("a", "b", "c"):
         (staged / name).write_text("new")
     (target / "a").write_text("old")
+    return staged, target
+
+
+def test_several_files_are_put_in_place_together_or_not_at_all(folders: tuple[Path, Path]) -> None:
+    staged, target = folders
     (target / "c").mkdir()
     with pytest.raises(ExportError, match="c: is a folder; move it away"):
         publish(staged, target)
@@ -153,13 +158,10 @@ def test_several_files_are_put_in_place_together_or_not_at_all(tmp_path: Path) -
     assert {p.name: p.read_text() for p in target.iterdir()} == {"a": "new", "b": "new", "c": "new"}
 
 
-def test_a_failure_half_way_puts_the_old_files_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    staged, target = tmp_path / "staged", tmp_path / "target"
-    for folder in (staged, target):
-        folder.mkdir()
-    for name in ("a", "b", "c"):
-        (staged / name).write_text("new")
-    (target / "a").write_text("old")
+def test_a_failure_half_way_puts_the_old_files_back(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, target = folders
     replace = Path.replace
 
     def fail(self: Path, to: Path) -> Path:

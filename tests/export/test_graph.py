@@ -10,10 +10,10 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from mostnet.contract import ONNX_KEY, ExportError, FrameError, Metadata, input_spec, output_specs
+from mostnet.contract import ExportError, FrameError, input_spec, output_specs
 from mostnet.contract.metrics import end_point_error_px
 from mostnet.engine import Engine
-from mostnet.export.graph import build_graph, float32_islands, save_graph
+from mostnet.export.graph import build_graph, float32_islands, graph_metadata, save_graph
 from mostnet.export.opset import lower_opset
 from mostnet.export.verification import reference_stream
 from mostnet.model import load_checkpoint
@@ -46,7 +46,7 @@ def tensor_facts(values: list[onnx.ValueInfoProto]) -> dict[str, tuple[str, tupl
 @pytest.mark.parametrize("opset", [17, 19])
 def test_contract_of_the_graph(graphs: dict, precision: str, opset: int) -> None:
     graph = graphs[precision, opset]
-    metadata = Metadata.from_json(next(p.value for p in graph.metadata_props if p.key == ONNX_KEY), source="graph")
+    metadata = graph_metadata(graph)
     assert (metadata.variant, metadata.size_hw, metadata.precision) == ("nano", SIZE, precision)
     assert (metadata.opset, metadata.trained, metadata.checkpoint_sha256) == (opset, False, "digest")
     assert graph.opset_import[0].version == opset

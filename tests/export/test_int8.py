@@ -21,7 +21,7 @@ from mostnet.export.graph import float32_islands
 from mostnet.export.plan.builder import build_plan
 from mostnet.export.plan.flavour import Toolchain
 from mostnet.export.plan.request import PlanRequest
-from mostnet.export.sensitivity import Attempt, Choice, LayerError, _bisect, runs_of
+from mostnet.export.sensitivity import BudgetAttempt, Choice, LayerError, bisect, runs_of
 from mostnet.model import FrameModel, initial_checkpoint, load_checkpoint, save_checkpoint
 
 from .conftest import SIZE, SIZE_TEXT, int8
@@ -106,12 +106,12 @@ def test_the_accuracy_budget_chooses_and_shows_why(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     worst = "network.branches.0.head"
-    measured = iter([50.0, 30.0, 52.0, 53.0, 20.0, 49.0])  # none, three layers, all of them, all but the worst
+    measured = iter([50.0, 30.0, 52.0, 53.0, 20.0, 49.0])  # no layer, three single layers, all three, all but the worst
 
     def accuracy(self: object, layers: object) -> list[FrameAccuracy]:
         return [FrameAccuracy(next(measured), 0.0, 1.0, True)] * 2
 
-    monkeypatch.setattr("mostnet.export.sensitivity._Judge.accuracy", accuracy)
+    monkeypatch.setattr("mostnet.export.sensitivity.Judge.accuracy", accuracy)
     arguments = int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--accuracy-budget", *MOST)
     assert main([*arguments, "--budget-frames", "2"]) == 0
     stem = tmp_path / f"tiny-{SIZE_TEXT}-int8"
@@ -143,7 +143,7 @@ def test_bisection_finds_the_fewest(needed: int, tried: list[int]) -> None:
         def accuracy(self, layers: list[str]) -> list[FrameAccuracy]:
             return [FrameAccuracy(50.0 if 8 - len(layers) >= needed else 10.0, 0.0, 1.0, True)]
 
-    attempts = _bisect(Judge(), [str(i) for i in range(8)])  # type: ignore[arg-type]
+    attempts = bisect(Judge(), [str(i) for i in range(8)])  # type: ignore[arg-type]
     assert [a.put_back for a in attempts] == tried
     assert min(a.put_back for a in attempts if a.holds) == needed
 
@@ -151,7 +151,7 @@ def test_bisection_finds_the_fewest(needed: int, tried: list[int]) -> None:
 def test_the_evidence_is_readable() -> None:
     errors = tuple(LayerError(name, 40.0, 0.1, 0.99, share) for name, share in (("network.a", 0.9), ("network.b", 0.2)))
     choice = Choice(
-        ("network.a",), errors, LayerError("none", 60.0, 0.0, 1.0, 0.01), (Attempt(1, 41, 0.1, 1, True),), 4
+        ("network.a",), errors, LayerError("none", 60.0, 0.0, 1.0, 0.01), (BudgetAttempt(1, 41, 0.1, 1, True),), 4
     )
     text = choice_markdown(choice)
     assert "| network.a | 40.00 | 0.1000 | 0.9900 | 90.00% | float |" in text
@@ -239,10 +239,10 @@ def test_matplotlib_is_asked_for_before_any_work(
     assert "draws a chart with matplotlib: pip install 'mostnet[plot]'" in capsys.readouterr().err
 
 
-def test_tensorrt_must_parse_what_was_quantised(half_graph: onnx.ModelProto, checkpoint_path: Path) -> None:
+def test_tensorrt_must_parse_what_was_quantised(half: onnx.ModelProto, checkpoint_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
     stem, head = "network.extractor.stem.0", "network.branches.0.head"
-    graph = quantise(half_graph, {stem: 1.0})
+    graph = quantise(half, {stem: 1.0})
     islands = float32_islands(load_checkpoint(checkpoint_path))
     for int8_modules, text in (((stem, head), f"{head}/\\S+ is not INT8"), ((), f"{stem}/\\S+ is INT8")):
         request = PlanRequest.of(graph, metadata=None, floats="fp16", islands=islands, int8=int8_modules)

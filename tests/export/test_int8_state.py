@@ -1,4 +1,4 @@
-"""INT8 state from the command line: what runs, what is built, what is reported, and every refusal."""
+"""INT8 state from the command line: graphs, plans, reports, and every refusal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from rich.console import Console
 from mostnet.calibration import quantise, quantise_states
 from mostnet.contract import ONNX_KEY, CalibrationError, ExportError, Metadata, ModelFileError, PlanInfo, StatePair
 from mostnet.engine import Engine
-from mostnet.export import sensitivity
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_markdown
-from mostnet.export.graph import save_graph
+from mostnet.export.graph import graph_metadata, save_graph
 from mostnet.export.plan.flavour import network_flags
 from mostnet.export.plan.network import check_network
 from mostnet.export.plan.request import PlanRequest
-from mostnet.export.sensitivity import Attempt, Choice, LayerError
+from mostnet.export.sensitivity import BudgetAttempt, Choice, Judge, LayerError, choose_layers
 
 from .conftest import SIZE, SIZE_TEXT, int8
 
@@ -54,7 +53,7 @@ def test_an_export_with_cache_and_verification(
     arguments += ["--exclude", "match16", "--verify", str(video_path), "--verify-frames", "4"]
     assert main(arguments) == 0, capsys.readouterr().err
     text = capsys.readouterr().out
-    assert "ranges read from" in text, "a cache has the state's histograms, asked for or not"
+    assert "ranges read from" in text, "every cache has the histograms of the state"
     cells = SIZE[0] * SIZE[1] // 16
     values = cells * 8 + cells // 4 * (16 + 16) + cells // 16 * (32 + 16)
     after = values + cells // 16 * 16
@@ -75,9 +74,9 @@ def test_an_export_with_cache_and_verification(
 
 
 @pytest.fixture(scope="module")
-def int8_state(half_graph: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8_state(half: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model.onnx"
-    save_graph(quantise_states(quantise(half_graph, {"network.branches.0.head": 2.0}), STATES), path)
+    save_graph(quantise_states(quantise(half, {"network.branches.0.head": 2.0}), STATES), path)
     return path
 
 
@@ -134,7 +133,7 @@ def test_a_plan_takes_and_gives_int8(
 
 
 def parsed(trt: ModuleType, model: onnx.ModelProto) -> tuple[Any, ...]:
-    """The network, and what has to live as long."""
+    """The parsed network, and the objects that must live as long."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
@@ -144,7 +143,7 @@ def parsed(trt: ModuleType, model: onnx.ModelProto) -> tuple[Any, ...]:
 
 
 def convolved_state() -> onnx.ModelProto:
-    """A convolution that reads the state itself; the state that leaves is what it gives."""
+    """A graph of one convolution from the state's input to its output."""
     shape = (1, 8, 16, 16)
     weights = numpy_helper.from_array(np.ones((8, 8, 1, 1), np.float16), "weight")
     node = helper.make_node("Conv", ["state_in_a", "weight"], ["state_out_a"], name="network.a/conv")
@@ -186,8 +185,7 @@ def test_the_budget_has_int8_state_in_every_attempt(
     saved: list[set[str]] = []
 
     def save(model: onnx.ModelProto, path: Path) -> None:
-        text = next(p.value for p in model.metadata_props if p.key == ONNX_KEY)
-        saved.append({pair.name for pair in Metadata.from_json(text, source="saved").states if pair.dtype == "int8"})
+        saved.append({pair.name for pair in graph_metadata(model).states if pair.dtype == "int8"})
         save_graph(model, path)
 
     monkeypatch.setattr("mostnet.export.sensitivity.save_graph", save)
@@ -205,34 +203,17 @@ def test_the_budget_has_int8_state_in_every_attempt(
 
 def test_the_report_says_nothing_of_a_state_that_is_not_int8() -> None:
     error = LayerError("network.a", 40.0, 0.1, 0.99, 0.9)
-    choice = Choice((), (error,), LayerError("none", 60.0, 0.0, 1.0, 0.01), (Attempt(0, 41, 0.1, 1, True),), 4)
+    choice = Choice((), (error,), LayerError("none", 60.0, 0.0, 1.0, 0.01), (BudgetAttempt(0, 41, 0.1, 1, True),), 4)
     assert "with none in INT8 it is 1.00%" in choice_markdown(choice)
     assert "States" not in choice_markdown(choice)
 
 
-def test_a_budget_that_no_layer_keeps_names_the_state(
-    half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Judge:
-        frames = 2
-
-        def __init__(self, *_: object) -> None: ...
-
-        def accuracy(self, layers: object) -> list[FrameAccuracy]:
-            return [FrameAccuracy(30.0, 0.5, 0.9, True)] * 2
-
-    monkeypatch.setattr(sensitivity, "_Judge", Judge)
+def test_a_budget_that_no_layer_keeps_names_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "accuracy", lambda self, layers: [FrameAccuracy(30.0, 0.5, 0.9, True)] * 2)
     for states, text in (({"match8": 1.0}, "export with --fp16, or without --int8-state$"), ({}, "with --fp16$")):
+        judge = Judge(Any, Any, {"network.a": 1.0, "network.b": 1.0}, states, Any, 2)
         with pytest.raises(CalibrationError, match=text):
-            sensitivity.choose_layers(
-                None,  # type: ignore[arg-type]
-                half_graph,
-                {"network.a": 1.0, "network.b": 1.0},
-                states=states,
-                data=None,  # type: ignore[arg-type]
-                frames=2,
-                console=Console(quiet=True),
-            )
+            choose_layers(judge, Console(quiet=True))
 
 
 @pytest.mark.usefixtures("traced")

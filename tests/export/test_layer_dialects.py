@@ -99,7 +99,7 @@ def test_the_summary_counts_and_names_what_differs() -> None:
     assert lines[1].endswith("net.INT8.FP16.4 FP16 and 2 more")
     assert lines[2] == "run otherwise than asked: net.FP16.FP32.0 FP32"
     assert lines[3] == "not found among the plan's layers, perhaps fused under other names: net.FP16.not found.0"
-    assert lines[4] == "in layers that tell no type of theirs: net.FP32.unknown.0"
+    assert lines[4] == "in layers that tell no type: net.FP32.unknown.0"
 
 
 def test_the_report_is_read_back_for_its_own_plan_alone(tmp_path: Path) -> None:

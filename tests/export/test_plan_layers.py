@@ -1,4 +1,4 @@
-"""What an export says of the types that its plan's convolutions run in, and what it writes of them."""
+"""Lines and file of an export on the types in which its plan's convolutions run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from mostnet.export.plan.layers import PlanLayer
 from mostnet.export.plan.report import read_counts
 from mostnet.export.plan.request import asked_types
 
-from .conftest import SIZE
+from .conftest import SIZE, SIZE_TEXT
 
-SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
 HEAD = "network.branches.0.head"
 
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def inspected(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Tell how the plan of the usual graph is said to run: in FP16, but for modules of another type."""
+def inspected(half: onnx.ModelProto, traced: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Make the inspector tell FP16 for every convolution of the usual graph, except for modules of another type."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
 
     def tell(others: dict[str, str]) -> None:
@@ -41,9 +40,6 @@ def inspected(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
         monkeypatch.setattr(writer, "inspect_plan", inspect)
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(half)
-    monkeypatch.setattr("mostnet.export.precision.build_graph", lambda *_, **__: copy)
     return tell
 
 

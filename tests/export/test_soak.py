@@ -46,5 +46,5 @@ def test_ten_thousand_frames_with_flat_memory(checkpoint_path: Path, tmp_path: P
         grown = resident_mib() - before
         assert engine.stats.frames == WARM_UP + FRAMES
     print(f"{FRAMES} frames: resident memory {grown:+.1f} MiB from {before:.0f} MiB")
-    # One frame's outputs are 66 kB: losing one in a hundred would show.
+    # The outputs of one frame are 66 kB: one lost in a hundred would show.
     assert grown < 6

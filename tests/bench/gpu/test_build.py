@@ -68,7 +68,7 @@ def test_the_report_measures_plans_of_the_exporter() -> None:
 def test_a_failing_check_refuses_the_plan_in_the_report_and_in_an_export(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """A graph that is float32 where nobody allows it."""
+    """A graph with float32 outside the allowed islands."""
     refusal = r"network\.resize_flow/\S+ is float32 outside the float32 islands"
     request = PlanRequest.from_json((case / "request.json").read_text(), source="request")
     fewer = tuple(name for name in request.islands if name != "network.resize_flow")

@@ -1,4 +1,4 @@
-"""What a prepared case holds, and the graph of one warp."""
+"""The files of a prepared case, and the graph of one warp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's own logic, on workers that make their figures up."""
+"""The logic of the report, on workers with made-up figures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OTHER = Case("nano", (480, 640))
 
 
 class FakeLink:
-    """Answers like a worker; ``broken`` names what fails, ``asked`` counts the rounds of all links."""
+    """Answers like a worker. ``broken`` names the requests that fail; ``asked`` lists the rounds of all links."""
 
     def __init__(self, part: str, asked: list[tuple[str, str]], broken: set[str], path: Path) -> None:
         self.part, self.asked, self.broken, self.path = part, asked, broken, path
@@ -79,7 +79,7 @@ class FakeLink:
 
 
 def last_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of the last case in the JSON on disk, as a run that is cut short would leave it."""
+    """Rows of the last case in the JSON on disk, which a run that is cut short would leave."""
     return list(json.loads(path.read_text())["cases"].values())[-1]["rows"]
 
 

@@ -1,4 +1,4 @@
-"""The worker of plans on the miniature GPU: the floor is the same network with the same state, and nothing is left."""
+"""The worker of plans on the miniature GPU. Its bare calls run the same network with the same state."""
 
 from __future__ import annotations
 
