@@ -38,7 +38,7 @@ def build(toolchain: Toolchain, folder: Path) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.build", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="CASES/NAME")
-    parser.add_argument("--flavour", choices=MODULES, default="tensorrt", help="(default: %(default)s)")
+    parser.add_argument("--flavour", choices=MODULES, default="tensorrt", help="of TensorRT (default: %(default)s)")
     parser.add_argument("--target", metavar="sm_86", help="build for this GPU instead; TensorRT for RTX only")
     parser.add_argument("--again", action="store_true", help="rebuild plans that exist")
     return parser
