@@ -146,7 +146,7 @@ def _report(summary: RunSummary) -> None:
     name = summary.output or "shown"
     print(
         f"{name}: {summary.frames} frames at {float(summary.fps):g} FPS in {summary.elapsed_s:.1f} s "
-        f"({summary.speed_fps:.1f} FPS), {_events(summary)}{summary.heals} numerical errors{stopped}"
+        f"({summary.speed_fps:.1f} FPS), {_events(summary)}{summary.heals} healed{stopped}"
     )
 
 
@@ -155,7 +155,7 @@ def _events(summary: RunSummary) -> str:
     counts = {
         "new scenes": summary.resets,
         "without tracking": summary.lost,
-        "shown unprocessed": summary.raw,
+        "raw": summary.raw,
         "dropped": summary.dropped,
         "reconnects": summary.reconnects,
     }

@@ -48,7 +48,7 @@ def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
     assert cli.main([str(video), "--engine", files[0], "--output", str(out), "--layout", "grid"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{out}: 5 frames at 25 FPS in ")
-    assert printed.out.endswith("5 numerical errors\n")
+    assert printed.out.endswith("5 healed\n")
     assert printed.err == ""
     assert _read(out)[0].shape == (192, 256, 3)
 

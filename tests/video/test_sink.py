@@ -37,7 +37,7 @@ def test_a_raw_frame_does_not_overtake_those_that_wait_for_the_future():
     for k in range(5):
         sink.show(_result(k))
     assert len(screen.pictures) == 2
-    sink.show_raw(Fraction(5, 25), FRAMES[5], "NOT PROCESSED: result too late")
+    sink.show_raw(Fraction(5, 25), FRAMES[5], "RAW: engine late")
     assert len(screen.pictures) == 6
     assert [is_warned(one) for one in screen.pictures] == [False] * 5 + [True]
     sink.close()

@@ -72,7 +72,7 @@ class FailSafe:
             missed = self._collect()
             late = (missed,) if isinstance(missed, Output) else ()
             if self._busy:
-                return Attempt(None, "result too late", late)
+                return Attempt(None, "engine late", late)
             self._job, self._busy = (frame, timestamp), True
             self._change.notify_all()
             in_time = self._change.wait_for(lambda: not self._busy, timeout=limit_s)
@@ -80,8 +80,8 @@ class FailSafe:
         if isinstance(found, Output):
             return Attempt(found, "", late)
         if isinstance(found, Exception):
-            return Attempt(None, f"engine error: {' '.join(str(found).split())}", late)
-        return Attempt(None, "result too late", late)
+            return Attempt(None, f"engine fault: {' '.join(str(found).split())}", late)
+        return Attempt(None, "engine late", late)
 
     def close(self) -> None:
         """End the thread after at most two seconds for the current frame; closing twice does nothing."""

@@ -119,13 +119,10 @@ class CameraFeed:
 
     def _leave_behind(self, silent_s: float) -> None:
         """Start another thread: the current one hangs in the driver and cannot be interrupted."""
-        self.problem = "the camera does not respond"
+        self.problem = f"camera gives no picture for {silent_s:.1f} s"
         self._left_behind += 1
         if self._left_behind > self._attempts:
-            self._failed = VideoError(
-                f"the camera has given no picture for {silent_s:.1f} s; "
-                f"gave up after {self._attempts} attempts to reopen it"
-            )
+            self._failed = VideoError(f"{self.problem}; gave up after {self._attempts} attempts to reopen it")
             raise self._failed
         self._generation += 1
         self._deadline_s = monotonic() + self._retry_s + self._opening_s

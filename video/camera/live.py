@@ -132,7 +132,7 @@ class Live:
         for output in attempt.late:
             sink.follow(output)
         if attempt.output is None:
-            sink.show_raw(item.time_s, frame, f"NOT PROCESSED: {attempt.problem}")
+            sink.show_raw(item.time_s, frame, f"RAW: {attempt.problem}")
         else:
             sink.show(attempt.output)
 

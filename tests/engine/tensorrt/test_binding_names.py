@@ -87,7 +87,7 @@ FILES = (
     "engine/cuda/streams",
     "engine/cuda/memory",
     "engine/cuda/graph",
-    "export/plan_inspector",
+    "export/plan/inspector",
 )
 
 

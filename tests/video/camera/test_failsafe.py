@@ -18,9 +18,9 @@ def test_a_late_frame_is_not_waited_for_and_its_motion_is_not_lost():
     assert safe.infer(FRAMES[0]).output.frame_id == 0
     begun = time.monotonic()
     late = safe.infer(FRAMES[1])
-    assert (late.output, late.problem) == (None, "result too late")
+    assert (late.output, late.problem) == (None, "engine late")
     assert time.monotonic() - begun < 10
-    assert safe.infer(FRAMES[2]).problem == "result too late"
+    assert safe.infer(FRAMES[2]).problem == "engine late"
     assert engine.calls == 2, "a busy engine is given nothing more"
     engine.gate.set()
     limit = time.monotonic() + 5
@@ -35,7 +35,7 @@ def test_a_late_frame_is_not_waited_for_and_its_motion_is_not_lost():
 def test_an_error_is_reported_and_the_next_frame_is_processed():
     safe = FailSafe(ScriptedEngine([DeviceError("the GPU\nfell off"), None]), period_ms=1000)
     failed = safe.infer(FRAMES[0])
-    assert (failed.output, failed.problem) == (None, "engine error: the GPU fell off")
+    assert (failed.output, failed.problem) == (None, "engine fault: the GPU fell off")
     assert safe.infer(FRAMES[1]).output is not None
     safe.close()
 
