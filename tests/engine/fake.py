@@ -50,6 +50,16 @@ class Gate:
             self._open.set()
 
 
+class _LaneStream(ThreadStream):
+    """A stream that a lane has for all its time, as on a device."""
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> None:
+        super().close()
+
+
 class FakeLane:
     """Stages call ``enter(stage, number)`` and sleep ``delays_ms`` (upload, execute, download).
 
@@ -77,7 +87,7 @@ class FakeLane:
         self.most_in_flight = 0
         self.closed = 0
         self._wanted = [name for name in PICTURES if name in outputs]
-        self._asynchronous = asynchronous
+        self._threads = [_LaneStream(name) for name in ("a", "b", "c")] if asynchronous else []
         self._borrowed = results == "borrowed"
         self._host = [np.zeros((*SIZE_HW, 3), np.uint8) for _ in range(slots)]
         self._device = [np.zeros((1, *SIZE_HW, 3), np.uint8) for _ in range(slots)]
@@ -93,9 +103,7 @@ class FakeLane:
         return HostEvent()
 
     def open_streams(self, *, pipelined: bool) -> Streams:
-        if self._asynchronous and not pipelined:
-            return Streams(ThreadStream("a"), ThreadStream("b"), ThreadStream("c"))
-        return host_streams(pipelined=pipelined)
+        return Streams(*self._threads) if self._threads else host_streams(pipelined=pipelined)
 
     def host_input(self, slot: int) -> np.ndarray:
         return self._host[slot]
@@ -139,10 +147,9 @@ class FakeLane:
 
     def close(self) -> None:
         self.closed += 1
-
-    def done(self, stage: str) -> list[int]:
-        """Numbers of the frames whose ``stage`` was done, in order."""
-        return [number for name, _, number in self.log if name == stage]
+        self._host, self._device, self._made, self._views, self._results = [], [], [], [], []
+        for stream in self._threads:
+            stream.end()
 
     def _work(self, stage: str, slot: int, frame: np.ndarray) -> None:
         number = int(frame[0, 0, 0])

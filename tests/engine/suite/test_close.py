@@ -1,7 +1,9 @@
 """``close``: from any thread, twice, in a stream; what is under way is finished, and all memory is given back."""
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -29,6 +31,14 @@ def test_close_twice_and_use_after_it(backend: Backend) -> None:
         with pytest.raises(EngineClosedError, match="is closed; open a new Engine"):
             call()
     assert (engine.stats.frames, engine.metadata.size_hw) == (1, METADATA.size_hw)
+
+
+def test_close_gives_the_buffers_back(backend: Backend) -> None:
+    engine = backend.open()
+    buffer = weakref.ref(engine.input_buffer())
+    engine.close()
+    gc.collect()
+    assert buffer() is None
 
 
 def test_closing_the_engine_closes_its_sessions(backend: Backend) -> None:
