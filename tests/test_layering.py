@@ -131,6 +131,12 @@ def test_no_folder_is_crowded() -> None:
     assert max(counts.values()) <= MOST_MODULES, counts.most_common(3)
 
 
+def test_no_two_classes_share_a_name() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES.values()]
+    counts = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    assert max(counts.values()) == 1, counts.most_common(3)
+
+
 def test_importing_the_engine_loads_no_backend() -> None:
     heavy = ["torch", "onnx", "onnxruntime", "cv2", "av", "tensorrt", "tensorrt_rtx", "pycuda", "rich"]
     code = f"import sys, mostnet, mostnet.engine; print([name for name in {heavy} if name in sys.modules])"
