@@ -274,8 +274,8 @@ def test_progress_lines_come_every_ten_seconds(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--lookahead", "5"], "--lookahead is for --stabilise; add that, or leave it out"),
-        (["--border", "history"], "--border is for --stabilise"),
+        (["--lookahead", "5"], "--lookahead has no effect without --stabilise; add --stabilise, or drop"),
+        (["--border", "history"], "--border has no effect without --stabilise"),
         (["--stabilise", "--layout", "flow"], "steadies the enhanced picture, which --layout flow does not show"),
     ],
     ids=["look-ahead", "border", "layout"],
