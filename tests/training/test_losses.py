@@ -268,9 +268,9 @@ def test_averaged_weights_start_fast_and_settle() -> None:
         ("amp: fp8", "amp is 'fp8'; expected one of off, bf16, fp16"),
         ("crop_hw: [60, 64]", "crop is 60x64; expected multiples of 16 from 64"),
         ("crop_hw: [64]", r"crop_hw is \[64\]; expected a list of two whole numbers"),
-        ("tasks: [enhance, depth]", "tasks are enhance, depth; expected some of enhance, flow, mask"),
+        ("tasks: [enhance, depth]", "tasks are enhance, depth; expected one or more of enhance, flow, mask"),
         ("scale_min: 2", "scale_min is 2.0; expected above 0 and at most 1.4"),
-        ("- steps", "holds list, expected one `option: value` a line"),
+        ("- steps", "holds list, expected one `option: value` per line"),
         ("a: [", "not YAML"),
     ],
 )

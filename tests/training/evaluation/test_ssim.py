@@ -48,7 +48,7 @@ def test_equal_and_constant_pictures() -> None:
     ("other", "message"),
     [
         (np.zeros((61, 82, 3), np.uint8), r"expected uint8 \(H, W, 3\) twice"),
-        (np.zeros((10, 40, 3), np.uint8), "takes 11 on each side"),
+        (np.zeros((10, 40, 3), np.uint8), "at least 11 on each side"),
     ],
 )
 def test_other_sizes_are_refused(other: np.ndarray, message: str) -> None:
