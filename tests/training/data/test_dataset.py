@@ -161,7 +161,7 @@ def test_too_many_bad_files_stop(data: Path, cache: str) -> None:
         )[1]
 
 
-def test_clips_depend_on_seed_and_number_alone(data: Path) -> None:
+def test_clips_depend_only_on_seed_and_number(data: Path) -> None:
     sequences = index_split(data, "train")
     lazy, cached = (ClipDataset(FrameSource(sequences, cache=cache), OPTIONS) for cache in ("none", "ram"))
     other = ClipDataset(FrameSource(sequences), replace(OPTIONS, seed=1))

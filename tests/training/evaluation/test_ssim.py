@@ -20,7 +20,7 @@ def picture(seed: int, size_hw: tuple[int, int] = (61, 83)) -> np.ndarray:
 
 @pytest.mark.parametrize("sigma", [1, 10, 60])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_ssim_is_that_of_scikit_image(seed: int, sigma: float) -> None:
+def test_ssim_matches_scikit_image(seed: int, sigma: float) -> None:
     reference = picture(seed)
     noise = np.random.default_rng(9).normal(4, sigma, reference.shape)
     degraded = np.clip(reference + noise, 0, 255).astype(np.uint8)

@@ -50,7 +50,7 @@ def test_warping_by_the_flow_gives_the_current_reference(sequences: list[SynthSe
             now = made.reference[t].astype(np.float64)
             with_flow.append(np.abs(warped(made.reference[t - 1], made.flow[t]) - now)[chosen].mean())
             without.append(np.abs(made.reference[t - 1] - now)[chosen].mean())
-    # Highlights stay with the lamp while the surface moves on, which is most of what is left.
+    # Highlights stay with the lamp while the surface moves on; they are most of the remaining error.
     assert np.mean(with_flow) < 3 < 10 < np.mean(without)
 
 
@@ -157,7 +157,7 @@ def test_without_degradation_input_is_the_reference_of_a_still_camera() -> None:
     assert np.abs(made.flow).max() < 1e-6 and made.valid[1].all()
 
 
-def test_vibration_that_an_exposure_averages_out_is_in_the_blur_alone() -> None:
+def test_vibration_that_an_exposure_averages_out_is_only_in_the_blur() -> None:
     none = np.zeros((4, 1))
     shake = CameraPath(np.array([40.0]), np.array([[5.0], [3.0], [0.0], [0.0]]), none + 0.3, none[:, 0], none[:, 0])
     options = SynthOptions(degradation=0.0, drops_share=0.0, tool_share=0.0, exposure_s=(1 / 40, 1 / 40), path=shake)
@@ -173,8 +173,8 @@ def test_motion_grows_with_the_frame() -> None:
     assert np.median(np.abs(reduced - small)) < 0.1 < np.median(np.abs(small))
 
 
-def test_statistics_lie_near_those_of_the_source() -> None:
-    """Four held-out seeds; the source's test set has 17.8 dB, 9.2 px and 0.27."""
+def test_statistics_are_near_those_in_the_talk() -> None:
+    """Four held-out seeds; the talk's test set has 17.8 dB, 9.2 px and 0.27."""
     psnr, oracle, zero_flow, teeth = [], [], [], []
     for seed in range(2_000_000_000, 2_000_000_004):
         made = make_sequence(seed, frames=5, size_hw=(240, 320))
