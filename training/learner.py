@@ -43,7 +43,7 @@ class Learner:
         Raises:
             TrainingError: ``init`` is of another variant, or the options do not fit the device.
             CheckpointError: ``init`` cannot be used.
-            NoGpuError: CUDA was asked for, and there is no GPU.
+            NoGpuError: CUDA was requested, but there is no GPU.
         """
         self.options = options
         self.device = choose_device(options)
@@ -142,7 +142,7 @@ def choose_device(options: TrainOptions) -> torch.device:
     """The device that the options ask for.
 
     Raises:
-        NoGpuError: CUDA was asked for, and there is no GPU.
+        NoGpuError: CUDA was requested, but there is no GPU.
         TrainingError: half precision without CUDA.
     """
     if options.device == "cuda" and not torch.cuda.is_available():

@@ -75,7 +75,7 @@ def train(
         DatasetError: the data cannot be used.
         TrainingError: ``run_dir`` holds another run or nothing to resume, or the run diverged.
         CheckpointError: ``init`` cannot be used.
-        NoGpuError: CUDA was asked for, and there is no GPU.
+        NoGpuError: CUDA was requested, but there is no GPU.
     """
     if not resume and (run_dir / LAST).exists():
         raise TrainingError(f"{run_dir}: already holds a run; continue it with --resume, or choose another folder")

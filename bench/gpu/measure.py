@@ -104,7 +104,7 @@ class Measurement:
         return all(cases[case.name]["complete"] for case in self._options.only)
 
     def _measure_case(self, case: Case, record: dict[str, Any]) -> None:
-        """Measure one case. A failure is noted in the record, and the rest goes on."""
+        """Measure one case. A failure is noted in the record, and the measurement continues."""
         folder = self._options.cases / case.name
         try:
             self._make(case, folder)
