@@ -1,4 +1,4 @@
-# `make demo`, `make test` and `make docs` do all their set-up on a fresh machine.
+# `make demo`, `make test` and `make docs` install all that they need on a fresh machine.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/check_types.py
 
-# A fresh environment each time (-E): pages that are read from a cache are not checked again.
+# Without Sphinx's cache (-E), because pages in the cache are not checked again.
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -b html -c docs -E -W --keep-going -q . docs/_build
 	@echo "Open docs/_build/docs/index.html"
@@ -30,7 +30,7 @@ $(VENV)/.dependencies: setup.py constraints.txt
 	$(PIP) --no-build-isolation '.[cpu,export,rtx,train]'
 	touch $@
 
-# The package alone, so that a changed source is installed in a second.
+# Only the package, so that a changed source is installed in a second.
 $(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
 	$(PIP) --no-build-isolation --no-deps --force-reinstall .
 	rm -rf build *.egg-info

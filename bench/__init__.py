@@ -1,6 +1,6 @@
 """Benchmarks: ``mostnet-bench``, and the function behind it.
 
-Names are imported on first use, because ``bench.gpu`` also runs beside TensorRT with numpy alone.
+Names are imported on first use, because ``bench.gpu`` must also run in a Python with only TensorRT and numpy.
 """
 
 from __future__ import annotations

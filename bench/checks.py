@@ -17,7 +17,7 @@ def check_outputs(session: Session, frames: BenchFrames) -> int:
     """Run the first frames, check their results, and return how many were checked.
 
     Raises:
-        VerificationError: a result is not finite, or a picture is constant and its frame is not.
+        VerificationError: a result is not finite, or a picture is constant although its input frame is not.
     """
     for i in range(CHECKED_FRAMES):
         _check(session.infer(frames[i]), frames[i], i)
@@ -33,4 +33,4 @@ def _check(output: Output, frame: Frame, index: int) -> None:
         raise VerificationError(f"the engine's flow is not finite in {where}")
     if np.ptp(frame) > 0 and np.ptp(output.enhanced) == 0:
         level = int(output.enhanced.flat[0])
-        raise VerificationError(f"the engine's picture is constant (every value {level}), its frame is not, in {where}")
+        raise VerificationError(f"the engine's picture is constant (every value {level}), its input is not, in {where}")

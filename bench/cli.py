@@ -20,7 +20,8 @@ from .report import BenchReport
 from .runner import benchmark
 from .table import print_report
 
-_BESIDE = Path()
+#: Value of ``--compare`` without a file.
+_ENGINE_FOLDER = Path()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "--compare",
         type=Path,
         nargs="?",
-        const=_BESIDE,
+        const=_ENGINE_FOLDER,
         metavar="CKPT.pt",
         help="time the same weights in PyTorch side by side (without a value: the checkpoint in the engine's folder)",
     )
@@ -68,7 +69,7 @@ def _options(args: argparse.Namespace) -> BenchOptions:
         frames=args.frames,
         warmup=args.warmup,
         video=args.video,
-        compare=args.engine.parent if args.compare is _BESIDE else args.compare,
+        compare=args.engine.parent if args.compare is _ENGINE_FOLDER else args.compare,
         threads=args.threads,
         provider=args.provider,
         seed=args.seed,
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _require_writable(path: Path) -> None:
-    """Check, before minutes of measuring, that ``path`` can be written. Its folder need not exist yet.
+    """Check that ``path`` can be written, before minutes of measuring. Its folder need not exist yet.
 
     Raises:
         MostnetError: ``path`` is a folder.

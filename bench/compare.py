@@ -1,4 +1,4 @@
-"""The engine side by side with float32 PyTorch, and with the same weights in other precisions."""
+"""Compare the engine with float32 PyTorch, and with engines of the same weights in other precisions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compare_pytorch(session: Session, checkpoint: Path, frames: BenchFrames, loo
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        VerificationError: the engine's outputs are not those of the checkpoint.
+        VerificationError: the engine's outputs do not match the checkpoint's.
     """
     loaded = load_checkpoint(checkpoint)
     device = "cuda" if session.provider == "cuda" and torch.cuda.is_available() else "cpu"
@@ -71,7 +71,7 @@ def _torch_threads(threads: int) -> Iterator[None]:
 
 
 def sibling_files(path: Path, precision: str) -> list[Path]:
-    """Existing files beside ``path`` that ``mostnet-export`` would name like it but for the precision."""
+    """Existing files beside ``path`` whose names, as given by ``mostnet-export``, differ only in the precision."""
     base = path.stem.removesuffix(f"-{precision}")
     if base == path.stem:
         return []
@@ -84,7 +84,7 @@ def compare_precisions(
 ) -> tuple[PrecisionTimings, ...]:
     """Time ``engine`` (opened from ``path``) and its siblings of the same checkpoint and size.
 
-    Empty if it has none.
+    Returns an empty tuple if it has no siblings.
 
     Raises:
         ModelFileError: a sibling cannot be opened, or a ``NAME.layers.json`` is ill-formed.

@@ -42,7 +42,7 @@ def main() -> int:
     bench = ["--engine", str(engine), "--video", clip, "--frames", "60", "--warmup", "5", "--plot", str(plot)]
     steps: list[tuple[str, Callable[[list[str]], int], list[str]]] = [
         ("mostnet-export", export_main, [*export, "--fp16", *_builder_arguments(), *verify]),
-        # A CPU computes FP16 graphs in FP32 between casts: FP32 is its faster graph.
+        # A CPU computes FP16 graphs in FP32, with casts in between, so the FP32 graph is faster there.
         ("mostnet-export", export_main, [*export, "--fp32", "--onnx-only"]),
         ("mostnet-run", run_main, [*run, str(video), "--layout", "grid"]),
         ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--stabilise"]),

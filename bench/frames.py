@@ -12,7 +12,7 @@ import numpy as np
 
 from mostnet.contract import Frame
 
-#: Distinct frames kept in memory; a longer benchmark loops over them.
+#: Most bytes of distinct frames in memory; a longer benchmark loops over them.
 _MOST_BYTES = 128 << 20
 _MIN_FRAMES = 10
 

@@ -102,7 +102,7 @@ def time_alternately(
     Short blocks expose all calls to the same state of the machine.
 
     Args:
-        block: frames of one call in a row. An untimed frame precedes a block of several.
+        block: frames of one call in a row. A block of several frames starts with an extra, untimed frame.
         swap: reverse the order of the calls in every second block, so that none always finds another's data in the
             caches.
         settle_s: pause before each call's turn.

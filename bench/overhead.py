@@ -1,4 +1,4 @@
-"""The cost of ``infer`` over the backend's bare call, both on one opened model, frame by frame in turn."""
+"""The cost of ``infer`` over the backend's bare call. Both run on one opened model, in turn on each frame."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from .report import BUDGET_MS, BenchReport, Timings
 
 _INK, _P50, _P99, _BUDGET = "#4a6fa5", "#2a9d4a", "#d1791e", "#b3202a"
 
-#: The budget's line is drawn if samples lie within this range of it, as factors. Farther off it would squeeze them.
+#: The line of the budget is drawn if samples are within these factors of it. Farther away it would squeeze them.
 _IN_RANGE = (0.5, 3.0)
 
 

@@ -40,7 +40,7 @@ class RawCall:
         self._stream.drain(None)
 
     def enqueue(self) -> None:
-        """Like a call, but an asynchronous backend is not waited for."""
+        """Like a call, but without waiting for an asynchronous backend."""
         self._lane.execute(self._slot, self._stream)
         self._slot = (self._slot + 1) % self._lane.slots
 

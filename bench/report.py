@@ -15,7 +15,7 @@ from .machine import Machine
 
 FORMAT_VERSION = 1
 
-#: Real time is a camera's frame rate, and its time per frame.
+#: Frame rate of a camera and its time per frame: "real time" means to keep up with it.
 CAMERA_FPS = 25.0
 BUDGET_MS = 1e3 / CAMERA_FPS
 
@@ -76,9 +76,9 @@ class Overhead:
         copies_ms: copy in plus copy out of each frame in ``engine``.
         difference_ms, ratio: of ``engine`` to ``raw``.
         copy_in_ms, copy_out_ms: the two copies.
-        beyond_copies_ms: the difference less the frame's copies; bounded by ``OVERHEAD_TARGET_MS``.
+        beyond_copies_ms: the difference minus the frame's copies; the target is ``OVERHEAD_TARGET_MS``.
         beyond_copies_95_ms: 95 % confidence interval of ``beyond_copies_ms``.
-        own_ms: ``infer`` less its own copies and compute time. It needs no second run of the network, so it is less
+        own_ms: ``infer`` minus its own copies and compute time. It needs no second run of the network, so it is less
             noisy, but it misses the engine's cost within the compute stage.
     """
 
@@ -138,7 +138,7 @@ class Comparison:
         device: where PyTorch ran.
         threads: CPU threads of each.
         psnr_db, epe_px, iou: the engine's worst frame against PyTorch; the PSNR is None if all frames are equal.
-        checked_frames: frames compared for it.
+        checked_frames: number of frames compared for these three.
         trivial: reasons why that accuracy proves little; empty if there are none.
         speed_ratio: median time of PyTorch divided by the engine's.
         precisions: the engine and its siblings in other precisions, in alternating blocks; empty without siblings.
@@ -180,7 +180,7 @@ class BenchReport:
         checked_frames: frames whose outputs were checked before anything was timed.
         comparison: the engine against PyTorch; None unless asked for.
         other_cores: load by other processes during each part, in cores; None if the system does not report it.
-        disturbed: parts whose figures that load has spoiled.
+        disturbed: parts whose figures are unreliable because of this load.
     """
 
     command: str

@@ -39,7 +39,7 @@ def benchmark(
     Args:
         engine: the model file, as ``Engine`` opens it.
         options: what to measure.
-        progress: called as the benchmark goes on.
+        progress: see ``Progress``.
         command: the command line, for the report.
 
     Raises:
@@ -67,16 +67,16 @@ def find_checkpoint(place: Path, digest: str) -> Path:
             if sha256(path) == digest:
                 return path
         raise CheckpointError(
-            f"{place}: no .pt in this folder is the engine's checkpoint (SHA-256 {digest[:12]}...); name it: "
+            f"{place}: no .pt in this folder is the engine's checkpoint (SHA-256 {digest[:12]}...); give it with "
             "--compare CKPT.pt"
         )
     if not place.is_file():
-        raise CheckpointError(f"{place}: no such checkpoint; name the checkpoint of the engine")
+        raise CheckpointError(f"{place}: no such checkpoint; give the checkpoint that the engine was exported from")
     found = sha256(place)
     if found != digest:
         raise CheckpointError(
             f"{place}: not the engine's checkpoint: its SHA-256 is {found[:12]}..., the engine was exported from "
-            f"{digest[:12]}...; name that checkpoint, or export this one"
+            f"{digest[:12]}...; give that checkpoint, or export this one"
         )
     return place
 

@@ -17,7 +17,7 @@ from .report import (
     Timings,
 )
 
-#: INT8 counts as no faster from this share of another precision's time on, because of noise.
+#: INT8 counts as no faster if it takes at least this share of another precision's time; the rest may be noise.
 _NO_FASTER = 0.97
 
 

@@ -1,5 +1,5 @@
-"""Sphinx settings of ``make docs``. The root of the repository is the source folder, so that every link in a Markdown
-file is the same on a code host and in the built pages.
+"""Sphinx settings of ``make docs``. The root of the repository is the source folder, so that links in Markdown files
+work on a code host and in the built pages.
 """
 
 from importlib.metadata import version as _version
@@ -28,7 +28,7 @@ html_copy_source = False
 
 
 def setup(app: Any) -> None:
-    """Keep ``a: b`` on the first line of a property whole, which Napoleon takes for ``type: description``."""
+    """Protect the first line of a property's docstring: Napoleon reads ``a: b`` there as ``type: description``."""
     app.connect("autodoc-process-docstring", _shield_first_line, priority=400)  # Napoleon has 500
 
 

@@ -47,7 +47,7 @@ def frames(count: int = FRAMES, *, seed: int = SEED) -> Iterator[Frame]:
     tool = _tool()
     phases = rng.uniform(0, 2 * np.pi, 4)
     for k in range(count):
-        yield _degrade(_look(world, tool, k / float(FPS), phases), k / float(FPS), rng)
+        yield _degrade(_clean_frame(world, tool, k / float(FPS), phases), k / float(FPS), rng)
 
 
 def write_clip(path: Path) -> None:
@@ -157,7 +157,7 @@ def _tool() -> tuple[Map, Map]:
     return colour.astype(np.float32), opacity[..., None].astype(np.float32)
 
 
-def _look(world: Map, tool: tuple[Map, Map], time_s: float, phases: npt.NDArray[np.float64]) -> Map:
+def _clean_frame(world: Map, tool: tuple[Map, Map], time_s: float, phases: npt.NDArray[np.float64]) -> Map:
     """One clean frame: sway of tens of pixels below 1 Hz, vibration of several pixels at 7 and 11 Hz."""
     sway = 26 * np.sin(2 * np.pi * np.array([0.31, 0.43]) * time_s + phases[:2])
     shake = 4.5 * np.sin(2 * np.pi * np.array([7.3, 11.1]) * time_s + phases[2:])

@@ -1,4 +1,4 @@
-"""Parts of the method that can be left out, to measure their worth. The exported graph has no such switches."""
+"""Leave parts of the method out, to measure their contribution. The exported graph has no such switches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Unaligned(nn.Module):
     """Replaces a warp: the previous features stay where they were."""
 
     def forward(self, x: Tensor, flow: Tensor, stride: int) -> Tensor:
-        """``x``, whatever the flow."""
+        """Return ``x``; the flow is ignored."""
         return x
 
 
@@ -33,6 +33,6 @@ class Stepper:
         self._recurrence = recurrence
 
     def __call__(self, frame: Tensor, state: State | None) -> tuple[Prediction, State | None]:
-        """As ``MostNet.step``; without recurrence the state is None, in and out."""
+        """Like ``MostNet.step``; without recurrence, ``state`` is ignored and the returned state is None."""
         prediction, state = self._step(frame, state if self._recurrence else None)
         return prediction, state if self._recurrence else None

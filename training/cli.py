@@ -38,8 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for all files of the run")
-    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` a line")
-    parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: the weights that ship")
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` per line")
+    parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: the shipped weights")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN_DIR, with its options")
     for field in fields(TrainOptions):
         _add_option(parser, field.name, field.default, _help()[field.name])

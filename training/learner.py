@@ -43,13 +43,15 @@ class Learner:
         Raises:
             TrainingError: ``init`` is of another variant, or the options do not fit the device.
             CheckpointError: ``init`` cannot be used.
-            NoGpuError: CUDA was asked for, and there is no GPU.
+            NoGpuError: CUDA was requested, but there is no GPU.
         """
         self.options = options
         self.device = choose_device(options)
         checkpoint = load_checkpoint(init) if init else initial_checkpoint(options.variant, seed=options.seed)
         if checkpoint.variant != options.variant:
-            raise TrainingError(f"{init}: is a {checkpoint.variant}, the run is to train a {options.variant}")
+            raise TrainingError(
+                f"{init}: holds {checkpoint.variant} weights, but the run trains {options.variant}; change either"
+            )
         self.model = checkpoint.model.to(self.device).train().requires_grad_(True)
         if options.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,13 +79,13 @@ class Learner:
         total = self.weights(losses)
         values = {name: value.detach() for name, value in {"loss": total, **losses}.items()}
         if not bool(torch.isfinite(total.detach())):
-            # On the CPU the gradient of grid_sample at NaN coordinates is a segmentation fault.
+            # On the CPU, the backward pass of grid_sample crashes with a segmentation fault at NaN coordinates.
             return StepResult(False, values, None)
-        values["grad_norm"], is_sound = self._learn(total, number)
+        values["grad_norm"], is_sound = self._update_weights(total, number)
         return StepResult(is_sound, values, None if state is None else tuple(part.detach() for part in state))
 
-    def _learn(self, total: Tensor, number: int) -> tuple[Tensor, bool]:
-        """Step the weights if the gradient is finite; returns its norm, and whether it is finite."""
+    def _update_weights(self, total: Tensor, number: int) -> tuple[Tensor, bool]:
+        """Update the weights if the gradient is finite; returns the gradient's norm, and whether it is finite."""
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(total))
         self.scaler.unscale_(self.optimiser)
@@ -140,7 +142,7 @@ def choose_device(options: TrainOptions) -> torch.device:
     """The device that the options ask for.
 
     Raises:
-        NoGpuError: CUDA was asked for, and there is no GPU.
+        NoGpuError: CUDA was requested, but there is no GPU.
         TrainingError: half precision without CUDA.
     """
     if options.device == "cuda" and not torch.cuda.is_available():

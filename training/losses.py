@@ -7,7 +7,7 @@ Enhancement, against the reference averaged over each cell:
 Flow:
     - the generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014),
       exponent 0.45), at each predicted scale and at the size of the frame;
-    - the motion term: the part of the error on the teeth that is a similarity, because a stabiliser follows it;
+    - the motion term: the part of the error on the teeth that a similarity fits, because a stabiliser follows it;
     - the matching term: the divergence of each softmax over displacements from the true displacement, spread over the
       nearest cells. Without it, the network leaves matching to the correction, which sees no further than its kernels.
 
@@ -33,11 +33,11 @@ from mostnet.training.data.dataset import TASKS
 _PICTURE_EPSILON = 1e-3
 _FLOW_EPSILON_PX = 0.05
 _FLOW_EXPONENT = 0.45
-#: Weights of the finest scale, of each other scale, and of each scale's flow beside the flow at the frame's size.
+#: Weights of the finest scale, of each other scale, and of each scale's flow relative to the flow at the frame's size.
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
-#: Weight of the motion term beside the end-point error, and the least share of tooth in a frame for it to count.
+#: Weight of the motion term relative to the end-point error, and the least share of tooth in a frame for it to count.
 _MOTION, _ENOUGH_TOOTH = 2.0, 0.005
-#: The displacement of a cell is known if more than this share of its pixels is.
+#: The displacement of a cell counts as known if it is known at more than this share of the cell's pixels.
 _HALF_KNOWN = 0.5
 #: Number of fields of a ``Target`` that are maps.
 _SPATIAL = 4
@@ -67,7 +67,7 @@ class LossOptions:
         enhance: weight of the enhancement loss.
         flow: weight of the flow loss.
         mask: weight of the mask loss.
-        detail: weight of the detail term beside the error.
+        detail: weight of the detail term relative to the error.
     """
 
     tasks: tuple[str, ...] = TASKS
@@ -118,8 +118,8 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
         share = _FINEST if i == 0 else _COARSER
         cell = cells[scale.stride]
         if "enhance" in options.tasks:
-            pictured = target if i == 0 else cell  # the finest scale shows every pixel
-            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, pictured, options.detail)
+            labels = target if i == 0 else cell  # the finest scale predicts every pixel
+            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, labels, options.detail)
         if "mask" in options.tasks:
             losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
         if "flow" in options.tasks and scale.flow is not None:
@@ -179,7 +179,7 @@ def matching_divergence(matching: Matching, cell: Target, stride: int) -> Tensor
     """Kullback-Leibler divergence of the softmax over displacements from the true displacement, a scalar.
 
     The true displacement is spread bilinearly over the four nearest cells, so that its expectation is exact. A cell
-    does not count if at most half of it is known, or if its displacement is beyond the search.
+    does not count if at most half of it is known, or if its displacement is outside the search range.
 
     Args:
         matching: matching of the scale.

@@ -21,7 +21,7 @@ class TrainOptions:
     Attributes:
         variant: network variant.
         steps: optimiser steps of the whole run.
-        max_minutes: wall-clock budget; the schedule ends with it or with ``steps``, whichever is earlier. 0 is none.
+        max_minutes: wall-clock budget; the schedule ends with it or with ``steps``, whichever is earlier. 0: no budget.
         batch: clips per step.
         clip: frames per step, through which gradients flow.
         chunks: steps on one window of ``clip * chunks`` frames, with the state carried from each to the next.
@@ -38,7 +38,7 @@ class TrainOptions:
         channels_last: use the channels-last memory layout.
         compile: run the network through ``torch.compile``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads of PyTorch; 0 is its default.
+        threads: CPU threads of PyTorch; 0 keeps PyTorch's default.
         workers: processes that read clips; 0 reads in the training process.
         cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
         seed: seed of weights, clips and augmentation.
@@ -49,8 +49,8 @@ class TrainOptions:
         learned_weights: learn the weights of the tasks from their uncertainty.
         recurrence: carry the state; without it, every frame starts from zero state.
         alignment: warp the previous features by the flow; without it, they are fused unwarped.
-        overfit: train on the first N sequences without augmentation; 0 is the whole split.
-        validate_every: steps between validations; 0 is no validation.
+        overfit: train on the first N sequences without augmentation; 0 trains on the whole split.
+        validate_every: steps between validations; 0 turns validation off.
         val_sequences: sequences of the ``val`` split to validate on.
         val_frames: frames to validate on in each sequence.
         save_every: steps between saves of the training state.
@@ -105,12 +105,14 @@ class TrainOptions:
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}; expected a number above 0")
         if not 0 <= self.ema < 1:
-            raise TrainingError(f"ema is {self.ema}; expected a decay from 0 up to 1")
+            raise TrainingError(f"ema is {self.ema}; expected a decay of at least 0 and below 1")
         if not 0 < self.scale_min <= self.scale_max:
             raise TrainingError(f"scale_min is {self.scale_min}; expected above 0 and at most {self.scale_max}")
-        stray = [task for task in self.tasks if task not in TASKS]
-        if stray or not self.tasks:
-            raise TrainingError(f"tasks are {', '.join(self.tasks) or 'none'}; expected some of {', '.join(TASKS)}")
+        unknown = [task for task in self.tasks if task not in TASKS]
+        if unknown or not self.tasks:
+            raise TrainingError(
+                f"tasks are {', '.join(self.tasks) or 'none'}; expected one or more of {', '.join(TASKS)}"
+            )
         if any(side < MIN_SIDE or side % STRIDES[-1] for side in self.crop_hw):
             raise TrainingError(
                 f"crop is {self.crop_hw[0]}x{self.crop_hw[1]}; expected multiples of {STRIDES[-1]} from {MIN_SIDE}"
@@ -150,7 +152,7 @@ class TrainOptions:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise TrainingError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
         if not isinstance(values, dict):
-            raise TrainingError(f"{path}: holds {type(values).__name__}, expected one `option: value` a line")
+            raise TrainingError(f"{path}: holds {type(values).__name__}, expected one `option: value` per line")
         return values
 
 

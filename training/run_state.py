@@ -1,4 +1,4 @@
-"""The state of a training run in ``last.pt``: a resumed run ends with the weights of an uninterrupted one."""
+"""The state of a training run in ``last.pt``. A resumed run ends with the same weights as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def load_run(path: Path) -> tuple[Position, TrainOptions, dict[str, Any]]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise TrainingError(f"{path}: damaged, or not the state of a run; start again without --resume") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise TrainingError(f"{path}: not the state of a run; it is last.pt that is resumed from")
+        raise TrainingError(f"{path}: not the state of a run; a run is resumed from its last.pt")
     if document.get("format_version") != FORMAT_VERSION:
         raise TrainingError(
             f"{path}: state format {document.get('format_version')!r}, this mostnet reads {FORMAT_VERSION}; "
-            "resume with the mostnet that wrote it"
+            "resume with the version of mostnet that wrote it"
         )
     options = TrainOptions().updated(document["options"], source=str(path))
     return Position(**document["position"]), options, document["parts"]

@@ -32,7 +32,7 @@ from .validate import validate
 log = logging.getLogger("mostnet.training")
 
 LAST, BEST, MODEL = "last.pt", "best.pt", "model.pt"
-#: Number of steps in a row without a finite loss or gradient that end a run.
+#: A run ends after this many steps in a row without a finite loss or gradient.
 _MOST_BAD_STEPS = 20
 
 
@@ -75,12 +75,14 @@ def train(
         DatasetError: the data cannot be used.
         TrainingError: ``run_dir`` holds another run or nothing to resume, or the run diverged.
         CheckpointError: ``init`` cannot be used.
-        NoGpuError: CUDA was asked for, and there is no GPU.
+        NoGpuError: CUDA was requested, but there is no GPU.
     """
     if not resume and (run_dir / LAST).exists():
-        raise TrainingError(f"{run_dir}: already holds a run; go on with --resume, or choose another folder")
+        raise TrainingError(f"{run_dir}: already holds a run; continue it with --resume, or choose another folder")
     if resume and init:
-        raise TrainingError(f"both --resume and --init {init}: a run goes on from its own weights; drop one of the two")
+        raise TrainingError(
+            f"both --resume and --init {init}: a resumed run keeps its own weights; drop one of the two"
+        )
     with StopRequest() as stop:
         trainer = Trainer(data, run_dir, options=options, init=init, resume=resume, report=report)
         return trainer.run(stop)
@@ -136,9 +138,7 @@ class Trainer:
         else:
             self._save()
             assert stop.signal is not None
-            self.report(
-                f"stopped by {stop.signal.name} after step {self.position.step}; go on with the same command --resume"
-            )
+            self.report(f"stopped by {stop.signal.name} after step {self.position.step}; continue with --resume")
         return TrainResult(self.position.step, finished, self.validation)
 
     def _open_data(self, data: Path) -> None:
@@ -162,7 +162,7 @@ class Trainer:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
 
     def _chunks(self) -> Iterator[tuple[Batch, int]]:
-        """Every batch from the current position on, once for each chunk of it that is not done."""
+        """Yield each batch from the current position on, once for each of its chunks that is not done."""
         options, position = self.options, self.position
         windows = options.steps + 1  # a skipped chunk ends its window, so a step may take a whole window
         loader: DataLoader[Batch] = DataLoader(
@@ -173,19 +173,19 @@ class Trainer:
             worker_init_fn=leave_stopping_to_the_parent,
             pin_memory=self.learner.device.type == "cuda",
         )
-        for batch in self._saved_first(loader):
+        for batch in self._save_on_bad_files(loader):
             on_device = batch.to(self.learner.device)
             while position.chunk < options.chunks:
                 yield on_device, position.chunk
             position.window, position.chunk, self.state = position.window + 1, 0, None
 
-    def _saved_first(self, loader: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches; if too many files are bad, the run is saved before the error is raised."""
+    def _save_on_bad_files(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches; if too many files are bad, save the run before the error is raised."""
         try:
             yield from loader
         except TooManyBadFilesError as error:
             self._save()
-            # A reader in another process adds its traceback to the text.
+            # A worker process of the loader adds its traceback to the text.
             line = str(error).strip().splitlines()[-1]
             raise TooManyBadFilesError(line.split("TooManyBadFilesError: ")[-1]) from None
 
@@ -212,7 +212,7 @@ class Trainer:
             raise TrainingError(
                 f"{self._bad_steps} steps in a row had no finite loss or gradient; "
                 + (
-                    f"{last} is from before: resume it with a lower --lr"
+                    f"{last} was saved before them: resume it with a lower --lr"
                     if last.exists()
                     else "start with a lower --lr"
                 )
@@ -319,7 +319,7 @@ def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -
     for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit"):
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
-            raise TrainingError(f"{run_dir}: was begun with {name} {before}, and cannot be resumed with {now}")
+            raise TrainingError(f"{run_dir}: was started with {name} {before}, and cannot be resumed with {now}")
 
 
 def _data_record(data: Path) -> dict[str, Any]:

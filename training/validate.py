@@ -25,7 +25,7 @@ _GREY = 96
 
 
 class TrainingStream:
-    """The network as it is trained, frame after frame: steps of ``MostNet`` whose values are not replaced."""
+    """Runs the network in training frame by frame. Unlike ``FrameModel``, it keeps NaN and infinite values."""
 
     def __init__(self, model: MostNet, *, recurrence: bool) -> None:
         self._step = Stepper(model, recurrence=recurrence)
@@ -38,7 +38,7 @@ class TrainingStream:
 
     @torch.no_grad()
     def infer(self, frame: Frame) -> Output:
-        """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR; without latency.
+        """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR; the latency is not measured.
 
         Raises:
             FrameError: the frame is too small for the network.
@@ -92,9 +92,10 @@ def validate(
 
 
 def figures(scores: Sequence[FrameScore]) -> dict[str, float | None]:
-    """Mean PSNR over frames, EPE and IoU over all pixels; None without a label or a mask pixel, or if not trained.
+    """Mean PSNR over frames, and EPE and IoU over all pixels.
 
-    ``score`` is PSNR in dB, less EPE in pixels, plus ten times IoU, of those that are not None.
+    A figure is None if its label is missing, if no mask has a tooth pixel, or if its task is not trained. ``score`` is
+    PSNR in dB minus EPE in pixels plus ten times IoU, where None counts as zero.
     """
     found = summarise(scores)
     iou = found.iou if any(score.overlap is not None and score.overlap.union for score in scores) else None
@@ -103,7 +104,7 @@ def figures(scores: Sequence[FrameScore]) -> dict[str, float | None]:
 
 
 def sample_row(frame: LabelledFrame, output: Output) -> Frame:
-    """Input, enhanced, reference, flow found and true, mask found and true, side by side; grey without a label."""
+    """Input, enhanced, reference, predicted and true flow, predicted and true mask, side by side; grey if missing."""
     assert output.enhanced is not None and output.flow is not None and output.mask is not None
     none: Frame = np.full_like(frame.input, _GREY)
     true = None if frame.flow is None else frame.flow.astype(np.float32)

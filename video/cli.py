@@ -25,7 +25,7 @@ from .window import Window
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, 1 for an error, 128 + its number if a signal stopped it."""
+    """Run the command; return its exit status: 0, 1 for an error, or 128 + the number of the signal that stopped it."""
     parser = _parser()
     options = parser.parse_args(argv)
     try:
@@ -111,17 +111,17 @@ def _parser() -> argparse.ArgumentParser:
         "--status",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="write tracking state and frame rate on the picture (default: if it is stabilised or live)",
+        help="write tracking state and frame rate on the picture (default: only if it is stabilised or live)",
     )
     return parser
 
 
 def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None:
     if not options.stabilise:
-        usual = StabiliserOptions()
-        stray = [name for name in ("lookahead", "crop", "border") if getattr(options, name) != getattr(usual, name)]
-        if stray:
-            raise ValueError(f"--{stray[0]} is for --stabilise; add that, or leave it out")
+        default = StabiliserOptions()
+        unused = [name for name in ("lookahead", "crop", "border") if getattr(options, name) != getattr(default, name)]
+        if unused:
+            raise ValueError(f"--{unused[0]} has no effect without --stabilise; add --stabilise, or drop --{unused[0]}")
         return None
     if ENHANCED not in LAYOUTS[options.layout].needs:
         raise ValueError(f"--stabilise steadies the enhanced picture, which --layout {options.layout} does not show")
@@ -129,8 +129,8 @@ def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None
 
 
 def _source(text: str) -> Path | int:
-    """The meaning of VIDEO: an existing file first, then a camera number or the demo clip."""
-    if not Path(text).is_file():  # `make demo` leaves a folder of that name
+    """Read VIDEO as an existing file; without such a file, as a camera number or the demo clip."""
+    if not Path(text).is_file():  # not exists(): `make demo` leaves a folder named demo
         if text.isdecimal():
             return int(text)
         if text == "demo":
@@ -151,7 +151,7 @@ def _report(summary: RunSummary) -> None:
 
 
 def _events(summary: RunSummary) -> str:
-    """Numbers of special events, without those that did not happen."""
+    """The special events that happened, with their counts."""
     counts = {
         "new scenes": summary.resets,
         "without tracking": summary.lost,

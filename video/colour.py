@@ -14,7 +14,7 @@ _SWS_BT2020 = 9
 # Without accurate rounding swscale's fast paths truncate: every channel comes back a grey level too dark.
 _SCALER = 0x2 | 0x40000 | 0x2000
 
-#: H.273 matrix code of a picture -> the matrix swscale knows it by.
+#: H.273 matrix code of a picture -> swscale's number for the same matrix.
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -66,7 +66,7 @@ def from_bgr(picture: Frame) -> av.VideoFrame:
 
 
 def tag_bt709(encoder: av.VideoCodecContext) -> None:
-    """Mark what an encoder writes as limited-range BT.709, so that players convert it back the same way."""
+    """Tag an encoder's output as limited-range BT.709, so that players convert it back the same way."""
     encoder.colorspace = encoder.color_primaries = encoder.color_trc = _BT709
     encoder.color_range = ColorRange.MPEG
 

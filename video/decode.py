@@ -1,4 +1,4 @@
-"""Decode a video file: every frame that decodes, then an error for those that do not."""
+"""Decode a video file: yield every frame that decodes, then raise an error if any did not."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class FileSource:
         return Fraction(item.pts * self._stream.time_base)
 
     def _note(self, stamp: Fraction | None, reason: str) -> None:
-        """Keep the damage with the earliest time, which need not be found first; most others follow from it."""
+        """Keep the damage with the earliest time. It may be found last, and most other damage results from it."""
         before = self._damage
         if before is None or (stamp is not None and before[0] is not None and stamp < before[0]):
             self._damage = (stamp, reason)
@@ -151,8 +151,8 @@ class FileSource:
     def _is_short(self, promised: int | None) -> bool:
         """Whether the file ends early, by frame count *and* by time.
 
-        Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. A few frames may be
-        missing, and a whole second if the duration is that of picture and sound together.
+        Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. The check tolerates
+        a few missing frames, and a whole second if the duration covers picture and sound together.
         """
         if promised is None:
             return False

@@ -17,7 +17,7 @@ from mostnet.contract import Frame
 #: Steps from red to yellow, green, cyan, blue, magenta and back, chosen by the paper for even perceived change.
 _SEGMENTS = (15, 6, 4, 11, 13, 6)
 _CORNERS_RGB = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255))
-_BEYOND = 0.75
+_BRIGHTNESS_BEYOND_MAX = 0.75
 
 _ANGLES = 1024
 _LENGTHS = 255
@@ -45,7 +45,7 @@ def _table() -> Frame:
     turns = np.arange(_ANGLES) * len(wheel) / _ANGLES
     hue = np.stack([np.interp(turns, steps, np.append(wheel[:, c], wheel[0, c])) for c in range(3)], axis=1)[:, None]
     saturation = (np.arange(_LENGTHS + 1) / _LENGTHS)[None, :, None]
-    colour = np.concatenate([1 - saturation * (1 - hue), hue * _BEYOND], axis=1)
+    colour = np.concatenate([1 - saturation * (1 - hue), hue * _BRIGHTNESS_BEYOND_MAX], axis=1)
     table: Frame = np.rint(colour.reshape(-1, 3) * 255).astype(np.uint8)
     return table
 
@@ -72,7 +72,7 @@ def flow_picture(flow: npt.NDArray[np.float32], *, max_px: float) -> Frame:
 
 
 class FlowScale:
-    """The length shown at full saturation, following a video without flicker.
+    """The flow length shown at full saturation; it follows the video without flicker.
 
     It rises at once to the 99th percentile of the frame's lengths and falls slowly. A lower limit keeps the noise of a
     still picture pale.

@@ -15,9 +15,9 @@ from mostnet.contract import Frame
 _SMALL_HW = (30, 40)
 #: Largest motion within a scene, in pixels of the thumbnail: a tenth of the frame.
 _SHIFT = 4
-#: A frame that correlates less than this with the one before is a cut, ...
+#: At a cut, the correlation with the frame before is below this ...
 _SAME = 0.5
-#: ... if that is also less than the recent median by this much.
+#: ... and below the recent median by more than this.
 _DROP = 0.25
 _RECENT = 12
 _DARK_LEVEL, _DARK_PEAK = 16, 40
@@ -34,7 +34,7 @@ class SceneEvent(Enum):
 
     @property
     def resets_engine(self) -> bool:
-        """Whether the recurrent state is of no use for this frame, because it saw another scene or darkness."""
+        """Whether the recurrent state is useless for this frame, because it comes from another scene or darkness."""
         return self in (SceneEvent.CUT, SceneEvent.BACK)
 
     @property

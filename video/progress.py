@@ -11,7 +11,7 @@ _LINE_EVERY_S = 10.0
 
 
 class RunProgress:
-    """Callable as the ``progress`` of ``run``; speed is the mean since the first frame."""
+    """The ``progress`` callback of ``run``; it shows the mean speed of the run so far."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

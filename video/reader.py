@@ -16,14 +16,14 @@ from .decode import FileSource
 class VideoReader:
     """Iterate over the uint8 ``(H, W, 3)`` BGR frames of a video file or camera, once.
 
-    Rotation and mirroring stored in the file are applied. A frame of another size than the first is scaled to it. A
-    damaged or cut file yields every frame that decodes and *then* raises, so that no loop takes half a video for a
-    whole one. A loop that stops before the end calls ``check``.
+    Rotation and mirroring stored in the file are applied. All frames are scaled to the size of the first. A damaged or
+    cut file yields every frame that decodes and *then* raises, so that no loop mistakes half a video for a whole one. A
+    loop that stops before the end should call ``check``.
 
     Attributes:
         fps: frame rate, as exact as in the file.
         size_hw: height and width of the frames, in pixels.
-        frame_count: number of frames in the file's header; None if it does not say, and for a camera.
+        frame_count: number of frames according to the file's header; None if it gives none, and for a camera.
         pixel_aspect: width over height of one pixel.
     """
 

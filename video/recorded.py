@@ -17,7 +17,7 @@ from .sink import Original, Sink
 
 
 class Recorded:
-    """Sends every frame of a file through an engine, as fast as it goes.
+    """Sends every frame of a file through an engine, as fast as possible.
 
     Iterating yields the frames at the engine's size, each with its ``Original``. The engine is reset before the first
     frame of a new scene is yielded. An error of the reader ends the frames and is kept for ``finish``, so that every
@@ -72,7 +72,7 @@ class Recorded:
         return False
 
     def finish(self) -> VideoError | None:
-        """Return the damage among the frames read so far, or the error that ended them; call it after ``pump``."""
+        """After ``pump``: return the error that ended the frames or describes damage among them, or None."""
         try:
             self._reader.check()
         except VideoError as error:

@@ -19,8 +19,8 @@ def resize_picture(picture: npt.NDArray[np.uint8], size_hw: SizeHw) -> npt.NDArr
     if picture.shape[:2] == size_hw:
         return picture
     shrinks = size_hw[0] <= picture.shape[0] and size_hw[1] <= picture.shape[1]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    resized: npt.NDArray[np.uint8] = cv2.resize(picture, size_hw[::-1], interpolation=way)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    resized: npt.NDArray[np.uint8] = cv2.resize(picture, size_hw[::-1], interpolation=interpolation)
     return resized
 
 

@@ -20,7 +20,7 @@ from .recorded import Recorded
 from .sink import Sink, Viewer
 from .writer import VideoWriter
 
-#: Called after each frame with the number of frames done and expected; None if the source does not say.
+#: Called after each frame with the number of frames done, and the number expected or None.
 Progress = Callable[[int, int | None], None]
 
 
@@ -95,9 +95,9 @@ def run(
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
 
-    Frames are resized to the engine's size, and its results back to the video's. Each frame of a file keeps its time:
-    an unreadable frame leaves a pause, and the rest stays in step. The engine is reset at scene cuts and after
-    darkness. A camera is shown live, see ``Live``.
+    Frames are resized to the engine's size, and results are resized back to the video's. Each frame of a file keeps its
+    time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is reset at scene cuts and
+    after darkness. A camera is shown live, see ``Live``.
 
     Args:
         video: file, or camera number.
@@ -108,15 +108,15 @@ def run(
         flow_max_px: length of flow shown at full colour; None follows the video.
         crf: quality of the written video, see ``VideoWriter``.
         stabilise: settings to stabilise the enhanced picture with; None leaves it as it is.
-        status: write tracking state and frame rate on the picture; by default if it is stabilised or live.
+        status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
         stop: called before each frame is shown; true ends the run and keeps the frames so far.
 
     Raises:
-        ValueError: unknown layout, a number out of range, or neither output nor window.
+        ValueError: unknown layout, a number out of range, or output and window are both None.
         VideoError: the video or camera cannot be opened, or the output cannot be written.
-        IncompleteVideoError: the video is damaged or cut short, or the camera failed; ``output`` has the frames before.
+        IncompleteVideoError: the video is damaged or cut short, or the camera failed; ``output`` keeps earlier frames.
     """
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
@@ -171,11 +171,11 @@ def _check(video: str | Path | int, output: str | Path | None, frames: int | Non
         raise ValueError(f"frames is {frames}; expected at least 1, or None for all")
     if output is None:
         if window is None:
-            raise ValueError("neither output nor window; give one of them")
+            raise ValueError("output and window are both None; give at least one of them")
         return
     output = Path(output)
     if not isinstance(video, int) and output.exists() and Path(video).exists() and output.samefile(video):
-        raise VideoError(f"{output}: is the video itself; give another name for the output")
+        raise VideoError(f"{output}: is the input video; give another name for the output")
 
 
 def _layout(name: str) -> Layout:

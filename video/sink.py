@@ -55,7 +55,7 @@ class Counts:
 
     Attributes:
         frames: shown or written.
-        heals: of results that the graph healed.
+        heals: of frames that the graph healed.
         raw: shown unprocessed and labelled.
         lost: shown while tracking was lost.
     """
@@ -125,7 +125,7 @@ class Sink:
             self._stabiliser.flush()
 
     def show_raw(self, time_s: Fraction, frame: Frame, reason: str) -> None:
-        """Show an unprocessed frame, uint8 ``(H, W, 3)``, with the reason on it, at once whatever the look-ahead."""
+        """Show an unprocessed frame, uint8 ``(H, W, 3)``, with the reason on it; the look-ahead does not delay it."""
         self.flush()
         tiles = np.tile(resize_picture(frame, self._frame_hw), (*self._layout.tiles, 1))
         picture = resize_picture(tiles, self._layout.size_hw(self._frame_hw))

@@ -19,7 +19,7 @@ _WARNING: Colour = (60, 60, 255)
 
 
 class RateMeter:
-    """Pictures per second, over the last ``count``."""
+    """Pictures per second, averaged over the last ``count`` pictures."""
 
     def __init__(self, count: int = 25) -> None:
         self._times: deque[float] = deque(maxlen=count + 1)

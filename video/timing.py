@@ -8,7 +8,7 @@ import av
 
 from mostnet.contract import VideoError
 
-#: A time this close to a whole number of frame periods is rounded to it: Matroska, for one, stores milliseconds.
+#: A time this close to a whole number of frame periods is rounded to it: Matroska, for example, stores milliseconds.
 _SNAP_S = Fraction(2, 1000)
 #: Largest relative difference at which the nominal and the average frame rate agree.
 _AGREEMENT = Fraction(1, 2000)

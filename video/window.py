@@ -29,7 +29,9 @@ class Window:
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL)
         except cv2.error as error:
-            raise VideoError(f"no window can be opened ({error.err}); install opencv-python, not -headless") from error
+            raise VideoError(
+                f"cannot open a window ({error.err}); install opencv-python instead of opencv-python-headless"
+            ) from error
 
     def show(self, picture: Frame) -> None:
         """Show uint8 ``(H, W, 3)`` BGR and read the keyboard."""

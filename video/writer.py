@@ -1,4 +1,4 @@
-"""Write H.264 in MP4 that browsers play; a file whose writing was interrupted plays too."""
+"""Write H.264 in MP4 that browsers play, even if the writing was interrupted."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class VideoWriter:
     An odd height or width is made even by repeating the last row or column, since yuv420p halves both.
 
     Frames go to a new ``NAME.part-XXXXXXXX.mp4`` beside the file, in fragments. A killed process leaves that file
-    playable, and the next run takes another name. ``close()``, which leaving the ``with`` block always calls, finishes
-    the file and renames it to ``path``. So an error or Ctrl-C keeps every frame written so far, and an existing file is
+    playable, and the next run takes another name. ``close()`` finishes the file and renames it to ``path``; the end of
+    the ``with`` block always calls it. So an error or Ctrl-C keeps every frame written so far, and an existing file is
     replaced only if at least one frame was written.
     """
 
@@ -121,7 +121,8 @@ class VideoWriter:
             raise VideoError(f"{self.path}: output is H.264 in MP4; give a name that ends in .mp4")
         if self.fps <= 0 or min(self.size_hw) < 2:
             raise VideoError(
-                f"{self.path}: cannot write {self.size_hw} frames at {self.fps} FPS; both must be positive"
+                f"{self.path}: cannot write {self.size_hw} frames at {self.fps} FPS; expected sides of at least 2 "
+                "pixels and a rate above 0"
             )
         if not self.path.parent.is_dir():
             raise VideoError(f"{self.path}: there is no folder {self.path.parent}; make it first")

@@ -1,1 +1,1 @@
-"""The GPU report: the engine beside the bare enqueue loop, PyTorch and ONNX Runtime."""
+"""The GPU report: the engine compared with the bare enqueue loop, PyTorch and ONNX Runtime."""

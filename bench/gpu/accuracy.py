@@ -19,7 +19,7 @@ def compare_outputs(outputs: Path, reference: Path, precision: str) -> dict[str,
     Args:
         outputs: ``.npz`` with ``enhanced``, ``flow``, ``mask`` and ``finite``, frames first.
         reference: the same without ``finite``.
-        precision: its bounds count.
+        precision: selects the bounds.
     """
     with np.load(outputs) as arrays, np.load(reference) as references:
         finite = arrays["finite"]

@@ -21,16 +21,16 @@ from .cases import GRAPH, PLAN, REQUEST, is_built
 
 
 def build(toolchain: Toolchain, folder: Path) -> list[str]:
-    """Write the plan of a case and what belongs to it; lines on the types in which its convolutions run.
+    """Write the plan of a case and its companion files; returns lines on the types in which its convolutions run.
 
     Raises:
-        ExportError: the case is not prepared, or TensorRT cannot build what it asks for.
+        ExportError: the case is not prepared, or TensorRT cannot build its plan.
     """
     path = folder / REQUEST
     if not path.is_file():
         raise ExportError(f"{folder}: not prepared; run python -m mostnet.bench.gpu.prepare {folder.parent}")
     request = PlanRequest.from_json(path.read_text(encoding="utf-8"), source=str(path))
-    # Sizes share many layers, and so their measured tactics.
+    # Plans of different sizes share many layers, and therefore their measured tactics.
     timing_cache = folder.parent / "timing.cache" if toolchain.flavour == "tensorrt" else None
     return write_plan(toolchain, folder / GRAPH, request, timing_cache=timing_cache)
 
@@ -38,7 +38,9 @@ def build(toolchain: Toolchain, folder: Path) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.build", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="CASES/NAME")
-    parser.add_argument("--flavour", choices=MODULES, default="tensorrt", help="of TensorRT (default: %(default)s)")
+    parser.add_argument(
+        "--flavour", choices=MODULES, default="tensorrt", help="flavour of TensorRT (default: %(default)s)"
+    )
     parser.add_argument("--target", metavar="sm_86", help="build for this GPU instead; TensorRT for RTX only")
     parser.add_argument("--again", action="store_true", help="rebuild plans that exist")
     return parser

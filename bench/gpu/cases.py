@@ -22,7 +22,7 @@ PRECISIONS = ("fp16", "fp32")
 
 _NAMED_SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 
-#: Pixels of a case's reference.
+#: Most pixels in all frames of a case's reference together.
 _REFERENCE_PIXELS = 200 * 480 * 640
 _LEAST_FRAMES = 10
 
@@ -37,20 +37,20 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As ``dw-480x640-fp16``; also the name of its folder."""
+        """For example ``dw-480x640-fp16``; also the name of its folder."""
         return f"{self.variant}-{self.size_hw[0]}x{self.size_hw[1]}-{self.precision}"
 
     @property
     def reference_frames(self) -> int:
-        """Number of frames of the reference: 200 at 480x640, fewer of larger frames, at least 10."""
+        """Number of frames of the reference: 200 at 480x640, fewer at larger sizes, at least 10."""
         return max(_LEAST_FRAMES, min(200, _REFERENCE_PIXELS // (self.size_hw[0] * self.size_hw[1])))
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """From ``VARIANT-SIZE`` or ``VARIANT-SIZE-PRECISION``, SIZE as ``480x640``, ``720p`` or ``1080p``.
+        """Read ``VARIANT-SIZE`` or ``VARIANT-SIZE-PRECISION``, where SIZE is ``HxW``, ``720p`` or ``1080p``.
 
         Raises:
-            MeasurementError: something else.
+            MeasurementError: the text has another form, or a part of it is unknown.
         """
         parts = text.strip().split("-")
         variant, size, precision = (*parts, "fp16")[:3] if len(parts) in (2, 3) else ("", "", "")
@@ -63,12 +63,13 @@ class Case:
             size_hw = (0, 0)
         if variant not in VARIANTS or precision not in PRECISIONS or size_hw == (0, 0):
             raise MeasurementError(
-                f"{text!r} is no case; expected VARIANT-SIZE or VARIANT-SIZE-PRECISION, as dw-480x640 or nano-720p-fp32"
+                f"{text!r} is no case; expected VARIANT-SIZE or VARIANT-SIZE-PRECISION, such as dw-480x640 or "
+                "nano-720p-fp32"
             )
         return cls(variant, size_hw, precision)
 
 
-#: By size, the case with absolute goals first: time on a GPU machine is short.
+#: Ordered by size; the case with absolute goals is first, because time on a GPU machine is short.
 ALL_CASES = tuple(Case(variant, size_hw) for size_hw in SIZES for variant in VARIANTS)
 
 
@@ -81,7 +82,7 @@ def parse_cases(text: str) -> tuple[Case, ...]:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The facts that ``mostnet.bench.gpu.prepare`` noted about a case: FLOPs, least bytes, versions.
+    """The facts that ``mostnet.bench.gpu.prepare`` wrote about a case: FLOPs, least bytes, versions.
 
     Raises:
         MeasurementError: the folder has not been prepared.
@@ -94,7 +95,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def is_built(folder: Path, flavour: str) -> bool:
-    """Whether the case has a plan of ``flavour`` with its description. A warp never has: its plan builds in no time."""
+    """Whether the case has a plan of ``flavour`` and its description; always false for a warp, which builds quickly."""
     path = folder / f"{PLAN}.json"
     if not (folder / PLAN).is_file() or not path.is_file():
         return False
@@ -110,7 +111,7 @@ class ReportOptions:
         cases: folder of the prepared cases.
         only: the cases, in this order.
         pythons: interpreter of each part to measure.
-        flavour: TensorRT that builds and runs the plans, ``tensorrt`` or ``rtx``.
+        flavour: flavour of TensorRT that builds and runs the plans, ``tensorrt`` or ``rtx``.
         opset: ONNX opset of new graphs.
         rounds: number of rounds of each method.
         frames: largest number of frames of a round.

@@ -26,7 +26,7 @@ from mostnet.engine.options import Options
 from .cases import GRAPH, PLAN
 from .serve import claim_stdout, limited, serve, time_each
 
-#: Methods of each part. Only a plan's bare calls are asynchronous, so only these have a floor other than ``infer``.
+#: Methods of each part. ONNX Runtime has no enqueue methods, because its bare call is not asynchronous.
 METHODS = {"tensorrt": ("infer", "stream", "enqueue", "enqueue+copies"), "ort": ("infer", "stream")}
 
 _PACKAGES = ("numpy", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime")
@@ -37,7 +37,7 @@ _COPIES = 20
 
 
 class EngineWorker:
-    """An engine and a bare call on one model file, each opened when it is first asked for."""
+    """An engine and a bare call on one model file, each opened on first use."""
 
     def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
         self._part = part
@@ -68,7 +68,7 @@ class EngineWorker:
         return {}
 
     def round(self, method: str, count: int, seconds: float) -> dict[str, Any]:
-        """One round: ``fps``; ``samples_ms`` if the method waits for each frame; ``gpu_ms`` if the device tells it."""
+        """One round: ``fps``; ``samples_ms`` if the method waits for each frame; ``gpu_ms`` if the device gives it."""
         gc.collect()
         call = {
             "infer": self._infer,
@@ -88,7 +88,7 @@ class EngineWorker:
         return {"frames": len(found)}
 
     def soak(self, count: int) -> dict[str, Any]:
-        """Stream ``count`` frames and count Python's memory blocks that they leave behind."""
+        """Stream ``count`` frames and count the Python memory blocks that are still allocated afterwards."""
         engine = self._open_engine()
         blocks = []
         for frames in (count // 10, count):  # the first run fills caches and free lists
@@ -139,7 +139,7 @@ class EngineWorker:
 
         split = {name: mean_ms(name) for name in ("copy_in_ms", "compute_ms", "copy_out_ms", "host_ms")}
         answer = {"fps": fps, "samples_ms": samples, "split_ms": split}
-        # With ONNX Runtime, compute_ms is the host's time of a call.
+        # With ONNX Runtime, compute_ms is the time of a call on the host.
         return {**answer, "gpu_ms": split["compute_ms"]} if self._part == "tensorrt" else answer
 
     def _stream(self, count: int, seconds: float) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=METHODS, default="tensorrt")
-    parser.add_argument("--device", default="cuda", help="cpu serves tests of the worker (default: %(default)s)")
+    parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")
     args = parser.parse_args(argv)
     answers = claim_stdout()
     worker = EngineWorker(args.folder, part=args.part, provider=args.device)

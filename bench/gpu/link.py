@@ -1,4 +1,4 @@
-"""The report's end of a worker: a process in another Python that answers lines of JSON within a time limit."""
+"""The report's end of the link to a worker, a process in another Python that answers requests in lines of JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Link(Protocol):
 
 
 class ProcessLink:
-    """A worker in a process of its own. Its output, and that of its libraries, goes to ``log``."""
+    """A worker in a process of its own. The worker and its libraries print to ``log``."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._name = " ".join(command[-4:])
@@ -45,7 +45,7 @@ class ProcessLink:
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
-        """See ``Link``. A late worker is ended: its answer would be taken for that of the next request."""
+        """See ``Link``. A late worker is killed, because its answer would be mistaken for the next request's."""
         assert self._process.stdin is not None
         try:
             print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
@@ -54,9 +54,9 @@ class ProcessLink:
             line = None
         except Empty:
             self._process.kill()
-            raise MeasurementError(f"{self._name}: no answer to {do!r} within {timeout_s:.0f} s; ended") from None
+            raise MeasurementError(f"{self._name}: no answer to {do!r} within {timeout_s:.0f} s; killed") from None
         if line is None:
-            raise MeasurementError(f"{self._name}: ended with status {self._process.wait()}; {self._last_words()}")
+            raise MeasurementError(f"{self._name}: ended with status {self._process.wait()}; {self._end_of_log()}")
         answer = json.loads(line)
         if "failed" in answer:
             raise MeasurementError(f"{do}: {answer['failed']}")
@@ -82,6 +82,6 @@ class ProcessLink:
             self._lines.put(line)
         self._lines.put(None)
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return " | ".join(lines[-_SHOWN_LINES:]) or "it printed nothing"

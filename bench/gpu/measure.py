@@ -20,7 +20,7 @@ from .rows import FILE, FORMAT_VERSION, Document, MethodRow, load, save
 
 _PACKAGE = "mostnet.bench.gpu"
 
-#: Starts the worker of a part: its name, its Python, the folder of the case, and the file for its log.
+#: Starts a worker from the name of its part, its Python, the folder of the case, and the file for its log.
 StartLink = Callable[[str, str, Path, Path], Link]
 
 _WORKERS = {"tensorrt": "engine_worker", "ort": "engine_worker", "torch": "torch_worker"}
@@ -37,7 +37,7 @@ _SPEC_TFLOP_S = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX
 
 
 def start_worker(part: str, python: str, folder: Path, log: Path, *, device: str = "cuda") -> Link:
-    """Start a worker process. Device ``cpu`` serves tests."""
+    """Start a worker process. Device ``cpu`` is for tests."""
     module = f"{_PACKAGE}.{_WORKERS[part]}"
     return ProcessLink([python, "-m", module, str(folder), "--part", part, "--device", device], log)
 
@@ -82,7 +82,7 @@ class Measurement:
             self.document.update({key: earlier[key] for key in ("versions", "peaks", "cases")})
 
     def run(self) -> bool:
-        """Measure the cases that are not complete; true if all are complete then."""
+        """Measure the cases that are not complete; return whether all are complete afterwards."""
         self._options.out.mkdir(parents=True, exist_ok=True)
         cases = self.document["cases"]
         # Cases with figures of an earlier run come last, so that a method that never works does not hold up the others.
@@ -104,7 +104,7 @@ class Measurement:
         return all(cases[case.name]["complete"] for case in self._options.only)
 
     def _measure_case(self, case: Case, record: dict[str, Any]) -> None:
-        """Measure one case. A failure is noted in the record, and the rest goes on."""
+        """Measure one case. A failure is noted in the record, and the measurement continues."""
         folder = self._options.cases / case.name
         try:
             self._make(case, folder)
@@ -212,7 +212,7 @@ class Measurement:
         self._save()
 
     def _run_rounds(self, links: dict[str, Link], rows: list[MethodRow], record: dict[str, Any]) -> None:
-        """Begin each round with another method, so that none always follows the same one."""
+        """Begin each round with another method, so that none is always first."""
         options = self._options
         for number in range(options.rounds):
             start = number % max(1, len(rows))
@@ -238,7 +238,7 @@ class Measurement:
         try:
             record["soak"] = links["tensorrt"].ask("soak", timeout_s=_ANSWER_S, count=_SOAK_FRAMES)
         except MeasurementError as error:
-            record["notes"].append(f"memory not looked at: {error}")
+            record["notes"].append(f"growth of memory not measured: {error}")
 
     def _write_rows(self, rows: list[MethodRow], record: dict[str, Any]) -> None:
         record["rows"] = [row.to_json() for row in rows]

@@ -1,7 +1,7 @@
 """Make graphs, frames and float32 PyTorch references for a GPU machine: ``python -m mostnet.bench.gpu.prepare CASES``.
 
-This needs PyTorch and onnx, but no TensorRT. A GPU makes it quicker. Weights are made from a seed, so that no large
-file must be carried to the machine.
+This needs PyTorch and onnx, but no TensorRT. A GPU makes it faster. Weights are made from a seed, so that no large
+file must be copied to the machine.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def markdown(document: Document) -> str:
     for name, record in document["cases"].items():
         lines += _case(name, record, document.get("peaks", {}))
     lines += [
-        "FPS of PyTorch and of the bare enqueue loop are without copies; those of `stream` and `infer` are with them. "
-        "Latencies are of one frame, copied in and out. VRAM is what opening the method added; methods that share an "
+        "FPS include the copies for `stream` and `infer`, but not for PyTorch and the bare enqueue loop. Latencies are "
+        "of one frame, copied in and out. VRAM is the memory that opening the method added; methods that share an "
         "engine show it at the first of them.",
         "",
     ]

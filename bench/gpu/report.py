@@ -38,7 +38,7 @@ def render(document: Document, out: Path) -> list[Path]:
 def _python(text: str) -> tuple[str, str]:
     part, equals, python = text.partition("=")
     if not equals or part not in PARTS or not python:
-        raise argparse.ArgumentTypeError(f"{text!r} is not PART=PYTHON with a part out of {', '.join(PARTS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not PART=PYTHON with PART one of {', '.join(PARTS)}")
     return part, python
 
 
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PART=PATH",
-        help="interpreter of a part whose libraries this one does not have; repeatable",
+        help="Python for a part whose libraries are not in this one; repeatable",
     )
     add("--flavour", choices=MODULES, default="tensorrt", help="flavour of TensorRT (default: %(default)s)")
     add("--opset", type=int, default=17, choices=(17, 18, 19), help="opset of new graphs (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""The worker's end: it measures one round at a time with the libraries of its Python, on requests in lines of JSON.
+"""The worker's end of the link: on requests in lines of JSON, it measures rounds with the libraries of its Python.
 
 Several workers stay open on one GPU while the report asks each in turn, so that all meet the same state of the machine.
 A request is ``{"do": NAME, ...arguments}``; the answer is ``{"done": {...}}`` or ``{"failed": TEXT}``.
@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 
 T = TypeVar("T")
 
-#: Functions by the name of the request: keyword arguments in, something that JSON can hold out.
+#: Functions by the name of the request. Each takes keyword arguments and returns a dictionary for JSON.
 Actions = Mapping[str, Callable[..., dict[str, Any]]]
 
 #: Least samples of a round, however slow the method.
@@ -62,5 +62,5 @@ def time_each(call: Callable[[T], object], frames: Iterable[T]) -> tuple[list[fl
         result = call(frame)
         last_s = perf_counter()
         samples.append((last_s - before_s) * 1e3)
-        del result  # not while the next frame is timed
+        del result  # freed here, not while the next frame is timed
     return samples, len(samples) / (last_s - begun_s)

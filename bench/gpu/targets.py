@@ -50,13 +50,13 @@ def evaluate(document: Document) -> list[GoalResult]:
 
 
 def ratio(record: Record, torch_method: str) -> float | None:
-    """Frames per second of ``stream``, copies included, over those of PyTorch, copies left out."""
+    """Frames per second of ``stream``, with copies, divided by PyTorch's, without copies."""
     ours, theirs = _fps(record, "tensorrt", "stream"), _fps(record, "torch", torch_method)
     return None if ours is None or theirs is None else ours / theirs
 
 
 def best_compile_ratio(record: Record) -> float | None:
-    """The smaller ratio of the two compiled methods, of those that were measured."""
+    """The smallest ratio to those compiled methods that were measured."""
     ratios = [ratio(record, method) for method in COMPILED]
     return min((r for r in ratios if r is not None), default=None)
 
@@ -76,7 +76,7 @@ def roofline_share(record: Record, peaks: Mapping[str, Any]) -> float | None:
 
 
 def stream_share(record: Record) -> float | None:
-    """Throughput of ``stream`` in percent of the bare enqueue loop's, median over rounds side by side."""
+    """Throughput of ``stream`` in percent of the bare enqueue loop's: compared round by round, then the median."""
     stream, bare = find_row(record, "tensorrt", "stream"), find_row(record, "tensorrt", "enqueue")
     if stream is None or bare is None:
         return None
@@ -84,7 +84,7 @@ def stream_share(record: Record) -> float | None:
 
 
 def overhead_us(record: Record) -> float | None:
-    """Median latency of ``infer`` over that of the bare call with its copies, median over rounds side by side."""
+    """Median latency of ``infer`` minus the bare call's with copies: compared round by round, then the median."""
     infer, bare = find_row(record, "tensorrt", "infer"), find_row(record, "tensorrt", "enqueue+copies")
     if infer is None or bare is None:
         return None
@@ -92,7 +92,7 @@ def overhead_us(record: Record) -> float | None:
 
 
 def soak_blocks(record: Record) -> float | None:
-    """Python memory blocks that a streamed run leaves behind."""
+    """Python memory blocks that are still allocated after a streamed run."""
     blocks = record.get("soak", {}).get("python_blocks")
     return None if blocks is None else float(blocks)
 

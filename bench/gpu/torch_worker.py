@@ -43,7 +43,7 @@ FrameStep = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class TorchWorker:
-    """The case's checkpoint on one device. The network of each method is made when it is first asked for."""
+    """The case's checkpoint on one device. ``open`` makes the network of a method."""
 
     def __init__(self, folder: Path, *, device: str = "cuda") -> None:
         self._device = torch.device(device)
@@ -51,7 +51,7 @@ class TorchWorker:
         frames = np.load(folder / "frames.npy")
         self._size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         hosts = [torch.from_numpy(frame)[None] for frame in frames]
-        # Page-locked, as a fast application keeps them.
+        # Page-locked, as in a fast application.
         self._frames = [host.pin_memory() for host in hosts] if self._on_gpu else hosts
         self._steps: dict[str, FrameStep] = {}
 
@@ -196,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.torch_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=("torch",), default="torch")
-    parser.add_argument("--device", default="cuda", help="cpu serves tests of the worker (default: %(default)s)")
+    parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")
     args = parser.parse_args(argv)
     answers = claim_stdout()
     worker = TorchWorker(args.folder, device=args.device)

@@ -1,6 +1,6 @@
 """A graph of one warp, and its result in PyTorch.
 
-There are reports of wrong GridSample in TensorRT's FP16 engines.
+It tests GridSample, which is reported to be wrong in some FP16 engines of TensorRT.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mostnet.model.layers import Warp
 
 from .cases import GRAPH, REQUEST
 
-#: Name and precision.
+#: Name of each warp's folder, and its precision.
 WARPS = {"warp-fp32": "fp32", "warp-fp16": "fp16"}
 
 #: Wide enough that a half-precision grid would be wrong by half a pixel.

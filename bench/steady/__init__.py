@@ -1,1 +1,1 @@
-"""The stabiliser beside other methods, on known camera paths."""
+"""The stabiliser compared with other methods, on known camera paths."""

@@ -22,7 +22,7 @@ START = 20
 
 @dataclass(frozen=True)
 class Check:
-    """One figure and its bound: the most that passes, or the least if ``at_least`` is true."""
+    """One figure and its upper bound, or its lower bound if ``at_least`` is true."""
 
     name: str
     value: float

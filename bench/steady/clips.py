@@ -19,7 +19,7 @@ from mostnet.video.steady.similarity import Similarity
 
 from .shaken import SIZE_HW, FlowFaults, Shake, compose, intended, jitter, outputs, world
 
-#: Share of a video file's picture cropped away before it is shaken, so that its edge stays out of sight.
+#: Share of a video file's picture that is cropped before it is shaken, so that its edge stays out of view.
 _ROOM = 0.12
 
 
@@ -58,7 +58,7 @@ def synthetic(name: str, *, count: int, pan_px: float = 0.0, seed: int = 5, dark
 
 
 def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: int = 5) -> KnownClip:
-    """Frames of a file, shaken by known jitter. Flow is by OpenCV's DIS. The mask is empty: the whole frame is tracked.
+    """Frames of a file, shaken by known jitter, with flow by OpenCV's DIS. The mask is empty: the whole frame counts.
 
     ``shake`` holds for a width of 640 pixels and scales with the width.
 

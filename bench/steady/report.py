@@ -77,7 +77,7 @@ def known_path_checks(*, count: int) -> tuple[list[Check], dict[str, Path2d]]:
 
 
 def added_jitter_checks(clip: KnownClip, unshaken: KnownClip) -> list[Check]:
-    """Ratio of vibration after to before, of the known jitter added to a video file.
+    """Ratio of vibration after stabilising to before, for known jitter added to a video file.
 
     The steady path of the unshaken file is subtracted, because it is the motion of the file itself.
     """
@@ -143,20 +143,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks += added_jitter_checks(clip, still)
         rows = [row for clip in clips for row in compare(clip)]
         checks += _picture_checks(rows)
-        ratio = None if options.engine is None else engine_ms(options.engine)
-        _print(checks, rows, ratio)
+        engine_cost_ms = None if options.engine is None else engine_ms(options.engine)
+        _print(checks, rows, engine_cost_ms)
         if options.plot is not None:
             plot_paths(paths, options.plot, title="known camera path, and the path after stabilising")
         if options.json is not None:
-            write_bytes(options.json, _json(checks, rows, ratio))
+            write_bytes(options.json, _json(checks, rows, engine_cost_ms))
     except (MostnetError, OSError) as error:
         print(f"steady_report: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _enough(text: str) -> int:
-    """Frames of a clip, from a command line."""
+def _frame_count(text: str) -> int:
+    """Number of frames of a clip, from a command line."""
     if int(text) < _LEAST_FRAMES:
         raise argparse.ArgumentTypeError(f"{text} frames are too few; expected at least {_LEAST_FRAMES}")
     return int(text)
@@ -232,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="jitter added to video files: RMS of each axis, in pixels at a width of 640",
     )
-    parser.add_argument("--frames", type=_enough, default=160, help="frames of each clip", metavar="N")
+    parser.add_argument("--frames", type=_frame_count, default=160, help="frames of each clip", metavar="N")
     parser.add_argument("--engine", type=Path, help="also time this engine, for the ratio of costs", metavar="FILE")
     parser.add_argument("--plot", type=Path, help="plot of the known path and the steady ones", metavar="FILE.png")
     parser.add_argument("--json", type=Path, help="all figures, as JSON", metavar="FILE")

@@ -36,7 +36,7 @@ class Shake:
 
 @dataclass(frozen=True)
 class FlowFaults:
-    """Errors of a network's flow: noise of each vector, share of wrong blocks, and noise of those, in pixels."""
+    """Errors of a network's flow: noise of each vector, share of wrong blocks, and noise of these blocks, in pixels."""
 
     noise_px: float = 0.5
     wrong: float = 0.15

@@ -166,7 +166,7 @@ def test_an_engine_that_differs_from_pytorch_gets_no_figures(
     [
         (lambda output: {"finite": False}, "a state or picture that is not finite in frame 0"),
         (lambda output: {"flow": output.flow * np.float32(np.nan)}, "flow is not finite in frame 0"),
-        (lambda output: {"enhanced": np.full_like(output.enhanced, 7)}, "constant (every value 7), its frame is not"),
+        (lambda output: {"enhanced": np.full_like(output.enhanced, 7)}, "constant (every value 7), its input is not"),
     ],
 )
 def test_broken_outputs_get_no_figures(

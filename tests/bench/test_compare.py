@@ -58,14 +58,14 @@ def timed(precision: str, ms: float, convolutions: dict[str, int] | None = None)
     return PrecisionTimings("f", precision, 1.0, Timings.of([ms] * 10), convolutions)
 
 
-def test_a_slow_int8_is_seen() -> None:
+def test_a_slow_int8_is_reported() -> None:
     assert _precisions((timed("fp16", 4), timed("int8", 2))) == "INT8 2.00 ms, FP16 4.00 ms"
     slow = "; INT8 IS NO FASTER HERE than FP16 (1.25 x its time)"
     assert _precisions((timed("fp16", 4), timed("int8", 5))) == f"FP16 4.00 ms, INT8 5.00 ms{slow}"
     assert "NO FASTER" not in _precisions((timed("fp16", 4), timed("fp32", 5)))
 
 
-def test_an_int8_that_is_faster_by_noise_alone_is_seen() -> None:
+def test_an_int8_that_is_faster_only_by_noise_is_reported() -> None:
     text = _precisions((timed("fp32", 8), timed("fp16", 4), timed("int8", 3.9)))
     assert text.endswith("; INT8 IS NO FASTER HERE than FP16 (0.97 x its time)")
     assert "NO FASTER" not in _precisions((timed("fp16", 4), timed("int8", 3.8)))

@@ -41,7 +41,7 @@ def shift_px(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
     return found[0]
 
 
-def test_synthetic_frames_depend_on_their_seed_alone() -> None:
+def test_synthetic_frames_depend_only_on_their_seed() -> None:
     first, again, other = (synthetic_frames(SIZE_HW, 5, seed=seed) for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])

@@ -127,7 +127,7 @@ def test_collection_is_as_before_afterwards() -> None:
         gc.enable()
 
 
-def test_timings_are_those_of_numpy() -> None:
+def test_timings_match_numpy() -> None:
     samples = np.random.default_rng(0).gamma(2.0, 3.0, 137).tolist()
     timings = Timings.of(samples)
     assert timings.p50_ms == np.quantile(samples, 0.5)

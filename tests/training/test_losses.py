@@ -98,7 +98,7 @@ def test_root_mean_square_counts_each_frame_for_itself() -> None:
     assert float(frame_losses(finest, target, options)["enhance"]) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_tooth_motion_error_is_that_of_the_fitted_similarity() -> None:
+def test_tooth_motion_error_is_the_error_of_the_fitted_similarity() -> None:
     """Against NumPy's least squares. Noise, other surfaces and unknown flow do not count."""
     generator = torch.Generator().manual_seed(3)
     target = make_target()
@@ -121,7 +121,7 @@ def test_tooth_motion_error_is_that_of_the_fitted_similarity() -> None:
     assert float(tooth_motion_error(target.flow + error, target._replace(mask=torch.zeros(2, 1, *SIZE)))) == 0.0
 
 
-def test_matching_divergence_is_zero_for_the_true_displacement_alone() -> None:
+def test_matching_divergence_is_zero_only_for_the_true_displacement() -> None:
     """The true flow is (4, -3): at stride 8 half a cell to the right, three eighths up; probabilities by hand."""
     cell = target_cells(make_target())[8]
     share = torch.zeros(5, 5)  # rows dy, columns dx, from -2 to 2
@@ -144,7 +144,7 @@ def test_matching_divergence_is_zero_for_the_true_displacement_alone() -> None:
     assert float(matching_divergence(flat, unknown, 8)) == 0.0
 
 
-def test_cells_average_the_known_flow_alone() -> None:
+def test_cells_average_only_the_known_flow() -> None:
     target = make_target(flow=(4.0, -3.0))
     target.valid[..., 1::2] = 0
     target.flow[..., 1::2] = 0
@@ -268,9 +268,9 @@ def test_averaged_weights_start_fast_and_settle() -> None:
         ("amp: fp8", "amp is 'fp8'; expected one of off, bf16, fp16"),
         ("crop_hw: [60, 64]", "crop is 60x64; expected multiples of 16 from 64"),
         ("crop_hw: [64]", r"crop_hw is \[64\]; expected a list of two whole numbers"),
-        ("tasks: [enhance, depth]", "tasks are enhance, depth; expected some of enhance, flow, mask"),
+        ("tasks: [enhance, depth]", "tasks are enhance, depth; expected one or more of enhance, flow, mask"),
         ("scale_min: 2", "scale_min is 2.0; expected above 0 and at most 1.4"),
-        ("- steps", "holds list, expected one `option: value` a line"),
+        ("- steps", "holds list, expected one `option: value` per line"),
         ("a: [", "not YAML"),
     ],
 )

@@ -79,7 +79,7 @@ def test_interrupted_run_resumes_to_the_same_weights_and_log(
     lines = StopAfter(f"step {at} ", signal.SIGTERM)
     first = train(data, tmp_path / "run", options=SMALL, report=lines)
     assert (first.steps, first.finished) == (at, False)
-    assert lines.lines[-1] == f"stopped by SIGTERM after step {at}; go on with the same command --resume"
+    assert lines.lines[-1] == f"stopped by SIGTERM after step {at}; continue with --resume"
     torch.manual_seed(99)
     second = train(data, tmp_path / "run", options=SMALL, resume=True)
     assert (second.steps, second.finished) == (6, True)
@@ -153,7 +153,7 @@ def test_twenty_steps_without_finite_loss_end_the_run_and_keep_its_last_state(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison_steps(monkeypatch, set(range(4, 100)))
-    with pytest.raises(TrainingError, match=r"20 steps in a row had no finite loss.*last\.pt is from before"):
+    with pytest.raises(TrainingError, match=r"20 steps in a row had no finite loss.*last\.pt was saved before them"):
         train(data, tmp_path / "run", options=replace(SMALL, steps=100, batch=1, clip=1))
     assert load_run(tmp_path / "run" / "last.pt")[0].step == 3
 
@@ -230,22 +230,22 @@ def test_start_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", options=frozen, init=tmp_path / "start.pt")
     weights = load_checkpoint(tmp_path / "run" / "model.pt").model.state_dict()
     assert all(torch.allclose(value, weights[name], atol=1e-6) for name, value in start.model.state_dict().items())
-    with pytest.raises(TrainingError, match="is a nano, the run is to train a sw"):
+    with pytest.raises(TrainingError, match="holds nano weights, but the run trains sw"):
         train(data, tmp_path / "other", options=replace(SMALL, variant="sw"), init=tmp_path / "start.pt")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         train(data, tmp_path / "none", options=SMALL, init=tmp_path / "none.pt")
 
 
 def test_refusals(data: Path, whole_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="already holds a run; go on with --resume"):
+    with pytest.raises(TrainingError, match="already holds a run; continue it with --resume"):
         train(data, whole_run, options=SMALL)
-    with pytest.raises(TrainingError, match=r"was begun with batch 2, and cannot be resumed with 4"):
+    with pytest.raises(TrainingError, match=r"was started with batch 2, and cannot be resumed with 4"):
         train(data, whole_run, options=replace(SMALL, batch=4), resume=True)
     with pytest.raises(TrainingError, match=r"last\.pt: nothing to resume"):
         train(data, tmp_path, options=SMALL, resume=True)
     with pytest.raises(TrainingError, match="amp is fp16, which needs CUDA"):
         train(data, tmp_path, options=replace(SMALL, amp="fp16"))
-    with pytest.raises(DatasetError, match=r"5 frames, a training window takes 12; lower --clip or --chunks"):
+    with pytest.raises(DatasetError, match=r"5 frames, but a training window takes 12; lower --clip or --chunks"):
         train(data, tmp_path, options=replace(SMALL, clip=6))
     (tmp_path / "test").mkdir()
     (tmp_path / "train").symlink_to(data / "train")
@@ -257,7 +257,7 @@ def test_refusals(data: Path, whole_run: Path, tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"garbage", "damaged, or not the state of a run"),
-        (None, "not the state of a run; it is last.pt that is resumed from"),
+        (None, "not the state of a run; a run is resumed from its last.pt"),
     ],
 )
 def test_states_that_cannot_be_resumed(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -296,7 +296,7 @@ def test_a_run_with_too_many_bad_files_is_saved_and_raises_one_line(tmp_path: Pa
     with pytest.raises(DatasetError) as caught:
         train(spoilt, tmp_path / "run", options=replace(SMALL, workers=workers))
     assert re.fullmatch(
-        r"\d frames cannot be read, at most 0 may; the last one: .*input/00000\d.png.*", str(caught.value)
+        r"\d frames cannot be read, but the run tolerates 0; the last: .*input/00000\d.png.*", str(caught.value)
     )
     assert load_run(tmp_path / "run" / "last.pt")[0].step < SMALL.steps
 

@@ -42,7 +42,7 @@ def _read(path) -> list[np.ndarray]:
 
 
 def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
-    # A frame with a white first pixel comes out of the toy graph not finite.
+    # The toy graph reports a frame whose first pixel is white as not finite.
     video = write_yuv(tmp_path / "v.mp4", (235, 128, 128), matrix=1, full_range=False, size_hw=(96, 128))
     out = tmp_path / "o.mp4"
     assert cli.main([str(video), "--engine", files[0], "--output", str(out), "--layout", "grid"]) == 0
@@ -274,8 +274,8 @@ def test_progress_lines_come_every_ten_seconds(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--lookahead", "5"], "--lookahead is for --stabilise; add that, or leave it out"),
-        (["--border", "history"], "--border is for --stabilise"),
+        (["--lookahead", "5"], "--lookahead has no effect without --stabilise; add --stabilise, or drop"),
+        (["--border", "history"], "--border has no effect without --stabilise"),
         (["--stabilise", "--layout", "flow"], "steadies the enhanced picture, which --layout flow does not show"),
     ],
     ids=["look-ahead", "border", "layout"],

@@ -84,7 +84,7 @@ def test_a_cut_resets_the_engine_before_its_frame(tmp_path):
 
 
 def test_neither_file_nor_window_is_refused(clip):
-    with pytest.raises(ValueError, match="neither output nor window"):
+    with pytest.raises(ValueError, match="output and window are both None"):
         run(clip, FakeEngine(), None)
 
 
@@ -181,6 +181,6 @@ def test_arguments_are_checked_before_any_work(clip, tmp_path):
 def test_the_video_is_not_overwritten_by_its_own_result(tmp_path):
     path = write_with_av(tmp_path / "v.mp4", moving_frames(5))
     before = path.read_bytes()
-    with pytest.raises(VideoError, match="is the video itself; give another name"):
+    with pytest.raises(VideoError, match="is the input video; give another name"):
         run(path, FakeEngine(), tmp_path / "." / "v.mp4")
     assert path.read_bytes() == before

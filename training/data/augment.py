@@ -1,4 +1,4 @@
-"""Changes to a clip that keep its flow and mask right."""
+"""Augmentations of a clip that keep its flow and mask correct."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mostnet.contract.metrics import Mask
 
 from .dataset import LabelledFrame
 
-#: A resized flow vector is known if at least this share of the vectors it was interpolated from was.
+#: A resized flow vector is known if at least this share of its source vectors, by weight, is known.
 _KNOWN = 0.999
-#: A reversed flow vector is known if at least this weight landed on the pixel, with a variance of the vectors below
-#: ``_SPREAD_PX2``.
+#: A reversed flow vector is known if vectors of at least this total weight land on the pixel, and if their variance is
+#: below ``_SPREAD_PX2``.
 _LANDED = 0.4
 _SPREAD_PX2 = 1.0
 
@@ -80,10 +80,10 @@ def rescale(clip: Clip, size_hw: tuple[int, int]) -> Clip:
     if (height, width) == size_hw:
         return clip
     shrinks = size_hw[0] < height
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
 
     def resize(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.stack([cv2.resize(picture, size_hw[::-1], interpolation=how) for picture in array])
+        return np.stack([cv2.resize(picture, size_hw[::-1], interpolation=interpolation) for picture in array])
 
     reference = None if clip.reference is None else resize(clip.reference)
     mask = None if clip.mask is None else np.where(resize(clip.mask) >= 128, 255, 0).astype(np.uint8)
@@ -96,7 +96,7 @@ def rescale(clip: Clip, size_hw: tuple[int, int]) -> Clip:
 
 
 def reverse(clip: Clip) -> Clip:
-    """Play backwards. The flow becomes the forward flow, where it follows from the backward flow."""
+    """Play backwards. The flow becomes the forward flow, known where the backward flow determines it."""
 
     def turn(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
         return None if array is None else array[::-1]
@@ -112,7 +112,7 @@ def reverse(clip: Clip) -> Clip:
 def forward_flow(
     flow: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Invert backward flow: the flow from the previous frame to the current one, and where it is known.
+    """Invert backward flow. Returns the flow from the previous frame to the current one, and where it is known.
 
     Each known vector is reversed and splatted bilinearly where it points to. Holes, and places where different vectors
     land (edges of things that move apart), are unknown.

@@ -65,7 +65,7 @@ class ClipOptions:
 
 
 class ClipDataset(Dataset[Batch]):
-    """An endless list of clips. Item ``i`` depends on the options and ``i`` alone, in any process."""
+    """An endless list of clips. In every process, item ``i`` depends only on the options and ``i``."""
 
     def __init__(self, source: FrameSource, options: ClipOptions) -> None:
         """Check that every sequence has room for a clip.
@@ -79,13 +79,13 @@ class ClipDataset(Dataset[Batch]):
         for sequence in source.sequences:
             if len(sequence) < options.frames:
                 raise DatasetError(
-                    f"{sequence.folder}: {len(sequence)} frames, a training window takes {options.frames}; "
+                    f"{sequence.folder}: {len(sequence)} frames, but a training window takes {options.frames}; "
                     "lower --clip or --chunks"
                 )
         for sequence, size in zip(source.sequences, source.sizes_hw, strict=True):
             if size is not None and (size[0] < options.crop_hw[0] or size[1] < options.crop_hw[1]):
                 raise DatasetError(
-                    f"{sequence.folder}: frames of {hxw(size)}, clips are of {hxw(options.crop_hw)}; lower --crop"
+                    f"{sequence.folder}: frames are {hxw(size)}, but clips are {hxw(options.crop_hw)}; lower --crop"
                 )
 
     def __getitem__(self, item: int) -> Batch:

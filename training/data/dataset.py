@@ -26,7 +26,7 @@ from .flow_files import read_flow
 
 SPLITS = ("train", "val", "test")
 LABELS = ("reference", "mask", "flow")
-#: Tasks of the network; the labels of each are ``reference``, ``flow`` and ``mask``.
+#: Tasks of the network; their labels are, in the same order, ``reference``, ``flow`` and ``mask``.
 TASKS = ("enhance", "flow", "mask")
 
 _PICTURES = (".png", ".jpg", ".jpeg")
@@ -109,11 +109,11 @@ def index_sequence(folder: Path) -> SequenceFiles:
         if len(files) != len(frames):
             raise DatasetError(
                 f"{folder}: {label} has {len(files)} files, expected {len(frames)}, one per input frame; "
-                f"add what is missing, or remove the folder if the sequence has no {label}"
+                f"add the missing files, or remove the folder if the sequence has no {label}"
             )
-        strangers = sorted({path.stem for path in files} ^ {path.stem for path in frames})
-        if strangers:
-            raise DatasetError(f"{folder}: {label} and input have different file names, such as {strangers[0]}")
+        unpaired = sorted({path.stem for path in files} ^ {path.stem for path in frames})
+        if unpaired:
+            raise DatasetError(f"{folder}: {label} and input have different file names, such as {unpaired[0]}")
     return SequenceFiles(folder.name, folder, frames, labels)
 
 
@@ -173,5 +173,5 @@ def _read_picture(path: Path, mode: int) -> Frame:
 def _same_size(label: npt.NDArray[Any], frame: Frame, path: Path) -> npt.NDArray[Any]:
     if label.shape[:2] != frame.shape[:2]:
         found, wanted = (f"{a.shape[0]}x{a.shape[1]}" for a in (label, frame))
-        raise DatasetError(f"{path}: is {found}, its input frame is {wanted}; labels have the size of the frame")
+        raise DatasetError(f"{path}: is {found}, but its input frame is {wanted}; labels must have the frame's size")
     return label

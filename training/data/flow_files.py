@@ -38,7 +38,7 @@ def read_flow(path: Path) -> tuple[Flow, Valid]:
 def write_flow(path: Path, flow: Flow, valid: Valid) -> None:
     """Write flow for ``read_flow``, in the format of the suffix, atomically.
 
-    A PNG keeps 1/64 pixel and up to 511 pixels; longer vectors are written as unknown.
+    A PNG has steps of 1/64 pixel and holds up to 511 pixels; longer vectors are written as unknown.
 
     Raises:
         DatasetError: the suffix is neither ``.flo`` nor ``.png``, or the shapes do not fit.

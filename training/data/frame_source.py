@@ -55,7 +55,7 @@ class FrameSource:
         try:
             return self._decode(key)
         except DatasetError as error:
-            self._note(key, error)
+            self._count_bad(key, error)
             raise
 
     def _decode(self, key: tuple[int, int]) -> LabelledFrame:
@@ -63,29 +63,29 @@ class FrameSource:
         frame = read_labelled_frame(sequence, key[1])
         if frame.size_hw != self.sizes_hw[key[0]]:
             raise DatasetError(
-                f"{sequence.input[key[1]]}: is {hxw(frame.size_hw)}, its sequence {hxw(self.sizes_hw[key[0]])}; "
-                "frames of a sequence have one size"
+                f"{sequence.input[key[1]]}: is {hxw(frame.size_hw)}, but its sequence is {hxw(self.sizes_hw[key[0]])}; "
+                "all frames of a sequence must have one size"
             )
         return frame
 
-    def _note(self, key: tuple[int, int], error: DatasetError) -> None:
+    def _count_bad(self, key: tuple[int, int], error: DatasetError) -> None:
         self.bad[key] = str(error)
         log.warning("bad file %d: %s; its clips are replaced by their neighbours", len(self.bad), error)
         if len(self.bad) > self._most_bad:
             raise TooManyBadFilesError(
-                f"{len(self.bad)} frames cannot be read, at most {int(self._most_bad)} may; the last one: {error}"
+                f"{len(self.bad)} frames cannot be read, but the run tolerates {int(self._most_bad)}; the last: {error}"
             ) from error
 
     def _load(self) -> None:
         keys = [(s, t) for s, sequence in enumerate(self.sequences) for t in range(len(sequence))]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for key, frame in zip(keys, pool.map(self._try, keys), strict=True):
+            for key, frame in zip(keys, pool.map(self._decode_or_error, keys), strict=True):
                 if isinstance(frame, DatasetError):
-                    self._note(key, frame)
+                    self._count_bad(key, frame)
                 else:
                     self._frames[key] = frame
 
-    def _try(self, key: tuple[int, int]) -> LabelledFrame | DatasetError:
+    def _decode_or_error(self, key: tuple[int, int]) -> LabelledFrame | DatasetError:
         try:
             frame = self._decode(key)
         except DatasetError as error:

@@ -1,4 +1,4 @@
-"""The rows of the table that need no network and that a method has to beat."""
+"""Baselines that need no network. A method has to beat them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mostnet.engine import Output
 
 
 def no_method(frame: Frame) -> Output:
-    """The baseline of the source: the input frame, zero flow, and every pixel a tooth."""
+    """The baseline of the talk that ``mostnet.model`` follows: the input frame, zero flow, every pixel a tooth."""
     height, width = frame.shape[:2]
     return _output(frame, np.zeros((2, height, width), np.float32), np.full((height, width), 255, np.uint8))
 
@@ -18,7 +18,7 @@ def no_method(frame: Frame) -> Output:
 def oracle_colour(frame: Frame, reference: Frame) -> Output:
     """The frame with each channel mapped to its reference by the best affine function (least squares); no flow or mask.
 
-    It knows the answer, so it is no method. A network with a higher PSNR does more than a colour correction.
+    It uses the reference, so it is not a method. A network with a higher PSNR does more than a colour correction.
     """
     picture = np.empty_like(frame)
     for channel in range(frame.shape[2]):

@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "model",
         metavar="MODEL",
-        help="checkpoint (.pt, runs in PyTorch), nano (the weights that ship), or exported model (.onnx, .plan)",
+        help="checkpoint (.pt, runs in PyTorch), nano (the shipped weights), or exported model (.onnx, .plan)",
     )
     add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
     add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")

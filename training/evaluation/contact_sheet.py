@@ -63,7 +63,7 @@ class Shown:
 
 
 def pick_frames(evaluation: Evaluation, *, each: int = 2) -> list[Pick]:
-    """Pick up to ``each`` worst, median and best frames: no frame twice, of different sequences if there are enough.
+    """Pick up to ``each`` worst, median and best frames, none twice, and from different sequences if possible.
 
     The first frame of a sequence has no flow to show, so it is picked only if it is the only one.
     """
@@ -142,7 +142,7 @@ def teeth_picture(frame: Frame, mask: Mask, truth: Mask | None) -> Frame:
 
 
 def _quality(score: FrameScore) -> float | None:
-    """The value that frames are ranked by, more is better: PSNR, or EPE without a picture label, or IoU."""
+    """The value that ranks frames, higher is better: PSNR; without it, minus EPE; without both, IoU."""
     if score.psnr_db is not None:
         return score.psnr_db
     if score.flow is not None and score.flow.pixels:

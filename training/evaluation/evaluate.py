@@ -1,4 +1,4 @@
-"""Stream the sequences of a split through a model and measure every frame, and the rows that need no model."""
+"""Stream the sequences of a split through a model, and measure every frame of the model and of the baselines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .streams import InferenceStream, ModelInfo
 
 @dataclass(frozen=True)
 class RowScores:
-    """The frames of one or more sequences under each row of the table: the same frames in the same order."""
+    """Scores for each row of the table, over the same frames of one or more sequences in the same order."""
 
     baseline: tuple[FrameScore, ...]
     oracle: tuple[FrameScore, ...]
@@ -32,7 +32,7 @@ class RowScores:
         }
 
     def only(self, index: int) -> RowScores:
-        """Frame ``index`` alone; nothing if there are fewer frames."""
+        """Frame ``index`` alone; empty if there are fewer frames."""
         part = slice(index, index + 1)
         return RowScores(self.baseline[part], self.oracle[part], self.model[part])
 
@@ -44,7 +44,7 @@ class SequenceScores:
     Attributes:
         name: its folder.
         rows: its frames.
-        healed: number of frames with values that were not finite and that the network replaced.
+        healed: number of frames in which the network replaced values that were not finite.
         model_ms: time in the model, over all frames.
     """
 
@@ -84,18 +84,18 @@ def evaluate(
     tasks: Sequence[str] = TASKS,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Measure a model on sequences, its state carried from frame to frame and zero at the start of each.
+    """Measure a model on sequences. Its state is zero at the start of each and carried from frame to frame.
 
     Args:
         stream: the model.
-        sequences: what ``index_split`` found, at least one; see ``check_sizes``.
+        sequences: at least one, from ``index_split``; see ``check_sizes``.
         frames: number of frames to take from the start of each; None for all.
         tasks: the tasks to measure the model on, of ``enhance``, ``flow`` and ``mask``.
         progress: called with the number of frames that are done.
 
     Raises:
-        DatasetError: a file is damaged, or of another size than the rest of its sequence. A split that was read in part
-            has no figures.
+        DatasetError: a file is damaged, or of another size than the rest of its sequence. A split that was read only in
+            part gets no figures.
         FrameError: the model does not take frames of this size, or a flow is not finite.
     """
     evaluated: list[SequenceScores] = []
@@ -143,7 +143,7 @@ def read_sequence(sequence: SequenceFiles, *, frames: int | None = None) -> Iter
 def stream_sequence(
     stream: InferenceStream, frames: Iterable[LabelledFrame | None]
 ) -> Iterator[tuple[LabelledFrame, Output]]:
-    """Run a model over one sequence: each frame with its outputs, the state zero at the start and carried on.
+    """Run a model over one sequence from zero state, carrying the state; yield each frame with its outputs.
 
     None stands for a frame that could not be read; the state is zero after it. The first frame comes without its flow
     label, because its previous frame is not in the sequence.

@@ -10,12 +10,12 @@ from mostnet.contract import FOREGROUND
 from mostnet.contract.metrics import Flow, Mask, Valid, check_flow
 from mostnet.video.steady.similarity import Points, Similarity, centre_of, least_squares
 
-#: Fewer tooth pixels with known flow than this say nothing about the motion of the teeth.
+#: With fewer tooth pixels of known flow, the motion of the teeth is not measured.
 MIN_POINTS = 50
 #: More pixels are thinned out evenly: they add time and no accuracy.
 _MOST_POINTS = 5000
 _ITERATIONS = 15
-#: Tuning constant of the Cauchy weight for 95 % efficiency on normal residuals, and MAD to standard deviation.
+#: Tuning constant of the Cauchy weight for 95 % efficiency on normal residuals; factor from MAD to standard deviation.
 _CAUCHY, _MAD = 2.385, 1.4826
 _LEAST_SCALE_PX = 0.02
 

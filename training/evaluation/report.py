@@ -27,8 +27,8 @@ class DataInfo:
     Attributes:
         name: name of the dataset's folder.
         split: ``train``, ``val`` or ``test``.
-        descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split. That
-            of the training data shows that its seeds differ.
+        descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split. The
+            entries show that the splits have different seeds.
     """
 
     name: str
@@ -38,12 +38,12 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class EvalReport:
-    """One evaluation, and the facts that repeat it.
+    """One evaluation, and the facts needed to repeat it.
 
     Attributes:
         command: the command line.
         created_utc: ISO 8601.
-        versions: version of each package that took part, by name.
+        versions: version of each package that was used, by name.
     """
 
     command: str
@@ -99,7 +99,7 @@ class EvalReport:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read the ``evaluation.json`` that ``EvalReport.write`` wrote.
+    """Read an ``evaluation.json`` written by ``EvalReport.write``.
 
     Raises:
         MostnetError: no such file, or not an evaluation that this mostnet reads.
@@ -109,9 +109,9 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MostnetError(f"{path}: not JSON ({error}); name the evaluation.json that mostnet-eval wrote") from error
+        raise MostnetError(f"{path}: not JSON ({error}); give an evaluation.json that mostnet-eval wrote") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise MostnetError(f"{path}: not an evaluation; name the evaluation.json that mostnet-eval wrote")
+        raise MostnetError(f"{path}: not an evaluation; give an evaluation.json that mostnet-eval wrote")
     if document.get("format_version") != FORMAT_VERSION:
         raise MostnetError(
             f"{path}: evaluation format {document.get('format_version')!r}, this mostnet reads {FORMAT_VERSION}; "

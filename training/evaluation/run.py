@@ -18,7 +18,7 @@ from .evaluate import check_sizes, evaluate
 from .open_model import open_model
 from .report import DataInfo, EvalReport
 
-#: Called with the number of frames that are done, and of all frames.
+#: Called with the number of frames done and the total number of frames.
 Progress = Callable[[int, int], None]
 
 _PACKAGES = ("mostnet", "torch", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python")

@@ -14,7 +14,7 @@ from mostnet.training.data.dataset import LabelledFrame
 from .motion import ToothMotion, tooth_motion
 from .ssim import ssim
 
-#: A PSNR above this counts as this in a mean; that of equal pictures is infinite.
+#: A larger PSNR counts as this in a mean, because the PSNR of equal pictures is infinite.
 PSNR_CAP_DB = 100.0
 
 
@@ -46,7 +46,7 @@ class Scores:
         ssim: mean over frames.
         epe_px: mean over all valid pixels of all frames, so that a frame with few of them counts little.
         iou: summed intersections of all frames over their summed unions.
-        iou_frame_mean: mean of the frames' IoU. The source does not say which of the two it reports.
+        iou_frame_mean: mean of the frames' IoU. The talk that ``mostnet.model`` follows does not say which it reports.
         motion_px: mean over frames of the tooth motion's error.
         slope: slope of predicted against true displacement at tooth pixels.
     """

@@ -24,7 +24,7 @@ def ssim(picture: Frame, reference: Frame) -> float:
     """
     check_pictures(picture, reference)
     if min(picture.shape[:2]) < _WINDOW:
-        raise FrameError(f"SSIM of pictures of {picture.shape[:2]} pixels; its window takes {_WINDOW} on each side")
+        raise FrameError(f"pictures are {picture.shape[:2]} pixels; SSIM needs at least {_WINDOW} on each side")
     x, y = picture.astype(np.float64), reference.astype(np.float64)
     mean_x, mean_y = _window(x), _window(y)
     var_x, var_y = _window(x * x) - mean_x**2, _window(y * y) - mean_y**2

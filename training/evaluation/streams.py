@@ -1,4 +1,4 @@
-"""The models that are evaluated, with one interface: the outputs of one frame after another, state carried."""
+"""One interface to all evaluated models: outputs frame by frame, with the state carried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InferenceStream(Protocol):
 
 
 class CheckpointStream:
-    """A ``NetworkStream`` whose outputs carry their latency, as those of an ``Engine`` do."""
+    """A ``NetworkStream`` whose outputs carry their latency, like the outputs of an ``Engine``."""
 
     def __init__(self, network: NetworkStream) -> None:
         self._network = network

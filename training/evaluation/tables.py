@@ -1,7 +1,7 @@
 """Evaluations as tables: for a terminal, for a model card, and side by side for an ablation.
 
 ``python -m mostnet.training.evaluation.tables card RUN_DIR EVALUATION.json NAME`` writes a model card, and
-``... ablation NAME=EVALUATION.json ...`` prints what each part of the method is worth.
+``... ablation NAME=EVALUATION.json ...`` prints how much each part of the method contributes.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def cell(value: float | None, digits: int) -> str:
 
 
 def print_report(report: EvalReport, console: Console) -> None:
-    """Print the table, which is Markdown too, and notes on the figures below it."""
+    """Print the table, which is also valid Markdown, and below it notes on the figures."""
     console.print(_terminal_table(report))
     for line in notes(report):
         console.print(line, soft_wrap=True)
 
 
 def notes(report: EvalReport) -> list[str]:
-    """Facts that a reader needs beside the figures: missing labels, parts switched off, frames healed."""
+    """Facts needed to read the figures: missing labels, parts switched off, frames healed."""
     evaluation, model = report.evaluation, report.model
     lines = [
         f"{model.file}: {model.precision}, {model.runs_in}, on {report.data.name}/{report.data.split}: "
@@ -95,7 +95,7 @@ def _coverage(report: EvalReport, kind: str) -> str:
 
 
 def _terminal_table(report: EvalReport) -> Table:
-    """The rows and columns of the source's Table I, and the motion of the teeth."""
+    """The rows and columns of Table I in the talk that ``mostnet.model`` follows, and the motion of the teeth."""
     table = Table(box=box.MARKDOWN)
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
@@ -119,7 +119,7 @@ def ablation_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """Compare evaluations with the first of them, the full method; Markdown.
 
     Args:
-        reports: what ``read_report`` gave, by the name of the network.
+        reports: results of ``read_report``, by name of the network.
 
     Raises:
         MostnetError: they were not made on the same frames, so their figures cannot be compared.
@@ -160,13 +160,13 @@ def _check_same_frames(full_name: str, full: Mapping[str, Any], name: str, repor
     if found != wanted:
         described = (f"{f[0]}/{f[1]}, {len(f[2])} sequences, {sum(n for _, n in f[2])} frames" for f in (found, wanted))
         raise MostnetError(
-            f"{name} was evaluated on {next(described)}, {full_name} on {next(described)}; evaluate both on the same"
+            f"{name} was evaluated on {next(described)}, {full_name} on {next(described)}; use the same frames for both"
         )
     made, wanted_made = (r["data"]["descriptions"].get(found[1]) for r in (report, full))
     if made != wanted_made:
         raise MostnetError(
             f"{name} and {full_name} were evaluated on two data sets {found[0]}/{found[1]} that were made differently "
-            f"(dataset.json: {made} and {wanted_made}); evaluate both on the same"
+            f"(dataset.json: {made} and {wanted_made}); evaluate both on the same one"
         )
 
 
@@ -177,10 +177,10 @@ def write_card(run_dir: Path, evaluation: Path, name: str, *, folder: Path = WEI
         run_dir: folder that ``mostnet-train`` wrote.
         evaluation: the ``evaluation.json`` of one of its checkpoints.
         name: name under which the weights ship.
-        command: the exact training command; by default the one that repeats it from the recipe.
+        command: the exact training command; by default, a command that repeats the training from the recipe.
 
     Raises:
-        MostnetError: the evaluation is of no checkpoint in ``run_dir``, or of an untrained one.
+        MostnetError: ``run_dir`` does not have the evaluated checkpoint, or the checkpoint is untrained.
         CheckpointError: the checkpoint cannot be read.
     """
     report = read_report(evaluation)
@@ -238,7 +238,7 @@ def _card_figures(name: str, report: Mapping[str, Any]) -> str:
 
 
 def _repeating_command(name: str, report: Mapping[str, Any]) -> str:
-    """The evaluation's command with the weights by the name that they ship under, without folders and ``--out``."""
+    """The evaluation's command with the shipped name of the weights, without folders and ``--out``."""
     words = shlex.split(report["command"])
     if "--out" in words:
         at = words.index("--out")
@@ -275,7 +275,7 @@ def _card_data(record: Mapping[str, Any], report: Mapping[str, Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mostnet.training.evaluation.tables", description="Tables from what mostnet-eval wrote."
+        prog="python -m mostnet.training.evaluation.tables", description="Make tables from the files of mostnet-eval."
     )
     commands = parser.add_subparsers(dest="table", required=True)
     card = commands.add_parser("card", help="write the model card of a trained checkpoint")
@@ -283,9 +283,11 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("evaluation", type=Path, metavar="EVALUATION.json", help="file that mostnet-eval wrote")
     card.add_argument("name", metavar="NAME", help="name of the weights: the card is NAME.md")
     card.add_argument("--folder", type=Path, default=WEIGHTS, metavar="DIR", help="(default: %(default)s)")
-    card.add_argument("--command", default="", metavar="TEXT", help="exact training command (default: by recipe.yaml)")
+    card.add_argument(
+        "--command", default="", metavar="TEXT", help="exact training command (default: uses recipe.yaml)"
+    )
     ablation = commands.add_parser(
-        "ablation", help="compare networks that lack a part of the method with the first, the full one"
+        "ablation", help="compare the first network, which has the full method, with networks that lack a part of it"
     )
     ablation.add_argument("evaluations", type=_named_path, nargs="+", metavar="NAME=EVALUATION.json")
     ablation.add_argument("--out", type=Path, metavar="FILE.md", help="also write the table (default: only print)")

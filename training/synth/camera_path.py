@@ -83,5 +83,5 @@ def random_path(rng: np.random.Generator, *, hand: Array, vibration: Array) -> C
 
 
 def _with_deviation(amplitude: Array, deviation: Array) -> Array:
-    """Scale each row: a sum of sinusoids of these amplitudes then has the deviation."""
+    """Scale each row so that a sum of sinusoids of these amplitudes has the given deviation."""
     return np.asarray(amplitude * (deviation * np.sqrt(2) / np.linalg.norm(amplitude, axis=1))[:, None])

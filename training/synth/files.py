@@ -5,7 +5,7 @@ OUT/SPLIT/dataset.json               seeds, options and versions; written last
                 /reference/000000.png
                 /mask/000000.png     255 on visible tooth
                 /flow/000000.png     KITTI 16-bit: (value - 2^15) / 64 pixels in red (dx) and green (dy), blue: valid
-                /similarity.csv      one frame a line: the 2x3 matrix, row by row
+                /similarity.csv      one frame per line: the 2x3 matrix, row by row
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mostnet.training.data.flow_files import write_flow
 
 from .sequence import SynthOptions, SynthSequence, make_sequence
 
-#: Size of the range of seeds that each split has, in the order of ``SPLITS``: no two splits share a seed.
+#: Number of seeds reserved for each split, in the order of ``SPLITS``, so that no two splits share a seed.
 SEEDS_PER_SPLIT = 1_000_000_000
 
 _QUALITY = 95
@@ -48,7 +48,7 @@ def sequence_seeds(split: str, *, seed: int, sequences: int) -> range:
         DatasetError: no such split, no sequences, or seeds out of the split's range.
     """
     if split not in SPLITS:
-        raise DatasetError(f"split {split!r}; expected one of {', '.join(SPLITS)}")
+        raise DatasetError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     if sequences < 1 or not 0 <= seed <= SEEDS_PER_SPLIT - sequences:
         raise DatasetError(
             f"{sequences} sequences from seed {seed}; expected at least 1 sequence, and seeds of 0 to "
@@ -72,7 +72,7 @@ def write_split(
 ) -> Path:
     """Write the sequences of one split and return its folder; ``progress`` is called with the number written so far.
 
-    Each sequence appears whole or not at all; ``dataset.json`` appears when all are there.
+    Each sequence appears whole or not at all; ``dataset.json`` appears when all sequences are there.
 
     Raises:
         DatasetError: the folder exists, or a number is out of its range.
@@ -160,7 +160,7 @@ def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, pr
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C, which reaches every process of a terminal, to the parent."""
+    """Ignore Ctrl-C, which the terminal sends to every process; the parent handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 

@@ -36,7 +36,7 @@ def paint_gum(
     colour = colour * lambert(normal, light, ambient=0.35)[..., None] * (1 + 0.03 * grain)[..., None]
     throat = _throat(rng, row, across, flesh)
     colour = mix(colour, _THROAT_BGR, throat)
-    normal[..., 0] += throat  # turned away from the lamp, so that the dark has no highlights
+    normal[..., 0] += throat  # turned away from the lamp, so that the throat has no highlights
     colour = colour * (1 - 0.55 * blur(cover, 0.018 * canvas.per_unit))[..., None]
     colour *= np.float32(rng.uniform(0.7, 1.05)) * np.asarray(rng.normal(1, 0.04, 3), np.float32)
     opaque = np.ones(canvas.size_hw, np.float32)

@@ -18,7 +18,7 @@ _TOLERANCE_PX = 1e-3
 _SOLVED_PX = 0.02
 #: Rounding must not put the edge of a still frame outside of it.
 _EDGE_PX = 1e-3
-#: The similarity is fitted to the teeth where they are at least this fraction of the frame.
+#: The similarity is fitted to the teeth if they fill at least this fraction of the frame.
 _ENOUGH_TOOTH = 0.005
 
 
@@ -85,7 +85,7 @@ def validity(
 def tooth_similarity(tooth_flow: npt.NDArray[np.float32], surface: npt.NDArray[np.uint8]) -> Array:
     """Least-squares similarity of the tooth layer's motion, current to previous frame, as ``(2, 3)``.
 
-    It is fitted to the visible tooth pixels, or to the whole plane of the teeth if next to none are visible.
+    It is fitted to the visible tooth pixels, or to the whole plane of the teeth if hardly any are visible.
     """
     chosen = surface == TOOTH
     if chosen.mean() < _ENOUGH_TOOTH:

@@ -12,7 +12,7 @@ from .camera_path import Array
 from .scene import Scene
 from .texture import Layer, Plane
 
-#: Change of the mirroring normal over one unit of the view: the lamp is near.
+#: Change of the mirroring normal over one unit of the view, because the lamp is near.
 _LAMP_NEARNESS = 0.35
 
 GUM, TOOTH, TOOL = 0, 1, 2
@@ -67,25 +67,25 @@ class Renderer:
 
     def draw(self, camera: Array, tool: Array) -> View:
         """Draw one frame from poses ``(4, H)`` of the camera and of the instrument, one per row."""
-        gum, gum_normal = self._look(self._scene.gum, camera)
-        teeth, teeth_normal = self._look(self._scene.teeth, camera)
+        gum, gum_normal = self._project(self._scene.gum, camera)
+        teeth, teeth_normal = self._project(self._scene.teeth, camera)
         assert gum_normal is not None and teeth_normal is not None
         alpha = teeth[..., 3].astype(np.float32) / 255
         picture = _over(teeth, cv2.cvtColor(gum, cv2.COLOR_BGRA2BGR).astype(np.float32))
         picture += cv2.cvtColor(self._highlights(gum_normal, teeth_normal, alpha), cv2.COLOR_GRAY2BGR)
         surface = np.where(teeth[..., 3] >= 128, TOOTH, GUM).astype(np.uint8)
         if self._scene.tool is not None:
-            front, _ = self._look(self._scene.tool, tool)
+            front, _ = self._project(self._scene.tool, tool)
             picture = _over(front, picture)
             surface[front[..., 3] >= 128] = TOOL
         return View(np.minimum(picture, np.float32(255)), surface)
 
-    def _look(self, layer: Layer, pose: Array) -> tuple[npt.NDArray[np.uint8], Plane | None]:
+    def _project(self, layer: Layer, pose: Array) -> tuple[npt.NDArray[np.uint8], Plane | None]:
         """A layer's picture ``(H, W, 4)`` and normals ``(H, W, 2)`` on the screen."""
         canvas = self._scene.canvas
         x0, y0 = canvas.centre_xy
         scale = canvas.per_unit / self._size_hw[0]
-        # Along a row the place on the canvas is linear, so its ends give the rest.
+        # Along a row the position on the canvas is linear, so the two ends determine it.
         ends = to_world(motion(pose, layer.parallax), self._ends, self._size_hw) * scale
         x = _between(ends[0] + x0, self._size_hw[1])
         y = _between(ends[1] + y0, self._size_hw[1])

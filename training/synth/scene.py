@@ -40,7 +40,7 @@ class Scene:
 
 
 def build_scene(seed: np.random.SeedSequence, size_hw: tuple[int, int], *, tool_share: float) -> Scene:
-    """Draw the scene of a seed for a view of ``size_hw`` pixels; ``tool_share`` of all scenes have an instrument."""
+    """Draw the scene of a seed for a view of ``size_hw`` pixels; ``tool_share`` is the share with an instrument."""
     layout, teeth, gum, tool = (np.random.default_rng(child) for child in seed.spawn(4))
     per_unit = _OVERSAMPLING * size_hw[0]
     width = (size_hw[1] / size_hw[0] + _EXTRA_WIDTH) * per_unit

@@ -3,7 +3,7 @@
 Picture, mask and flow come from one description: sheets of teeth, gum and instrument, seen through a camera whose pose
 is known at every instant. Each row of a frame has its own time (rolling shutter) and its own exposure. The degraded
 input is the mean over that exposure; the reference is sharp, and drawn at the *mean pose* of the exposure, so that the
-blur lies centred on it.
+blur is centred on it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .render import TOOL, TOOTH, Renderer, View
 from .scene import Scene, build_scene
 
 #: Greatest root mean square speed of the picture down the frame, relative to the shutter's. Near 1 the shutter sees
-#: some places twice and others never, and these have no flow label.
+#: some places twice and others never; such places have no flow label.
 _WOBBLE = 0.18
 
 
@@ -58,14 +58,17 @@ class SynthOptions:
         """Check the ranges.
 
         Raises:
-            DatasetError: a range that is not two numbers in order, above zero where its logarithm is drawn.
+            DatasetError: a range is not in order, or starts too low (above zero if its logarithm is drawn), or ``fps``
+                or ``degradation`` is out of range.
         """
         for name, least in (("hand_px", 1e-6), ("vibration_px", 1e-6), ("exposure_s", 1e-6), ("readout", 0.0)):
             low, high = getattr(self, name)
             if not least <= low <= high:
-                raise DatasetError(f"{name} is ({low}, {high}); expected (least, greatest), from {least:g} on")
+                raise DatasetError(f"{name} is ({low}, {high}); expected (least, greatest), both at least {least:g}")
         if not (self.fps > 0 and self.degradation >= 0):
-            raise DatasetError(f"fps is {self.fps}, degradation {self.degradation}; expected above 0, and 0 or more")
+            raise DatasetError(
+                f"fps is {self.fps}, degradation {self.degradation}; expected fps above 0 and degradation 0 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,14 @@ class SynthSequence:
 def make_sequence(
     seed: int, *, frames: int, size_hw: tuple[int, int], options: SynthOptions | None = None
 ) -> SynthSequence:
-    """Make the sequence of a seed. It depends on the arguments and the versions of mostnet, NumPy and OpenCV alone.
+    """Make the sequence of a seed. It depends only on the arguments and the versions of mostnet, NumPy and OpenCV.
 
     Raises:
         FrameError: the size is too small for the network, or there is no frame to make.
     """
     check_size(size_hw)
     if frames < 1:
-        raise FrameError(f"{frames} frames asked for; a sequence has at least 1")
+        raise FrameError(f"frames is {frames}; expected at least 1")
     made = list(_Recording(seed, frames, size_hw, options or SynthOptions()).frames())
     return SynthSequence(*(np.stack(part) for part in zip(*made, strict=True)))
 
@@ -169,8 +172,8 @@ class _Recording:
         """Number of instants that a frame's blur averages: one for each 2.5 pixels of motion at 240 rows, 3 to 10."""
         time_s = index / self._options.fps + np.linspace(-0.5, 0.5, 33) * self._exposure_s
         steps = np.diff(self._camera.mean(time_s, 0.0)[:2], axis=1)
-        way = float(np.hypot(*steps).sum()) * 240 / self._size_hw[0]
-        return int(np.clip(np.ceil(way / 2.5), 3, 10))
+        distance = float(np.hypot(*steps).sum()) * 240 / self._size_hw[0]
+        return int(np.clip(np.ceil(distance / 2.5), 3, 10))
 
     def _labels(
         self, shot: _Shot, view: View, before: _Shot | None, surface_before: npt.NDArray[np.uint8] | None

@@ -57,7 +57,7 @@ class Layer:
 
 
 def fractal(rng: np.random.Generator, canvas: Canvas, *, cell: float, octaves: int = 4, decay: float = 0.5) -> Plane:
-    """Noise of several octaves, float32 ``(H, W)`` of about unit deviation; ``cell`` units is its coarsest grain."""
+    """Noise of several octaves, float32 ``(H, W)`` of about unit deviation; its coarsest grain is ``cell`` units."""
     height, width = canvas.size_hw
     total: Plane = np.zeros((height, width), np.float32)
     for octave in range(octaves):

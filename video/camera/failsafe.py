@@ -95,7 +95,7 @@ class FailSafe:
             return self._fixed_s
         if len(self._latencies) < _WARM_UP:
             return max(_LONGEST_S, self._period_s)
-        # The upper bound makes an engine late in the end if it gets slower and slower.
+        # Without the upper bound, an engine that gets slower and slower would never be late.
         return max(self._period_s, min(_SLACK * median(self._latencies), _LONGEST_S))
 
     def _collect(self) -> Output | Exception | None:

@@ -12,14 +12,14 @@ from typing import Protocol
 
 from mostnet.contract import Frame, VideoError
 
-#: A driver may take seconds to open a camera; after this time it counts as hung.
+#: A camera that takes longer than this to open counts as hung; some drivers take seconds.
 _OPENING_S = 10.0
 #: Most frames that wait: the next one to process and a newer one.
 QUEUE = 2
 
 
 class LiveSource(Protocol):
-    """A camera as the feed uses it, for instance a ``CameraSource``."""
+    """The part of a camera that the feed uses; ``CameraSource`` has it."""
 
     size_hw: tuple[int, int]
     fps: Fraction
@@ -84,7 +84,7 @@ class CameraFeed:
         self._failed: VideoError | None = None
         self._generation = 0
         self._begun_s = monotonic()
-        self._left_behind = 0  # hung threads in a row
+        self._hung_threads = 0  # in a row
         self.dropped = self.reconnects = 0
         self.problem = ""
         source = open_source()
@@ -106,7 +106,7 @@ class CameraFeed:
             if self._failed is not None:
                 raise self._failed
             if monotonic() > self._deadline_s and not self._closed:
-                self._leave_behind(monotonic() - self._alive_s)
+                self._abandon_thread(monotonic() - self._alive_s)
             return None
 
     def close(self) -> None:
@@ -117,11 +117,11 @@ class CameraFeed:
             self._change.notify_all()
         self._thread.join(timeout=2.0)
 
-    def _leave_behind(self, silent_s: float) -> None:
+    def _abandon_thread(self, silent_s: float) -> None:
         """Start another thread: the current one hangs in the driver and cannot be interrupted."""
         self.problem = f"camera gives no picture for {silent_s:.1f} s"
-        self._left_behind += 1
-        if self._left_behind > self._attempts:
+        self._hung_threads += 1
+        if self._hung_threads > self._attempts:
             self._failed = VideoError(f"{self.problem}; gave up after {self._attempts} attempts to reopen it")
             raise self._failed
         self._generation += 1
@@ -191,7 +191,7 @@ class CameraFeed:
         with self._change:
             self._alive_s = monotonic()
             self._deadline_s = self._alive_s + self._stall_s
-            self._left_behind = 0
+            self._hung_threads = 0
             self.problem = ""
             if len(self._frames) == QUEUE:
                 oldest = self._frames.popleft()

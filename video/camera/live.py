@@ -18,7 +18,7 @@ from .failsafe import FailSafe
 from .feed import CameraFeed, LiveFrame, LiveSource
 from .source import CameraSource
 
-#: Wait for a frame before the picture says that there is none: the period of a slow camera.
+#: Without a frame for this long, the picture says so: the frame period of a slow camera.
 _PATIENCE_S = 0.25
 
 
@@ -83,7 +83,7 @@ class Live:
     def pump(
         self, sink: Sink, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None
     ) -> bool:
-        """Send results to the sink until ``stop``, the window, the limit or a failed camera ends it.
+        """Send results to the sink until ``stop``, the window, the limit or a failed camera ends the run.
 
         Returns whether ``stop`` or the window ended it.
         """
@@ -99,7 +99,7 @@ class Live:
                     self._failure = error
                     return False
                 if item is None:
-                    self._show_nothing(sink, Fraction(monotonic() - begun_s))
+                    self._show_last_darkened(sink, Fraction(monotonic() - begun_s))
                 else:
                     self._show(item, engine, sink)
                 if progress is not None:
@@ -136,7 +136,7 @@ class Live:
         else:
             sink.show(attempt.output)
 
-    def _show_nothing(self, sink: Sink, time_s: Fraction) -> None:
+    def _show_last_darkened(self, sink: Sink, time_s: Fraction) -> None:
         """Show the last frame darkened, with the reason why no new one came."""
         if self._last is None:
             return

@@ -10,12 +10,12 @@ import cv2
 
 from mostnet.contract import Frame, VideoError
 
-#: Frame rate in the output file's header if the camera's driver gives none; the clock times each frame.
+#: Frame rate for the output file's header if the camera's driver gives none; frame times come from the clock.
 UNKNOWN_RATE = Fraction(25)
 
 
 class CameraSource:
-    """An endless source; it ends when it is closed or the camera fails."""
+    """Frames of a camera, until it is closed or fails."""
 
     frame_count: int | None = None
     pixel_aspect = Fraction(1)
@@ -33,7 +33,7 @@ class CameraSource:
         self.fps = Fraction(rate).limit_denominator(1001) if rate > 0 else UNKNOWN_RATE
 
     def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
-        """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR) until the camera fails, which raises."""
+        """Yield (seconds since the first frame, uint8 ``(H, W, 3)`` BGR); raises VideoError when the camera fails."""
         start = time.monotonic()
         frame, self._first = self._first, None
         count = 0
@@ -45,7 +45,7 @@ class CameraSource:
                 raise VideoError(f"{self._name}: gave no picture after frame {count - 1}; check its cable")
 
     def check(self) -> None:
-        """Do nothing: a camera that fails raises at that frame."""
+        """Do nothing: ``pictures`` raises as soon as the camera fails."""
 
     def close(self) -> None:
         """Release the camera."""
@@ -53,7 +53,7 @@ class CameraSource:
 
 
 def _open_quietly(index: int) -> cv2.VideoCapture:
-    """Open without OpenCV's messages on stderr; the caller raises an error of one line."""
+    """Open without OpenCV's messages on stderr; the caller raises a one-line error."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

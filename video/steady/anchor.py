@@ -37,7 +37,7 @@ class Anchor:
         self.view, self.weight = None, 0.0
 
     def take_hold(self, mask: npt.NDArray[np.uint8]) -> None:
-        """Return the view to the teeth of ``mask``; hold nothing if they are not those seen last."""
+        """Return the view to the teeth of ``mask``; hold nothing if they do not match the teeth remembered last."""
         self.lose()
         if self._latest is None:
             return

@@ -56,7 +56,7 @@ def zoomed(view: Similarity, border: str, crop: float) -> Similarity:
 
 
 def warp(picture: Frame, matrix: npt.NDArray[np.float64], *, onto: Frame | None = None) -> Frame:
-    """Warp a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``, over its outermost pixels or over ``onto``."""
+    """Warp a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``; fill with its outermost pixels or with ``onto``."""
     size = (picture.shape[1], picture.shape[0])
     if onto is None:
         moved: Frame = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -67,13 +67,13 @@ def warp(picture: Frame, matrix: npt.NDArray[np.float64], *, onto: Frame | None 
 
 
 class BorderHistory:
-    """Fills the border with the picture shown last, which saw what now lies outside the frame."""
+    """Fills the border from the picture shown last, which may contain parts of the scene that left the frame."""
 
     def __init__(self) -> None:
         self._last: Frame | None = None
 
     def fill(self, picture: Frame, matrix: npt.NDArray[np.float64], drift: npt.NDArray[np.float64] | None) -> Frame:
-        """Warp ``picture`` over the last result, moved by ``drift``; alone if ``drift`` is None."""
+        """Warp ``picture`` and fill its border from the last result, moved by ``drift``; None: from ``picture``."""
         if self._last is None or drift is None or self._last.shape != picture.shape:
             shown = warp(picture, matrix)
         else:

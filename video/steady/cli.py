@@ -30,7 +30,7 @@ def measure_video(path: Path, *, frames: int | None = None) -> Stability:
 
 
 def compare_videos(before: Path, after: Path, *, frames: int | None = None) -> Fidelity:
-    """Cropping and distortion of ``after`` compared with ``before``, pair by pair of frames.
+    """Cropping and distortion of ``after`` compared with ``before``, frame by frame.
 
     Raises:
         VideoError: a file cannot be read.

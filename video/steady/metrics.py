@@ -39,7 +39,7 @@ class Stability:
         jitter_px: RMS of the path of the centre above 0.15 cycles per frame.
         stability: share of the path's energy in its 2nd to 6th lowest frequencies, the least of x, y and angle; 0 to 1.
         itf_db: mean PSNR between neighbouring frames.
-        untracked: frames whose motion could not be measured; it counts as zero.
+        untracked: frames whose motion could not be measured and counts as zero.
         path: ``(N, 3)``: x and y in pixels, angle in radians.
     """
 
@@ -55,7 +55,7 @@ class Stability:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Loss by stabilisation, compared with the video before it.
+    """Picture content lost and distorted by stabilisation.
 
     Attributes:
         cropping: least share of width and height that is left in any frame; 1 is all.
@@ -155,7 +155,7 @@ def jitter(path: Path2d, *, above: float = STOP_BAND) -> float:
 
 
 def _low_frequency_share(path: Path2d) -> float:
-    """Energy of frequencies 2 to 6 over that of 2 to the last; as in the paper, the constant (1) is left out."""
+    """Share of frequencies 2 to 6 in the energy; as in the paper, frequency 1, the constant, is left out."""
     shares = []
     for column in path.T:
         ramp = np.linspace(column[0], column[-1], len(column))

@@ -13,9 +13,9 @@ from mostnet.contract import FOREGROUND
 
 from .similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
 
-#: Number of grid points at which flow is read, roughly, for every frame size: every eighth pixel of 480x640.
+#: Approximate number of grid points at which flow is read, for any frame size; at 480x640, every eighth pixel.
 GRID_POINTS = 4800
-#: With at least this share of the frame tooth, the teeth alone are followed.
+#: If teeth fill at least this share of the frame, only the teeth are followed.
 MIN_TOOTH = 0.04
 #: With fewer usable vectors than this share of the grid, the motion is unknown.
 _MIN_POINTS = 0.05
@@ -64,21 +64,21 @@ def camera_step(flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> S
     if chosen.sum() < max(_MIN_POINTS * chosen.size if source == "frame" else 0, 8):
         return UNKNOWN
     weights = level[chosen] / 255.0 if source == "teeth" else np.ones(int(chosen.sum()))
-    return _believable(_fit(places[chosen], moved[chosen], weights, size_hw), source, size_hw)
+    return _plausible(_fit(places[chosen], moved[chosen], weights, size_hw), source, size_hw)
 
 
 def _fit(places: Points, vectors: Points, weights: Weights, size_hw: tuple[int, int]) -> Fit:
     return fit_similarity(places, places + vectors, weights, slack_px=max(1.0, size_hw[1] / 480))
 
 
-def _believable(fit: Fit, source: str, size_hw: tuple[int, int]) -> Step:
+def _plausible(fit: Fit, source: str, size_hw: tuple[int, int]) -> Step:
     motion = fit.motion
-    wild = (
+    too_large = (
         abs(motion.b) > _MAX_SHIFT * size_hw[1]
         or abs(motion.angle) > _MAX_ANGLE
         or not abs(np.log(max(motion.scale, 1e-9))) <= _MAX_ZOOM
     )
-    return UNKNOWN if wild else Step(motion, source, fit.inliers, fit.residual_px)
+    return UNKNOWN if too_large else Step(motion, source, fit.inliers, fit.residual_px)
 
 
 @lru_cache(maxsize=4)

@@ -1,9 +1,9 @@
 """Smooth the camera's path: remove vibration, keep intended motion.
 
-The kernel is a finite impulse response. Among those that pass a still camera unchanged and a steady pan with a chosen
-lag, it has the least energy above 0.15 cycles per frame (a quadratic programme with two equations, solved once).
-``docs/stabiliser.md`` compares it with exponential, alpha-beta (Kalman) and one-euro filters: at the same lag it lets a
-tenth of their vibration through.
+The kernel is a finite impulse response. It passes a still camera unchanged, and a steady pan with a chosen lag. Of all
+such kernels it has the least energy above 0.15 cycles per frame (a quadratic programme with two equations, solved
+once). ``docs/stabiliser.md`` compares it with exponential, alpha-beta (Kalman) and one-euro filters: at the same lag it
+lets a tenth of their vibration through.
 
 The path is kept as poses relative to the newest frame, so memory does not grow with the length of a video.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .similarity import Similarity
 
-#: Vibration lies above this, in cycles per frame: 3.75 Hz at 25 frames per second.
+#: Motion above this frequency counts as vibration, in cycles per frame: 3.75 Hz at 25 frames per second.
 STOP_BAND = 0.15
 #: Frames that the kernel reads: the shown one and those before it.
 TAPS = 16
@@ -93,7 +93,7 @@ class PathFilter:
         rates, shifts = origin.a * self._rates[:taps], origin.a * self._shifts[:taps] + origin.b
         logs, shifts = (np.pad(part, (0, missing), mode="edge") for part in (np.log(rates), shifts))
         prompt = kernel(taps, behind, 0.0)
-        later = kernel(taps, behind, 1.0) - prompt  # the kernel is affine in its lag, and this reads the speed
+        later = kernel(taps, behind, 1.0) - prompt  # the kernel is affine in the lag; this part measures the speed
         speed = float(abs(later @ shifts))
         lag = min(default_lag(behind), room_px / max(speed, 1e-9))
         weights = prompt + lag * later

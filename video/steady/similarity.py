@@ -18,7 +18,8 @@ Weights = npt.NDArray[np.float64]
 
 #: Ratio of standard deviation to median for the length of a normally distributed 2-D vector.
 _MEDIAN_TO_SIGMA = 1 / 1.1774
-#: Tukey's biweight rejects beyond this many standard deviations (95 % efficiency; P. Huber, "Robust Statistics").
+#: Tukey's biweight rejects residuals above this many standard deviations (95 % efficiency; P. Huber, "Robust
+#: Statistics").
 _TUKEY = 4.685
 _HYPOTHESES = 64
 _VOTERS = 192
@@ -36,7 +37,7 @@ class Similarity(NamedTuple):
     b: complex = 0j
 
     def then(self, after: Similarity) -> Similarity:
-        """This transform, and ``after`` applied to its result."""
+        """This transform followed by ``after``."""
         return Similarity(after.a * self.a, after.a * self.b + after.b)
 
     def inverse(self) -> Similarity:
@@ -71,7 +72,7 @@ class Similarity(NamedTuple):
 
     @classmethod
     def of_matrix(cls, matrix: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> Similarity:
-        """The inverse of ``matrix``: the transform that gives it."""
+        """The transform whose ``matrix()`` is this one."""
         a = complex(matrix[0, 0], matrix[1, 0])
         centre = centre_of(size_hw)
         return cls(a, complex(matrix[0, 2], matrix[1, 2]) - centre + a * centre)

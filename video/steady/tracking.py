@@ -15,11 +15,11 @@ class Tracking(Enum):
     LOST = "lost"
 
 
-#: Least share of the flow that agrees on one motion: for good and for usable frames.
+#: Least share of the flow that must agree on one motion, in good and in usable frames.
 GOOD_INLIERS, USABLE_INLIERS = 0.6, 0.35
 #: Largest residual of a usable frame, in pixels of a frame 640 pixels wide.
 MAX_RESIDUAL_PX = 4.0
-#: Unusable frames in a row before tracking counts as lost.
+#: Most unusable frames in a row before tracking counts as lost.
 BRIDGE = 3
 #: Usable frames in a row that end a loss.
 CONFIRM = 2

@@ -119,7 +119,7 @@ def test_one_line_errors(case: Path, text: str | None, error: str, capsys: Captu
     assert told.count("\n") == 1
 
 
-def test_beside_tensorrt_numpy_suffices() -> None:
+def test_building_needs_only_tensorrt_and_numpy() -> None:
     blocked = ["torch", "onnx", "cv2", "av", "rich", "matplotlib", "onnxruntime"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked})); "

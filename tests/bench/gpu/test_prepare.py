@@ -40,7 +40,7 @@ def test_a_prepared_case(cases: Path, folder: Path) -> None:
         read_facts(cases / "sw-480x640-fp16")
 
 
-def test_the_request_is_that_of_the_graph(folder: Path) -> None:
+def test_the_request_matches_the_graph(folder: Path) -> None:
     request = PlanRequest.from_json((folder / "request.json").read_text(), source="request")
     graph = onnx.load(folder / "case.onnx")
     assert request == PlanRequest.of(graph, metadata=request.metadata, floats="fp16", islands=request.islands)

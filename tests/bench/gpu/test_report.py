@@ -154,7 +154,7 @@ def test_methods_take_turns(bench: Bench) -> None:
     assert second == [*first[1:], first[0]], "another method begins each round"
 
 
-def test_resume_keeps_complete_cases_alone(bench: Bench) -> None:
+def test_resume_keeps_only_complete_cases(bench: Bench) -> None:
     bench.broken = {"round eager-tf32"}
     complete, document = bench.run()
     assert not complete
@@ -191,7 +191,7 @@ def test_without_resume_nothing_is_kept(bench: Bench) -> None:
     assert list(document["cases"]) == [OTHER.name]
 
 
-def test_what_fails_is_said_and_the_rest_is_measured(bench: Bench) -> None:
+def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
     bench.broken = {"open compile-cuda-graph", "round eager-fp32", "outputs"}
     complete, document = bench.run(only=(MAIN,))
     assert not complete
@@ -224,7 +224,7 @@ def test_a_part_that_does_not_start_leaves_the_others(bench: Bench) -> None:
     assert share.found.endswith("(peaks: copies measured, FLOPs by the data sheet)")
 
 
-def test_time_that_runs_out_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_time_is_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 100_000, 10))
     monkeypatch.setattr(gpu_measure, "monotonic", lambda: float(next(clock)))
     complete, document = bench.run(deadline_s=300.0)
@@ -315,7 +315,7 @@ def test_cases() -> None:
     ("arguments", "text"),
     [
         (["--only", "dw-1x"], "is no case"),
-        (["--python", "tensorflow=python3"], "is not PART=PYTHON with a part out of tensorrt, torch, ort"),
+        (["--python", "tensorflow=python3"], "is not PART=PYTHON with PART one of tensorrt, torch, ort"),
     ],
 )
 def test_wrong_arguments(tmp_path: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -357,7 +357,7 @@ def test_a_plan_counts_once_it_is_described_and_of_the_flavour(tmp_path: Path) -
 def test_a_worker_that_hangs_or_dies(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     hangs = ProcessLink([sys.executable, "-c", "import time; time.sleep(60)"], log)
-    with pytest.raises(MeasurementError, match=r"no answer to 'info' within 0 s; ended"):
+    with pytest.raises(MeasurementError, match=r"no answer to 'info' within 0 s; killed"):
         hangs.ask("info", timeout_s=0.2)
     hangs.close()
     dies = ProcessLink([sys.executable, "-c", "import sys; sys.exit('no such library')"], log)

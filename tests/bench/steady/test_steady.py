@@ -61,7 +61,7 @@ def test_lag_is_recovered_through_a_change_of_scale(lag: float) -> None:
     assert lag_frames(np.sin(frame / 15), 1.11 * np.sin((frame - lag) / 15) + 40) == pytest.approx(lag, abs=0.26)
 
 
-def test_a_border_is_seen() -> None:
+def test_a_visible_border_is_detected() -> None:
     frame = np.zeros((*SIZE_HW, 3), np.uint8)
     run = ours(measured([frame, frame]), StabiliserOptions(border="crop"))
     assert outside_px(run.corrections) == pytest.approx(-0.05 * (SIZE_HW[0] - 1), abs=0.1)

@@ -128,7 +128,7 @@ def test_index_refuses(data: Path, tmp_path: Path) -> None:
 def test_labels_of_another_size_are_named(data: Path) -> None:
     path = data / "train" / "0000" / "mask" / "000001.png"
     cv2.imwrite(str(path), np.zeros((40, 48), np.uint8))
-    with pytest.raises(DatasetError, match=r"0000/mask/000001.png: is 40x48, its input frame is 80x96"):
+    with pytest.raises(DatasetError, match=r"0000/mask/000001.png: is 40x48, but its input frame is 80x96"):
         read_labelled_frame(index_split(data, "train")[0], 1)
 
 
@@ -154,14 +154,14 @@ def test_bad_files_are_named_once_and_replaced_by_a_neighbour(
 def test_too_many_bad_files_stop(data: Path, cache: str) -> None:
     (data / "train" / "0001" / "input" / "000001.png").write_bytes(b"")
     with pytest.raises(
-        DatasetError, match=r"1 frames cannot be read, at most 0 may; the last one: .*0001/input/000001"
+        DatasetError, match=r"1 frames cannot be read, but the run tolerates 0; the last: .*0001/input/000001"
     ):
         ClipDataset(
             FrameSource(index_split(data, "train"), cache=cache, most_bad=0.01), replace(OPTIONS, augment=False)
         )[1]
 
 
-def test_clips_depend_on_seed_and_number_alone(data: Path) -> None:
+def test_clips_depend_only_on_seed_and_number(data: Path) -> None:
     sequences = index_split(data, "train")
     lazy, cached = (ClipDataset(FrameSource(sequences, cache=cache), OPTIONS) for cache in ("none", "ram"))
     other = ClipDataset(FrameSource(sequences), replace(OPTIONS, seed=1))
@@ -183,9 +183,9 @@ def test_every_sequence_comes_once_an_epoch(data: Path) -> None:
 
 def test_clips_that_do_not_fit(data: Path) -> None:
     source = FrameSource(index_split(data, "train"))
-    with pytest.raises(DatasetError, match=r"0000: 5 frames, a training window takes 6"):
+    with pytest.raises(DatasetError, match=r"0000: 5 frames, but a training window takes 6"):
         ClipDataset(source, replace(OPTIONS, frames=6))
-    with pytest.raises(DatasetError, match=r"0000: frames of 80x96, clips are of 96x96; lower --crop"):
+    with pytest.raises(DatasetError, match=r"0000: frames are 80x96, but clips are 96x96; lower --crop"):
         ClipDataset(source, replace(OPTIONS, crop_hw=(96, 96)))
 
 
@@ -195,6 +195,6 @@ def test_a_frame_of_another_size_is_a_bad_file(data: Path) -> None:
         cv2.imwrite(str(sequence / kind / "000003.png"), np.zeros((64, 64, 3), np.uint8))
     write_flow(sequence / "flow" / "000003.flo", np.zeros((2, 64, 64), np.float32), np.ones((64, 64), np.bool_))
     source = FrameSource(index_split(data, "train"), most_bad=0.1)
-    with pytest.raises(DatasetError, match=r"0002/input/000003.png: is 64x64, its sequence 80x96"):
+    with pytest.raises(DatasetError, match=r"0002/input/000003.png: is 64x64, but its sequence is 80x96"):
         source.read(2, 3)
     assert source.read(2, 4).size_hw == (80, 96) and len(source.bad) == 1

@@ -101,7 +101,7 @@ def test_evaluations_on_data_made_differently_are_not_compared(
 
 
 @pytest.mark.parametrize("arguments", [["full"], ["=a.json"], ["a=x.json", "a=y.json"]])
-def test_ablation_wants_names_of_their_own(arguments: list[str]) -> None:
+def test_ablation_needs_distinct_names(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["ablation", *arguments])
 

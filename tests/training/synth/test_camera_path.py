@@ -15,7 +15,7 @@ def test_mean_over_an_exposure_is_the_mean_of_the_poses_in_it() -> None:
     np.testing.assert_allclose(path.mean(moment_s, exposure_s), path.mean(inside, 0.0).mean(axis=-1), atol=1e-4)
 
 
-def test_deviations_are_those_asked_for_and_vibration_lies_in_its_band() -> None:
+def test_deviations_are_as_requested_and_vibration_stays_in_its_band() -> None:
     path = random_path(np.random.default_rng(4), hand=HAND, vibration=SHAKE)
     fast = path.frequency_hz > 10
     assert path.frequency_hz[~fast].max() < 2
@@ -25,7 +25,7 @@ def test_deviations_are_those_asked_for_and_vibration_lies_in_its_band() -> None
         np.testing.assert_allclose(np.sqrt(power), deviation)
 
 
-def test_speed_is_that_of_the_sampled_path() -> None:
+def test_speed_matches_the_sampled_path() -> None:
     path = random_path(np.random.default_rng(5), hand=HAND, vibration=SHAKE)
     time_s = np.arange(400_000) * 1e-4
     measured = np.gradient(path.mean(time_s, 0.0), 1e-4, axis=1).std(axis=1)

@@ -64,7 +64,7 @@ def test_splits_never_share_a_seed() -> None:
     assert len({seed for seeds in ranges for seed in seeds}) == 3 * 15
     with pytest.raises(DatasetError, match="11 sequences from seed 999999990; expected at least 1 sequence, and seeds"):
         sequence_seeds("train", seed=999_999_990, sequences=11)
-    with pytest.raises(DatasetError, match="split 'all'; expected one of train, val, test"):
+    with pytest.raises(DatasetError, match="unknown split 'all'; expected one of train, val, test"):
         sequence_seeds("all", seed=0, sequences=1)
 
 

@@ -50,7 +50,7 @@ def test_warping_by_the_flow_gives_the_current_reference(sequences: list[SynthSe
             now = made.reference[t].astype(np.float64)
             with_flow.append(np.abs(warped(made.reference[t - 1], made.flow[t]) - now)[chosen].mean())
             without.append(np.abs(made.reference[t - 1] - now)[chosen].mean())
-    # Highlights stay with the lamp while the surface moves on, which is most of what is left.
+    # Highlights stay with the lamp while the surface moves on; they are most of the remaining error.
     assert np.mean(with_flow) < 3 < 10 < np.mean(without)
 
 
@@ -157,7 +157,7 @@ def test_without_degradation_input_is_the_reference_of_a_still_camera() -> None:
     assert np.abs(made.flow).max() < 1e-6 and made.valid[1].all()
 
 
-def test_vibration_that_an_exposure_averages_out_is_in_the_blur_alone() -> None:
+def test_vibration_that_an_exposure_averages_out_is_only_in_the_blur() -> None:
     none = np.zeros((4, 1))
     shake = CameraPath(np.array([40.0]), np.array([[5.0], [3.0], [0.0], [0.0]]), none + 0.3, none[:, 0], none[:, 0])
     options = SynthOptions(degradation=0.0, drops_share=0.0, tool_share=0.0, exposure_s=(1 / 40, 1 / 40), path=shake)
@@ -173,8 +173,8 @@ def test_motion_grows_with_the_frame() -> None:
     assert np.median(np.abs(reduced - small)) < 0.1 < np.median(np.abs(small))
 
 
-def test_statistics_lie_near_those_of_the_source() -> None:
-    """Four held-out seeds; the source's test set has 17.8 dB, 9.2 px and 0.27."""
+def test_statistics_are_near_those_in_the_talk() -> None:
+    """Four held-out seeds; the talk's test set has 17.8 dB, 9.2 px and 0.27."""
     psnr, oracle, zero_flow, teeth = [], [], [], []
     for seed in range(2_000_000_000, 2_000_000_004):
         made = make_sequence(seed, frames=5, size_hw=(240, 320))
@@ -194,9 +194,9 @@ def test_statistics_lie_near_those_of_the_source() -> None:
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(FrameError, match=r"frame size is 32x160; each side must be at least 64"):
         make_sequence(1, frames=2, size_hw=(32, 160))
-    with pytest.raises(FrameError, match="0 frames asked for; a sequence has at least 1"):
+    with pytest.raises(FrameError, match="frames is 0; expected at least 1"):
         make_sequence(1, frames=0, size_hw=SIZE_HW)
     with pytest.raises(DatasetError, match=r"hand_px is \(5, 2\); expected \(least, greatest\)"):
         SynthOptions(hand_px=(5, 2))
-    with pytest.raises(DatasetError, match=r"fps is 0, degradation 1\.0; expected above 0"):
+    with pytest.raises(DatasetError, match=r"fps is 0, degradation 1\.0; expected fps above 0"):
         SynthOptions(fps=0)

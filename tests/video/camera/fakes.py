@@ -19,7 +19,7 @@ FRAMES = moving_frames(60, (64, 80))
 
 
 class Screen:
-    """Keeps the pictures shown."""
+    """Records the pictures that are shown."""
 
     def __init__(self) -> None:
         self.pictures: list[np.ndarray] = []

@@ -30,7 +30,7 @@ def _jitter(count: int = COUNT, *, px: float = 2.0, seed: int = 0) -> list[Simil
 
 @pytest.fixture(scope="module")
 def shaken():
-    """(poses, outputs) of a camera that only shakes, its flow noisy and a tenth of it wrong."""
+    """(poses, outputs) of a camera that only shakes, with noise in the flow and a tenth of it wrong."""
     poses = _jitter()
     return poses, outputs_of(poses, noise_px=0.4, wrong=0.1)
 
@@ -222,7 +222,7 @@ def test_borders():
 
 
 def test_history_shows_what_was_there():
-    """The frame's left column lies outside the frame now, and was seen one frame before."""
+    """The left column of the picture is outside the frame now, and was inside it one frame before."""
     from mostnet.video.steady.border import BorderHistory
 
     rng = np.random.default_rng(0)
