@@ -83,7 +83,7 @@ def test_a_stale_buffer_is_refused(case: Case) -> None:
         buffer = engine.input_buffer()
         buffer[:] = case.frames[0]
         engine.infer(buffer)
-        with pytest.raises(FrameError, match="input buffer whose time is over"):
+        with pytest.raises(FrameError, match="input buffer whose loan has ended"):
             engine.infer(buffer)
 
 

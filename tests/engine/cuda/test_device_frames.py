@@ -287,7 +287,7 @@ def test_a_lost_gpu_while_a_frame_is_taken(machine: Machine) -> None:
 
 
 def test_a_copy_that_hangs_does_not_keep_the_stream(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten(monkeypatch, "_COPY_LOOK_MS", 5.0)
+    shorten(monkeypatch, "_COPY_POLL_MS", 5.0)
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
         machine.gpu.stuck = True
@@ -301,7 +301,7 @@ def test_a_device_frame_ends_the_loan_of_a_buffer(machine: Machine) -> None:
     with machine.open() as engine:
         buffer = engine.input_buffer()
         engine.infer(Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2))
-        with pytest.raises(FrameError, match="input buffer whose time is over"):
+        with pytest.raises(FrameError, match="input buffer whose loan has ended"):
             engine.infer(buffer)
 
 
