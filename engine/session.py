@@ -106,8 +106,8 @@ class Session:
         The stream also ends when the consumer leaves the loop or when this generator or the engine is closed. Frames
         read ahead are finished and stay part of the state, but their results are dropped. A source blocked in ``next``
         cannot be interrupted: the stream waits two seconds for its daemon thread, then leaves it to end by itself
-        without touching the session again. An iterator that is passed in stays open, and up to ``slots + 1`` of its frames have
-        been taken beyond the last result. An iterator that ``iter`` made for this stream is closed.
+        without touching the session again. An iterator that is passed in stays open, and up to ``slots + 1`` of its
+        frames have been taken beyond the last result. An iterator that ``iter`` made for this stream is closed.
 
         Args:
             frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.
