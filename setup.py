@@ -9,11 +9,11 @@ FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "tra
 PACKAGE_DIR = {"mostnet": "api", **{f"mostnet.{name}": name for name in FOLDERS}}
 SUB_PACKAGES = [f"mostnet.{name}.{sub}" for name in FOLDERS for sub in find_packages(str(ROOT / name))]
 
-#: TensorRT for RTX and its like have wheels for these machines alone.
+#: TensorRT for RTX has wheels only for x86-64, on Linux and Windows.
 X86 = "platform_machine == 'x86_64' or platform_machine == 'AMD64'"
 RTX = f"tensorrt-rtx>=1.4; ({X86}) and (sys_platform == 'linux' or sys_platform == 'win32')"
 
-#: What runs plans of either flavour. pycuda is compiled on installation, so it stays out of ``rtx``, which builds them.
+#: Packages that run plans of either flavour. ``rtx`` only builds plans, without pycuda, which pip has to compile.
 CUDA = ["pycuda>=2024.1", "cuda-bindings>=12"]
 
 EXTRAS = {

@@ -1,4 +1,4 @@
-"""Activation ranges from video sequences, with state carried as in use, and the graphs made from them."""
+"""Activation ranges from video sequences, with state carried from frame to frame, and the graphs made from them."""
 
 from .cache import CacheKey, read_cache, write_cache
 from .data import USUAL_FRAMES, CalibrationData

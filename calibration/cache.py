@@ -13,7 +13,7 @@ from mostnet.contract import CalibrationError, atomic_path
 
 from .histogram import Histogram
 
-#: Since 2 with histograms of the state tensors.
+#: Version 2 added histograms of the state tensors.
 _VERSION = 2
 _KEY = "key"
 
@@ -67,7 +67,7 @@ def read_cache(path: Path, key: CacheKey) -> dict[str, Histogram]:
     if different:
         differences = "; ".join(f"{name} is {found.get(name)!r}, wanted {wanted[name]!r}" for name in different)
         raise CalibrationError(
-            f"{path}: a range cache of something else: {differences}; delete it, or name another --calib-cache"
+            f"{path}: a range cache of another origin: {differences}; delete it, or name another --calib-cache"
         )
     return {
         str(name): Histogram(count.astype(np.int64), float(limit), float(largest))

@@ -18,7 +18,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 #: Default number of frames.
 USUAL_FRAMES = 100
-#: A sequence gives at least this many frames if it has them: the state needs some to reach its range.
+#: A sequence gives at least this many frames if it has them: the state needs several frames to reach its range.
 _LEAST_RUN = 8
 
 
@@ -41,7 +41,7 @@ class CalibrationData:
 
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 2:
-            raise CalibrationError(f"{self.frames} calibration frames; state is carried between two frames at least")
+            raise CalibrationError(f"{self.frames} calibration frames; expected at least 2, so that state is carried")
         if not self.source.exists():
             raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
 

@@ -87,8 +87,8 @@ def keep_float32(
 
     Args:
         tensors: names of half-precision tensors inside the graph.
-        weights: float32 values of initializers, by name. Such nodes read these in place of the values that half
-            precision rounded.
+        weights: float32 values of initializers, by name. The float32 nodes read these instead of the values rounded to
+            half precision.
 
     Returns:
         Names of the nodes that compute in float32 now, including the casts.
@@ -144,7 +144,7 @@ class _Widening:
                 self._wide.setdefault(name, f"{name}_float32")
 
     def _widened(self, name: str, node: NodeProto) -> str:
-        """Name of the float32 form of a half-precision tensor; it is made if it is missing."""
+        """Name of the float32 form of a half-precision tensor, made if it is missing."""
         if name not in self._wide:
             self._wide[name] = f"{name}_float32"
             if name in self._initializers:

@@ -1,4 +1,4 @@
-"""Histograms of magnitudes, and the methods that choose the range of a symmetric INT8 tensor from one."""
+"""Histograms of magnitudes, and the methods that choose the range of a symmetric INT8 tensor from a histogram."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _percentile(histogram: Histogram) -> float:
 def _entropy(histogram: Histogram) -> float:
     """Least Kullback-Leibler divergence of the quantised from the clipped distribution (Migacz, GTC 2017).
 
-    Unlike there, the quantised distribution is divided by the count of all values. Normalised by itself, it would
+    Unlike in the talk, the quantised distribution is divided by the count of all values. Normalised by itself, it would
     equal the clipped one if nearly all values are clipped, and magnitudes far from zero would lose their range.
     """
     counts = histogram.counts.astype(np.float64)
@@ -92,7 +92,7 @@ def _divergence(counts: npt.NDArray[np.float64], end: int) -> float:
     sharers = np.bincount(groups, seen, LEVELS + 1)
     quantised = np.where(seen, total[groups] / np.maximum(sharers[groups], 1), 0.0)
     reference[-1] += counts[end:].sum()
-    quantised[-1] = max(quantised[-1], 1e-9)  # the bin of the clipped values may be empty without them
+    quantised[-1] = max(quantised[-1], 1e-9)  # without the clipped values, their bin may be empty
     p, q = reference / reference.sum(), quantised / counts.sum()
     kept = p > 0
     return float(np.sum(p[kept] * np.log(p[kept] / q[kept])))

@@ -36,7 +36,7 @@ def observe(
         carry_state: give each frame the state of the frame before, as in use; False gives every frame an empty state,
             which shows what calibration on single frames misses.
         threads: of ONNX Runtime; 0 lets it choose.
-        progress: told the number of frames done.
+        progress: called with the number of frames done.
 
     Raises:
         CalibrationError: the data is empty, too short, damaged or of another size.

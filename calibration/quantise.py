@@ -27,14 +27,14 @@ _OPTIONS = {
 
 
 def module_path(node: NodeProto) -> str:
-    """The module of a node of an exported graph, as ``network.branches.0.head``."""
+    """The module of a node of an exported graph, such as ``network.branches.0.head``."""
     return str(node.name).rpartition("/")[0]
 
 
 def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
     """The convolutions worth quantising, by module path, in graph order.
 
-    Those on a single cell, after global pooling, are not: they take no time, and their errors reach every pixel.
+    Convolutions on a single cell, after global pooling, are not: they take no time, and their errors reach every pixel.
     """
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -135,7 +135,7 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def _cleaned(quantised: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop the quantiser's own metadata: a graph describes itself in our property alone."""
+    """Drop the quantiser's own metadata: a graph describes itself only in our property."""
     quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
     del quantised.metadata_props[:]
     quantised.metadata_props.extend(model.metadata_props)

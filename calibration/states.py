@@ -19,7 +19,7 @@ from mostnet.contract import ONNX_KEY, Metadata, StatePair
 from .histogram import LEVELS
 from .scales import check_scales
 
-#: Range of a state that was empty in all of calibration: every state of the network lies within it.
+#: Range of a state that stayed zero throughout calibration: every state of the network is within it.
 _UNSEEN_RANGE = 1.0
 
 
@@ -77,7 +77,7 @@ def _quantise(graph: onnx.GraphProto, pair: StatePair) -> NodeProto:
 def _scale(pair: StatePair, threshold: float) -> list[TensorProto]:
     """Scale and zero point of both nodes of a state.
 
-    The scale is no subnormal number: that may be flushed to zero, or overflow when it divides.
+    The scale is never subnormal: hardware may flush a subnormal to zero, and a division by it may overflow.
     """
     scale = max((threshold or _UNSEEN_RANGE) / LEVELS, float(np.finfo(pair.dtype).tiny))
     values = (np.array(scale, pair.dtype), np.array(0, np.int8))

@@ -10,7 +10,7 @@ from onnx import AttributeProto, TensorProto, numpy_helper
 def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of ``model`` that computes in float32 throughout, so that no observed tensor overflows.
 
-    Its weights are those of ``model``, rounded to half precision.
+    Its weights stay rounded to half precision.
     """
     twin = onnx.ModelProto()
     twin.CopyFrom(model)

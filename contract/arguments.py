@@ -7,19 +7,19 @@ from collections.abc import Callable
 
 
 def size_hw(example: str) -> Callable[[str], tuple[int, int]]:
-    """A type that reads HEIGHTxWIDTH into ``(height, width)``; its message shows ``example``."""
+    """An argument type that reads HEIGHTxWIDTH into ``(height, width)``; its error message shows ``example``."""
 
     def convert(text: str) -> tuple[int, int]:
         height, x, width = text.lower().partition("x")
         if not (x and height.isdecimal() and width.isdecimal()):
-            raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, as {example}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as {example}")
         return int(height), int(width)
 
     return convert
 
 
 def positive_int(text: str) -> int:
-    """A type that reads a whole number above 0."""
+    """Read a whole number above 0."""
     try:
         value = int(text)
     except ValueError:
@@ -30,7 +30,7 @@ def positive_int(text: str) -> int:
 
 
 def positive_float(text: str) -> float:
-    """A type that reads a number above 0."""
+    """Read a number above 0."""
     try:
         value = float(text)
     except ValueError:

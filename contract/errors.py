@@ -13,7 +13,7 @@ class FrameError(MostnetError, ValueError):
 
 
 class ModelFileError(MostnetError):
-    """A model file (ONNX, plan or its JSON) is missing, truncated, altered or not ours."""
+    """A model file (ONNX, plan or its JSON) is missing, truncated, altered or not made by mostnet-export."""
 
 
 class PlanMismatchError(ModelFileError):
@@ -37,7 +37,7 @@ class DeviceError(MostnetError):
 
 
 class DeviceMemoryError(DeviceError, MemoryError):
-    """Device or pinned memory ran out; memory already taken was given back."""
+    """Device or pinned memory ran out; memory already taken was freed."""
 
 
 class EngineClosedError(MostnetError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Lend a temporary path beside ``path``; rename it to ``path`` if the block succeeds, else delete it."""
+    """Lend a temporary path beside ``path``; rename it to ``path`` if the block succeeds, otherwise delete it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)

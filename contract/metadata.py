@@ -20,7 +20,7 @@ ONNX_DIGEST_KEY = "mostnet_sha256"
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
-#: Field types that JSON has too, by their annotation.
+#: Python type that a JSON value must have, by the annotation of its field.
 _SCALARS = {"str": str, "int": int, "bool": bool}
 
 T = TypeVar("T", bound="Metadata")
@@ -99,10 +99,12 @@ def _checked(cls: type[Metadata], values: dict[str, Any], source: str) -> dict[s
     known = {f.name for f in fields(cls)}
     missing, unknown = sorted(known - values.keys()), sorted(values.keys() - known)
     if missing or unknown:
-        raise ModelFileError(f"{source}: description lacks {missing} and has unknown {unknown}; export the model again")
+        raise ModelFileError(
+            f"{source}: missing fields {missing}, unknown fields {unknown} in its description; export the model again"
+        )
     kinds = {f.name: _SCALARS.get(str(f.type)) for f in fields(cls)}
     wrong = [name for name, kind in kinds.items() if kind is not None and type(values[name]) is not kind]
-    wrong += [name for name, is_right in _SHAPES.items() if name in values and not is_right(values[name])]
+    wrong += [name for name, is_right in _FIELD_CHECKS.items() if name in values and not is_right(values[name])]
     if wrong:
         raise ModelFileError(
             f"{source}: ill-formed description: {wrong[0]} is {values[wrong[0]]!r}; export the model again"
@@ -116,7 +118,7 @@ def _checked(cls: type[Metadata], values: dict[str, Any], source: str) -> dict[s
     return {**values, **converted}
 
 
-def _sizes(value: object, least: int) -> bool:
+def _is_size_list(value: object, least: int) -> bool:
     return isinstance(value, list) and all(type(side) is int and side >= least for side in value)
 
 
@@ -125,7 +127,7 @@ def _is_state(value: object) -> bool:
         isinstance(value, dict)
         and value.keys() == {"name", "shape", "dtype"}
         and isinstance(value["name"], str)
-        and _sizes(value["shape"], 1)
+        and _is_size_list(value["shape"], 1)
         and value["dtype"] in ("float32", "float16", "int8")
     )
 
@@ -135,9 +137,9 @@ def _is_text_list(value: object) -> bool:
 
 
 #: Checks of the JSON values of fields that are not plain scalars.
-_SHAPES: dict[str, Callable[[Any], bool]] = {
+_FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
     "precision": lambda value: value in PRECISIONS,
-    "size_hw": lambda value: _sizes(value, MIN_SIDE) and len(value) == 2,
+    "size_hw": lambda value: _is_size_list(value, MIN_SIDE) and len(value) == 2,
     "states": lambda value: isinstance(value, list) and all(_is_state(item) for item in value),
     "tools": lambda value: isinstance(value, dict) and _is_text_list(list(value.values())),
     "targets": _is_text_list,

@@ -78,7 +78,8 @@ def overlap(mask: Mask, reference: Mask) -> Overlap:
     """
     if mask.shape != reference.shape or mask.ndim != 2 or not mask.dtype == reference.dtype == np.uint8:
         raise FrameError(
-            f"masks are {mask.dtype} {mask.shape} and {reference.dtype} {reference.shape}; expected uint8 (H, W) twice"
+            f"masks are {mask.dtype} {mask.shape} and {reference.dtype} {reference.shape}; "
+            "expected two uint8 (H, W) masks of one size"
         )
     a, b = mask >= FOREGROUND, reference >= FOREGROUND
     return Overlap(int(np.count_nonzero(a & b)), int(np.count_nonzero(a | b)))
@@ -94,7 +95,7 @@ def check_pictures(picture: Frame, reference: Frame) -> None:
     if picture.shape != reference.shape or not is_picture:
         raise FrameError(
             f"pictures are {picture.dtype} {picture.shape} and {reference.dtype} {reference.shape}; "
-            "expected uint8 (H, W, 3) twice"
+            "expected two uint8 (H, W, 3) pictures of one size"
         )
 
 

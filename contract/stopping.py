@@ -12,18 +12,18 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class StopRequest:
-    """True once SIGINT or SIGTERM has arrived, for a loop that asks between two steps.
+    """True once SIGINT or SIGTERM has arrived; a loop tests it between two steps.
 
     A ``KeyboardInterrupt`` could strike in the middle of a step, for instance between encoding a frame and writing it.
-    The second signal acts as it did before the block. Outside the main thread, which alone may set handlers, no signal
-    is noted.
+    The second signal goes to the handlers from before the block. Only the main thread may set handlers, so a request in
+    another thread notes no signal.
 
     Attributes:
         signal: the first signal; None before it.
     """
 
     def __init__(self, *, second: Handler | None = None) -> None:
-        """``second`` handles the signals after the first one instead of the handlers from before the block."""
+        """``second`` replaces the handlers from before the block for all signals after the first one."""
         self.signal: signal.Signals | None = None
         self._second = second
         self._before: dict[signal.Signals, Handler | int | None] = {}
@@ -48,7 +48,7 @@ class StopRequest:
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:
-    """Keep a data loader's worker process alive until its parent ends it: the parent still waits for its batch.
+    """Keep a data loader's worker process alive until its parent ends it, because the parent still waits for a batch.
 
     Ctrl-C reaches every process of a terminal, and ``timeout`` sends SIGTERM to the whole process group.
     """

@@ -1,4 +1,4 @@
-"""``Engine``: a model file, opened."""
+"""``Engine``: opens a model file and runs frames through it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Engine(Session):
 
         Args:
             path: the model file; a plan has its ``.plan.json`` beside it.
-            outputs: the outputs that are copied to the caller, out of ``enhanced``, ``flow`` and ``mask``.
-            slots: most frames in flight; with 3, copy in, compute and copy out of three frames overlap.
+            outputs: the outputs to copy to the caller, some of ``enhanced``, ``flow`` and ``mask``.
+            slots: largest number of frames in flight; with 3, copy in, compute and copy out of three frames overlap.
             threads: CPU threads of the network; None takes every core this process may use.
             provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
             timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
@@ -57,18 +57,18 @@ class Engine(Session):
 
                 The ``slots``-th frame submitted after a frame overwrites its borrowed or device result. ``infer``
                 submits one frame per call, so a result is valid for ``slots - 1`` more calls. ``stream`` reads ahead,
-                so a result is valid until the next one is asked for; the last result before the loop is left is valid
-                until the next call that takes a frame. Finish all reads by then, those on GPU streams too. The memory
-                itself stays readable after ``close``.
+                so a result is valid until the loop asks for the next one. If the loop ends early, its last result is
+                valid until the next call that takes a frame. Finish all reads by then, including reads on GPU streams.
+                The memory itself stays readable after ``close``.
 
         Raises:
             ValueError: an option is unknown or out of range.
-            ModelFileError: the file is missing, truncated, altered or not ours.
+            ModelFileError: the file is missing, truncated, altered or not made by mostnet-export.
             BackendNotInstalledError: the library that runs this kind of file is not installed.
             NoGpuError: the file, ``provider`` or ``results`` needs a GPU and none can be used.
             PlanMismatchError: the plan was built by another version of TensorRT, or for another GPU.
-            DeviceMemoryError: weights or buffers do not fit; memory already taken was given back.
-            DeviceError: the GPU or TensorRT refuses something.
+            DeviceMemoryError: weights or buffers do not fit; memory already taken was freed.
+            DeviceError: the GPU or TensorRT rejects a call.
         """
         options = Options(
             outputs=outputs,
@@ -89,7 +89,7 @@ class Engine(Session):
         self._usages: weakref.WeakSet[Usage] = weakref.WeakSet()
 
     def session(self) -> Session:
-        """Open another session, with its own state and buffers and shared weights. ``close`` closes it too."""
+        """Open another session with its own state and buffers, and the same weights. ``Engine.close`` closes it too."""
         with self._usage.guard:
             self._usage.check()
             session = Session(self._model, self._options)
@@ -97,7 +97,7 @@ class Engine(Session):
             return session
 
     def close(self) -> None:
-        """Close all sessions of the engine and release the model. Twice without harm."""
+        """Close all sessions of the engine and release the model. May be called twice."""
         super().close()
         for usage in list(self._usages):
             usage.close()

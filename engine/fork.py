@@ -12,7 +12,8 @@ _OWNERS: WeakSet[object] = WeakSet()
 def own(owner: object) -> None:
     """Keep a forked process from destroying ``owner`` and everything it holds.
 
-    There ONNX Runtime's destructors would wait forever for threads that do not exist, and pycuda's would abort.
+    In that process, ONNX Runtime's destructors would wait forever for threads that do not exist there, and pycuda's
+    destructors would abort.
     """
     _OWNERS.add(owner)
 

@@ -1,6 +1,6 @@
 """One frame through the ring: check it, number it, submit it, wait for it, and make an ``Output`` of its slot.
 
-There is no lock here: ``usage`` admits one call at a time, in which one thread submits and one waits and takes.
+There is no lock here: ``usage`` admits one call at a time. In a call, one thread submits and one waits and takes.
 """
 
 from __future__ import annotations
@@ -64,20 +64,20 @@ class FrameRunner:
         """Block until the slot's frame is done or failed.
 
         Raises:
-            EngineTimeoutError: it is neither after ``limit_ms``.
+            EngineTimeoutError: the frame is still in flight after ``limit_ms``.
         """
         begun_s = perf_counter()
         if not self._ring.wait(slot, limit_ms):
             raise late_error(slot.frame_id, (perf_counter() - begun_s) * 1e3, limit_ms)
 
     def finish(self, slot: Slot, result: Result, timing: Timing) -> Output:
-        """Count what the ring gave for ``slot`` and make it an ``Output``."""
+        """Count the result that the ring gave for ``slot``, and return it as an ``Output``."""
         self._counters.add_frame(timing, finite=result.finite, frame_id=slot.frame_id)
         timestamp, slot.timestamp = slot.timestamp, None
         return Output(*result, slot.frame_id, timestamp, timing.latency_ms)
 
     def _admit(self, frame: object) -> Frame | DeviceFrame | None:
-        """``frame``, checked; None if it already lies in its slot."""
+        """``frame``, checked; None if it is already in its slot."""
         if not isinstance(frame, np.ndarray) and is_on_device(frame):
             return self._ring.adopt(frame)
         checked = check_frame(frame, self._size_hw)
@@ -88,5 +88,5 @@ def late_error(frame_id: int, waited_ms: float, limit_ms: float | None) -> Engin
     """The exception for a frame that was not ready in time."""
     return EngineTimeoutError(
         f"frame {frame_id} was not ready after {waited_ms:.0f} ms (timeout_ms is {limit_ms:g}); "
-        "its result is dropped, the state goes on with it"
+        "its result is dropped, but the next frame continues from its state"
     )

@@ -28,7 +28,7 @@ class HostEvent:
         return self._recorded
 
     def reach(self, mark: int) -> None:
-        """Note that the stream has come to the record ``mark``."""
+        """Note that the stream has reached the record ``mark``."""
         with self._changed:
             self.time_s = perf_counter()
             self._reached = mark
@@ -51,7 +51,7 @@ class HostEvent:
         return (self.time_s - earlier.time_s) * 1e3
 
     def query(self) -> bool:
-        """True once the latest record is reached, and before the first."""
+        """True once the latest record is reached, or if there is no record yet."""
         return self._reached >= self._recorded
 
     def wait(self, timeout_ms: float | None) -> bool:
@@ -104,7 +104,7 @@ class ThreadStream:
         self._queue.put((event.wait_mark, event.latest()))
 
     def drain(self, timeout_ms: float | None) -> bool:
-        """Wait until the queued work is done, or after ``close`` until the thread has ended."""
+        """Wait until the queued work is done; after ``close``, wait until the thread has ended."""
         if not self._closed:
             event = HostEvent()
             self.record(event)
@@ -113,7 +113,7 @@ class ThreadStream:
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """Let the thread end after the queued work. Twice without harm."""
+        """Let the thread end after the queued work. May be called twice."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)

@@ -1,4 +1,4 @@
-"""The loan of a slot's input memory to the caller, and the check of frames that lie in such memory."""
+"""Lends a slot's input memory to the caller, and checks frames that are in such memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class InputLoan:
         self._starts = [_address(frame) for frame in inputs]
         self._nbytes = inputs[0].nbytes
         self._lent = False
-        self._ever = False
+        self._ever_lent = False
 
     def lend(self) -> None:
         """Begin the loan of the next slot's input."""
-        self._lent = self._ever = True
+        self._lent = self._ever_lent = True
 
     def end(self) -> None:
         """End the loan: a frame is submitted."""
@@ -34,9 +34,9 @@ class InputLoan:
             whole: the input of ``slot``.
 
         Raises:
-            FrameError: ``frame`` lies in the input of a slot, but that is not lent.
+            FrameError: ``frame`` is in the input of a slot that is not lent.
         """
-        if not self._ever:
+        if not self._ever_lent:
             return False
         if self._lent and frame is whole:
             return True
@@ -46,8 +46,8 @@ class InputLoan:
             return False
         if not self._lent or owners[0] != slot:
             raise FrameError(
-                "frame is an input buffer whose time is over: a frame was handed in since it was lent, so it may hold "
-                "other pixels by now; call input_buffer() for every frame, and fill the buffer anew"
+                "frame is an input buffer whose loan has ended: another frame was handed in after the loan began, so "
+                "the buffer may hold other pixels by now; call input_buffer() for every frame, and fill that buffer"
             )
         return address == self._starts[slot] and frame.flags.c_contiguous
 

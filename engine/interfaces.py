@@ -18,7 +18,7 @@ class DeviceLostError(DeviceError):
 
 
 class Event(Protocol):
-    """A point in a stream's order, recorded once per frame. A wait is for the latest ``record`` before it."""
+    """A point in a stream's order, recorded once per frame. A wait refers to the latest ``record`` before the wait."""
 
     @property
     def time_s(self) -> float:
@@ -28,7 +28,7 @@ class Event(Protocol):
         """Time from ``earlier``, an event of the same lane, to this one; both were reached, in that order."""
 
     def query(self) -> bool:
-        """True once the latest record is reached, and before the first."""
+        """True once the latest record is reached, or if there is no record yet."""
 
     def wait(self, timeout_ms: float | None) -> bool:
         """Block the calling thread until the latest record is reached; false if ``timeout_ms`` passes first."""
@@ -54,7 +54,7 @@ class Stream(Protocol):
 
 
 class Streams(NamedTuple):
-    """The three streams of a lane. They may be one and the same."""
+    """The three streams of a lane. They may be the same stream."""
 
     copy_in: Stream
     compute: Stream
@@ -132,7 +132,7 @@ class Lane(Protocol):
         """Copy the host input to the device."""
 
     def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
-        """Check a frame in device memory, and let ``stream``, which will copy it, wait for its producer.
+        """Check a frame in device memory, and make ``stream``, which will copy it, wait for its producer.
 
         Raises:
             FrameError: the frame does not fit, or this lane takes no frames in device memory.
@@ -148,13 +148,13 @@ class Lane(Protocol):
         """Run the network."""
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Copy to the host the outputs that ``results`` of ``Model.lane`` wants there, and ``finite`` always."""
+        """Copy to the host ``finite``, and the outputs that belong there by the ``results`` of ``Model.lane``."""
 
     def result(self, slot: int) -> Result:
         """Hand over the result after ``download``, once per frame; if not owned, it is valid until the next frame."""
 
     def close(self) -> None:
-        """Free everything. No work is pending. ``active`` may be entered or not."""
+        """Free everything; no work may be pending. The caller may have entered ``active`` or not."""
 
 
 class Model(Protocol):
@@ -177,4 +177,4 @@ class Model(Protocol):
         """
 
     def close(self) -> None:
-        """Release the weights; all lanes are closed."""
+        """Release the weights; a lane still open keeps them until it is closed."""

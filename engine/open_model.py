@@ -14,7 +14,7 @@ def open_model(path: Path, options: Options) -> Model:
     """Open ``path`` with the backend of its suffix; only that backend is imported.
 
     Raises:
-        ModelFileError: the file is missing, damaged, not a model file or not ours.
+        ModelFileError: the file is missing, damaged, not a model file or not made by mostnet-export.
         BackendNotInstalledError, NoGpuError: this machine lacks a library or a GPU that the file needs.
         PlanMismatchError, DeviceError: this machine cannot run the plan.
     """

@@ -28,10 +28,10 @@ class Output:
         flow: float32 ``(2, H, W)``, backward flow in pixels, or None.
         mask: uint8 ``(H, W)``, tooth probability times 255, or None.
         finite: false if this frame's state or picture came out NaN or infinite and the graph healed it.
-        frame_id: number of the frame in its session, from 0; a refused frame has none, a reset does not restart it.
+        frame_id: number of the frame in its session, from 0; a refused frame gets none, and a reset keeps counting.
         timestamp: the object that the caller handed in with the frame, or None.
-        latency_ms: from the moment ``infer`` was called, or the source of ``stream`` gave the frame, to the moment its
-            result was ready.
+        latency_ms: time from the call of ``infer``, or from the moment the source of ``stream`` gave the frame, until
+            the result was ready.
     """
 
     enhanced: Frame | None
@@ -47,12 +47,12 @@ class Output:
 class EngineStats:
     """Statistics of one session since it was opened; times are means over ``frames``.
 
-    There is no count of dropped frames: a source waits for a free slot, and no frame is left out to catch up. Results
-    are dropped only if a call is late (``timeout_ms``) or the loop over a stream is left. Their frames stay part of the
-    state and keep their numbers.
+    There is no count of dropped frames: a source waits for a free slot, and no frame is skipped to catch up. Results
+    are dropped only if a call is late (``timeout_ms``) or the loop over a stream ends early. Their frames stay part of
+    the state and keep their numbers.
 
     Attributes:
-        frames: results made ready for the caller.
+        frames: results produced.
         heals: results whose ``finite`` was false.
         resets: calls of ``reset``.
         copy_in_ms: copying the frame into its slot and to the device.
@@ -84,7 +84,7 @@ class Counters:
         self._latency_ms = 0.0
 
     def add_frame(self, timing: Timing, *, finite: bool, frame_id: int) -> None:
-        """Count one result; log the first that was healed as a warning."""
+        """Count one result; log a warning for the first healed one."""
         self._frames += 1
         self._copy_in_ms += timing.copy_in_ms
         self._compute_ms += timing.compute_ms

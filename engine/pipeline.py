@@ -17,7 +17,7 @@ from .slot import Slot
 
 _LOG = logging.getLogger(__name__)
 
-#: Longest wait for a source that is blocked in ``next``, which cannot be interrupted; its daemon thread is left then.
+#: Longest wait for a source that is blocked in ``next``. Its daemon thread, which cannot be interrupted, then runs on.
 READER_WAIT_S = 2.0
 
 
@@ -112,7 +112,7 @@ class Pipeline:
         self._free.release()
 
     def stop(self, *, wait: bool = True) -> None:
-        """Submit nothing more and wake the thread in ``next``; ``wait`` for the reader, ``READER_WAIT_S`` at most."""
+        """Submit nothing more and wake the thread in ``next``; ``wait`` joins the reader, ``READER_WAIT_S`` at most."""
         with self._gate:
             self._stopped = True
         self._free.release()

@@ -66,7 +66,7 @@ class Ring:
             self._streams = self._lane.open_streams(pipelined=True)
 
     def lend(self) -> Frame:
-        """The host input of the next slot, lent until the next ``submit``; the slot's last result has been taken."""
+        """Lend the host input of the next slot, whose last result must have been taken, until the next ``submit``."""
         self._loan.lend()
         return self._lane.host_input(self._head % len(self._slots))
 
@@ -74,13 +74,13 @@ class Ring:
         """True if ``frame`` is the input that ``lend`` gave, so that ``submit`` need not copy it.
 
         Raises:
-            FrameError: it lies in the host input of a slot, but was not lent for the next frame.
+            FrameError: it is in the host input of a slot, but was not lent for the next frame.
         """
         index = self._head % len(self._slots)
         return self._loan.covers(frame, index, self._lane.host_input(index))
 
     def adopt(self, frame: object) -> DeviceFrame:
-        """Check a frame on the device, and let the copy-in stream wait for its producer.
+        """Check a frame on the device, and make the copy-in stream wait for its producer.
 
         Raises:
             FrameError: the frame does not fit, or the lane takes no frames on the device.
@@ -89,12 +89,12 @@ class Ring:
             return self._lane.adopt(frame, self._streams.copy_in)
 
     def submit(self, frame: Frame | DeviceFrame | None, frame_id: int, timestamp: object, handed_s: float) -> Slot:
-        """Copy a frame to the next slot, whose last result has been taken, and enqueue its stages.
+        """Copy a frame to the next slot, whose last result must have been taken, and enqueue its stages.
 
         ``take`` raises the error of a stage.
 
         Args:
-            frame: a checked frame on the host, an adopted one on the device, or None if it already lies in the slot.
+            frame: a checked frame on the host, an adopted one on the device, or None if it is already in the slot.
             frame_id, timestamp: as in ``Output``.
             handed_s: when the caller or the source handed it in.
         """
@@ -112,7 +112,7 @@ class Ring:
         slot.frame_id, slot.timestamp, slot.handed_s = frame_id, timestamp, handed_s
         slot.reset = self._reset
         if slot.reset:
-            self._reset = False  # after it is noted: this frame also covers a reset requested in between
+            self._reset = False  # after the line above: this frame also covers a reset requested in between
         with self._lane.active():
             self._enqueue(slot)
         self._head += 1
@@ -124,12 +124,12 @@ class Ring:
             return slot.copy_out.ended.wait(timeout_ms)
 
     def wait_copied(self, slot: Slot, timeout_ms: float | None) -> bool:
-        """Block until the slot's frame has been copied from where it was; false if ``timeout_ms`` passes first."""
+        """Block until the slot's frame has been copied from its source; false if ``timeout_ms`` passes first."""
         with self._lane.active():
             return slot.copy_in.ended.wait(timeout_ms)
 
     def take(self, slot: Slot) -> tuple[Result, Timing]:
-        """The outputs of a slot that is done, and where its time went; the slot is free then.
+        """Return the outputs and the timing of a slot that is done, and free the slot.
 
         Raises:
             BaseException: the error of a stage of this frame, unchanged.
@@ -171,7 +171,7 @@ class Ring:
         self._lost = True
 
     def close(self) -> None:
-        """Free the lane. The ring is settled or abandoned."""
+        """Free the lane. The ring must be settled or abandoned."""
         self._serial.close()
         self._lane.close()
 

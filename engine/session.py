@@ -50,12 +50,12 @@ class Session:
 
     @property
     def metadata(self) -> Metadata:
-        """What the model file says of itself: variant, frame size, precision, states."""
+        """The description in the model file: variant, frame size, precision, states."""
         return self._model.metadata
 
     @property
     def provider(self) -> str:
-        """What runs the network: ``cpu`` or ``cuda``."""
+        """The device that runs the network: ``cpu`` or ``cuda``."""
         return self._model.provider
 
     @property
@@ -73,9 +73,9 @@ class Session:
         Args:
             frame: uint8 ``(H, W, 3)`` BGR of the model's size, copied before this returns. It is a NumPy array, or the
                 buffer that ``input_buffer`` lent, which is not copied. An engine that runs a plan also takes a
-                contiguous array on the GPU with DLPack or ``__cuda_array_interface__``, and copies it on the device
-                after the work in the stream that its producer names. After an EngineTimeoutError such an array is
-                copied once the next call succeeds.
+                contiguous array on the GPU with DLPack or ``__cuda_array_interface__``. It copies that array on the
+                device, after the work in the stream that the producer names. After an EngineTimeoutError, the copy may
+                be pending until the next call succeeds.
             timestamp: any object; ``Output.timestamp`` returns it.
             timeout_ms: longest time to the result; by default the engine's.
 
@@ -103,11 +103,11 @@ class Session:
         the consumer. An error of the source, a refused frame or a failure ends the stream. It is raised unchanged,
         after the results of all frames before it.
 
-        The stream also ends when the loop is left or when this generator or the engine is closed. Frames read ahead
-        are finished, stay part of the state, and their results are dropped. A source blocked in ``next`` cannot be
-        interrupted: the stream waits two seconds for its daemon thread, then leaves it to end by itself without
-        touching the session again. An iterator that is passed in stays open, and up to ``slots + 1`` of its frames have
-        been taken beyond the last result. An iterator that ``iter`` made for this stream is closed.
+        The stream also ends when the consumer leaves the loop or when this generator or the engine is closed. Frames
+        read ahead are finished and stay part of the state, but their results are dropped. A source blocked in ``next``
+        cannot be interrupted: the stream waits two seconds for its daemon thread, then leaves it to end by itself
+        without touching the session again. An iterator that is passed in stays open, and up to ``slots + 1`` of its
+        frames have been taken beyond the last result. An iterator that ``iter`` made for this stream is closed.
 
         Args:
             frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.
@@ -128,7 +128,7 @@ class Session:
 
         Fill it and hand it in as the next frame, to ``infer`` or from the source of ``stream``: it is not copied. From
         then on it belongs to the engine again. Handing in any other frame instead also ends the loan and overwrites
-        the buffer. In a stream only the source may ask, for one buffer per frame, and waits until a slot is free::
+        the buffer. In a stream, only the source may call this, once per frame, and the call waits for a free slot::
 
             def camera():
                 while True:
@@ -136,19 +136,19 @@ class Session:
                     sdk.read_into(buffer)
                     yield buffer
 
-        A source that asks after its stream has ended gets an ordinary array: its frame will not be run. The memory
+        A source that calls this after its stream has ended gets an ordinary array, which will not be run. The memory
         stays writable after ``close``.
 
         Args:
-            timeout_ms: longest wait for the slot. In a stream it limits the wait for the consumer, by default without
-                limit; otherwise it limits the wait for earlier, late frames, by default the engine's.
+            timeout_ms: longest wait for the slot. In a stream it is a wait for the consumer, by default without limit.
+                Otherwise it is a wait for earlier, late frames, by default as long as the engine's ``timeout_ms``.
 
         Returns:
             uint8 ``(H, W, 3)``, contiguous, page-locked if the engine runs a plan; its content is undefined.
 
         Raises:
             EngineTimeoutError: no slot was free within ``timeout_ms``.
-            EngineBusyError: also if a stream runs and this is not its source.
+            EngineBusyError: also if a stream runs and the caller is not its source.
         """
         wait_ms = check_timeout(timeout_ms)
         self._usage.check()
@@ -168,7 +168,7 @@ class Session:
         self._ring.request_reset()
 
     def close(self) -> None:
-        """End a running stream, wait for its threads and free the session's memory. Twice without harm.
+        """End a running stream, wait for its threads and free the session's memory. May be called twice.
 
         An ``infer`` in another thread is not interrupted: it finishes, then frees the memory.
         """

@@ -10,7 +10,7 @@ from .interfaces import DeviceFrame, Event, Stream
 
 
 class Timing(NamedTuple):
-    """Where one frame's latency went, in milliseconds."""
+    """The parts of one frame's latency, in milliseconds."""
 
     copy_in_ms: float
     compute_ms: float
@@ -72,7 +72,7 @@ class Slot:
         )
 
     def timing(self) -> Timing:
-        """Where the latency of the frame went; it is done."""
+        """The parts of the latency of the frame, which must be done."""
         return Timing(
             self.copied_s * 1e3 + self.copy_in.duration_ms,
             self.compute.duration_ms,

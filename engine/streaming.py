@@ -24,7 +24,7 @@ from .usage import Usage
 _NO_WAIT_MS = 0.0
 
 #: While a frame is copied on the device, the reader checks this often whether its session was closed.
-_COPY_LOOK_MS = 100.0
+_COPY_POLL_MS = 100.0
 
 
 class Streaming:
@@ -36,7 +36,7 @@ class Streaming:
         self._frames = frames
         self._readers = readers
         self._slots = options.slots
-        self._owned_results = options.results == "owned"  # others are the slot's until the next one is asked for
+        self._owned_results = options.results == "owned"  # others stay in the slot until the consumer asks for the next
 
     def run(self, source: Iterator[object], limit_ms: float | None, *, owned: bool) -> Generator[Output, None, None]:
         """Yield the result of each frame of ``source``; see ``Session.stream``.
@@ -44,7 +44,7 @@ class Streaming:
         Args:
             source: frames, or pairs ``(frame, timestamp)``.
             limit_ms: longest wait for the source, and longest wait for a result.
-            owned: nothing else uses ``source``: the stream closes it.
+            owned: nothing else uses ``source``, so the stream closes it.
         """
         with self._usage:
             wait_ms = None if limit_ms is None else limit_ms * self._slots
@@ -80,7 +80,7 @@ class Streaming:
             return pipeline
 
     def _next(self, pipeline: Pipeline, limit_ms: float | None) -> Slot | None:
-        self._usage.check()  # also in a forked child, where the reader's thread did not come along
+        self._usage.check()  # raises in a forked child, which has no reader thread
         try:
             return pipeline.next(limit_ms)
         except Empty:
@@ -101,7 +101,7 @@ class Streaming:
 
     def _wait_copied(self, slot: Slot) -> None:
         """Block until a frame on the device is copied: its owner may write to it or free it after that."""
-        while slot.source is not None and not self._usage.closed and not self._ring.wait_copied(slot, _COPY_LOOK_MS):
+        while slot.source is not None and not self._usage.closed and not self._ring.wait_copied(slot, _COPY_POLL_MS):
             pass
 
     def _end(self, wait_ms: float | None) -> None:

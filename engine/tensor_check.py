@@ -1,4 +1,4 @@
-"""The tensors of an opened model, compared with its description."""
+"""Compares the tensors of an opened model with its description."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mostnet.contract import Metadata, ModelFileError, TensorSpec, input_spec, o
 
 
 def check_tensors(path: Path, metadata: Metadata, inputs: set[TensorSpec], outputs: set[TensorSpec]) -> None:
-    """Return if a model has exactly the ``inputs`` and ``outputs`` that its description names.
+    """Check that a model has exactly the ``inputs`` and ``outputs`` that its description names.
 
     Raises:
         ModelFileError: tensors are missing or unexpected; lists both.

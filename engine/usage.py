@@ -1,4 +1,4 @@
-"""Who may use a session and until when: one call at a time, in the process that opened it, until it is closed.
+"""Access to a session: one call at a time, only in the process that opened it, until it is closed.
 
 A call claims the session; a second call that comes meanwhile is refused, not queued. ``close`` refuses further calls,
 stops a running stream and frees the memory; if a call is in progress, that call frees it when it ends.
@@ -37,7 +37,7 @@ class Usage:
         self._ring = ring
         self._pid = os.getpid()
         self._busy = threading.Lock()
-        # Reentrant: a signal handler may close the engine while its own thread is inside.
+        # Reentrant: a signal handler may close the engine while the thread that it interrupts holds the guard.
         self.guard = threading.RLock()
         self.running: Pipeline | None = None
         self.closed = False
@@ -45,19 +45,19 @@ class Usage:
 
     @property
     def is_forked(self) -> bool:
-        """True in a process forked from the one that opened the session: its threads did not come along."""
+        """True in a process forked from the one that opened the session: a fork has none of its threads."""
         return os.getpid() != self._pid
 
     def check(self) -> None:
-        """Return if the session is open.
+        """Check that the session is open.
 
         Raises:
             EngineClosedError: it is closed, or this is a forked process.
         """
-        if os.getpid() != self._pid:  # ``is_forked``, without its call: every frame comes here
+        if os.getpid() != self._pid:  # ``is_forked`` without the call, because this runs for every frame
             raise EngineClosedError(
                 f"the engine was opened in process {self._pid} and cannot be used in process {os.getpid()}, forked "
-                "from it: its threads did not come along; open a new Engine in the child"
+                "from it, which has none of its threads; open a new Engine in the child"
             )
         if self.closed:
             raise EngineClosedError(
@@ -91,7 +91,7 @@ class Usage:
     def close(self) -> None:
         """Refuse further calls, stop a running stream and free the ring, or leave that to the call in progress.
 
-        Twice without harm.
+        May be called twice.
         """
         if self.is_forked:
             self.closed = True  # the child must not wait for the parent's threads and locks

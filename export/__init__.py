@@ -1,6 +1,6 @@
 """Checkpoint -> ONNX -> TensorRT plan, and the verification of both against PyTorch.
 
-Nothing is imported until it is asked for: a Python that builds plans may have neither PyTorch nor onnx.
+Modules are imported only when a name is used: a Python that builds plans may have neither PyTorch nor onnx.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far a candidate's outputs are from the reference, and how far they may be."""
+"""Compares a candidate's outputs with the reference, and holds the bounds for the differences."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class FrameAccuracy:
         psnr_db: of the enhanced picture; infinite if equal.
         epe_px: of the flow.
         iou: of the mask.
-        finite: the candidate's flag.
-        few_mask_px: so few mask pixels differ that ``iou`` says nothing (``few_pixels``): in a mask of ten pixels, one
-            that rounds the other way is an IoU of 0.9.
+        finite: the candidate's ``finite`` output.
+        few_mask_px: so few mask pixels differ that ``iou`` says nothing (``few_pixels``): in a mask of ten pixels, a
+            single one that rounds differently gives an IoU of 0.9.
     """
 
     psnr_db: float
@@ -88,7 +88,7 @@ def few_pixels(mask: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) ->
 
 @dataclass(frozen=True)
 class Activity:
-    """What the reference network does, averaged over the clip: a network that does nothing passes any comparison.
+    """How active the reference network is, averaged over the clip: a network that does nothing passes any comparison.
 
     Attributes:
         picture_levels: mean absolute difference of enhanced picture and frame, in grey levels.
@@ -105,7 +105,7 @@ class Activity:
         """Why the comparison proves little; empty if it proves something."""
         reasons = []
         if self.picture_levels < 2:
-            reasons.append(f"the picture moves by {self.picture_levels:.2f} grey levels, under 2")
+            reasons.append(f"the picture changes by {self.picture_levels:.2f} grey levels, under 2")
         if self.flow_px < 1:
             reasons.append(f"the flow is {self.flow_px:.2f} px long, under 1")
         if not _LEAST_FOREGROUND <= self.foreground <= 1 - _LEAST_FOREGROUND:
@@ -114,7 +114,7 @@ class Activity:
 
 
 def worst(frames: Sequence[FrameAccuracy]) -> FrameAccuracy:
-    """The worst of each measure over a clip."""
+    """The worst value of each measure over a clip."""
     return FrameAccuracy(
         psnr_db=min(f.psnr_db for f in frames),
         epe_px=max(f.epe_px for f in frames),

@@ -10,7 +10,7 @@ from mostnet.contract import ExportError
 
 from .options import RESTS, CalibrationOptions
 
-#: Flags and values that have no use without calibration data.
+#: Options that have no use without calibration data.
 _NEEDS_DATA = (
     "calib_frames",
     "calib_resize",
@@ -29,15 +29,15 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     add("--calib", type=Path, metavar="VIDEO_OR_DATASET", help="a video, or a folder ROOT/train/SEQUENCE/input/*.png")
     add("--calib-frames", type=int, metavar="N", help=f"frames to read (default: up to {USUAL_FRAMES})")
     add("--calib-resize", action="store_true", help="scale frames of another size instead of refusing them")
-    add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from there, or write them if it is missing")
-    add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what that misses")
+    add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from this file, or write it if it is missing")
+    add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what this misses")
     add("--method", choices=METHODS, default=usual.method, help="way to choose the ranges (default: %(default)s)")
     add(
         "--exclude",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="convolutions, or INT8 states, that stay float; repeatable",
+        help="convolutions or INT8 states that stay float; repeatable",
     )
     add("--accuracy-budget", action="store_true", help="keep the convolutions that cost most accuracy in float")
     add(
@@ -45,11 +45,16 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=usual.budget_frames,
         metavar="N",
-        help="frames to measure that on (default: %(default)s)",
+        help="frames to measure accuracy on (default: %(default)s)",
     )
-    add("--rest", choices=RESTS, default=usual.rest, help="type of the rest of an INT8 graph (default: %(default)s)")
-    add("--int8-state", action="store_true", help="carry the state in INT8 too, in half as many bytes")
-    add("--range-report", action="store_true", help="find tensors that FP16 does not hold, and keep them in float32")
+    add(
+        "--rest",
+        choices=RESTS,
+        default=usual.rest,
+        help="type of all other tensors of an INT8 graph (default: %(default)s)",
+    )
+    add("--int8-state", action="store_true", help="carry the state in INT8 too, in half the bytes")
+    add("--range-report", action="store_true", help="find tensors that leave the FP16 range, and keep them in float32")
 
 
 def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:

@@ -28,7 +28,7 @@ _USUAL_TARGETS = ",".join(DEFAULT_TARGETS)
 def _targets(text: str) -> tuple[str, ...]:
     targets = tuple(target.strip() for target in text.split(",") if target.strip())
     if not targets:
-        raise argparse.ArgumentTypeError(f"{text!r} names no architecture, as sm_86")
+        raise argparse.ArgumentTypeError(f"{text!r} names no architecture, such as sm_86")
     return targets
 
 
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Export a trained checkpoint to ONNX and to a TensorRT plan.",
         epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but verification was trivial.",
     )
-    parser.add_argument("checkpoint", metavar="ckpt.pt", help="a checkpoint, or nano: the one that ships")
+    parser.add_argument("checkpoint", metavar="ckpt.pt", help="a checkpoint file, or nano for the shipped one")
     precision = parser.add_mutually_exclusive_group()
     for name, text in (
         ("fp16", "half precision with float32 islands (default)"),
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         type=size_hw("480x640"),
         action="append",
         metavar="HxW",
-        help="frame size; repeatable: one graph and plan each, all or none (default: 480x640)",
+        help="frame size; repeatable, for one graph and plan per size, all or none (default: 480x640)",
     )
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)")
     parser.add_argument(
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify-frames", type=int, default=100, metavar="N", help="most frames to compare (default: %(default)s)"
     )
-    parser.add_argument("--allow-trivial", action="store_true", help="exit 0 although the verification was trivial")
+    parser.add_argument("--allow-trivial", action="store_true", help="exit 0 even if the verification was trivial")
     add_calibration(parser)
     return parser
 
@@ -136,7 +136,7 @@ def _report(results: Sequence[ExportResult], console: Console, *, allow_trivial:
     )
     if allow_trivial:
         return 0
-    console.print("Verify on a video that moves, with a trained checkpoint; or say --allow-trivial.")
+    console.print("Verify on a video with motion and a trained checkpoint, or pass --allow-trivial.")
     return TRIVIAL
 
 

@@ -18,7 +18,7 @@ from .options import CalibrationOptions
 from .sensitivity import Choice
 
 _FLOAT, _INT8 = "#b3202a", "#4a6fa5"
-#: Rows of the range report in Markdown. Its JSON has all.
+#: Largest number of rows of the range report in Markdown. The JSON has all rows.
 _ROWS = 20
 
 
@@ -61,7 +61,7 @@ def write_calibration(
     options: CalibrationOptions,
     data_sha256: str,
 ) -> None:
-    """Write the origin of an INT8 graph to ``path`` (JSON), and a choice also as ``.md`` and ``.png``.
+    """Write the origin of an INT8 graph to ``path`` (JSON); write the choice of layers also as ``.md`` and ``.png``.
 
     Args:
         thresholds: the magnitude that becomes 127, by module path of each INT8 convolution.
@@ -87,7 +87,9 @@ def write_calibration(
 
 def choice_markdown(choice: Choice) -> str:
     """The attempts and the ranking as tables."""
-    states = f" States that are INT8 in all of them: {', '.join(choice.int8_states)}." if choice.int8_states else ""
+    states = (
+        f" States that are INT8 in every measurement: {', '.join(choice.int8_states)}." if choice.int8_states else ""
+    )
     lines = [
         "# INT8: convolutions put back to float",
         "",
@@ -101,11 +103,11 @@ def choice_markdown(choice: Choice) -> str:
         lines.append(
             f"| {a.put_back} | {a.psnr_db:.2f} | {a.epe_px:.4f} | {a.iou:.4f} | {'yes' if a.holds else 'no'} |"
         )
-    none = "with no INT8 but that of the states" if choice.int8_states else "with none in INT8"
+    none = "with only the states in INT8" if choice.int8_states else "with none in INT8"
     lines += [
         "",
-        "Each convolution in INT8 alone, the mean over the frames; share is the largest of the three errors over what "
-        f"its bound allows; {none} it is {choice.unquantised.share:.2%}.",
+        "Each convolution in INT8 alone, the mean over the frames; share is the largest of the three errors, each "
+        f"relative to the error that its bound allows; {none} it is {choice.unquantised.share:.2%}.",
         "",
         "| convolution | PSNR dB | EPE px | IoU | share | stays |",
         "|---|---|---|---|---|---|",
@@ -138,7 +140,7 @@ def choice_chart(choice: Choice) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON holds it: infinite PSNRs become null."""
+    """``value`` for JSON: infinite PSNRs become null."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -42,7 +42,7 @@ class ExportResult:
         onnx: path of the graph.
         plan: path of the plan, its description beside it as ``.json``; None with ``onnx_only``.
         metadata: description of the graph.
-        request: what TensorRT is to make of the graph.
+        request: what TensorRT must build from the graph.
         reports: one verification per backend that could run here; empty without ``verify_video``.
     """
 
@@ -85,15 +85,17 @@ def export_sizes(
 ) -> tuple[ExportResult, ...]:
     """As ``export``, once for each of ``sizes`` (height and width in pixels) in place of ``options.size_hw``.
 
-    A plan is of one size. All files are put in place together: if one size fails, none is written.
+    A plan has one frame size. All files are put in place together: if one size fails, none is written.
 
     Raises:
-        ExportError: no size; and whatever ``export`` raises, for the first size that fails.
+        ExportError: ``sizes`` is empty. Every error of ``export`` is raised for the first size that fails.
     """
     if not sizes:
-        raise ExportError("no size named; name at least one, as 480x640")
+        raise ExportError("no frame size given; give at least one, such as 480x640")
     if len(set(sizes)) > 1 and options.calibration is not None and options.calibration.cache is not None:
-        raise ExportError("a range cache is of one frame size; export the sizes one by one, or leave --calib-cache out")
+        raise ExportError(
+            "a range cache is for one frame size; export the sizes one by one, or leave --calib-cache out"
+        )
     console = console or Console(quiet=True)
     path = Path(checkpoint)
     for size_hw in sizes:
@@ -109,12 +111,12 @@ def export_sizes(
     for result in results:
         plan = result.onnx.with_suffix(".plan")
         if toolchain is None and plan.exists():
-            console.print(f"{plan} is of an earlier export and was left as it is", soft_wrap=True)
+            console.print(f"{plan} is from an earlier export and was not changed", soft_wrap=True)
     return tuple(results)
 
 
 def check_whole(checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse a network that was trained without a part of the method: its graph would have that part all the same.
+    """Refuse a network that was trained without a part of the method: its graph would still have that part.
 
     Raises:
         ExportError: names the missing parts.
@@ -125,12 +127,12 @@ def check_whole(checkpoint: Checkpoint, path: Path) -> None:
     if missing:
         raise ExportError(
             f"{path}: trained without {', '.join(missing)}, for comparison; an exported graph has the whole method, so "
-            "its outputs would be others; export a checkpoint that was trained with all of it"
+            "its outputs would differ; export a checkpoint that was trained with the whole method"
         )
 
 
 def _prepare(options: ExportOptions) -> Toolchain | None:
-    """Refuse what cannot succeed before any work is done; find the TensorRT to build with, if a plan is asked for."""
+    """Refuse options that cannot succeed, before any work; find the TensorRT that builds the plan, if one is wanted."""
     options.check()
     if options.calibration is not None and options.calibration.accuracy_budget:
         require_chart()
@@ -183,7 +185,7 @@ def _build(toolchain: Toolchain, graph: Path, request: PlanRequest, options: Exp
         console.print(f"{graph.stem}.plan: {line}", soft_wrap=True, markup=False)
     layers = graph.with_suffix(".layers.json")
     if not layers.exists() and (options.output / layers.name).exists():
-        console.print(f"{layers.name} is of an earlier plan and was left as it is", soft_wrap=True)
+        console.print(f"{layers.name} is from an earlier plan and was not changed", soft_wrap=True)
 
 
 def _verify(

@@ -105,7 +105,7 @@ def graph_metadata(model: onnx.ModelProto) -> Metadata:
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph whole, with a digest by which an engine detects changes."""
+    """Write a graph atomically, with a digest by which an engine detects changes."""
     properties = {p.key: p.value for p in model.metadata_props if p.key != ONNX_DIGEST_KEY}
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)

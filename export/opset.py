@@ -68,7 +68,9 @@ def _axes_to_attribute(node: NodeProto, initializers: Initializers, opset: int) 
 def _pad(node: NodeProto, initializers: Initializers, opset: int) -> None:
     """Pad takes its axes as a fourth input from opset 18."""
     if len(node.input) == 4 and node.input[3]:
-        raise ExportError(f"Pad ({node.name}) names its axes, which opset {opset} cannot; export at {TRACED_OPSET}")
+        raise ExportError(
+            f"Pad ({node.name}) names its axes, which opset {opset} does not allow; export at {TRACED_OPSET}"
+        )
 
 
 _REWRITES: dict[str, Callable[[NodeProto, Initializers, int], None]] = {

@@ -19,11 +19,11 @@ _INT8_ONLY = ("method", "cache", "carry_state", "exclude", "accuracy_budget", "b
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationOptions:
-    """How to find the ranges of an INT8 graph, or to look for tensors that half precision does not hold.
+    """How to find the ranges of an INT8 graph, or the tensors that leave the range of half precision.
 
     Attributes:
         data: video file or dataset folder, as ``mostnet.calibration.CalibrationData`` takes it.
-        frames: number of its frames to read; None for up to 100.
+        frames: number of frames to read; None for up to 100.
         resize: scale frames of another size instead of refusing them.
         method: ``minmax``, ``percentile`` (99.99), ``entropy`` or ``mse``.
         cache: file of histograms to read, or to write if it is missing.
@@ -31,7 +31,7 @@ class CalibrationOptions:
         exclude: patterns of convolutions, and with ``int8_state`` of states, that stay float: a module path, part of
             one, or a shell wildcard.
         accuracy_budget: put the convolutions that cost most accuracy back to float until the bounds hold.
-        budget_frames: number of calibration frames to measure that on.
+        budget_frames: number of calibration frames to measure that accuracy on.
         rest: type of the tensors that are not INT8: ``fp16``, or ``fp32`` for CPUs.
         int8_state: carry the state between frames in INT8 too.
 
@@ -57,7 +57,7 @@ class CalibrationOptions:
         if self.rest not in RESTS:
             raise ExportError(f"rest {self.rest!r}; choose one of {', '.join(RESTS)}")
         if self.budget_frames < 2:
-            raise ExportError(f"budget_frames is {self.budget_frames}; state is carried between two frames at least")
+            raise ExportError(f"budget_frames is {self.budget_frames}; expected at least 2, so that state is carried")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,12 @@ class ExportOptions:
         opset: ONNX opset, 17 to 19.
         onnx_only: write the graph alone, without TensorRT.
         flavour: ``rtx``, ``tensorrt`` (classic), or ``auto``: classic if it is installed and there is a GPU, else RTX.
-        targets: GPU architectures for TensorRT for RTX, as ``sm_86``; None for its three defaults.
+        targets: GPU architectures for TensorRT for RTX, such as ``sm_86``; None for its three defaults.
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
         verify_video: video to verify the exported graph on; None verifies nothing.
-        verify_frames: largest number of its frames to verify on.
+        verify_frames: largest number of frames to verify on.
         calibration: data for INT8 ranges, or for a range report.
-        range_report: look for tensors that half precision does not hold, report them, and keep them in float32.
+        range_report: find tensors that leave the range of half precision, report them, and keep them in float32.
 
     Raises:
         ExportError: a value is out of range, or the output is a file.
@@ -96,13 +96,13 @@ class ExportOptions:
     range_report: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("output", "timing_cache", "verify_video"):  # plain text is a path too
+        for name in ("output", "timing_cache", "verify_video"):  # a str is accepted as a path
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else Path(value))
         if self.verify_frames < 2:
-            raise ExportError(f"verify_frames is {self.verify_frames}; state is carried between two frames at least")
+            raise ExportError(f"verify_frames is {self.verify_frames}; expected at least 2, so that state is carried")
         if self.targets is not None and not self.targets:
-            raise ExportError("no targets named; leave them out for the usual ones")
+            raise ExportError("no targets given; leave targets out for the default ones")
         if self.output.exists() and not self.output.is_dir():
             raise ExportError(f"{self.output}: is a file; name a folder for the output")
 
@@ -119,13 +119,13 @@ class ExportOptions:
             if is_int8:
                 raise ExportError("INT8 needs sequences to calibrate on: --calib VIDEO_OR_DATASET")
             if self.range_report:
-                raise ExportError("a range report needs sequences to look at: --calib VIDEO_OR_DATASET")
+                raise ExportError("a range report needs sequences to measure: --calib VIDEO_OR_DATASET")
             return
         if not (is_int8 or self.range_report):
             raise ExportError("calibration data is for --int8 or for --range-report; leave it out")
         usual = CalibrationOptions(data=calibration.data)
         stray = [name for name in _INT8_ONLY if getattr(calibration, name) != getattr(usual, name)]
         if stray and not is_int8:
-            raise ExportError(f"{', '.join(stray)}: for --int8 alone; leave it out of a range report")
+            raise ExportError(f"{', '.join(stray)}: only for --int8; leave it out of a range report")
         if self.range_report and "fp32" in (self.precision, calibration.rest if is_int8 else ""):
             raise ExportError("a range report is about half precision; leave it out of a float32 graph")

@@ -1,4 +1,4 @@
-"""The graph of an export in the precision asked for, and the reports beside it."""
+"""Makes the graph of an export in the requested precision, and the reports beside it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from .sensitivity import Choice, Judge, choose_layers
 
 @dataclass(frozen=True)
 class Preparation:
-    """Makes the graph of one checkpoint and size, and writes reports beside the place where it will be staged."""
+    """Makes the graph of one checkpoint and size, and writes reports beside ``staged``, where the graph goes."""
 
     checkpoint: Checkpoint
     checkpoint_sha256: str
@@ -52,7 +52,7 @@ class Preparation:
     console: Console
 
     def run(self) -> tuple[onnx.ModelProto, PlanRequest]:
-        """The graph with its metadata, and what TensorRT is to make of it.
+        """The graph with its metadata, and what TensorRT must build from it.
 
         Raises:
             CalibrationError, VideoError: the calibration data cannot be used.
@@ -94,7 +94,7 @@ class Preparation:
         return CalibrationData(options.data, self.options.size_hw, options.frames, options.resize)
 
     def _finished(self, graph: onnx.ModelProto) -> onnx.ModelProto:
-        """The graph at the opset asked for, with metadata that say what it is now."""
+        """The graph at the requested opset, with metadata that describe its final form."""
         opset = self.options.opset
         if opset < TRACED_OPSET:
             widen_scales(graph)
@@ -107,7 +107,7 @@ class Preparation:
         return graph
 
     def _keep_wide(self, graph: onnx.ModelProto) -> tuple[str, ...]:
-        """Report the range of every half-precision tensor, and make those float32 that half precision does not hold.
+        """Report the range of every half-precision tensor, and make the tensors at risk float32.
 
         Returns:
             Names of the nodes that compute in float32 now.
@@ -204,7 +204,7 @@ class Preparation:
 
 
 def _runtime_version() -> str:
-    """Version of ONNX Runtime, from whichever package it comes."""
+    """Version of ONNX Runtime, which several packages provide."""
     import onnxruntime
 
     return str(onnxruntime.__version__)

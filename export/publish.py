@@ -1,4 +1,4 @@
-"""Put several files in place together, or none."""
+"""Move several files to their folder together, or none."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mostnet.contract import ExportError
 def publish(staged: Path, target: Path) -> None:
     """Move every file of ``staged`` into the folder ``target``, on the same file system.
 
-    If one cannot be moved, or on an interrupt, the files of before are put back.
+    If a file cannot be moved, or on an interrupt, the earlier files are put back.
 
     Raises:
-        ExportError: a folder has the name of a file.
+        ExportError: ``target`` has a folder with the name of one of the files.
     """
     names = sorted(file.name for file in staged.iterdir())
     for name in names:

@@ -21,14 +21,14 @@ from .graph import save_graph
 from .progress import show_step
 from .verification import frame_accuracy, reference_stream
 
-#: Bounds for the calibration frames: tighter than those of an export, since frames that move more are worse.
+#: Bounds for the calibration frames: tighter than for an export, because frames with more motion have larger errors.
 _SHARE = 0.4
 _GOAL = Bounds(
     psnr_db=BOUNDS["int8"].psnr_db + 1.0,
     epe_px=_SHARE * BOUNDS["int8"].epe_px,
     iou=1 - _SHARE * (1 - BOUNDS["int8"].iou),
 )
-#: Frames of one run. All but the first have a past.
+#: Frames of one run. All but the first have a previous frame.
 _RUN = 4
 
 
@@ -89,9 +89,9 @@ class Judge:
         checkpoint: the network.
         graph: the float graph.
         thresholds: of the convolutions, by module path.
-        states: of the states that are INT8 in every graph that is judged, by name.
+        states: thresholds of the states that are INT8 in every judged graph, by name.
         data: calibration data.
-        wanted_frames: about how many of its frames to judge on.
+        wanted_frames: about how many frames of ``data`` to judge on.
     """
 
     checkpoint: Checkpoint
@@ -154,12 +154,12 @@ def choose_layers(judge: Judge, console: Console) -> Choice:
 
 
 def runs_of(data: CalibrationData, frames: int) -> list[list[Frame]]:
-    """About ``frames`` frames of the data, in runs of four that lie evenly apart: some move little, some much.
+    """About ``frames`` frames of the data, in evenly spaced runs of four, with little and with much motion.
 
     Each run starts from an empty state. It is shorter if fewer frames are asked for, or if its sequence ends.
     """
     length = min(_RUN, max(2, frames))
-    places = [  # in a pass of its own, since all the data may not fit in memory
+    places = [  # in a separate pass, because the data may not fit in memory
         (number, start)
         for number, sequence in enumerate(data.sequences())
         for start in range(0, max(1, sum(1 for _ in sequence) - 1), length)
@@ -187,7 +187,7 @@ def _layer_error(name: str, frames: Sequence[FrameAccuracy]) -> LayerError:
 
 
 def bisect(judge: Judge, order: list[str]) -> list[BudgetAttempt]:
-    """Try to put more or fewer of the worst back, until the smallest number that holds is known."""
+    """Put more or fewer of the worst convolutions back, until the smallest number that holds is known."""
     attempts = [_attempt(judge, order, 0)]
     low, high = 0, len(order)  # low fails; with high nothing would be INT8
     while not attempts[0].holds and high - low > 1:

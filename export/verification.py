@@ -55,7 +55,7 @@ class VerificationReport:
         return self.activity.trivial
 
     def drift(self) -> tuple[FrameAccuracy, FrameAccuracy]:
-        """Means over the first and the last tenth of the clip: a state that drifts makes the last worse."""
+        """Means over the first and the last tenth of the clip: a state that drifts makes the last tenth worse."""
         tenth = max(1, len(self.frames) // 10)
         return mean(self.frames[:tenth]), mean(self.frames[-tenth:])
 
@@ -88,7 +88,7 @@ class VerificationReport:
             table.add_row(name, f"{row.psnr_db:.2f}", f"{row.epe_px:.4f}", f"{row.iou:.4f}")
         few = sum(frame.few_mask_px and frame.iou < self.bounds.iou for frame in self.frames)
         if few:
-            table.caption = f"{few} frames keep the bound of the mask because only a few of its pixels differ"
+            table.caption = f"{few} frames keep the bound of the mask because only a few mask pixels differ"
         table.add_row("bound", f"{self.bounds.psnr_db:g}", f"{self.bounds.epe_px:g}", f"{self.bounds.iou:g}")
         return table
 
@@ -97,7 +97,7 @@ def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterato
     """Up to ``limit`` frames of a video, uint8 ``(H, W, 3)`` BGR, resized to ``size_hw``.
 
     Raises:
-        VideoError: the video cannot be read, is damaged in these frames, or breaks off before ``limit`` of them.
+        VideoError: the video cannot be read, is damaged in these frames, or is truncated before ``limit`` frames.
     """
     from mostnet.video import VideoReader  # only a verification needs PyAV
 
@@ -115,7 +115,7 @@ def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterato
 
 
 def frame_accuracy(output: Output, reference: StreamOutput) -> FrameAccuracy:
-    """Compare one frame of a candidate, which has every output, with the reference."""
+    """Compare one frame of a candidate with the reference. The candidate must have every output."""
     assert output.enhanced is not None and output.flow is not None and output.mask is not None
     return FrameAccuracy.of((output.enhanced, output.flow, output.mask), reference[:3], finite=output.finite)
 
@@ -134,7 +134,7 @@ def verify(
     Args:
         frames: uint8 ``(H, W, 3)`` BGR, all of the candidate's size.
         precision: ``fp32``, ``fp16`` or ``int8``, each with its bounds.
-        progress: told how many frames are done.
+        progress: called with the number of frames done.
 
     Raises:
         VerificationError: fewer than two frames, so that no state was carried.

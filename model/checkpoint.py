@@ -106,7 +106,7 @@ def _build(config: Any, weights: Any, path: Path) -> MostNet:
         with torch.device("meta"):  # allocates nothing for the sizes in a file until its weights fit them
             model = MostNet(ModelConfig.from_dict(config))
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its config is not one of this mostnet's ({error})") from error
+        raise CheckpointError(f"{path}: this mostnet does not support its config ({error})") from error
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for name, value in weights.items():
         if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.is_floating_point():

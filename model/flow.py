@@ -76,7 +76,7 @@ class FlowUpdate(Float32Island):
 
 
 class FlowResize(Float32Island):
-    """Bilinear resize of a flow field. Values stay, because flow is in pixels of the frame at every scale."""
+    """Bilinear resize of a flow field. It keeps the values, because flow is in pixels of the frame at every scale."""
 
     def forward(self, flow: Tensor, size_hw: tuple[int, int], crop_hw: tuple[int, int] | None = None) -> Tensor:
         resized = F.interpolate(flow, size=size_hw, mode="bilinear", align_corners=False)
@@ -89,7 +89,7 @@ class Matching(NamedTuple):
     Attributes:
         cost: inner products ``(N, (2r+1)^2, H, W)`` in the order of ``LocalCorrelation``.
         sharpness: factor of ``cost`` in the softmax, a scalar.
-        around: flow at the centre of the search, ``coarse`` of ``FlowEstimator.forward``; None for zero.
+        around: flow at the centre of the search, the ``coarse`` of ``FlowEstimator.forward``; None for zero.
     """
 
     cost: Tensor

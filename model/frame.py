@@ -1,4 +1,4 @@
-"""The network between uint8 frames: uint8 BGR in; uint8 picture, float32 flow and uint8 mask out."""
+"""The network for uint8 frames: uint8 BGR in; uint8 picture, float32 flow and uint8 mask out."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from .layers import Float32Island
 from .network import MostNet, ScalePrediction, State
 
-#: Values from this size on count as infinite. It lies just below the largest half-precision number.
+#: Values of this magnitude or more count as infinite. It is just below the largest half-precision number.
 _BOUND = 65000.0
 #: Replacement for a mask logit that is not finite. Its probability rounds to zero.
 _NO_TOOTH = -20.0
 
 
 class FrameModel(nn.Module):
-    """The module that becomes the ONNX graph: a network between uint8 frames, with its state sanitised.
+    """The module that becomes the ONNX graph: the network for uint8 frames, with its state sanitised.
 
     A NaN in a recurrent state would stay forever, so state values that are not finite become zeros. Outputs that are
     not finite become the input frame, zero flow and zero mask. ``finite`` is false for such a frame, and the next

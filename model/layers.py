@@ -103,7 +103,7 @@ class LocalCorrelation(nn.Module):
 class ChannelAttentionFusion(nn.Module):
     """Fuse current features with aligned previous ones, with channel weights from the global context.
 
-    The weights are those of squeeze-and-excitation (Hu et al. 2018).
+    The weights follow squeeze-and-excitation (Hu et al. 2018).
     """
 
     def __init__(self, channels: int, state_channels: int) -> None:

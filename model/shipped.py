@@ -20,8 +20,7 @@ def checkpoint_path(name: str) -> Path:
     shipped = _weights()
     if name not in shipped:
         raise CheckpointError(
-            f"{name}: no such file, and no checkpoint of that name ships "
-            f"(there is {', '.join(sorted(shipped)) or 'none'})"
+            f"{name}: neither a file nor a shipped checkpoint (shipped: {', '.join(sorted(shipped)) or 'none'})"
         )
     return shipped[name]
 

@@ -16,13 +16,13 @@ from .network import MostNet, State
 
 
 class StreamOutput(NamedTuple):
-    """The network's outputs for one frame, in arrays of their own.
+    """The network's outputs for one frame, in new arrays.
 
     Attributes:
         enhanced: uint8 ``(H, W, 3)`` BGR.
         flow: float32 ``(2, H, W)``, pixels.
         mask: uint8 ``(H, W)``.
-        finite: false where a value was NaN or infinite and had to be replaced.
+        finite: false if a value was NaN or infinite and had to be replaced.
     """
 
     enhanced: Frame

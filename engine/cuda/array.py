@@ -12,7 +12,7 @@ from .dlpack import CUDA, export_capsule
 class DeviceArray:
     """A contiguous tensor in a slot's memory on the first GPU: ``torch.from_dlpack(array)``.
 
-    The host has seen its frame complete before it hands out the array, so no stream needs to wait for it. The array
+    The engine hands out the array only after its frame is complete, so no stream needs to wait for it. The array
     names no stream: naming ours would make a consumer wait for the frames after it. No protocol tells the engine when a
     consumer is done. So the consumer must finish its reads (synchronise its stream) before the engine writes the memory
     again; ``Engine(results=...)`` states when that is. Until then the consumer may also write to the memory.
@@ -68,8 +68,8 @@ class DeviceArray:
 
         Args:
             stream: the consumer's stream (None and 1 the legacy default, 2 the per-thread default, -1 none); any of
-                them may read at once.
-            max_version: highest version that the consumer takes; the capsule is unversioned, as the standard allows.
+                them may read immediately.
+            max_version: highest version that the consumer accepts; the capsule is unversioned, as the standard allows.
             dl_device: device that the consumer wants; only this one is possible.
             copy: True is refused.
 
@@ -80,7 +80,7 @@ class DeviceArray:
         if stream == 0:
             raise BufferError("stream 0 is ambiguous; give 1 for the legacy default stream or 2 for the per-thread one")
         if copy:
-            raise BufferError("a result on the device is lent without a copy; copy the array that comes of it")
+            raise BufferError("a result on the device is lent without a copy; copy the array made from it")
         if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
             raise BufferError(f"the result is on device {self.__dlpack_device__()}, not on {tuple(dl_device)}")
         return export_capsule(self.address, self.shape, self.dtype, self._owner)

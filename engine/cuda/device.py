@@ -31,7 +31,7 @@ class CudaDevice:
         self.driver = driver
         driver.init()
         self._context = driver.Device(0).retain_primary_context()
-        keep(self._context)  # its destructor does not know at exit that it is primary, and prints CUDA's refusal
+        keep(self._context)  # at exit its destructor does not know that it is primary, and prints a CUDA error
 
     def __enter__(self) -> None:
         try:
@@ -46,7 +46,7 @@ class CudaDevice:
         if error is not None:
             if isinstance(error, self.driver.Error):
                 ours = self.failure(str(error), memory=isinstance(error, self.driver.MemoryError))
-            # Streams and contexts in the stack frames of a kept traceback would be destroyed without the context.
+            # A kept traceback would later destroy the streams and contexts in its stack frames with no context pushed.
             clear_frames(error.__traceback__)
         self.driver.Context.pop()
         if ours is not None:
@@ -75,7 +75,7 @@ class CudaDevice:
 
 @lru_cache(maxsize=1)
 def cuda_device() -> CudaDevice:
-    """The one device of the process: pycuda leaves a primary context pushed when it releases it.
+    """The device, made once per process: pycuda leaves a primary context pushed when it releases it.
 
     Raises:
         BackendNotInstalledError: pycuda is missing or does not load.
@@ -97,5 +97,5 @@ def cuda_device() -> CudaDevice:
 def _lost(what: str) -> DeviceLostError:
     return DeviceLostError(
         f"the GPU failed and its context is lost: {what}; the engine is closed: open a new Engine in a new process, "
-        "because CUDA gives this one no second context"
+        "because CUDA gives this process no second context"
     )

@@ -40,7 +40,7 @@ def gpu_architecture() -> str:
         status = status or driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         numbers.append(value.value)
     if status != 0:
-        raise NoGpuError(f"the NVIDIA driver does not tell the architecture of its first GPU (CUDA error {status})")
+        raise NoGpuError(f"the NVIDIA driver does not report the architecture of its first GPU (CUDA error {status})")
     return f"sm_{numbers[0]}{numbers[1]}"
 
 

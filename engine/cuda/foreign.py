@@ -1,4 +1,4 @@
-"""Streams and memory of other libraries. pycuda has no objects for them, so this calls the driver itself."""
+"""Streams and memory of other libraries. pycuda has no objects for them, so this module calls the driver directly."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ForeignStreams:
         Raises:
             DeviceError: ``theirs`` is not a stream.
         """
-        # A wait is for the record before it, so one event serves all streams.
+        # A wait refers to the latest record before it, so one event serves all streams.
         self._check("cuEventRecord", self._library.cuEventRecord(self._event, ctypes.c_void_p(theirs)))
         self._check("cuStreamWaitEvent", self._library.cuStreamWaitEvent(ctypes.c_void_p(ours), self._event, 0))
 
     def device_of(self, address: int) -> int | None:
-        """Number of the GPU whose memory holds ``address``; None if no GPU's does."""
+        """Number of the GPU whose memory holds ``address``; None if it is not GPU memory."""
         value = ctypes.c_int(-1)
         pointer = ctypes.c_uint64(address)
         status = self._library.cuPointerGetAttribute(ctypes.byref(value), _DEVICE_ORDINAL, pointer)
@@ -46,7 +46,7 @@ class ForeignStreams:
         return value.value
 
     def close(self) -> None:
-        """Destroy the event. Twice without harm."""
+        """Destroy the event. May be called twice."""
         event, self._event = self._event, None
         if event is not None:
             self._check("cuEventDestroy", self._library.cuEventDestroy_v2(event))

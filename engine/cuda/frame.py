@@ -54,7 +54,7 @@ def adopt_frame(frame: Any, size_hw: tuple[int, int], *, ours: int, streams: For
         )
     device = streams.device_of(found.address)
     if device != 0:
-        where = "is in no memory of a GPU" if device is None else f"is on GPU {device}"
+        where = "is not in GPU memory" if device is None else f"is on GPU {device}"
         raise FrameError(f"frame at {found.address:#x} {where}; {wanted}")
     return DeviceFrame(found.address, found.owner)
 
@@ -65,11 +65,11 @@ def _from_dlpack(frame: Any, ours: int) -> _Found:
         raise FrameError(f"frame is on DLPack device {device}; expected {(CUDA, 0)}, GPU 0")
     try:
         capsule = frame.__dlpack__(stream=ours)
-        told = describe_capsule(capsule)
+        tensor = describe_capsule(capsule)
     except Exception as error:  # each library raises its own kind
-        raise FrameError(f"{type(frame).__name__} does not hand over its memory by DLPack: {error}") from error
-    dtype = "uint8" if told.dtype == _UINT8 else f"of DLPack type {told.dtype}"
-    return _Found(told.address, told.shape, told.strides, dtype, (capsule, frame))
+        raise FrameError(f"{type(frame).__name__} does not export its memory through DLPack: {error}") from error
+    dtype = "uint8" if tensor.dtype == _UINT8 else f"of DLPack type {tensor.dtype}"
+    return _Found(tensor.address, tensor.shape, tensor.strides, dtype, (capsule, frame))
 
 
 def _from_interface(frame: Any, ours: int, streams: ForeignStreams) -> _Found:

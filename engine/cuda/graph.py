@@ -56,7 +56,7 @@ class CudaGraph:
         self._check("cuGraphLaunch", self._bindings.cuGraphLaunch(self._executable, self._stream))
 
     def close(self) -> None:
-        """Destroy the graph. Twice without harm."""
+        """Destroy the graph. May be called twice."""
         executable, self._executable = self._executable, None
         if executable is not None:
             self._check("cuGraphExecDestroy", self._bindings.cuGraphExecDestroy(executable))

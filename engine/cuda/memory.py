@@ -56,7 +56,7 @@ class BlockLayout:
 
 
 class _Memory:
-    """An allocation, freed when the last reference is gone: that of its block, or of an array lent to a caller."""
+    """An allocation, freed when neither its block nor an array lent to a caller refers to it any more."""
 
     def __init__(self, device: CudaDevice, allocation: Any) -> None:
         self._device = device
@@ -70,11 +70,11 @@ class _Memory:
             with self._device:
                 self._allocation.free()
         except DeviceError as error:
-            _LOG.warning("memory of the GPU is not given back: %s", error)
+            _LOG.warning("GPU or pinned memory was not freed: %s", error)
 
 
 class _HostLoan:
-    """Pinned memory in NumPy's array interface; arrays made from it keep it alive."""
+    """Offers pinned memory through NumPy's array interface; arrays made from it keep it alive."""
 
     def __init__(self, memory: _Memory, address: int, nbytes: int, *, read_only: bool) -> None:
         self._memory = memory
@@ -92,10 +92,10 @@ class DeviceBlock:
     Attributes:
         address: where it begins.
         nbytes: its size.
-        memory: keeps the allocation alive after ``free``, for all that refer to it.
+        memory: owner of the allocation; every reference to it keeps the allocation alive, also after ``free``.
 
     Raises:
-        DeviceMemoryError: it does not fit; says how much was asked for and how much is free.
+        DeviceMemoryError: it does not fit; says how much was requested and how much is free.
     """
 
     def __init__(self, device: CudaDevice, nbytes: int, purpose: str) -> None:
@@ -116,7 +116,7 @@ class PinnedBlock:
     """Page-locked host memory, which the device copies to and from without the processor.
 
     Raises:
-        DeviceMemoryError: it does not fit; says how much was asked for.
+        DeviceMemoryError: it does not fit; says how much was requested.
     """
 
     def __init__(self, device: CudaDevice, nbytes: int, purpose: str) -> None:
@@ -140,6 +140,6 @@ class PinnedBlock:
 
 def _no_memory(kind: str, nbytes: int, purpose: str, note: str, error: BaseException) -> DeviceMemoryError:
     return DeviceMemoryError(
-        f"no {kind} for {purpose}: {nbytes / 1e6:.1f} MB asked{note} ({error}); "
+        f"no {kind} for {purpose}: {nbytes / 1e6:.1f} MB requested{note} ({error}); "
         "close other sessions or programs on the GPU, use fewer slots, or export a smaller --size"
     )

@@ -15,14 +15,14 @@ from .device import CudaDevice
 #: CU_STREAM_NON_BLOCKING: without it the kernels on PyTorch's default stream and ours would wait for each other.
 _NON_BLOCKING = 1
 
-#: A wait polls without pause for this long, since latency matters more than a core; then it naps between polls.
+#: A wait polls without pause for this long, since latency matters more than a core; then it sleeps between polls.
 _SPIN_S = 2e-3
 _NAP_S = 5e-5
 
 #: In this time the clocks of host and GPU drift apart by microseconds.
 _ANCHOR_LIFE_S = 1.0
 
-#: An idle stream reaches an event in some 10 microseconds; a GPU that takes longer is too busy to set a clock.
+#: An idle stream reaches an event in about 10 microseconds; a GPU that takes longer is too busy to set a clock.
 _ANCHOR_WAIT_MS = 1.0
 
 
@@ -44,7 +44,7 @@ def _let_others_run() -> None:
     if sys.platform == "win32":
         sleep(0)
     else:
-        select((), (), (), 0)  # releases the interpreter for a microsecond; on Linux sleep(0) takes some 60
+        select((), (), (), 0)  # releases the interpreter for a microsecond; on Linux sleep(0) takes about 60
 
 
 class _Anchor(NamedTuple):
@@ -53,9 +53,9 @@ class _Anchor(NamedTuple):
 
 
 class Clock:
-    """Anchors: one moment on both clocks, taken anew every second on a stream of its own.
+    """Anchors that relate the GPU's clock to the host's: the time of one event on both, renewed every second.
 
-    The driver gives elapsed times as 32-bit floats: an hour after its anchor they resolve a quarter millisecond.
+    The driver gives elapsed times as 32-bit floats: an hour after the anchor, their resolution is 0.25 ms.
     """
 
     def __init__(self, device: CudaDevice) -> None:
@@ -95,7 +95,7 @@ class CudaEvent:
 
     @property
     def time_s(self) -> float:
-        """When the GPU last reached the event, on the clock of ``time.perf_counter``, to some 20 microseconds."""
+        """When the GPU last reached the event, on the clock of ``time.perf_counter``, to about 20 microseconds."""
         assert self._anchor is not None, "an event has no time before its first record"
         return self._anchor.host_s + float(self._anchor.event.time_till(self.raw)) / 1e3
 

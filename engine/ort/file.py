@@ -1,4 +1,4 @@
-"""Checks that a file is a whole ONNX model from its outermost fields, without a library and without reading weights.
+"""Checks by its outermost fields that a file is a whole ONNX model, without a library and without reading weights.
 
 An ONNX file is one protobuf message: fields, each a key (number and wire type) and a value of a known length
 (https://protobuf.dev/programming-guides/encoding). A truncated file ends inside a field.
@@ -27,7 +27,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def check_onnx_file(path: Path) -> None:
-    """Return if ``path`` has the outer form of a whole ONNX model.
+    """Check that ``path`` has the outer form of a whole ONNX model.
 
     Raises:
         ModelFileError: the file is empty, not an ONNX model, or truncated; says which.
@@ -73,7 +73,7 @@ def _fields(file: BinaryIO, size: int, path: Path) -> Iterator[tuple[int, int, i
 
 
 def _skip_field(file: BinaryIO) -> int | None:
-    """Move past one field, and perhaps past the end of the file; its number, or None if no ModelProto has it."""
+    """Move past one field, perhaps past the end of the file; return its number, or None if no ModelProto has it."""
     key = _read_varint(file)
     number, wire = key >> 3, key & 7
     if not 0 < number <= _LAST_FIELD:
@@ -91,7 +91,7 @@ def _skip_field(file: BinaryIO) -> int | None:
 
 
 def _read_varint(file: BinaryIO) -> int:
-    """Read a base-128 number. At the end of the file, move one byte further, so that the position shows the end."""
+    """Read a base-128 number. At the end of the file, move one byte past it, which shows that the file is truncated."""
     value, shift = 0, 0
     while shift < 64:
         byte = file.read(1)

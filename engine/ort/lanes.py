@@ -22,7 +22,7 @@ _NOTHING = nullcontext()
 class _OnnxLane:
     """The common part of both lanes: host input, bindings made once, runs in the calling thread, results."""
 
-    _takes = "runs on the CPU"
+    _why_host_only = "runs on the CPU"
 
     def __init__(self, session: Any, metadata: Metadata, slots: int, outputs: Sequence[str]) -> None:
         self.slots = slots
@@ -46,7 +46,7 @@ class _OnnxLane:
         return HostEvent()
 
     def open_streams(self, *, pipelined: bool) -> Streams:
-        """Inline streams, or worker threads: a run is over when its call returns."""
+        """Inline streams, or worker threads, because a call of ONNX Runtime returns when its work is done."""
         return host_streams(pipelined=pipelined)
 
     def host_input(self, slot: int) -> Frame:
@@ -60,8 +60,8 @@ class _OnnxLane:
             FrameError: always.
         """
         raise FrameError(
-            f"frame is a {type(frame).__name__} in GPU memory, and this engine {self._takes}; expected a NumPy array: "
-            "bring the frame to the host, or open a TensorRT plan, which copies it on the device"
+            f"frame is a {type(frame).__name__} in GPU memory, and this engine {self._why_host_only}; expected a NumPy "
+            "array: bring the frame to the host, or open a TensorRT plan, which copies it on the device"
         )
 
     def upload_from(self, slot: int, frame: DeviceFrame, stream: Stream) -> None:
@@ -69,7 +69,7 @@ class _OnnxLane:
         raise AssertionError("a lane that adopts no frame copies none")
 
     def execute(self, slot: int, stream: Stream) -> None:
-        """Run the network in this thread and those of ONNX Runtime."""
+        """Run the network in this thread and in ONNX Runtime's threads."""
         self._session.run_with_iobinding(self._bindings[slot])
 
     def result(self, slot: int) -> Result:
@@ -128,9 +128,9 @@ class HostLane(_OnnxLane):
 
 
 class DeviceLane(_OnnxLane):
-    """Slots in a device's memory, held by ONNX Runtime: frames and outputs are copied, state stays."""
+    """Slots in a device's memory, held by ONNX Runtime: frames and outputs are copied, the state stays there."""
 
-    _takes = "runs an ONNX file, whose frames come from the host"
+    _why_host_only = "runs an ONNX file, whose frames come from the host"
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class DeviceLane(_OnnxLane):
 
 
 def _host_array(value: Any, spec: TensorSpec) -> Array:
-    """An array that owns its memory: ``numpy`` copies off a device, but gives a view of host memory."""
+    """An array that owns its memory: ``OrtValue.numpy`` copies device memory, but returns a view of host memory."""
     array: Array = value.numpy()
     picture: Array = (array if array.flags.owndata else array.copy())[0]
     return picture

@@ -100,12 +100,12 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
     text = properties.get(ONNX_KEY)
     if text is None:
         raise ModelFileError(
-            f"{path}: an ONNX model without a mostnet description, so not exported by mostnet-export; "
-            "export the checkpoint with it"
+            f"{path}: an ONNX model without a mostnet description, so not made by mostnet-export; "
+            "export the checkpoint with mostnet-export"
         )
     if properties.get(ONNX_DIGEST_KEY) != onnx_digest(path):
         raise ModelFileError(
-            f"{path}: altered since mostnet-export wrote it: its SHA-256 is not the one it was written with; "
+            f"{path}: altered since mostnet-export wrote it: its SHA-256 differs from the one in the file; "
             "export or copy it again"
         )
     metadata = Metadata.from_json(text, source=str(path))
@@ -120,7 +120,7 @@ def usable_cores() -> int:
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):  # there are no control groups of version 2
+    except (OSError, ValueError):  # there is no cgroup v2
         return cores
     return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
 

@@ -1,4 +1,4 @@
-"""Keeps on disk what TensorRT for RTX compiles for a GPU at first use, so that later starts need not compile again."""
+"""Keeps on disk the kernels that TensorRT for RTX compiles at first use, so that later starts do not compile again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RuntimeCache:
         try:
             write_bytes(self._path, data)
         except OSError as error:
-            _LOG.warning("%s: kernels are not kept for the next start: %s", self._path, error)
+            _LOG.warning("%s: the compiled kernels could not be saved for the next start: %s", self._path, error)
             return
         self._known = data
 

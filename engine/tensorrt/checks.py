@@ -1,4 +1,4 @@
-"""Opens a TensorRT plan, after all checks of the plan and the machine that need no deserialised plan."""
+"""Checks a TensorRT plan and the machine as far as possible without deserialising the plan, then opens it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def open_plan(path: Path, options: Options) -> Model:
             path,
             graphs=options.graphs,
             cache=cache_path(info, architecture),
-            rebuild=_rebuild(info, info.flavour, architecture),
+            rebuild=_rebuild_advice(info, info.flavour, architecture),
         )
     return PlanModel(device, engine, info, path, graphs=options.graphs)
 
 
 def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
-    """Return if the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture``, such as ``sm_86``.
+    """Check that the plan of ``info`` runs with the library ``trt`` on a GPU of ``architecture``, such as ``sm_86``.
 
     Raises:
         PlanMismatchError: it does not; says what it needs, what this machine has, and how to build the right plan.
@@ -55,10 +55,10 @@ def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
     flavour = info.flavour
     if flavour == "rtx" and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
         flavour = "tensorrt"  # TensorRT for RTX leaves some GPUs out
-    rebuild = _rebuild(info, flavour, architecture)
+    rebuild = _rebuild_advice(info, flavour, architecture)
     if trt.__version__ != info.tensorrt_version:
         raise PlanMismatchError(
-            f"{path}: built by {trt.__name__} {info.tensorrt_version}, and a plan loads in that version alone; "
+            f"{path}: built by {trt.__name__} {info.tensorrt_version}, and a plan loads only in that version; "
             f"{trt.__version__} is installed; install {trt.__name__}=={info.tensorrt_version}, or {rebuild}"
         )
     if architecture not in info.targets:
@@ -71,7 +71,7 @@ def read_plan_info(path: Path) -> PlanInfo:
     """Read the description beside the plan at ``path``, and check that it describes this plan.
 
     Raises:
-        ModelFileError: the description is missing, ill-formed or that of another plan.
+        ModelFileError: the description is missing, ill-formed or of another plan.
     """
     sidecar = path.with_name(path.name + ".json")
     if not sidecar.is_file():
@@ -96,11 +96,11 @@ def read_plan_info(path: Path) -> PlanInfo:
 
 def _check_gpu(path: Path, options: Options) -> None:
     if options.provider == "cpu":
-        raise NoGpuError(f"{path}: a TensorRT plan runs on a GPU, and provider='cpu' was asked for; {_way_on(path)}")
+        raise NoGpuError(f"{path}: a TensorRT plan runs on a GPU, but provider is 'cpu'; {_alternative(path)}")
     try:
         require_gpu()
     except NoGpuError as error:
-        raise NoGpuError(f"{path}: a TensorRT plan needs an NVIDIA GPU: {error}; {_way_on(path)}") from error
+        raise NoGpuError(f"{path}: a TensorRT plan needs an NVIDIA GPU: {error}; {_alternative(path)}") from error
 
 
 def _check_installed(path: Path, info: PlanInfo) -> None:
@@ -109,28 +109,28 @@ def _check_installed(path: Path, info: PlanInfo) -> None:
         others = [f"{other} is" for other in MODULES.values() if find_spec(other) is not None]
         raise BackendNotInstalledError(
             f"{path}: built by TensorRT {info.tensorrt_version} ({package}), which is not installed"
-            f"{f' ({others[0]}, but the two do not load each other)' if others else ''}; "
-            f"pip install 'mostnet[{info.flavour}]', or {_way_on(path)}"
+            f"{f' ({others[0]}, but neither loads plans of the other)' if others else ''}; "
+            f"pip install 'mostnet[{info.flavour}]', or {_alternative(path)}"
         )
     if find_spec("pycuda") is None:
         raise BackendNotInstalledError(
             f"{path}: TensorRT plans run through pycuda, which is not installed; pip install 'mostnet[cuda]' compiles "
-            f"it against the CUDA toolkit, or {_way_on(path)}"
+            f"it against the CUDA toolkit, or {_alternative(path)}"
         )
 
 
-def _rebuild(info: PlanInfo, flavour: str, architecture: str) -> str:
+def _rebuild_advice(info: PlanInfo, flavour: str, architecture: str) -> str:
     height, width = info.size_hw
     calib = " --calib VIDEO" if info.precision == "int8" else ""
-    target = f" --target {architecture}" if flavour == "rtx" else ""  # the classic one builds for where it runs
+    target = f" --target {architecture}" if flavour == "rtx" else ""  # classic TensorRT builds for the GPU it runs on
     return (
         f"build it again on this machine: mostnet-export CKPT.pt --{info.precision}{calib} --size {height}x{width} "
         f"--opset {info.opset} --flavour {flavour}{target}"
     )
 
 
-def _way_on(path: Path) -> str:
+def _alternative(path: Path) -> str:
     graph = path.with_suffix(".onnx")
     if graph.is_file():
-        return f"open {graph.name} beside it instead, it runs on the CPU"
-    return f"open {graph.name} instead (mostnet-export --onnx-only makes it), it runs on the CPU"
+        return f"open {graph.name} beside it instead, which runs on the CPU"
+    return f"open {graph.name} instead (mostnet-export --onnx-only makes it), which runs on the CPU"

@@ -1,4 +1,4 @@
-"""A lane of a plan: one execution context per slot at fixed addresses. A frame allocates, binds and copies no state."""
+"""A lane of a plan: one execution context per slot at fixed addresses. No frame allocates, binds or copies state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .library import TensorRtEngine
 
 _LOG = logging.getLogger(__name__)
 
-#: The first run initialises and, on TensorRT for RTX, compiles; TensorRT for RTX captures the second.
+#: In the first run TensorRT initialises, and TensorRT for RTX compiles. TensorRT for RTX captures the second run.
 _WARM_UPS = 2
 
 
@@ -52,7 +52,7 @@ class _SlotBlocks(NamedTuple):
 
 
 class TensorRtLane:
-    """Slots on one GPU. The constructor takes everything; ``close`` gives it back in the opposite order."""
+    """Slots on one GPU. The constructor allocates everything; ``close`` frees it in the opposite order."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class TensorRtLane:
         """Allocate, bind and warm up; ``capture`` may follow.
 
         Raises:
-            DeviceMemoryError: something does not fit; everything taken is given back.
-            DeviceError: TensorRT or the driver refuses something; everything taken is given back.
+            DeviceMemoryError: something does not fit; everything taken is freed.
+            DeviceError: TensorRT or the driver rejects a call; everything taken is freed.
         """
         pictures = output_specs(metadata.size_hw)
         wanted = (*outputs, FINITE)
@@ -79,12 +79,12 @@ class TensorRtLane:
         self._size_hw = metadata.size_hw
         self._frame = input_spec(metadata.size_hw)
         self._pictures = BlockLayout(spec for spec in pictures if spec.name in wanted)
-        # ``finite`` is the last output, so the outputs that are copied to the host end where all outputs end.
-        self._down = BlockLayout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
+        # ``finite`` is the last output, so the outputs that are copied to the host are the last part of all outputs.
+        self._downloaded = BlockLayout(s for s in self._pictures.specs if results != "device" or s.name == FINITE)
         self._unwanted = BlockLayout(spec for spec in pictures if spec.name not in wanted)
         self._state_out = BlockLayout(pair.output for pair in metadata.states)
         self._state_in = BlockLayout(pair.input for pair in metadata.states)
-        self._held = ExitStack()  # gives back in the opposite order, each thing once
+        self._held = ExitStack()  # frees in the opposite order, each resource once
         self._events: list[CudaEvent] = []
         self._blocks: list[_SlotBlocks] = []
         self._contexts: list[Any] = []
@@ -123,11 +123,11 @@ class TensorRtLane:
                 graph = CudaGraph(self._device, bindings, self._compute.handle)
                 self._held.callback(graph.close)
                 if not graph.capture(partial(self._enqueue, slot)):
-                    raise self._engine.failure("TensorRT cannot be captured (graphs=False does without)")
+                    raise self._engine.failure("TensorRT cannot be captured in a CUDA graph (graphs=False uses none)")
                 self._graphs.append(graph)
 
     def check_capturable(self) -> None:
-        """Return if TensorRT for RTX can capture this network.
+        """Check that TensorRT for RTX can capture this network.
 
         Raises:
             ModelFileError: it cannot; says how to export the plan, or how to open it.
@@ -162,7 +162,7 @@ class TensorRtLane:
         self._device.driver.memcpy_htod_async(blocks.frame, blocks.host_frame, _cuda(stream).raw)
 
     def adopt(self, frame: object, stream: Stream) -> DeviceFrame:
-        """Check a frame on the GPU, and let ``stream`` wait for its producer.
+        """Check a frame on the GPU, and make ``stream`` wait for its producer.
 
         Raises:
             FrameError: wrong device, dtype, shape or strides.
@@ -187,9 +187,9 @@ class TensorRtLane:
             self._run(slot)
 
     def download(self, slot: int, stream: Stream) -> None:
-        """Enqueue one copy of all outputs for the host, which lie side by side."""
+        """Enqueue one copy of all outputs for the host, which are contiguous."""
         blocks = self._blocks[slot]
-        source = blocks.pictures + self._pictures.nbytes - self._down.nbytes
+        source = blocks.pictures + self._pictures.nbytes - self._downloaded.nbytes
         self._device.driver.memcpy_dtoh_async(blocks.host_pictures, source, _cuda(stream).raw)
 
     def result(self, slot: int) -> Result:
@@ -201,7 +201,7 @@ class TensorRtLane:
         return Result.of(found, finite=bool(blocks.views[FINITE]))
 
     def close(self) -> None:
-        """Free everything. Twice without harm."""
+        """Free everything. May be called twice."""
         try:
             with self._device:
                 self._held.close()
@@ -222,7 +222,7 @@ class TensorRtLane:
         """Take one block for the slots' frames, outputs and states, the unwanted outputs, and TensorRT's scratch."""
         frame_bytes = aligned(self._frame.nbytes)
         sizes = (frame_bytes, self._pictures.nbytes, self._state_out.nbytes)
-        host_bytes = frame_bytes + self._down.nbytes
+        host_bytes = frame_bytes + self._downloaded.nbytes
         scratch_bytes = aligned(self._engine.scratch_bytes)
         asked = self.slots * sum(sizes) + self._unwanted.nbytes + scratch_bytes
         self._arena = DeviceBlock(self._device, asked, f"{self.slots} slots and {scratch_bytes / 1e6:.1f} MB scratch")
@@ -240,7 +240,7 @@ class TensorRtLane:
                 state=base + sizes[0] + sizes[1],
                 host_frame=host[: self._frame.nbytes],
                 host_pictures=host[frame_bytes:],
-                views=_pictures(self._down, host[frame_bytes:]),
+                views=_pictures(self._downloaded, host[frame_bytes:]),
                 lent_frame=_pictures(BlockLayout([self._frame]), inputs[part][:frame_bytes])[FRAME],
                 lent=self._lend(base + sizes[0], outputs[part][frame_bytes:]),
             )
@@ -249,9 +249,9 @@ class TensorRtLane:
         self._scratch = self._unwanted_base + self._unwanted.nbytes
 
     def _lend(self, pictures: int, host: npt.NDArray[np.uint8]) -> dict[str, Any]:
-        """Results for callers of a slot with its outputs at the address ``pictures``, copied to ``host``."""
+        """Results for callers, by name, of the slot with its outputs at address ``pictures``, copied to ``host``."""
         if self._results != "device":
-            return _pictures(self._down, host)
+            return _pictures(self._downloaded, host)
         memory, addresses = self._arena.memory, self._pictures.addresses(pictures)
         return {s.name: DeviceArray(addresses[s.name], s.shape[1:], s.dtype, memory) for s in self._pictures.specs}
 

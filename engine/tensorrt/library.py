@@ -125,7 +125,7 @@ class TensorRtEngine:
         self._users += 1
 
     def release(self) -> None:
-        """Remove a user, whose contexts are destroyed. The last one destroys the plan, then the runtime."""
+        """Remove a user, whose contexts must be destroyed by then. The last one destroys the plan, then the runtime."""
         self._users -= 1
         if self._users == 0:
             self._config = self.cache = None

@@ -23,7 +23,7 @@ class PlanModel:
     provider = "cuda"
 
     def __init__(self, device: CudaDevice, engine: TensorRtEngine, info: PlanInfo, path: Path, *, graphs: bool) -> None:
-        """Take over ``engine``: the model releases it when it is closed, or here if the check fails.
+        """Take over ``engine``: ``close`` releases it, or this constructor if the check fails.
 
         Raises:
             ModelFileError: inputs or outputs differ from the description.
@@ -45,7 +45,7 @@ class PlanModel:
 
         Raises:
             DeviceMemoryError: its buffers do not fit.
-            DeviceError: TensorRT or the driver refuses something, such as the capture of a CUDA graph.
+            DeviceError: TensorRT or the driver rejects a call, such as the capture of a CUDA graph.
         """
         lane = TensorRtLane(self._device, self._engine, self.metadata, slots, outputs, results=results)
         try:
@@ -62,7 +62,7 @@ class PlanModel:
         return lane
 
     def close(self) -> None:
-        """Release the weights; a lane still open keeps them until it is closed. Twice without harm."""
+        """Release the weights; a lane still open keeps them until it is closed. May be called twice."""
         if self._closed:
             return
         self._closed = True

@@ -30,16 +30,16 @@ def build_plan(
 
     Args:
         graph: a serialised ONNX model.
-        request: what the graph asks for.
+        request: what the network must be.
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
-        progress: told of every step of the build.
+        progress: called for every step of the build.
 
     Raises:
-        ExportError: TensorRT refuses the graph, parses it into something else than requested, or cannot build it.
+        ExportError: TensorRT refuses the graph, parses it into something other than requested, or cannot build it.
     """
     trt = toolchain.trt
     logger = tensorrt_logger(trt)
-    logger.take_errors()  # forget those of an earlier build
+    logger.take_errors()  # forget the errors of an earlier build
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, logger)  # owns the weights, so it must outlive the build
@@ -49,8 +49,8 @@ def build_plan(
     check_network(trt, network, request)
     if (request.int8 or request.kept) and not strongly_typed(trt):
         raise ExportError(
-            f"{toolchain.name} is not strongly typed, so it cannot build an INT8 graph, or one with float32 nodes of "
-            "its own, as it is; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
+            f"{toolchain.name} has no strongly typed networks, so it may change the types of an INT8 graph or of extra "
+            "float32 nodes; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
         )
     config = _configure(toolchain, builder, network, request)
     cache = _load_timing_cache(config, timing_cache)
@@ -79,7 +79,7 @@ def _configure(toolchain: Toolchain, builder: Any, network: Any, request: PlanRe
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it no CUDA graph can capture the stream
     if hasattr(trt, "ProfilingVerbosity"):
-        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the inspector tells only names
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the inspector reports only names
     return config
 
 
@@ -131,9 +131,9 @@ def _make_monitor(trt: Any, progress: BuildProgress | None) -> Any:
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
-            self.error: BaseException | None = None  # TensorRT swallows what its callbacks raise
+            self.error: BaseException | None = None  # TensorRT swallows exceptions of its callbacks
 
-        def tell(self, phase: str, done: int) -> bool:
+        def report_step(self, phase: str, done: int) -> bool:
             try:
                 report(phase, done, self.steps[phase], time.perf_counter() - started)
             except BaseException as error:  # raised again when the build has ended
@@ -142,13 +142,13 @@ def _make_monitor(trt: Any, progress: BuildProgress | None) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
-            self.tell(phase_name, 0)
+            self.report_step(phase_name, 0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            return self.tell(phase_name, step + 1)
+            return self.report_step(phase_name, step + 1)
 
         def phase_finish(self, phase_name: str) -> None:
-            self.tell(phase_name, self.steps[phase_name])
+            self.report_step(phase_name, self.steps[phase_name])
             del self.steps[phase_name]
 
     return Monitor()

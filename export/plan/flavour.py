@@ -1,4 +1,4 @@
-"""Which TensorRT builds a plan. Feature tests find what differs between versions."""
+"""Chooses the TensorRT that builds a plan. It tests for features where versions differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Toolchain:
     Attributes:
         trt: the imported library.
         flavour: ``rtx`` or ``tensorrt``.
-        targets: GPU architectures to build for, as ``sm_86``; empty for the GPU of this machine.
+        targets: GPU architectures to build for, such as ``sm_86``; empty for the GPU of this machine.
     """
 
     trt: Any
@@ -38,7 +38,7 @@ def find_toolchain(flavour: str, targets: tuple[str, ...] | None) -> Toolchain:
     """Import the TensorRT of a flavour, ``rtx``, ``tensorrt`` or ``auto``.
 
     Args:
-        targets: GPU architectures to build for, as ``sm_86``; None for the flavour's default.
+        targets: GPU architectures to build for, such as ``sm_86``; None for the flavour's default.
 
     Raises:
         BackendNotInstalledError: the library is not installed, or does not load.
@@ -54,7 +54,7 @@ def choose_flavour(wanted: str) -> str:
     """``rtx`` or ``tensorrt``; ``auto`` is classic TensorRT if it is installed and there is a GPU, else RTX.
 
     Raises:
-        BackendNotInstalledError: the library is not installed; says how to go on.
+        BackendNotInstalledError: the library is not installed; says what to do instead.
         NoGpuError: classic TensorRT was asked for on a machine without a GPU.
     """
     installed = {flavour for flavour, module in MODULES.items() if importlib.util.find_spec(module) is not None}
@@ -78,7 +78,7 @@ def choose_flavour(wanted: str) -> str:
 
 
 def resolve_targets(trt: Any, flavour: str, targets: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The GPU architectures to build for, as ``sm_86``; empty means the GPU of this machine.
+    """The GPU architectures to build for, such as ``sm_86``; empty means the GPU of this machine.
 
     Raises:
         ExportError: targets for classic TensorRT, or an architecture that this TensorRT does not know.

@@ -17,28 +17,33 @@ def inspect_plan(trt: Any, plan: bytes, *, targets: tuple[str, ...] = ()) -> tup
     Args:
         trt: the library that built it.
         plan: the serialised plan.
-        targets: GPU architectures that it was built for, as ``sm_86``; empty for that of this machine.
+        targets: GPU architectures that it was built for, such as ``sm_86``; empty for the GPU of this machine.
 
     Raises:
-        InspectionError: no GPU that it fits, TensorRT refuses the plan, or tells no types; says what is needed.
+        InspectionError: no GPU fits the plan, or TensorRT refuses the plan or reports no types; says what is needed.
     """
     _require_target(targets)
     logger = tensorrt_logger(trt)
-    logger.take_errors()  # forget those of the build
+    logger.take_errors()  # forget the errors of the build
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise InspectionError(f"{trt.__name__} {trt.__version__} refuses the plan: {logger.take_errors()}")
     if not (hasattr(engine, "create_engine_inspector") and hasattr(trt, "LayerInformationFormat")):
-        raise InspectionError(f"{trt.__name__} {trt.__version__} has no engine inspector; TensorRT 8.2 or later has")
+        raise InspectionError(
+            f"{trt.__name__} {trt.__version__} has no engine inspector; TensorRT 8.2 or later has one"
+        )
     try:
-        return _ask(trt, engine)
+        return _read_layers(trt, engine)
     except (RuntimeError, ValueError) as error:
         raise InspectionError(f"the engine inspector of {trt.__name__} {trt.__version__} failed: {error}") from error
 
 
 def _require_target(targets: tuple[str, ...]) -> None:
-    needs = f"that needs a GPU that the plan was built for ({', '.join(targets) or 'the one of the building machine'})"
+    needs = (
+        "inspecting the plan needs a GPU that it was built for "
+        f"({', '.join(targets) or 'the GPU of the machine that built it'})"
+    )
     try:
         architecture = gpu_architecture()
     except NoGpuError as error:
@@ -47,19 +52,19 @@ def _require_target(targets: tuple[str, ...]) -> None:
         raise InspectionError(f"the GPU of this machine is {architecture}; {needs}")
 
 
-def _ask(trt: Any, engine: Any) -> tuple[PlanLayer, ...]:
+def _read_layers(trt: Any, engine: Any) -> tuple[PlanLayer, ...]:
     inspector = engine.create_engine_inspector()
     form = trt.LayerInformationFormat.JSON
     layers = parse_layers(inspector.get_engine_information(form))
     if not any(layer.typed for layer in layers):
-        # Some versions choose or compile layers for a context, and know their types only with one.
+        # Some versions choose or compile layers for a context, and know their types only then.
         context = engine.create_execution_context()
         if context is not None:
             inspector.execution_context = context
             layers = parse_layers(inspector.get_engine_information(form))
     if not any(layer.typed for layer in layers):
         raise InspectionError(
-            f"{trt.__name__} {trt.__version__} tells the names of {len(layers)} layers and no types; "
-            "a plan that mostnet-export built tells them, built with ProfilingVerbosity.DETAILED"
+            f"{trt.__name__} {trt.__version__} reports the names of {len(layers)} layers but no types; "
+            "build the plan with ProfilingVerbosity.DETAILED, as mostnet-export does"
         )
     return layers

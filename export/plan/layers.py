@@ -1,4 +1,4 @@
-"""The layers of a plan by TensorRT's engine inspector, and the type in which each convolution runs."""
+"""The layers of a plan as TensorRT's engine inspector reports them, and the type in which each convolution runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from mostnet.contract import InspectionError
 
-#: Type of a convolution that no layer names, and of one whose layers tell no type.
+#: Type of a convolution that no layer names, and of a convolution whose layers report no type.
 NOT_FOUND, UNKNOWN = "not found", "unknown"
 
 #: Types from the narrowest to the widest, with the words for each in ``Format/Datatype`` and ``Weights``.
@@ -26,7 +26,7 @@ _WORDS = {
 _OPERANDS = re.compile(r"_(i8|e4m3|f16|bf16|f32|tf32)(?:i8|e4m3|e5m2|f16|bf16|f32|tf32)_")
 _OPERAND_TYPES = {"i8": "INT8", "e4m3": "FP8", "f16": "FP16", "bf16": "BF16", "f32": "FP32", "tf32": "FP32"}
 
-#: Types of layers that move data or wait. Their names may be those of convolutions.
+#: Types of layers that move data or wait. Such a layer may have the name of a convolution.
 _MOVERS = ("reformat", "constant", "noop", "shuffle", "signal", "wait", "copy", "move")
 
 _IS_CONVOLUTION = re.compile("conv|corr|gemm|fprop", re.IGNORECASE)
@@ -34,11 +34,11 @@ _IS_CONVOLUTION = re.compile("conv|corr|gemm|fprop", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class PlanLayer:
-    """One layer of a plan in TensorRT's words; a field is empty if TensorRT does not tell it.
+    """One layer of a plan in TensorRT's words; a field is empty if TensorRT does not report it.
 
     Attributes:
         name: names of the fused nodes, joined by ``+``, or a name made up by TensorRT.
-        kind: as ``CaskConvolution`` or ``kgen``.
+        kind: type of the layer, such as ``CaskConvolution`` or ``kgen``.
         inputs: type and memory layout of each input.
         outputs: of each output.
         weights: type of the weights.
@@ -56,15 +56,15 @@ class PlanLayer:
 
     @property
     def typed(self) -> bool:
-        """Whether it tells a type."""
+        """Whether the layer reports a type."""
         return any(_type_in(text) for text in (*self.inputs, *self.outputs, self.weights))
 
     @property
     def computes_in(self) -> str:
         """``INT8``, ``FP16``, ...: the type of its first operand, or ``UNKNOWN``.
 
-        The kernel's name is the best source, then the weights. Without either, the narrowest type of the inputs counts,
-        so that scales, biases and sums beside an INT8 operand do not.
+        The kernel's name is the best source, then the weights. Without either, it is the narrowest type of the inputs,
+        because the scales, biases and sums beside an INT8 operand are wider.
         """
         operand = _OPERANDS.search(self.tactic)
         if operand is not None:
@@ -82,8 +82,8 @@ class PlanLayer:
         """
         if self.kind.lower().startswith(_MOVERS):
             return 0
-        named, told = node in _fused(self.name), node in self.nodes
-        if not (named or told):
+        named, in_metadata = node in _fused(self.name), node in self.nodes
+        if not (named or in_metadata):
             return 0
         own_name = self.name if self.name.startswith("__myl_") else ""  # other names contain names of nodes
         is_convolution = any(_IS_CONVOLUTION.search(text) for text in (self.kind, self.tactic, own_name))
@@ -121,7 +121,7 @@ def parse_layers(text: object) -> tuple[PlanLayer, ...]:
     try:
         document = json.loads(str(text), strict=False)  # Metadata has bare control characters between nodes
     except ValueError as error:
-        raise InspectionError(f"the engine inspector's answer is no JSON ({error}): {str(text)[:80]!r}") from error
+        raise InspectionError(f"the engine inspector's answer is not JSON ({error}): {str(text)[:80]!r}") from error
     layers = document.get("Layers") if isinstance(document, dict) else None
     if not isinstance(layers, list):
         raise InspectionError(f"the engine inspector's answer has no list of layers: {str(text)[:80]!r}")
@@ -147,7 +147,7 @@ def _match(layers: tuple[PlanLayer, ...], node: str, asked: str) -> Convolution:
 
 
 def _layer(layer: Any) -> PlanLayer:
-    if not isinstance(layer, dict):  # a plan of low verbosity has names alone
+    if not isinstance(layer, dict):  # a plan of low verbosity has only names
         return PlanLayer(name=str(layer))
     weights = layer.get("Weights")
     return PlanLayer(

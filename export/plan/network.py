@@ -10,7 +10,7 @@ from mostnet.contract import ExportError
 from .flavour import strongly_typed
 from .request import PlanRequest
 
-#: Problems named in the error. The rest are counted.
+#: Largest number of problems that the error names. It counts the rest.
 _SHOWN = 5
 
 
@@ -34,7 +34,7 @@ def check_network(trt: Any, network: Any, request: PlanRequest) -> None:
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         raise ExportError(
-            f"{trt.__name__} {trt.__version__} parsed the graph into something else than was asked for: "
+            f"{trt.__name__} {trt.__version__} parsed the graph into something other than requested: "
             + "; ".join(problems[:_SHOWN])
             + more
         )
@@ -43,7 +43,7 @@ def check_network(trt: Any, network: Any, request: PlanRequest) -> None:
 def _sampling_problems(trt: Any, layer: Any) -> Iterator[str]:
     if layer.type != trt.LayerType.GRID_SAMPLE:
         return
-    layer.__class__ = trt.IGridSampleLayer  # how the bindings downcast a layer
+    layer.__class__ = trt.IGridSampleLayer  # the bindings downcast a layer this way
     if layer.interpolation_mode != trt.InterpolationMode.LINEAR:
         yield f"{layer.name} samples {layer.interpolation_mode}, not linear"
     if not layer.align_corners or layer.sample_mode != trt.SampleMode.CLAMP:
@@ -76,7 +76,7 @@ def _int8_problems(trt: Any, layers: list[Any], wanted: Collection[str]) -> Iter
     for layer in layers:
         if layer.type != trt.LayerType.CONVOLUTION:
             continue
-        inputs = [layer.get_input(i) for i in range(2)]  # None: the weights are no tensor of the network
+        inputs = [layer.get_input(i) for i in range(2)]  # None if the weights are not a tensor
         sources = [None if tensor is None else makers.get(tensor.name) for tensor in inputs]
         is_int8 = all(source is not None and source.type == trt.LayerType.DEQUANTIZE for source in sources)
         if is_int8 != (layer.name.rpartition("/")[0] in wanted):

@@ -1,4 +1,4 @@
-"""The types in which the convolutions of a plan run, against those that the graph asks for, as lines and JSON."""
+"""Reports the type that each convolution of a plan runs in and its type in the graph, as lines and JSON."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from .layers import NOT_FOUND, UNKNOWN, Convolution, PlanLayer
 
 FORMAT_VERSION = 1
 
-#: Types that a graph can ask for.
+#: Types that a convolution of a graph can have.
 _ASKED = ("INT8", "FP16", "FP32")
 
-#: Convolutions named in a line. The rest are counted.
+#: Largest number of convolutions that a line names. It counts the rest.
 _SHOWN = 5
 
 
 def summary(convolutions: Sequence[Convolution]) -> list[str]:
-    """One line of counts, and one line for each way in which convolutions differ from what was asked."""
+    """One line of counts, and one line for each way in which convolutions differ from the graph."""
     counts = []
     for kind in _ASKED:
         runs = [one.runs for one in convolutions if one.asked == kind]
         if runs:
             counts.append(f"{runs.count(kind)} of {len(runs)} {kind} convolutions run in {kind}")
     missing = [one for one in convolutions if one.runs == NOT_FOUND]
-    untold = [one for one in convolutions if one.runs == UNKNOWN]
+    unknown = [one for one in convolutions if one.runs == UNKNOWN]
     others = [one for one in convolutions if one.runs not in (one.asked, NOT_FOUND, UNKNOWN)]
     quantised = [one for one in others if one.asked == "INT8"]
-    told = {
-        "WARNING: asked as INT8, and TensorRT runs them otherwise": quantised,
-        "run otherwise than asked": [one for one in others if one not in quantised],
+    findings = {
+        "WARNING: INT8 in the graph, but not run in INT8 by TensorRT": quantised,
+        "run in another type than in the graph": [one for one in others if one not in quantised],
         "not found among the plan's layers, perhaps fused under other names": missing,
-        "in layers that tell no type": untold,
+        "in layers that report no type": unknown,
     }
     lines = ["; ".join([*counts, f"{len(missing)} not found under their names"])]
-    return lines + [f"{text}: {_names(found)}" for text, found in told.items() if found]
+    return lines + [f"{text}: {_names(found)}" for text, found in findings.items() if found]
 
 
 def report_json(

@@ -1,4 +1,4 @@
-"""What TensorRT must make of a graph, as data: a Python without onnx and PyTorch can build and check a plan by it."""
+"""What TensorRT must build from a graph, as data: a Python without onnx and PyTorch can build and check the plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PlanRequest:
         metadata: description of the graph; None for a part of a network, whose plan gets no description either.
         floats: type of the float convolutions, ``fp32`` or ``fp16``.
         islands: module paths that may compute in float32 in an ``fp16`` graph.
-        kept: names of further nodes that may, because half precision does not hold their tensors.
+        kept: names of further nodes that may, because their tensors leave the range of half precision.
         convolutions: ``INT8``, ``FP16`` or ``FP32``, by the ONNX node of each convolution.
         tensor_types: ``FLOAT`` or ``HALF``, by the name of each floating-point tensor.
     """
@@ -73,7 +73,7 @@ class PlanRequest:
         """Read what ``to_json`` wrote; ``source`` names the file in errors.
 
         Raises:
-            ExportError: it is something else.
+            ExportError: ``text`` is something else.
             ModelFileError: the metadata is of another format.
         """
         try:
@@ -83,7 +83,7 @@ class PlanRequest:
                 values["metadata"] = Metadata.from_json(json.dumps(values["metadata"]), source=source)
             return cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ExportError(f"{source}: no request for a plan ({error!r}); prepare the case again") from error
+            raise ExportError(f"{source}: not a plan request ({error!r}); prepare the case again") from error
 
 
 def asked_types(
@@ -94,7 +94,7 @@ def asked_types(
     Args:
         floats: type of the float convolutions, ``fp32`` or ``fp16``.
         int8: module paths of the INT8 ones.
-        kept: names of nodes that are float32 all the same.
+        kept: names of nodes that are float32 in any case.
     """
     names = [node.name for node in graph.graph.node if node.op_type == "Conv"]
     return {
@@ -104,7 +104,7 @@ def asked_types(
 
 
 def tensor_types(graph: onnx.ModelProto) -> dict[str, str]:
-    """``FLOAT`` or ``HALF``, by the name of each floating-point tensor: TensorRT 8.6 must be told."""
+    """``FLOAT`` or ``HALF``, by the name of each floating-point tensor: TensorRT 8.6 needs them."""
     import onnx  # only where graphs are made, not where plans are built
 
     kinds = {onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.FLOAT16: "HALF"}

@@ -29,15 +29,14 @@ def write_plan(
 ) -> list[str]:
     """Build the plan of ``graph``, ``NAME.onnx``, and put it beside the graph as ``NAME.plan``.
 
-    With it come ``NAME.plan.json``, its description, and ``NAME.layers.json``, the type in which each of its
-    convolutions runs. TensorRT tells the latter only on a GPU that the plan fits. All files are put in place together,
-    or none is.
+    ``NAME.plan.json`` describes the plan. ``NAME.layers.json`` has the type in which each convolution runs, which
+    TensorRT reports only on a GPU that the plan fits. All files are put in place together, or none is.
 
     Args:
         timing_cache, progress: as ``build_plan`` takes them.
 
     Returns:
-        Lines on the types in which the convolutions run, or on why these are unknown.
+        Lines on the types in which the convolutions run, or on why the types are unknown.
 
     Raises:
         ExportError: as ``build_plan``, or a folder has the name of a file.
@@ -73,7 +72,7 @@ def _write_layers(toolchain: Toolchain, plan: Path, asked: Mapping[str, str]) ->
     try:
         layers = inspect_plan(toolchain.trt, plan.read_bytes(), targets=toolchain.targets)
     except InspectionError as error:
-        return [f"what its convolutions run in was not looked at: {error}"]
+        return [f"the types of its convolutions are unknown: {error}"]
     found = match_convolutions(layers, asked)
     text = report_json(layers, found, plan_sha256=sha256(plan), tensorrt=toolchain.name)
     plan.with_suffix(".layers.json").write_text(text, encoding="utf-8")

@@ -76,7 +76,7 @@ def test_a_corrupt_frame_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_and_missing(dataset: Path) -> None:
-    with pytest.raises(CalibrationError, match="1 calibration frames; state is carried between two"):
+    with pytest.raises(CalibrationError, match="1 calibration frames; expected at least 2"):
         CalibrationData(dataset, SIZE, 1)
     with pytest.raises(CalibrationError, match="gone: no such video or dataset"):
         CalibrationData(Path("gone"), SIZE)

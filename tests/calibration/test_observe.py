@@ -111,7 +111,7 @@ def test_a_cache_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_cache_from_before_states_were_observed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ranges.npz"
     write_cache(path, replace(KEY, version=1), {"a": a_histogram()})
-    with pytest.raises(CalibrationError, match=r"a range cache of something else: version is 1, wanted 2; delete it"):
+    with pytest.raises(CalibrationError, match=r"a range cache of another origin: version is 1, wanted 2; delete it"):
         read_cache(path, KEY)
 
 

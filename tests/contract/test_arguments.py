@@ -14,7 +14,7 @@ def test_sizes_are_height_x_width() -> None:
 
 @pytest.mark.parametrize("text", ["640", "480x", "ax5", "-4x5", "1x2x3", "²x4"])
 def test_other_sizes_are_refused_with_an_example(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r} is not HEIGHTxWIDTH, as 192x256"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r} is not HEIGHTxWIDTH, such as 192x256"):
         size_hw("192x256")(text)
 
 

@@ -35,7 +35,7 @@ def test_differences_do_not_wrap_around() -> None:
     "other", [np.zeros((61, 83, 3), np.float32), np.zeros((61, 82, 3), np.uint8), np.zeros((61, 83), np.uint8)]
 )
 def test_other_pictures_are_refused(other: np.ndarray) -> None:
-    with pytest.raises(FrameError, match=r"expected uint8 \(H, W, 3\) twice"):
+    with pytest.raises(FrameError, match=r"expected two uint8 \(H, W, 3\) pictures"):
         psnr_db(np.zeros((61, 83, 3), np.uint8), other)
 
 

@@ -41,8 +41,8 @@ def test_fp16_with_plan_and_verification(
     assert "worst frame" in text
     assert "was built and checked, but not run: no NVIDIA driver" in text
     name = f"tiny-{SIZE_TEXT}-fp16"
-    assert f"{name}.plan: what its convolutions run in was not looked at: no NVIDIA driver" in text
-    assert "that needs a GPU that the plan was built for (sm_86, sm_89, sm_120)\n" in text
+    assert f"{name}.plan: the types of its convolutions are unknown: no NVIDIA driver" in text
+    assert "inspecting the plan needs a GPU that it was built for (sm_86, sm_89, sm_120)\n" in text
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}.onnx", f"{name}.plan", f"{name}.plan.json"]
     info = PlanInfo.from_json((tmp_path / f"{name}.plan.json").read_text(), source="plan")
     assert info.targets == ("sm_86", "sm_89", "sm_120")
@@ -109,7 +109,7 @@ def test_interrupt_leaves_nothing(
         (["CKPT", "--onnx-only", "--size", "32x640"], "32x640; each side must be at least 64"),
         (["CKPT", "--onnx-only", "--verify", "gone.mp4"], "gone.mp4"),
         (["CKPT", "--onnx-only", "--target", "sm_86"], "leave them out with onnx_only"),
-        (["CKPT", "--onnx-only", "--verify-frames", "1"], "verify_frames is 1; state is carried between two frames"),
+        (["CKPT", "--onnx-only", "--verify-frames", "1"], "verify_frames is 1; expected at least 2"),
     ],
 )
 def test_one_line_errors(
@@ -216,7 +216,7 @@ def test_a_size_too_small_is_refused_before_the_first_is_made(
     monkeypatch.setattr(precision, "build_graph", lambda *_, **__: pytest.fail("work was done first"))
     with pytest.raises(FrameError, match="32x640; each side must be at least 64"):
         export_sizes(checkpoint_path, ExportOptions(onnx_only=True, output=tmp_path), [SIZE, (32, 640)])
-    with pytest.raises(ExportError, match="no size named"):
+    with pytest.raises(ExportError, match="no frame size given"):
         export_sizes(checkpoint_path, ExportOptions(onnx_only=True, output=tmp_path), [])
 
 
@@ -231,7 +231,7 @@ def test_an_older_plan_beside_a_new_graph_is_said(
 ) -> None:
     (tmp_path / f"tiny-{SIZE_TEXT}-fp16.plan").touch()
     assert main([str(checkpoint_path), "--onnx-only", "--size", SIZE_TEXT, "--output", str(tmp_path)]) == 0
-    assert "fp16.plan is of an earlier export and was left as it is" in capsys.readouterr().out
+    assert "fp16.plan is from an earlier export and was not changed" in capsys.readouterr().out
 
 
 def test_weights_beyond_half_precision_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ def test_the_cache_is_used_and_refused(
     assert "ranges read from" in capsys.readouterr().out
     assert main([*arguments, "--calib-stateless"]) == 1
     error = capsys.readouterr().err
-    assert "a range cache of something else: carry_state is True, wanted False; delete it, or name another" in error
+    assert "a range cache of another origin: carry_state is True, wanted False; delete it, or name another" in error
     assert cache.read_bytes() == before
 
 
@@ -193,7 +193,7 @@ def test_the_range_report_finds_a_planted_overflow(tmp_path: Path, video_path: P
     ("arguments", "text"),
     [
         (["--int8"], "INT8 needs sequences to calibrate on: --calib VIDEO_OR_DATASET"),
-        (["--range-report"], "a range report needs sequences to look at: --calib"),
+        (["--range-report"], "a range report needs sequences to measure: --calib"),
         (["--fp16", "--calib", "VIDEO"], "calibration data is for --int8 or for --range-report; leave it out"),
         (["--fp32", "--range-report", "--calib", "VIDEO"], "a range report is about half precision"),
         (["--int8", "--calib", "gone"], "gone: no such video or dataset to calibrate on"),
@@ -203,10 +203,10 @@ def test_the_range_report_finds_a_planted_overflow(tmp_path: Path, video_path: P
             f"frames are {SIZE_TEXT}, the graph takes 64x64; export",
         ),
         (["--int8", "--calib", "VIDEO", "--calib-frames", "13"], "ran out after 12 frames, 13 are wanted"),
-        (["--int8", "--calib", "VIDEO", "--calib-frames", "1"], "1 calibration frames; state is carried between two"),
+        (["--int8", "--calib", "VIDEO", "--calib-frames", "1"], "1 calibration frames; expected at least 2"),
         (["--int8", "--calib", "VIDEO", "--exclude", "heads"], "--exclude heads: matches no convolution"),
         (["--exclude", "head"], "--exclude needs --calib VIDEO_OR_DATASET"),
-        (["--int8", "--calib", "VIDEO", "--budget-frames", "1"], "budget_frames is 1; state is carried"),
+        (["--int8", "--calib", "VIDEO", "--budget-frames", "1"], "budget_frames is 1; expected at least 2"),
     ],
 )
 def test_one_line_errors(

@@ -197,8 +197,8 @@ def test_the_budget_has_int8_state_in_every_attempt(
     evidence = json.loads(stem.with_suffix(".calibration.json").read_text())
     assert evidence["choice"]["int8_states"] == ["hidden4", "hidden8", "hidden16"]
     text = stem.with_suffix(".calibration.md").read_text()
-    assert "States that are INT8 in all of them: hidden4, hidden8, hidden16." in text
-    assert "with no INT8 but that of the states it is" in text
+    assert "States that are INT8 in every measurement: hidden4, hidden8, hidden16." in text
+    assert "with only the states in INT8 it is" in text
 
 
 def test_the_report_says_nothing_of_a_state_that_is_not_int8() -> None:
@@ -229,7 +229,7 @@ def test_opset_17_runs(checkpoint_path: Path, video_path: Path, tmp_path: Path) 
         (["--int8-state"], "--int8-state needs --calib VIDEO_OR_DATASET"),
         (["--int8", "--int8-state"], "--int8-state needs --calib VIDEO_OR_DATASET"),
         (["--int8-state", "--calib", "VIDEO"], "calibration data is for --int8 or for --range-report; leave it out"),
-        (["--int8-state", "--range-report", "--calib", "VIDEO"], "int8_state: for --int8 alone; leave it out of a"),
+        (["--int8-state", "--range-report", "--calib", "VIDEO"], "int8_state: only for --int8; leave it out of a"),
         (
             ["--int8", "--int8-state", "--calib", "VIDEO", "--exclude", "match4"],
             "--exclude match4: matches no convolution, and no state of hidden4, hidden8, hidden16, match16, match8; ",

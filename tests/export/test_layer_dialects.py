@@ -71,8 +71,8 @@ def test_names_alone_have_no_types() -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "is no JSON"),
-        (None, "is no JSON .*: 'None'"),
+        ("", "is not JSON"),
+        (None, "is not JSON .*: 'None'"),
         ("[]", "has no list of layers"),
         ('{"Layers": 3}', "no list"),
     ],
@@ -95,11 +95,11 @@ def test_the_summary_counts_and_names_what_differs() -> None:
         "2 of 9 INT8 convolutions run in INT8; 0 of 2 FP16 convolutions run in FP16; "
         "0 of 1 FP32 convolutions run in FP32; 1 not found under their names"
     )
-    assert lines[1].startswith("WARNING: asked as INT8, and TensorRT runs them otherwise: net.INT8.FP16.0 FP16, ")
+    assert lines[1].startswith("WARNING: INT8 in the graph, but not run in INT8 by TensorRT: net.INT8.FP16.0 FP16, ")
     assert lines[1].endswith("net.INT8.FP16.4 FP16 and 2 more")
-    assert lines[2] == "run otherwise than asked: net.FP16.FP32.0 FP32"
+    assert lines[2] == "run in another type than in the graph: net.FP16.FP32.0 FP32"
     assert lines[3] == "not found among the plan's layers, perhaps fused under other names: net.FP16.not found.0"
-    assert lines[4] == "in layers that tell no type: net.FP32.unknown.0"
+    assert lines[4] == "in layers that report no type: net.FP32.unknown.0"
 
 
 def test_the_report_is_read_back_for_its_own_plan_alone(tmp_path: Path) -> None:

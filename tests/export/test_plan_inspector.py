@@ -82,11 +82,14 @@ def test_a_context_is_made_where_the_engine_alone_tells_no_types() -> None:
     ("options", "error"),
     [
         ({"engine": False}, "tensorrt 10.9 refuses the plan: the plan is of another version"),
-        ({"lacking": "create_engine_inspector"}, "tensorrt 10.9 has no engine inspector; TensorRT 8.2 or later has"),
+        (
+            {"lacking": "create_engine_inspector"},
+            "tensorrt 10.9 has no engine inspector; TensorRT 8.2 or later has one",
+        ),
         ({"answer": RuntimeError("a bad cast")}, "the engine inspector of tensorrt 10.9 failed: a bad cast"),
         ({"answer": UnicodeDecodeError("utf-8", b"\x80", 0, 1, "no")}, "failed: 'utf-8' codec can't decode"),
-        ({"answer": NAMES_ALONE}, "tells the names of 2 layers and no types; a plan that mostnet-export built"),
-        ({"answer": ""}, "the engine inspector's answer is no JSON"),
+        ({"answer": NAMES_ALONE}, "reports the names of 2 layers but no types; build the plan with"),
+        ({"answer": ""}, "the engine inspector's answer is not JSON"),
     ],
 )
 def test_the_error_says_why_a_plan_cannot_be_inspected(options: dict[str, Any], error: str) -> None:
@@ -96,12 +99,16 @@ def test_the_error_says_why_a_plan_cannot_be_inspected(options: dict[str, Any], 
 
 def test_without_the_right_gpu_the_error_says_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     trt = fake_trt(DIALECTS["10"]())
-    with pytest.raises(InspectionError, match=r"this machine is sm_86; that needs a GPU .* built for \(sm_89\)"):
+    with pytest.raises(
+        InspectionError, match=r"this machine is sm_86; inspecting the plan needs a GPU .* built for \(sm_89\)"
+    ):
         inspect_plan(trt, b"plan", targets=("sm_89",))
 
     def none() -> str:
         raise NoGpuError("no NVIDIA driver on this machine")
 
     monkeypatch.setattr(plan_inspector, "gpu_architecture", none)
-    with pytest.raises(InspectionError, match=r"no NVIDIA driver on this machine; that needs a GPU .*\(sm_89\)"):
+    with pytest.raises(
+        InspectionError, match=r"no NVIDIA driver on this machine; inspecting the plan needs a GPU .*\(sm_89\)"
+    ):
         inspect_plan(trt, b"plan", targets=("sm_89",))

@@ -86,7 +86,7 @@ def test_int8_that_runs_otherwise_is_a_warning(
     assert main(arguments(checkpoint_path, tmp_path, *more)) == 0
     text = capsys.readouterr().out
     assert "2 of 3 INT8 convolutions run in INT8; 45 of 45 FP16 convolutions run in FP16; 0 not found" in text
-    assert f"WARNING: asked as INT8, and TensorRT runs them otherwise: {HEAD} FP16\n" in text
+    assert f"WARNING: INT8 in the graph, but not run in INT8 by TensorRT: {HEAD} FP16\n" in text
     assert read_counts(tmp_path / f"tiny-{SIZE_TEXT}-int8.plan") == {"FP16": 46, "INT8": 2}
 
 
@@ -98,7 +98,7 @@ def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
     capsys: Capture,
 ) -> None:
     def none(*_: object, **__: object) -> None:
-        raise InspectionError("no NVIDIA driver [/here]; that needs a GPU that the plan was built for (sm_86)")
+        raise InspectionError("no NVIDIA driver [/here]; inspecting the plan needs a GPU that it was built for (sm_86)")
 
     monkeypatch.setattr(writer, "inspect_plan", none)
     name = f"tiny-{SIZE_TEXT}-fp16"
@@ -106,9 +106,9 @@ def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
     older.write_text(json.dumps({"format_version": 1, "plan_sha256": "of another", "runs": {"FP16": 48}}))
     assert main(arguments(checkpoint_path, tmp_path)) == 0
     text = capsys.readouterr().out
-    reason = "no NVIDIA driver [/here]; that needs a GPU that the plan was built for (sm_86)"
-    assert f"{name}.plan: what its convolutions run in was not looked at: {reason}\n" in text
-    assert f"{name}.layers.json is of an earlier plan and was left as it is" in text
+    reason = "no NVIDIA driver [/here]; inspecting the plan needs a GPU that it was built for (sm_86)"
+    assert f"{name}.plan: the types of its convolutions are unknown: {reason}\n" in text
+    assert f"{name}.layers.json is from an earlier plan and was not changed" in text
     assert read_counts(tmp_path / f"{name}.plan") is None
 
 

@@ -100,13 +100,13 @@ def test_identity_network_is_trivial(clip: list[np.ndarray]) -> None:
     untrained = initial_checkpoint("nano", seed=1)
     report = verify(untrained, Wired(untrained, age=1), clip, precision="fp16")
     report.check()
-    assert any("the picture moves by 0.00 grey levels" in reason for reason in report.trivial)
+    assert any("the picture changes by 0.00 grey levels" in reason for reason in report.trivial)
 
 
 @pytest.mark.parametrize(
     ("activity", "text"),
     [
-        (Activity(1.99, 5, 0.5), "the picture moves by 1.99 grey levels, under 2"),
+        (Activity(1.99, 5, 0.5), "the picture changes by 1.99 grey levels, under 2"),
         (Activity(9, 0.99, 0.5), "the flow is 0.99 px long, under 1"),
         (Activity(9, 5, 0.049), "the mask is 4.9% foreground"),
         (Activity(9, 5, 0.951), "the mask is 95.1% foreground"),

@@ -83,7 +83,7 @@ def test_a_stale_buffer_is_refused(case: Case) -> None:
         buffer = engine.input_buffer()
         buffer[:] = case.frames[0]
         engine.infer(buffer)
-        with pytest.raises(FrameError, match="input buffer whose time is over"):
+        with pytest.raises(FrameError, match="input buffer whose loan has ended"):
             engine.infer(buffer)
 
 
@@ -126,7 +126,7 @@ def test_a_frame_that_is_not_on_the_gpu(case: Case) -> None:
     with Engine(case.plan) as engine:
         frame = Uploaded(case.frames[0], None)
         frame.__cuda_array_interface__["data"] = (0x1000, False)
-        with pytest.raises(FrameError, match="is in no memory of a GPU"):
+        with pytest.raises(FrameError, match="is not in GPU memory"):
             engine.infer(frame)
         frame.free()
 

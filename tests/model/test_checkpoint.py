@@ -137,7 +137,7 @@ def test_not_finite(checkpoint: Checkpoint, path: Path) -> None:
 )
 def test_wrong_config(checkpoint: Checkpoint, path: Path, change: dict[str, object]) -> None:
     edit(path, config={**checkpoint.model.config.to_dict(), **change})
-    with pytest.raises(CheckpointError, match=r"nano\.pt: its config is not one of this mostnet's"):
+    with pytest.raises(CheckpointError, match=r"nano\.pt: this mostnet does not support its config"):
         load_checkpoint(path)
 
 

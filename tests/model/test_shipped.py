@@ -13,7 +13,7 @@ def test_a_name_is_a_shipped_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "weights" / "nano.pt").touch()
     monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
     assert checkpoint_path("nano") == tmp_path / "weights" / "nano.pt"
-    with pytest.raises(CheckpointError, match=r"dw: no such file, and no checkpoint .* ships \(there is nano\)"):
+    with pytest.raises(CheckpointError, match=r"dw: neither a file nor a shipped checkpoint \(shipped: nano\)"):
         checkpoint_path("dw")
 
 

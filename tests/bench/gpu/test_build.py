@@ -47,7 +47,7 @@ def test_plans_are_built_and_described_without_a_gpu(cases: Path, folder: Path, 
     assert build.main([str(cases / "warp-fp16"), str(folder), *RTX]) == 0
     told = [line for line in capsys.readouterr().out.splitlines() if "convolutions" in line]
     assert len(told) == 1, "a warp has none"
-    assert told[0].startswith(f"{folder}: what its convolutions run in was not looked at: no NVIDIA driver")
+    assert told[0].startswith(f"{folder}: the types of its convolutions are unknown: no NVIDIA driver")
     assert not (folder / "case.layers.json").exists()
     assert (cases / "warp-fp16" / "case.plan").stat().st_size > 10_000
     info = PlanInfo.from_json((folder / "case.plan.json").read_text(), source="plan")
@@ -104,9 +104,9 @@ def test_a_warp_that_samples_the_nearest_pixel_is_refused(cases: Path, tmp_path:
     ("text", "error"),
     [
         (None, "not prepared; run python -m mostnet.bench.gpu.prepare"),
-        ("{", "no request for a plan"),
-        ("[]", "no request for a plan"),
-        ('{"metadata": null}', "no request for a plan"),
+        ("{", "not a plan request"),
+        ("[]", "not a plan request"),
+        ('{"metadata": null}', "not a plan request"),
     ],
 )
 def test_one_line_errors(case: Path, text: str | None, error: str, capsys: Capture) -> None:

@@ -156,7 +156,7 @@ def test_memory_that_cannot_be_given_back_is_a_warning(machine: Machine, caplog:
 
     memory._allocation.free = fail
     del array, memory
-    assert "memory of the GPU is not given back: the GPU failed and its context is lost" in caplog.text
+    assert "GPU or pinned memory was not freed: the GPU failed and its context is lost" in caplog.text
     with cuda_device():
         free()
 

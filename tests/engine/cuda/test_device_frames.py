@@ -198,7 +198,7 @@ WRONG = {
     "planes": ({"shape": (3, 64, 80)}, r"has shape \(3, 64, 80\).*: permute or resize it"),
     "dtype": ({"typestr": "<f4"}, "has dtype <f4; expected uint8 BGR .*: scale it to 0..255 and convert it"),
     "pitch": ({"strides": (256, 3, 1)}, r"has strides \(256, 3, 1\) .*, row by row without gaps: make it contiguous"),
-    "address": ({"data": (0x1000, False)}, "frame at 0x1000 is in no memory of a GPU; expected uint8"),
+    "address": ({"data": (0x1000, False)}, "frame at 0x1000 is not in GPU memory; expected uint8"),
     "stream": ({"stream": 0}, "names stream 0, which is ambiguous"),
     "mask": ({"mask": object()}, "has a mask of valid pixels"),
     "no data": ({"data": "absent"}, "Produced has an ill-formed __cuda_array_interface__: KeyError"),
@@ -251,7 +251,7 @@ def test_a_tensor_that_refuses_to_be_handed_over(machine: Machine) -> None:
 
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None)
-        with pytest.raises(FrameError, match="Refuses does not hand over its memory by DLPack: Can't export tensors"):
+        with pytest.raises(FrameError, match="Refuses does not export its memory through DLPack: Can't export tensors"):
             engine.infer(Refuses(frame))
         with pytest.raises(FrameError, match=r"has dtype of DLPack type \(2, 32, 1\)"):
             engine.infer(Tensor(frame, dtype="float32"))
@@ -287,7 +287,7 @@ def test_a_lost_gpu_while_a_frame_is_taken(machine: Machine) -> None:
 
 
 def test_a_copy_that_hangs_does_not_keep_the_stream(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten(monkeypatch, "_COPY_LOOK_MS", 5.0)
+    shorten(monkeypatch, "_COPY_POLL_MS", 5.0)
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2)
         machine.gpu.stuck = True
@@ -301,7 +301,7 @@ def test_a_device_frame_ends_the_loan_of_a_buffer(machine: Machine) -> None:
     with machine.open() as engine:
         buffer = engine.input_buffer()
         engine.infer(Produced(machine.gpu, SHAPE, stream=None, handle=None).write(2))
-        with pytest.raises(FrameError, match="input buffer whose time is over"):
+        with pytest.raises(FrameError, match="input buffer whose loan has ended"):
             engine.infer(buffer)
 
 

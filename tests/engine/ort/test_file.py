@@ -81,7 +81,7 @@ def test_a_model_that_onnx_runtime_refuses(toy: Path) -> None:
 
 def test_a_model_without_a_description(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "x.onnx", metadata=None)
-    with pytest.raises(ModelFileError, match="without a mostnet description, so not exported by mostnet-export"):
+    with pytest.raises(ModelFileError, match="without a mostnet description, so not made by mostnet-export"):
         Engine(path, provider="cpu")
 
 

@@ -12,7 +12,7 @@ from mostnet.engine.ring import Ring
 from tests.engine.backends import Backend, collect, every_stage, shorten
 from tests.toy_graph import SIZE_HW, assert_reference, frame_of, history
 
-STALE = "input buffer whose time is over"
+STALE = "input buffer whose loan has ended"
 FRAMES = [frame_of(number) for number in range(40)]
 
 

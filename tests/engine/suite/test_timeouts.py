@@ -1,4 +1,4 @@
-"""``timeout_ms``: a late frame is an error, its result is dropped, and the state goes on with it."""
+"""``timeout_ms``: a late frame is an error, its result is dropped, but the next frame continues from its state."""
 
 import re
 import threading

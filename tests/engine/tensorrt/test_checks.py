@@ -56,14 +56,14 @@ def test_no_driver_and_no_graph_beside_it(plan: Path) -> None:
         Engine(plan)
     assert "nano.plan: a TensorRT plan needs an NVIDIA GPU: no NVIDIA driver on this machine" in str(caught.value)
     assert str(caught.value).endswith(
-        "open nano.onnx instead (mostnet-export --onnx-only makes it), it runs on the CPU"
+        "open nano.onnx instead (mostnet-export --onnx-only makes it), which runs on the CPU"
     )
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_no_driver_and_the_graph_beside_it(plan: Path) -> None:
     plan.with_suffix(".onnx").write_bytes(b"x")
-    with pytest.raises(NoGpuError, match=r"open nano.onnx beside it instead, it runs on the CPU"):
+    with pytest.raises(NoGpuError, match=r"open nano.onnx beside it instead, which runs on the CPU"):
         Engine(plan)
 
 
@@ -103,11 +103,13 @@ def test_the_other_flavour_is_installed(plan: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(plan_backend, "find_spec", lambda name: None if name == "tensorrt_rtx" else object())
     with pytest.raises(BackendNotInstalledError) as caught:
         Engine(plan)
-    assert "(tensorrt_rtx), which is not installed (tensorrt is, but the two do not load each" in str(caught.value)
+    assert "(tensorrt_rtx), which is not installed (tensorrt is, but neither loads plans of the other)" in str(
+        caught.value
+    )
 
 
 def test_a_plan_does_not_run_on_the_cpu(plan: Path) -> None:
-    with pytest.raises(NoGpuError, match=r"runs on a GPU, and provider='cpu' was asked for; open nano.onnx"):
+    with pytest.raises(NoGpuError, match=r"runs on a GPU, but provider is 'cpu'; open nano.onnx"):
         Engine(plan, provider="cpu")
 
 
@@ -138,7 +140,7 @@ def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
     with pytest.raises(PlanMismatchError) as caught:
         check_fit(plan, read_plan_info(plan), newer, "sm_86")
     assert (
-        "built by tensorrt_rtx 1.4.0, and a plan loads in that version alone; 1.5.0 is installed; install "
+        "built by tensorrt_rtx 1.4.0, and a plan loads only in that version; 1.5.0 is installed; install "
         "tensorrt_rtx==1.4.0, or build it again on this machine: mostnet-export CKPT.pt --fp32 --size 64x80"
     ) in str(caught.value)
 
@@ -214,5 +216,5 @@ def test_architecture_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Ada(0, 1))
     assert driver.gpu_architecture() == "sm_89"
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Silent(0, 1))
-    with pytest.raises(NoGpuError, match=r"does not tell the architecture .*CUDA error 101"):
+    with pytest.raises(NoGpuError, match=r"does not report the architecture .*CUDA error 101"):
         driver.gpu_architecture()

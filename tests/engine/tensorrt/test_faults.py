@@ -47,10 +47,11 @@ def test_out_of_memory_says_how_much_was_asked(machine: Machine) -> None:
     with pytest.raises(DeviceMemoryError) as caught:
         machine.open()
     assert str(caught.value).startswith(
-        "no GPU memory for 3 slots and 0.0 MB scratch: 0.3 MB asked, 512 MB are free (cuMemAlloc failed: out of memory)"
+        "no GPU memory for 3 slots and 0.0 MB scratch: 0.3 MB requested, 512 MB are free (cuMemAlloc failed: out of "
+        "memory)"
     )
     machine.gpu.failures["cuMemHostAlloc"] = (0, machine.driver.MemoryError("cuMemHostAlloc failed: out of memory"))
-    with pytest.raises(DeviceMemoryError, match=r"no pinned host memory for frames .* of 3 slots: 0.2 MB asked"):
+    with pytest.raises(DeviceMemoryError, match=r"no pinned host memory for frames .* of 3 slots: 0.2 MB requested"):
         machine.open()
 
 

@@ -196,7 +196,9 @@ def test_a_network_that_cannot_be_captured(machine: Machine, call: str) -> None:
 
 def test_tensorrt_refuses_the_capture(machine: Machine) -> None:
     machine.trt.refusals["enqueue"] = (6, "Error Code 1: operation not permitted when stream is capturing")
-    with pytest.raises(DeviceError, match=r"cannot be captured \(graphs=False does without\): Error Code 1: operation"):
+    with pytest.raises(
+        DeviceError, match=r"cannot be captured in a CUDA graph \(graphs=False uses none\): Error Code 1: operation"
+    ):
         machine.open()
     with machine.open(graphs=False) as engine:
         engine.infer(frame_of(1))
@@ -239,7 +241,7 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
     (tmp_path / "cache").write_text("a file where the folder should be")
     with rtx.open() as engine:
         engine.infer(frame_of(1))
-    assert "kernels are not kept for the next start" in caplog.text
+    assert "the compiled kernels could not be saved for the next start" in caplog.text
 
 
 def test_a_frame_allocates_nothing(any_machine: Machine) -> None:

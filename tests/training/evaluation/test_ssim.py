@@ -47,7 +47,7 @@ def test_equal_and_constant_pictures() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (np.zeros((61, 82, 3), np.uint8), r"expected uint8 \(H, W, 3\) twice"),
+        (np.zeros((61, 82, 3), np.uint8), r"expected two uint8 \(H, W, 3\) pictures"),
         (np.zeros((10, 40, 3), np.uint8), "at least 11 on each side"),
     ],
 )
