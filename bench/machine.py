@@ -14,7 +14,7 @@ from typing import Any
 from mostnet.engine.ort.model import usable_cores
 
 _MIB = 1 << 20
-_NVIDIA_SMI_S = 20.0
+_NVIDIA_SMI_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class Machine:
 
 def describe_machine(*, gpu: bool) -> Machine:
     """Describe this machine, with the name of its GPU only if ``gpu`` is true."""
+    found = _query_gpu("name") if gpu else None
     return Machine(
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
         usable_cores=usable_cores(),
         memory_gib=_memory_gib(),
-        gpu=gpu_state().get("name") if gpu else None,
+        gpu=found[0] if found else None,
         system=platform.platform(),
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
@@ -58,21 +59,29 @@ def gpu_state() -> dict[str, Any]:
 
     A number is None on a GPU that does not report it.
     """
+    found = _query_gpu("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
+    if found is None:
+        return {}
+    name, driver, *numbers = found
+    keys = ("memory_mib", "clock_mhz", "temperature_c")
+    return {"name": name, "driver": driver, **dict(zip(keys, map(_number, numbers), strict=True))}
+
+
+def _query_gpu(*fields: str) -> list[str] | None:
+    """The values of ``fields`` for the first GPU, from ``nvidia-smi``; None without a GPU or an answer."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return {}
-    fields = ("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
+        return None
     command = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_S)
     except subprocess.TimeoutExpired:
-        return {}
+        return None
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
-        return {}
-    name, driver, *numbers = (value.strip() for value in lines[0].split(","))
-    keys = ("memory_mib", "clock_mhz", "temperature_c")
-    return {"name": name, "driver": driver, **dict(zip(keys, map(_number, numbers), strict=True))}
+        return None
+    values = [value.strip() for value in lines[0].split(",")]
+    return values if len(values) == len(fields) else None
 
 
 def resident_mib() -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -81,11 +82,11 @@ def validate(
     scores: list[FrameScore] = []
     rows: list[Frame] = []
     for s, sequence in enumerate(source.sequences):
-        labelled = [_read(source, s, t) for t in range(min(frames, len(sequence)))]
-        for frame, output in stream_sequence(stream, labelled):
+        newest: deque[LabelledFrame | None] = deque(maxlen=1)
+        for frame, output in stream_sequence(stream, _read(source, s, min(frames, len(sequence)), newest)):
             scores.append(score_frame(only_tasks(output, tasks), frame, quick=True))
-        if labelled[-1] is not None:
-            rows.append(sample_row(labelled[-1], output))
+        if newest[0] is not None:
+            rows.append(sample_row(newest[0], output))
     if samples is not None and rows:
         _write_samples(rows, samples)
     return figures(scores)
@@ -122,12 +123,16 @@ def sample_row(frame: LabelledFrame, output: Output) -> Frame:
     return np.concatenate(parts, axis=1)
 
 
-def _read(source: FrameSource, sequence: int, index: int) -> LabelledFrame | None:
-    """One frame; None if it cannot be read, which the source has logged."""
-    try:
-        return source.read(sequence, index)
-    except DatasetError:
-        return None
+def _read(
+    source: FrameSource, sequence: int, count: int, newest: deque[LabelledFrame | None]
+) -> Iterator[LabelledFrame | None]:
+    """Yield the first ``count`` frames, each also put into ``newest``; None for a frame that cannot be read."""
+    for index in range(count):
+        try:
+            newest.append(source.read(sequence, index))
+        except DatasetError:  # the source has logged it
+            newest.append(None)
+        yield newest[-1]
 
 
 def _grey_picture(mask: Mask) -> Frame:

@@ -36,7 +36,7 @@ def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
     rate = f"{fps:.1f} FPS" if fps else ""
     if state is None:
         return rate, _WHITE
-    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "motion unknown"}[state.source]
+    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}[state.source]
     parts = [state.tracking.value, source, rate]
     return ", ".join(part for part in parts if part), _COLOURS[state.tracking]
 

@@ -32,7 +32,10 @@ def build(toolchain: Toolchain, folder: Path) -> list[str]:
     request = PlanRequest.from_json(path.read_text(encoding="utf-8"), source=str(path))
     # Plans of different sizes share many layers, and therefore their measured tactics.
     timing_cache = folder.parent / "timing.cache" if toolchain.flavour == "tensorrt" else None
-    return write_plan(toolchain, folder / GRAPH, request, timing_cache=timing_cache)
+    try:
+        return write_plan(toolchain, folder / GRAPH, request, timing_cache=timing_cache)
+    except ExportError as error:
+        raise ExportError(f"{folder}: {error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from mostnet.contract import MeasurementError, PlanInfo
 PARTS = ("tensorrt", "torch", "ort")
 
 #: Files of a case: the ONNX graph, the request for its plan, and the plan.
-GRAPH, REQUEST, PLAN = "case.onnx", "request.json", "case.plan"
+GRAPH, REQUEST, FACTS, PLAN = "case.onnx", "request.json", "case.json", "case.plan"
 
 VARIANTS = ("dw", "sw", "nano")
 SIZES = ((480, 640), (720, 1280), (1080, 1920))
@@ -81,13 +81,18 @@ def parse_cases(text: str) -> tuple[Case, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether ``mostnet.bench.gpu.prepare`` has written the case, in the form of this version."""
+    return all((folder / name).is_file() for name in (FACTS, REQUEST))
+
+
 def read_facts(folder: Path) -> dict[str, Any]:
     """The facts that ``mostnet.bench.gpu.prepare`` wrote about a case: FLOPs, least bytes, versions.
 
     Raises:
         MeasurementError: the folder has not been prepared.
     """
-    path = folder / "case.json"
+    path = folder / FACTS
     if not path.is_file():
         raise MeasurementError(f"{folder}: not prepared; run python -m mostnet.bench.gpu.prepare {folder.parent}")
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError
 
 from .accuracy import compare_outputs
-from .cases import Case, ReportOptions, is_built, read_facts
+from .cases import Case, ReportOptions, is_built, is_prepared, read_facts
 from .link import Link, ProcessLink
 from .rows import FILE, FORMAT_VERSION, Document, MethodRow, load, save
 
@@ -127,7 +127,7 @@ class Measurement:
     def _make(self, case: Case, folder: Path) -> None:
         """Make graph, reference and plan if they are missing."""
         pythons, options = self._options.pythons, self._options
-        if not (folder / "case.json").is_file():
+        if not is_prepared(folder):
             if "torch" not in pythons:
                 raise MeasurementError(f"{folder}: not prepared; that needs PyTorch: run {_PACKAGE}.prepare elsewhere")
             arguments = ["prepare", str(options.cases), "--only", case.name, "--opset", str(options.opset)]

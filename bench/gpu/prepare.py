@@ -26,7 +26,7 @@ from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model import VARIANTS, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.model.cost import step_flops
 
-from .cases import ALL_CASES, GRAPH, REQUEST, Case, parse_cases
+from .cases import ALL_CASES, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases
 from .warp import prepare_warps
 
 SEED = 1
@@ -73,7 +73,7 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
         "frames": len(frames),
         "reference": f"PyTorch {torch.__version__} float32 on {device}, TF32 off",
     }
-    write_bytes(folder / "case.json", json.dumps(facts, indent=1).encode())
+    write_bytes(folder / FACTS, json.dumps(facts, indent=1).encode())
 
 
 def _write_reference(folder: Path, frames: Sequence[np.ndarray], device: str) -> None:
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         prepare_warps(args.root, opset=args.opset)
         for case in args.only:
-            if not args.again and (args.root / case.name / "case.json").is_file():
+            if not args.again and is_prepared(args.root / case.name):
                 continue
             folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
             print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)

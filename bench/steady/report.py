@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.json is not None:
             write_bytes(options.json, _json(checks, rows, engine_cost_ms))
     except (MostnetError, OSError) as error:
-        print(f"steady_report: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"mostnet.bench.steady.report: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0 if all(check.passed for check in checks) else 1
 

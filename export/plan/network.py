@@ -45,7 +45,7 @@ def _sampling_problems(trt: Any, layer: Any) -> Iterator[str]:
         return
     layer.__class__ = trt.IGridSampleLayer  # the bindings downcast a layer this way
     if layer.interpolation_mode != trt.InterpolationMode.LINEAR:
-        yield f"{layer.name} samples {layer.interpolation_mode}, not linear"
+        yield f"{layer.name} samples {layer.interpolation_mode}, not linear: export at opset 17 or 19"
     if not layer.align_corners or layer.sample_mode != trt.SampleMode.CLAMP:
         yield f"{layer.name} samples with align_corners={layer.align_corners} and {layer.sample_mode}"
     kinds = {layer.get_input(i).dtype for i in range(2)}

@@ -25,7 +25,10 @@ def test_the_machine_is_described() -> None:
 
 def test_the_gpu_s_name_comes_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1, 580.1, 12, [N/A], 40'\necho 'NVIDIA Test 2, 580.1, 1, 2, 3'\n")
+    tool.write_text(
+        "#!/bin/sh\n[ $1 = --query-gpu=name ] && exec printf 'NVIDIA Test 1\\nNVIDIA Test 2\\n'\n"
+        "echo 'NVIDIA Test 1, 580.1, 12, [N/A], 40'\necho 'NVIDIA Test 2, 580.1, 1, 2, 3'\n"
+    )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert describe_machine(gpu=True).gpu == "NVIDIA Test 1"
@@ -33,6 +36,9 @@ def test_the_gpu_s_name_comes_from_nvidia_smi(tmp_path: Path, monkeypatch: pytes
     assert gpu_state() == {"name": "NVIDIA Test 1", "driver": "580.1", **figures}
     tool.write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
     assert describe_machine(gpu=True).gpu is None
+    assert gpu_state() == {}
+    tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1'\n")
+    assert describe_machine(gpu=True).gpu == "NVIDIA Test 1"
     assert gpu_state() == {}
 
 

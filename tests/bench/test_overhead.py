@@ -13,6 +13,7 @@ from mostnet.bench.frames import BenchFrames, synthetic_frames
 from mostnet.bench.measure import Loop
 from mostnet.bench.overhead import RawCall, measure_overhead
 from mostnet.contract import OUTPUTS, VerificationError
+from mostnet.engine import Session
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
@@ -75,3 +76,12 @@ def test_a_bare_call_that_loses_the_state_is_refused(small: Small, monkeypatch: 
     monkeypatch.setattr(overhead_module, "RawCall", Forgetful)
     with pytest.raises(VerificationError, match=r"bare call differ in frame 1: .* their times cannot be compared"):
         measure_overhead(small.engine, OPTIONS, SOURCE, Loop(10, 0, print))
+
+
+def test_each_goes_first_in_turn(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    infer, bare = Session.infer, RawCall.__call__
+    monkeypatch.setattr(Session, "infer", lambda *args: calls.append("infer") or infer(*args))
+    monkeypatch.setattr(RawCall, "__call__", lambda raw: calls.append("bare") or bare(raw))
+    measure_overhead(small.engine, OPTIONS, SOURCE, Loop(4, 0, print))
+    assert calls[-8:] == ["infer", "bare", "bare", "infer"] * 2

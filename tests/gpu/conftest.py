@@ -64,13 +64,26 @@ def lane_of(engine: Engine) -> Any:
     return engine._ring._lane
 
 
+#: Begins the reason of a skip that ``MOSTNET_REQUIRE_GPU=1`` permits: no Python has all versions of all libraries.
+OPTIONAL = "optional: "
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
-    """Under ``MOSTNET_REQUIRE_GPU=1``, fail each test of this folder that skips, whatever its reason."""
+    """Under ``MOSTNET_REQUIRE_GPU=1``, fail each test of this folder that skips, unless its reason is ``OPTIONAL``."""
     report = (yield).get_result()
     if os.environ.get("MOSTNET_REQUIRE_GPU") == "1" and report.skipped:
         *_, reason = report.longrepr
-        report.outcome, report.longrepr = "failed", f"MOSTNET_REQUIRE_GPU=1: {reason}"
+        if OPTIONAL not in reason:
+            report.outcome, report.longrepr = "failed", f"MOSTNET_REQUIRE_GPU=1: {reason}"
+
+
+def cuda_torch() -> Any:
+    """PyTorch with CUDA, which the Python of an older TensorRT may lack."""
+    torch = pytest.importorskip("torch", reason=f"{OPTIONAL}torch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip(f"{OPTIONAL}this torch has no CUDA")
+    return torch
 
 
 def need_gpu(*modules: str) -> None:

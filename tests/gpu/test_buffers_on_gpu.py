@@ -15,7 +15,7 @@ from mostnet.engine import DeviceArray, Engine, Output
 from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.streams import CudaStream
 
-from .conftest import COUNT, Case, same
+from .conftest import COUNT, Case, cuda_torch, same
 
 PICTURES = ("enhanced", "flow", "mask")
 
@@ -186,9 +186,7 @@ def test_closing_while_the_source_waits(case: Case) -> None:
 
 
 def test_torch_reads_results_and_hands_in_frames(case: Case, alone: list[Output]) -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("this torch has no CUDA")
+    torch = cuda_torch()
     side = torch.cuda.Stream()
     with Engine(case.plan, results="device") as engine, torch.cuda.stream(side):
         for frame, wanted in zip(case.frames[:10], alone, strict=False):

@@ -17,7 +17,7 @@ from mostnet.export.plan.layers import NOT_FOUND, Convolution, match_convolution
 from mostnet.export.plan.report import summary
 from mostnet.export.plan.request import PlanRequest
 
-from .conftest import case_folder, need_gpu
+from .conftest import OPTIONAL, case_folder, need_gpu
 
 SIZE = (96, 128)
 
@@ -44,7 +44,9 @@ def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
 
 def int8_toolchain() -> Toolchain:
     """A TensorRT that builds INT8 graphs for the GPU of this machine; skips without one."""
-    need_gpu("torch", "onnx", "onnxruntime")
+    need_gpu()
+    for module in ("torch", "onnx", "onnxruntime"):
+        pytest.importorskip(module, reason=f"{OPTIONAL}{module} is not installed beside this TensorRT")
     architecture = gpu_architecture()
     if find_spec("tensorrt") is not None:
         trt = import_module("tensorrt")
@@ -54,7 +56,7 @@ def int8_toolchain() -> Toolchain:
         rtx = import_module("tensorrt_rtx")
         if hasattr(rtx.ComputeCapability, architecture.replace("sm_", "SM")):
             return Toolchain(rtx, "rtx", (architecture,))
-    pytest.skip(f"no TensorRT is installed that builds INT8 graphs for {architecture}")
+    pytest.skip(f"{OPTIONAL}no TensorRT is installed that builds INT8 graphs for {architecture}")
 
 
 def test_the_inspector_finds_int8_convolutions() -> None:

@@ -10,7 +10,7 @@ import pytest
 from mostnet.contract import FOREGROUND
 from mostnet.engine import Engine
 
-from .conftest import case_folder, lane_of, need_gpu, same
+from .conftest import case_folder, cuda_torch, lane_of, need_gpu, same
 
 #: Few frames, for the slow CPU runs them too.
 COUNT = 12
@@ -73,10 +73,7 @@ def test_reset_and_sessions(engine: Engine, frames: list[np.ndarray]) -> None:
 
 
 def test_torch_reads_results_on_the_device(frames: list[np.ndarray]) -> None:
-    """Tested here and with plans, for the Python of an older TensorRT may lack PyTorch."""
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("this torch has no CUDA")
+    torch = cuda_torch()
     with Engine(case_folder() / "case.onnx", provider="cuda", results="device") as engine:
         lane = lane_of(engine)
         for frame in frames:

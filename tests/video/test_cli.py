@@ -195,6 +195,19 @@ def _grown(parts: Iterable[Path]) -> bool:
     return any(part.stat().st_size > 2000 for part in parts)
 
 
+def test_the_second_signal_interrupts_and_handlers_are_put_back(files, tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*args, **kwargs):
+        signal.raise_signal(signal.SIGTERM)
+        assert kwargs["stop"]()
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "run", run)
+    assert cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4")]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_a_stop_does_not_hide_the_damage_before_it(files, tmp_path, monkeypatch, capsys):
     video = write_with_av(tmp_path / "v.mp4", moving_frames(60))
     damage_packet(video, 24)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -189,7 +188,7 @@ def write_card(run_dir: Path, evaluation: Path, name: str, *, folder: Path = WEI
         raise MostnetError(f"{report['model']['file']} has no record of a training run; a card is for trained weights")
     sections = [
         _card_head(name, report),
-        f"## Figures\n\n{_card_figures(name, report)}",
+        f"## Figures\n\n{_card_figures(report)}",
         f"## Training\n\n{_card_training(checkpoint.training, command)}",
         f"## Data\n\n{_card_data(checkpoint.training, report)}",
         f"## Limits\n\n{_LIMITS}",
@@ -220,7 +219,7 @@ def _card_head(name: str, report: Mapping[str, Any]) -> str:
     )
 
 
-def _card_figures(name: str, report: Mapping[str, Any]) -> str:
+def _card_figures(report: Mapping[str, Any]) -> str:
     data, model = report["data"], report["model"]
     lines = [
         f"`{data['name']}/{data['split']}`: {len(report['sequences'])} sequences, {report['frames']} frames, streamed "
@@ -234,17 +233,7 @@ def _card_figures(name: str, report: Mapping[str, Any]) -> str:
             cells[-1] = "-"
         lines.append(f"| {model['variant'] if row == 'model' else row} | {' | '.join(cells)} |")
     versions = ", ".join(f"{package} {version}" for package, version in report["versions"].items())
-    return "\n".join(lines) + f"\n\nMeasured with `{_repeating_command(name, report)}`; {versions}.\n"
-
-
-def _repeating_command(name: str, report: Mapping[str, Any]) -> str:
-    """The evaluation's command with the shipped name of the weights, without folders and ``--out``."""
-    words = shlex.split(report["command"])
-    if "--out" in words:
-        at = words.index("--out")
-        del words[at : at + 2]
-    names = {report["model"]["file"]: name, report["data"]["name"]: report["data"]["name"]}
-    return shlex.join(names.get(Path(word).name, word) for word in words)
+    return "\n".join(lines) + f"\n\nMeasured with `{report['command']}`; {versions}.\n"
 
 
 def _card_training(record: Mapping[str, Any], command: str) -> str:
@@ -252,8 +241,8 @@ def _card_training(record: Mapping[str, Any], command: str) -> str:
     wall = "not recorded" if minutes is None else f"{minutes:.0f} minutes"
     data = (record.get("data") or {}).get("name", "DATA")
     init = record.get("init")
-    start = " --init START.pt" if init else ""
-    before = f" on from START.pt (SHA-256 `{init['sha256']}`)" if init else ""
+    start = f" --init {init['file']}" if init else ""
+    before = f" on from the weights of {init['file']}" if init else ""
     command = command or f"mostnet-train {data} --config recipe.yaml --out RUN_DIR{start}"
     recipe = load_extra("yaml").safe_dump(record.get("options"), sort_keys=False)
     return (
@@ -267,7 +256,7 @@ def _card_data(record: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     trained_on = json.dumps(record.get("data"), indent=1, default=str)
     evaluated_on = json.dumps(data["descriptions"], indent=1)
     return (
-        "Generated data has the seeds and options of its generator here. Trained on:\n\n"
+        "Trained on:\n\n"
         f"```json\n{trained_on}\n```\n\n"
         f"Evaluated on `{data['split']}` of `{data['name']}`, whose splits are:\n\n```json\n{evaluated_on}\n```\n"
     )

@@ -147,7 +147,7 @@ class CameraFeed:
                         break
                     self._put(frame, is_first)
                     is_first = False
-                problem = "the camera ended"
+                problem = "camera ended"
             except VideoError as error:
                 problem = str(error)
             finally:

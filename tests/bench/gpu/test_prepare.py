@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from mostnet.bench.gpu.cases import read_facts
+from mostnet.bench.gpu.cases import is_prepared, read_facts
 from mostnet.bench.gpu.prepare import main
 from mostnet.contract import MeasurementError
 from mostnet.export.plan.request import PlanRequest
@@ -64,3 +64,11 @@ def test_the_warp_keeps_its_island(cases: Path, name: str) -> None:
         None, {"features": features, "flow": (flow + 600).astype(np.float16).astype(np.float32) - 600}
     )
     assert np.abs(rough.astype(np.float64) - wanted).max() > 50 * tolerance
+
+
+def test_a_case_without_a_request_is_not_prepared(tmp_path: Path) -> None:
+    """An earlier version wrote such cases."""
+    (tmp_path / "case.json").touch()
+    assert not is_prepared(tmp_path)
+    (tmp_path / "request.json").touch()
+    assert is_prepared(tmp_path)

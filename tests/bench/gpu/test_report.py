@@ -88,6 +88,7 @@ def make_case(root: Path, case: Case) -> None:
     folder.mkdir(parents=True)
     write_plan(folder / "case.plan", flavour="tensorrt")
     (folder / "case.json").write_text('{"flops": 138e9, "weight_bytes": 6e7, "least_bytes": 7e7}')
+    (folder / "request.json").touch()
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
     np.savez(folder / "reference.npz", enhanced=picture, flow=np.ones((3, 2, 8, 8), np.float32), mask=picture[..., 0])

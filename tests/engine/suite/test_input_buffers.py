@@ -283,12 +283,3 @@ def test_closing_while_the_source_waits_for_a_slot(backend: Backend) -> None:
         with pytest.raises(EngineClosedError, match="is closed"):
             call()
     assert len(ends) == 1
-
-
-def test_the_memory_outlives_the_engine(backend: Backend) -> None:
-    with backend.open() as engine:
-        buffer = filled(engine, 5)
-    part = buffer[3:5]
-    del buffer
-    part.fill(6)
-    assert (part == 6).all()
