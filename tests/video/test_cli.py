@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -195,9 +195,19 @@ def _grown(parts: Iterable[Path]) -> bool:
     return any(part.stat().st_size > 2000 for part in parts)
 
 
-def test_the_second_signal_interrupts_and_handlers_are_put_back(files, tmp_path, monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.fixture
+def sigterm() -> Iterator[Callable[..., None]]:
+    """A handler of SIGTERM that fails the test."""
 
+    def handler(*args: object) -> None:
+        pytest.fail("the signal reached the handler from before the run")
+
+    before = signal.signal(signal.SIGTERM, handler)
+    yield handler
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_second_signal_interrupts_and_handlers_are_put_back(files, tmp_path, monkeypatch, sigterm):
     def run(*args, **kwargs):
         signal.raise_signal(signal.SIGTERM)
         assert kwargs["stop"]()
@@ -205,7 +215,7 @@ def test_the_second_signal_interrupts_and_handlers_are_put_back(files, tmp_path,
 
     monkeypatch.setattr(cli, "run", run)
     assert cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4")]) == 130
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is sigterm
 
 
 def test_a_stop_does_not_hide_the_damage_before_it(files, tmp_path, monkeypatch, capsys):
