@@ -96,6 +96,7 @@ def time_alternately(
     swap: bool = True,
     settle_s: float = 0.0,
     prepare: Callable[[Frame], None] | None = None,
+    time_call: Callable[[Callable[[Frame], object], Frame], float] = time_ms,
 ) -> list[list[float]]:
     """Latencies in milliseconds of each call on the same frames, in alternating blocks.
 
@@ -107,6 +108,7 @@ def time_alternately(
             caches.
         settle_s: pause before each call's turn.
         prepare: called with the first frame of each block, untimed.
+        time_call: runs a call on a frame and returns its milliseconds.
     """
     for i in range(loop.warmup):
         if prepare is not None:
@@ -125,7 +127,7 @@ def time_alternately(
                     time.sleep(settle_s)
                 if block > 1:
                     call(frames[start - 1])
-                latencies.extend(time_ms(call, frames[i]) for i in indices)
+                latencies.extend(time_call(call, frames[i]) for i in indices)
             loop.tick(indices[-1] + 1)
     return samples
 

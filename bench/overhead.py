@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
 from .frames import BenchFrames
-from .measure import Loop, split_between, time_alternately
+from .measure import Loop, split_between, time_alternately, time_ms
 from .raw_call import RawCall
 from .report import Overhead, Split, Timings
 
@@ -66,20 +65,21 @@ def _difference(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
 
 
 def _time_pairs(session: Session, raw: RawCall, frames: BenchFrames, loop: Loop) -> Overhead:
-    before = session.stats
     splits: list[Split] = []
 
-    def prepare(frame: Frame) -> None:
-        nonlocal before
-        raw.load(frame)
-        before = session.stats
+    def bare(frame: Frame) -> None:
+        raw()
 
-    def tick(done: int) -> None:
+    def time_call(call: Callable[[Frame], object], frame: Frame) -> float:
+        if call is bare:
+            return time_ms(call, frame)
+        before = session.stats  # read here, so that both orders find it in the same caches
+        elapsed_ms = time_ms(call, frame)
         splits.append(split_between(before, session.stats))
-        loop.tick(done)
+        return elapsed_ms
 
     engine_ms, raw_ms = time_alternately(
-        (session.infer, lambda _: raw()), frames, replace(loop, tick=tick), block=1, prepare=prepare
+        (session.infer, bare), frames, loop, block=1, prepare=raw.load, time_call=time_call
     )
     return summarise_pairs(engine_ms, raw_ms, splits)
 
