@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ class CheckpointStream:
 
     def __init__(self, network: NetworkStream) -> None:
         self._network = network
+        self._ids = count()
 
     def infer(self, frame: Frame) -> Output:
         """Outputs of the next frame, uint8 ``(H, W, 3)`` BGR.
@@ -38,7 +40,7 @@ class CheckpointStream:
         begun_s = perf_counter()
         outputs = self._network.infer(frame)
         latency_ms = (perf_counter() - begun_s) * 1e3
-        return Output(*outputs, frame_id=0, timestamp=None, latency_ms=latency_ms)
+        return Output(*outputs, frame_id=next(self._ids), timestamp=None, latency_ms=latency_ms)
 
     def reset(self) -> None:
         """Start from zero state; the next frame may be of another size."""
