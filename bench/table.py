@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from .paced import ENGINE_ONLY, PUBLISHED_DELAYS
 from .report import (
     BUDGET_MS,
     CAMERA_FPS,
@@ -13,9 +15,10 @@ from .report import (
     Comparison,
     Memory,
     Overhead,
+    PacedPart,
     PrecisionTimings,
-    Timings,
 )
+from .timings import P999_FRAMES, Timings
 
 #: INT8 counts as no faster if it takes at least this share of another precision's time; the rest may be noise.
 _NO_FASTER = 0.97
@@ -28,6 +31,18 @@ def print_report(report: BenchReport, console: Console) -> None:
     for name, text in _facts(report):
         facts.add_row(name, text)
     console.print(facts)
+    if report.paced is not None:
+        console.print()
+        print_paced(report.paced, console)
+
+
+def print_paced(paced: PacedPart, console: Console) -> None:
+    """Print the runs of a paced camera as a table, with notes on how to read it."""
+    console.print(_paces(paced))
+    notes = Table.grid(padding=(0, 2))
+    for name, text in _paced_notes(paced):
+        notes.add_row(name, text)
+    console.print(notes)
 
 
 def _latencies(report: BenchReport) -> Table:
@@ -50,6 +65,49 @@ def _latencies(report: BenchReport) -> Table:
 def _add(table: Table, name: str, timings: Timings, *, end_section: bool = False) -> None:
     values = (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.max_ms, timings.mean_ms)
     table.add_row(name, *(f"{value:.3f}" for value in values), end_section=end_section)
+
+
+def _paces(paced: PacedPart) -> Table:
+    on_gpu = any(run.gpu_clock is not None for run in paced.runs)
+    title = f"Paced camera: ms from a frame's arrival to its result, {paced.runs[0].arrived} frames each"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    columns = ("p50", "p90", "p99", "p99.9", "max", "late", "held", "slowdown", "CPU ms")
+    for column in (*columns, "SM MHz") if on_gpu else columns:
+        table.add_column(column, justify="right")
+    table.add_row("infer, back to back", *_percentiles(paced.back_to_back), end_section=True)
+    for run in paced.runs:
+        figures = [f"{run.late_share:.1%}", f"{run.held}", f"{paced.slowdown(run):.2f} x", f"{run.cpu_ms:.1f}"]
+        clock = run.gpu_clock
+        if on_gpu:
+            figures.append(
+                "-" if clock is None else f"{clock.median_mhz:.0f} ({clock.min_mhz:.0f} to {clock.max_mhz:.0f})"
+            )
+        table.add_row(run.name, *_percentiles(run.latency), *figures)
+    return table
+
+
+def _percentiles(timings: Timings) -> tuple[str, ...]:
+    values = (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.p999_ms, timings.max_ms)
+    return tuple("-" if value is None else f"{value:.2f}" for value in values)
+
+
+def _paced_notes(paced: PacedPart) -> list[tuple[str, str]]:
+    """What the columns mean, what is missing, and published delays to compare with."""
+    notes = [
+        ("late", "no result one frame period after the arrival"),
+        ("held", "frames that arrived before the engine was ready for them"),
+        ("slowdown", "p50 divided by the p50 of infer back to back"),
+        ("CPU ms", "CPU time of this process per frame, all threads"),
+    ]
+    if any(run.latency.p999_ms is None for run in paced.runs):
+        notes.append(("p99.9", f"needs {P999_FRAMES:,} frames in a run: raise --minutes"))
+    for run in paced.runs:
+        if run.unserved:
+            text = f"{run.name}: {run.unserved} frames still waited at the end. They are late, but in no percentile"
+            notes.append(("TOO SLOW", text))
+    notes += [("published", f"{text} ({source})") for text, source in PUBLISHED_DELAYS]
+    return [*notes, ("note", ENGINE_ONLY)]
 
 
 def _facts(report: BenchReport) -> list[tuple[str, str]]:

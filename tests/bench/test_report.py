@@ -14,8 +14,9 @@ from rich.console import Console
 
 from mostnet.bench import plot as plot_module
 from mostnet.bench.plot import marks, write_plot
-from mostnet.bench.report import BenchReport, Comparison, Timings
+from mostnet.bench.report import BenchReport, Comparison
 from mostnet.bench.table import print_report
+from mostnet.bench.timings import Timings
 from mostnet.contract import BackendNotInstalledError
 
 from .conftest import make_report
