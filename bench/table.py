@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -68,28 +67,21 @@ def _add(table: Table, name: str, timings: Timings, *, end_section: bool = False
 
 
 def _paces(paced: PacedPart) -> Table:
-    on_gpu = any(run.gpu_clock is not None for run in paced.runs)
     title = f"Paced camera: ms from a frame's arrival to its result, {paced.runs[0].arrived} frames each"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    columns = ("p50", "p90", "p99", "p99.9", "max", "late", "held", "slowdown", "CPU ms")
-    for column in (*columns, "SM MHz") if on_gpu else columns:
-        table.add_column(column, justify="right")
-    table.add_row("infer, back to back", *_percentiles(paced.back_to_back), end_section=True)
+    for column in ("p50", "p90", "p99", "p99.9", "max", "late", "held", "slower", "CPU ms"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_row("back to back", *_percentiles(paced.back_to_back))
     for run in paced.runs:
-        figures = [f"{run.late_share:.1%}", f"{run.held}", f"{paced.slowdown(run):.2f} x", f"{run.cpu_ms:.1f}"]
-        clock = run.gpu_clock
-        if on_gpu:
-            figures.append(
-                "-" if clock is None else f"{clock.median_mhz:.0f} ({clock.min_mhz:.0f} to {clock.max_mhz:.0f})"
-            )
+        figures = (f"{run.late_share:.1%}", f"{run.held}", f"{paced.slowdown(run):.2f}x", f"{run.cpu_ms:.1f}")
         table.add_row(run.name, *_percentiles(run.latency), *figures)
     return table
 
 
 def _percentiles(timings: Timings) -> tuple[str, ...]:
     values = (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.p999_ms, timings.max_ms)
-    return tuple("-" if value is None else f"{value:.2f}" for value in values)
+    return tuple("-" if value is None else f"{value:.2f}" if value < 1000 else f"{value:.0f}" for value in values)
 
 
 def _paced_notes(paced: PacedPart) -> list[tuple[str, str]]:
@@ -97,7 +89,7 @@ def _paced_notes(paced: PacedPart) -> list[tuple[str, str]]:
     notes = [
         ("late", "no result one frame period after the arrival"),
         ("held", "frames that arrived before the engine was ready for them"),
-        ("slowdown", "p50 divided by the p50 of infer back to back"),
+        ("slower", "p50 divided by the p50 of infer back to back, without gaps between frames"),
         ("CPU ms", "CPU time of this process per frame, all threads"),
     ]
     if any(run.latency.p999_ms is None for run in paced.runs):
@@ -106,6 +98,10 @@ def _paced_notes(paced: PacedPart) -> list[tuple[str, str]]:
         if run.unserved:
             text = f"{run.name}: {run.unserved} frames still waited at the end. They are late, but in no percentile"
             notes.append(("TOO SLOW", text))
+        if run.gpu_clock is not None:
+            clock = run.gpu_clock
+            text = f"{run.name}: median {clock.median_mhz:.0f} MHz, {clock.min_mhz:.0f} to {clock.max_mhz:.0f}"
+            notes.append(("SM clock", text))
     notes += [("published", f"{text} ({source})") for text, source in PUBLISHED_DELAYS]
     return [*notes, ("note", ENGINE_ONLY)]
 
