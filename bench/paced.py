@@ -187,8 +187,11 @@ def measure_paced(
 
     Raises:
         MostnetError: as ``Session.stream`` and ``Session.infer``.
+        ValueError: ``how`` is unknown.
     """
-    serve = {"stream": _stream, "infer": _infer}[how]
+    if how not in HOWS:
+        raise ValueError(f"unknown way {how!r} to hand in frames; expected one of {list(HOWS)}")
+    serve = _stream if how == "stream" else _infer
     times = times or TimeSource()
     count = max(1, round(fps * seconds))
     camera = PacedCamera(frames, fps=fps, count=count, times=times)

@@ -192,6 +192,13 @@ def test_the_camera_sleeps_and_polls_for_half_a_millisecond_only() -> None:
     assert time.sleeps.count(0.0) <= 4 * 51
 
 
+def test_an_unknown_way_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"unknown way 'push' to hand in frames; expected one of \['stream', 'infer'\]"
+    ):
+        measure([1.0], how="push")
+
+
 def test_clocks_are_summarised() -> None:
     assert ClockRange.of([]) is None
     assert ClockRange.of([210.0, 1980.0, 1500.0]) == ClockRange(210.0, 1500.0, 1980.0, (210.0, 1980.0, 1500.0))
