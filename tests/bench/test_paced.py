@@ -18,23 +18,30 @@ FRAMES = tuple(np.full((2, 2, 3), i, np.uint8) for i in range(3))
 
 
 class FakeTime:
-    """Time that passes only in ``sleep``, which may end late, and in a fake engine. The CPU works all of that time."""
+    """Time that passes in ``sleep``, which may end late, in a fake engine, and by a microsecond when it is read.
+
+    The CPU works all of that time.
+    """
 
     def __init__(self, *, oversleep_s: float = 0.0) -> None:
         self.now_s = 100.0
         self.cpu_s = 0.0
         self.sleeps: list[float] = []
+        self.readings = 0
         self._oversleep_s = oversleep_s
 
     @property
     def source(self) -> TimeSource:
-        return TimeSource(
-            now=lambda: self.now_s, sleep=self.sleep, process_cpu=lambda: self.cpu_s, thread_cpu=lambda: self.cpu_s
-        )
+        return TimeSource(now=self.now, sleep=self.sleep, process_cpu=lambda: self.cpu_s, thread_cpu=lambda: self.cpu_s)
+
+    def now(self) -> float:
+        self.work(1e-6)
+        self.readings += 1
+        return self.now_s
 
     def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
-        self.work(seconds + self._oversleep_s if seconds > 0 else 1e-5)
+        self.work(seconds + self._oversleep_s)
 
     def work(self, seconds: float) -> None:
         self.now_s += seconds
@@ -118,7 +125,7 @@ def test_an_engine_slower_than_the_camera_is_not_hidden(how: str) -> None:
     run, engine, time = measure([30.0], how=how)
     served = len(engine.frames)
     assert served == pytest.approx(100 * 20 / 30, abs=1)
-    assert run.latency.samples_ms == pytest.approx([30 + 10 * i for i in range(served)], abs=0.02)
+    assert run.latency.samples_ms == pytest.approx([30 + 10 * i for i in range(served)], abs=0.5)
     assert run.arrived == 100 and run.unserved == 100 - served
     assert (run.late, run.held) == (100, 99), "every frame is late, also those that still waited at the end"
     assert time.now_s - 100 == pytest.approx(2.03, abs=0.021), "a slow engine does not prolong the run"
@@ -142,7 +149,7 @@ def test_the_warm_up_is_paced_and_untimed(how: str) -> None:
 @HOW
 def test_cpu_time_is_without_the_camera_s(how: str) -> None:
     run, _, _ = measure([5.0], how=how, warmup=3)
-    assert run.cpu_ms == pytest.approx(5.0)
+    assert run.cpu_ms == pytest.approx(5.0, abs=0.02)
 
 
 @HOW
@@ -170,32 +177,29 @@ def test_an_interrupt_ends_the_run_and_closes_the_stream(how: str) -> None:
 
 
 def test_the_schedule_does_not_drift() -> None:
-    time = FakeTime(oversleep_s=0.0004)
+    time = FakeTime(oversleep_s=0.00015)
     camera = PacedCamera(FRAMES, fps=29.97, count=300, times=time.source)
     arrivals = [arrived_s for _, arrived_s in camera]
-    assert arrivals == pytest.approx([100 + (i + 1) / 29.97 for i in range(300)], abs=1e-9)
-    assert max(camera.hand_over_ms) < 0.02, "a sleep that ends 0.4 ms late does not delay a frame"
+    assert arrivals == pytest.approx([100 + (i + 1) / 29.97 for i in range(300)], abs=2e-6)
+    assert max(camera.hand_over_ms) < 0.02, "a sleep that ends 0.15 ms late does not delay a frame"
 
 
 def test_a_sleep_that_ends_later_counts_as_latency() -> None:
     run, _, _ = measure([5.0], oversleep_s=0.003)
-    assert run.latency.p50_ms == pytest.approx(7.5, abs=0.02)
-    assert run.hand_over.p50_ms == pytest.approx(2.5, abs=0.02)
+    assert run.latency.p50_ms == pytest.approx(7.8, abs=0.02)
+    assert run.hand_over.p50_ms == pytest.approx(2.8, abs=0.02)
     assert run.held == 0, "the camera woke late; the engine was ready"
 
 
-def test_the_camera_sleeps_and_polls_for_half_a_millisecond_only() -> None:
+def test_the_camera_sleeps_and_polls_for_a_fifth_of_a_millisecond_only() -> None:
     time = FakeTime()
     list(PacedCamera(FRAMES, fps=10, count=4, times=time.source))
-    long = [seconds for seconds in time.sleeps if seconds > 0]
-    assert long == pytest.approx([0.0995] * 4, abs=1e-4)
-    assert time.sleeps.count(0.0) <= 4 * 51
+    assert time.sleeps == pytest.approx([0.0998] * 4, abs=2e-5)
+    assert time.readings <= 4 * 210, "each reading takes a microsecond"
 
 
 def test_an_unknown_way_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown way 'push' to hand in frames; expected one of \['stream', 'infer'\]"
-    ):
+    with pytest.raises(ValueError, match=r"unknown way 'push' to hand in frames; expected one of "):
         measure([1.0], how="push")
 
 
