@@ -223,12 +223,11 @@ def measure_paced(
 
 def _stream(session: Session, camera: PacedCamera) -> Generator[float, None, None]:
     """Arrival of each frame, at the moment its result is there. Freeing the result does not count as latency."""
-    with closing(session.stream(camera)) as outputs:
-        for output in outputs:
-            arrived_s = output.timestamp
-            assert isinstance(arrived_s, float)
-            yield arrived_s
-            del output
+    for output in session.stream(camera):
+        arrived_s = output.timestamp
+        assert isinstance(arrived_s, float)
+        yield arrived_s
+        del output
 
 
 def _infer(session: Session, camera: PacedCamera) -> Generator[float, None, None]:

@@ -17,6 +17,9 @@ _INK, _P50, _P99, _BUDGET = "#4a6fa5", "#2a9d4a", "#d1791e", "#b3202a"
 #: The line of the budget is drawn if samples are within these factors of it. Farther away it would squeeze them.
 _IN_RANGE = (0.5, 3.0)
 
+#: The same for a camera's frame period, as a factor of the slowest frame.
+_PERIOD_IN_RANGE = 1.5
+
 
 def require_matplotlib() -> None:
     """Raise if no plot can be drawn.
@@ -89,13 +92,20 @@ def _draw_paced(axes: Any, paced: PacedPart) -> None:
     names = ["back to back", *(run.name for run in paced.runs)]
     dots = {"marker": ".", "markersize": 3, "markeredgecolor": _INK}
     axes.boxplot(samples, whis=(1, 99), widths=0.5, flierprops=dots, medianprops={"color": _P50})
-    axes.set_xticks(range(1, len(names) + 1), names, rotation=20, ha="right")
-    axes.set_ylim(bottom=0)
-    for place, run in enumerate(paced.runs, start=2):
-        period_ms = 1e3 / run.fps
-        if period_ms <= run.latency.max_ms * _IN_RANGE[1]:
-            axes.hlines(period_ms, place - 0.4, place + 0.4, color=_BUDGET)
     axes.plot([], color=_P50, label="p50 (box: half of the frames, whiskers: p1 to p99)")
-    axes.plot([], color=_BUDGET, label="one frame period: later is late")
-    axes.set(ylabel="arrival to result, ms")
-    axes.legend()
+    _draw_periods(axes, paced)
+    axes.set_title(f"Paced camera, {paced.runs[0].arrived} frames each", fontsize=11)
+    axes.set_xticks(range(1, len(names) + 1), names, rotation=20, ha="right")
+    axes.set_ylabel("arrival to result, ms")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+
+
+def _draw_periods(axes: Any, paced: PacedPart) -> None:
+    """A line at the frame period of each run, unless it would squeeze the boxes."""
+    highest_ms = _PERIOD_IN_RANGE * max(run.latency.max_ms for run in paced.runs)
+    label = "one frame period: later is late"
+    for place, run in enumerate(paced.runs, start=2):
+        if 1e3 / run.fps <= highest_ms:
+            axes.hlines(1e3 / run.fps, place - 0.4, place + 0.4, color=_BUDGET, label=label)
+            label = ""  # one entry in the legend is enough

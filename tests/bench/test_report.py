@@ -129,12 +129,15 @@ def test_json_of_paced_runs() -> None:
     assert json.loads(make_report([1.0] * 10).to_json())["paced"] is None
 
 
-def test_plot_of_paced_runs_is_taller(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fps", "drawn"), [(25, True), (5, False)])
+def test_plot_of_paced_runs_shows_the_period_where_it_is_near(fps: float, drawn: bool, tmp_path: Path) -> None:
     path = tmp_path / "plot.png"
     samples_ms = [30.0 + i % 7 for i in range(99)] + [80.0]
-    write_plot(paced_report(paced_run("stream", 25, samples_ms), paced_run("infer", 30, samples_ms)), path)
+    write_plot(paced_report(paced_run("stream", fps, samples_ms), paced_run("infer", fps, samples_ms)), path)
     picture = cv2.imread(str(path))
-    assert picture.shape[0] > 1000
+    assert picture.shape[0] > 1000, "three panels"
+    red = (picture == (0x2A, 0x20, 0xB3)).all(axis=2).sum()
+    assert (red > 200) is drawn
 
 
 def test_json_is_strict() -> None:
