@@ -136,7 +136,7 @@ def test_plot_of_paced_runs_shows_the_period_where_it_is_near(fps: float, drawn:
     write_plot(paced_report(paced_run("stream", fps, samples_ms), paced_run("infer", fps, samples_ms)), path)
     picture = cv2.imread(str(path))
     assert picture.shape[0] > 1000, "three panels"
-    red = (picture == (0x2A, 0x20, 0xB3)).all(axis=2).sum()
+    red = int((picture == (0x2A, 0x20, 0xB3)).all(axis=2).sum())
     assert (red > 200) is drawn
 
 
