@@ -78,6 +78,11 @@ class ClockRange:
         return cls(min(samples_mhz), float(np.median(samples_mhz)), max(samples_mhz), tuple(samples_mhz))
 
 
+def run_name(how: str, fps: float) -> str:
+    """Name of a paced run in tables."""
+    return f"{how} at {fps:g} FPS"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PacedRun:
     """Latency of frames that arrive at a fixed rate.
@@ -110,8 +115,8 @@ class PacedRun:
 
     @property
     def name(self) -> str:
-        """As in tables."""
-        return f"{self.how}, {self.fps:g} FPS"
+        """How and at which rate."""
+        return run_name(self.how, self.fps)
 
     @property
     def late_share(self) -> float:

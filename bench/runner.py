@@ -22,7 +22,7 @@ from .machine import describe_machine, peak_resident_mib, resident_mib
 from .measure import Loop, time_infer, time_stream
 from .options import BenchOptions
 from .overhead import measure_overhead
-from .paced import HOWS, PacedRun, measure_paced
+from .paced import HOWS, PacedRun, measure_paced, run_name
 from .report import BenchReport, Comparison, EngineInfo, Memory, PacedPart
 
 #: Called between frames, outside the timings, with the current part, the frames done in it, and their total.
@@ -168,7 +168,7 @@ class _Benchmark:
         return PacedPart(back_to_back, tuple(runs))
 
     def _measure_pace(self, engine: Engine, frames: BenchFrames, fps: float, how: str) -> PacedRun:
-        with self._part(f"{how} at {fps:g} FPS", self._options.paced_frames) as loop:
+        with self._part(run_name(how, fps), self._options.paced_frames) as loop:
             return measure_paced(
                 engine,
                 frames.frames,

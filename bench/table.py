@@ -32,13 +32,19 @@ def print_report(report: BenchReport, console: Console) -> None:
     console.print(facts)
     if report.paced is not None:
         console.print()
-        print_paced(report.paced, console)
+        spoiled = {"back to back", *(run.name for run in report.paced.runs)} & set(report.disturbed)
+        print_paced(report.paced, console, spoiled=bool(spoiled))
 
 
-def print_paced(paced: PacedPart, console: Console) -> None:
-    """Print the runs of a paced camera as a table, with notes on how to read it."""
+def print_paced(paced: PacedPart, console: Console, *, spoiled: bool = False) -> None:
+    """Print the runs of a paced camera as a table, with notes on how to read it.
+
+    ``spoiled`` is true if other processes disturbed them, as printed before.
+    """
     console.print(_paces(paced))
     notes = Table.grid(padding=(0, 2))
+    if spoiled:
+        notes.add_row("DISTURBED", "see above: repeat on a quiet machine")
     for name, text in _paced_notes(paced):
         notes.add_row(name, text)
     console.print(notes)

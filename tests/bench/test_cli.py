@@ -140,7 +140,7 @@ def test_paced_runs_come_after_the_other_parts(
     assert parts[:3] == ["infer", "stream", "overhead"]
     assert parts[3:] == ["back to back", *(f"{run['how']} at {run['fps']:g} FPS" for run in runs)]
     out = capsys.readouterr().out
-    for text in ("Paced camera", "150 frames each", "stream, 300 FPS", "infer, 600 FPS", "105 ms of added delay"):
+    for text in ("Paced camera", "150 frames each", "stream at 300 FPS", "infer at 600 FPS", "105 ms of added delay"):
         assert text in out
     assert out.index("overhead") < out.index("Paced camera")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")

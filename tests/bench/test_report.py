@@ -90,11 +90,11 @@ def test_table_of_paced_runs() -> None:
     text = printed(paced_report(paced_run("stream", 25, [15.0] * 1000), slow))
     rows = [" ".join(line.split()) for line in text.splitlines()]
     assert "back to back 10.00 10.00 10.00 - 10.00" in rows
-    assert "stream, 25 FPS 15.00 15.00 15.00 15.00 15.00 0.0% 0 1.50x 20.0" in rows
-    assert "infer, 60 FPS 20.00 20.00 20.00 - 20.00 50.0% 74 2.00x 20.0" in rows
+    assert "stream at 25 FPS 15.00 15.00 15.00 15.00 15.00 0.0% 0 1.50x 20.0" in rows
+    assert "infer at 60 FPS 20.00 20.00 20.00 - 20.00 50.0% 74 2.00x 20.0" in rows
     assert "SM clock" not in text
     assert "needs 1,000 frames in a run: raise --minutes" in text
-    assert "infer, 60 FPS: 50 frames still waited at the end. They are late, but in no percentile" in text
+    assert "infer at 60 FPS: 50 frames still waited at the end. They are late, but in no percentile" in text
     assert "no result one frame period after the arrival" in text
     assert "105 ms of added delay" in text and "Kumcu et al. 2016" in text and "37 ms on average, 54 ms at most" in text
     assert "only a part of the delay from lens to screen (glass to glass)" in text
@@ -103,12 +103,25 @@ def test_table_of_paced_runs() -> None:
     assert "Paced" not in printed(make_report([10.0] * 10))
 
 
+def test_table_of_disturbed_paced_runs() -> None:
+    report = paced_report(paced_run("stream", 25, [15.0] * 10), paced_run("infer", 25, [15.0] * 10))
+    assert "DISTURBED" not in printed(report)
+    for part in ("back to back", "infer at 25 FPS"):
+        spoiled = dataclasses.replace(report, disturbed=(part,), other_cores={part: 1.5})
+        text = printed(spoiled)
+        assert f"1.5 cores in {part}" in text and "see above: repeat on a quiet machine" in text
+    elsewhere = dataclasses.replace(report, disturbed=("infer",), other_cores={"infer": 1.5})
+    assert "see above" not in printed(elsewhere)
+
+
 def test_table_of_paced_runs_on_a_gpu() -> None:
     clock = ClockRange.of([210.0, 1980.0, 1500.0])
     runs = (paced_run("stream", 25, [15.0] * 10, gpu_clock=clock), paced_run("infer", 25, [15.0] * 10))
     text = printed(paced_report(*runs))
     assert (
-        "SM clock" in text and "stream, 25 FPS: median 1500 MHz, 210 to 1980" in text and "infer, 25 FPS:" not in text
+        "SM clock" in text
+        and "stream at 25 FPS: median 1500 MHz, 210 to 1980" in text
+        and "infer at 25 FPS:" not in text
     )
 
 
@@ -116,8 +129,8 @@ def test_table_of_paced_runs_fits_a_terminal() -> None:
     out = io.StringIO()
     run = paced_run("stream", 29.97, [115.25] * 1000, arrived=9999, late=9999, held=9999)
     print_report(paced_report(run), Console(file=out, width=80, highlight=False, markup=False))
-    line = next(line for line in out.getvalue().splitlines() if "stream, 29.97 FPS" in line)
-    assert line.split()[3:] == ["115.25"] * 5 + ["100.0%", "9999", "11.53x", "20.0"]
+    line = next(line for line in out.getvalue().splitlines() if "stream at 29.97 FPS" in line)
+    assert line.split()[4:] == ["115.25"] * 5 + ["100.0%", "9999", "11.53x", "20.0"]
 
 
 def test_json_of_paced_runs() -> None:
