@@ -77,7 +77,6 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
 
 
 def _write_reference(folder: Path, frames: Sequence[np.ndarray], device: str) -> None:
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     stream = NetworkStream(load_checkpoint(folder / "case.pt").model, device=device)
     outputs = [stream.infer(frame) for frame in frames]
     arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
