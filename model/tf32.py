@@ -29,7 +29,8 @@ def tf32(enabled: bool) -> Iterator[None]:
 
 def _switches() -> tuple[tuple[Any, Any], str]:
     """The holders of the two switches and the name there. PyTorch 2.9 has new names, and may refuse to read the old."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
     if hasattr(matmul, "fp32_precision"):
         return (matmul, cudnn.conv), "fp32_precision"
     return (matmul, cudnn), "allow_tf32"

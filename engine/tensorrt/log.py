@@ -12,8 +12,8 @@ _LOG = logging.getLogger("mostnet.tensorrt")
 #: Part of a harmless warning that comes twice for each INT8 convolution of a half-precision graph.
 _HARMLESS = "scales to fp32"
 
-#: Most error lines that wait for an exception.
-_MOST_ERRORS = 32
+#: Most error lines that wait for an exception, of all threads, and that one exception quotes.
+_MOST_KEPT, _MOST_QUOTED = 64, 8
 
 
 class _LoggerOfEachLibrary:
@@ -55,7 +55,7 @@ def _make_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self._errors: deque[tuple[int, str]] = deque(maxlen=_MOST_ERRORS)  # with the thread that logged each
+            self._errors: deque[tuple[int, str]] = deque(maxlen=_MOST_KEPT)  # with the thread that logged each
             self._lock = threading.Lock()
 
         def log(self, severity: Any, message: str) -> None:
@@ -72,7 +72,7 @@ def _make_logger(trt: Any) -> Any:
                 kept = [(thread, line) for thread, line in self._errors if thread in others]
                 self._errors.clear()
                 self._errors.extend(kept)
-            return "; ".join(lines) or "it logged no error"
+            return "; ".join(lines[-_MOST_QUOTED:]) or "it logged no error"
 
     return Logger()
 

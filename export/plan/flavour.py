@@ -128,7 +128,10 @@ def gpu_hint(toolchain: Toolchain) -> str:
     """What a failed build may be due to: TensorRT for RTX does not list the GPU of this machine. Else empty."""
     if toolchain.flavour != "rtx" or toolchain.targets or (here := gpu_architecture()) in _listed(toolchain.trt):
         return ""
-    return f"; it does not list the GPU of this machine, {here}, so build with classic TensorRT: --flavour tensorrt"
+    return (
+        f"; it does not list the GPU of this machine, {here}: build with classic TensorRT (--flavour tensorrt), or for "
+        "other GPUs (--target)"
+    )
 
 
 def strongly_typed(trt: Any) -> bool:

@@ -62,7 +62,7 @@ def test_a_gpu_that_tensorrt_does_not_list() -> None:
     with pytest.raises(ExportError, match=r"tensorrt_rtx 1\.7\.1 refuses the target SM75"):
         build(library, ("sm_75",))
     library.failures = ["this GPU is not supported"]
-    with pytest.raises(ExportError, match=r"not supported; it does not list the GPU .* sm_90, so build with classic"):
+    with pytest.raises(ExportError, match=r"not supported; it does not list the GPU .* sm_90: build with classic"):
         build(library)
 
 

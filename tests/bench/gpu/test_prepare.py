@@ -103,6 +103,9 @@ def test_the_request_matches_the_graph(folder: Path) -> None:
     assert "network.resize_flow" in request.islands
     assert len(request.convolutions) == 48 and set(request.convolutions.values()) == {"FP16"}
     assert set(request.tensor_types.values()) == {"FLOAT", "HALF"}
+    assert sum("warp/grid_sampler" in name for name in request.wide) == 4
+    assert not set(request.wide) & set(request.convolutions)
+    assert PlanRequest.from_json(request.to_json(), source="request") == request
 
 
 @pytest.mark.parametrize("name", ["warp-fp32", "warp-fp16"])
