@@ -68,20 +68,15 @@ def build_plan(
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise ExportError(f"{toolchain.name} cannot parse the graph: {errors}")
     check_network(trt, network, request)
-    if (request.int8 or request.kept) and not strongly_typed(trt):
-        raise ExportError(
-            f"{toolchain.name} has no strongly typed networks, so it may change the types of an INT8 graph or of extra "
-            "float32 nodes; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
-        )
+    _require_types(toolchain, request)
     config = _configure(toolchain, builder, network, request)
     cache = _load_timing_cache(config, timing_cache)
     monitor = _make_monitor(trt, progress)
     if monitor is not None:
         config.progress_monitor = monitor
-    notes: tuple[str, ...] = ()
-    plan = builder.build_serialized_network(network, config)
+    plan, notes = builder.build_serialized_network(network, config), list[str]()
     if plan is None and _is_pinned(trt, request):
-        notes = (f"WARNING: {_LOOSE.format(name=toolchain.name, errors=logger.take_errors())}",)
+        notes.append(f"WARNING: {_LOOSE.format(name=toolchain.name, errors=logger.take_errors())}")
         prefer_types(trt, config)
         plan = builder.build_serialized_network(network, config)
     if monitor is not None and monitor.error is not None:
@@ -90,7 +85,15 @@ def build_plan(
         raise ExportError(f"{toolchain.name} could not build the plan: {logger.take_errors()}{gpu_hint(toolchain)}")
     if cache is not None and timing_cache is not None:
         write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
-    return BuiltPlan(bytes(plan), notes)
+    return BuiltPlan(bytes(plan), tuple(notes))
+
+
+def _require_types(toolchain: Toolchain, request: PlanRequest) -> None:
+    if (request.int8 or request.kept) and not strongly_typed(toolchain.trt):
+        raise ExportError(
+            f"{toolchain.name} has no strongly typed networks, so it may change the types of an INT8 graph or of extra "
+            "float32 nodes; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
+        )
 
 
 def _is_pinned(trt: Any, request: PlanRequest) -> bool:
