@@ -13,6 +13,12 @@ from importlib.resources import files
 #: Modules whose names differ from those of their distributions in more than hyphens.
 _MODULES = {"opencv-python": "cv2", "cuda-bindings": "cuda.bindings"}
 
+#: Distributions that hold a library which another one only requires; they may be installed without it.
+_PARTS = {
+    "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt-rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
+}
+
 
 def mostnet_version() -> str:
     """Version of this mostnet, from the file ``VERSION`` in its folder."""
@@ -36,8 +42,10 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
 def _library_version(name: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version  # would double the time of `import mostnet`
 
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        found = getattr(sys.modules.get(_MODULES.get(name, name.replace("-", "_"))), "__version__", None)
-        return None if found is None else str(found)
+    for distribution in (name, *_PARTS.get(name, ())):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    found = getattr(sys.modules.get(_MODULES.get(name, name.replace("-", "_"))), "__version__", None)
+    return None if found is None else str(found)

@@ -1,6 +1,7 @@
 """Versions of mostnet and of the libraries beside it."""
 
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,16 @@ def test_an_unpacked_library_tells_its_version_once_it_is_imported(monkeypatch: 
         monkeypatch.setitem(sys.modules, module, ModuleType(module))
         sys.modules[module].__version__ = "3.4"
     assert known_versions(names) == {"unpacked-library": "3.4", "cuda-bindings": "3.4"}
+
+
+def test_tensorrt_for_rtx_is_found_under_the_name_of_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name != "tensorrt-rtx-cu13":
+            raise PackageNotFoundError(name)
+        return "1.7.1"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert known_versions(["tensorrt", "tensorrt-rtx"]) == {"tensorrt-rtx": "1.7.1"}
 
 
 def test_mostnet_tells_its_own_version() -> None:
