@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         architecture = args.target or gpu_architecture()
-        targets = (architecture,) if args.target or args.flavour == "rtx" else None
+        targets = (args.target,) if args.target else None
         toolchain = find_toolchain(args.flavour, targets)
         for folder in args.folders:
             if is_built(folder, args.flavour) and not args.again:
