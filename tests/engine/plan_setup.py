@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.miniature.driver import pycuda_driver
+from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
+from mostnet.bench.gpu.miniature.graphs import graph_bindings
+from mostnet.bench.gpu.miniature.library import driver_library
+from mostnet.bench.gpu.standin.tensorrt import GENERATIONS, StandinTensorRt
+from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import Metadata, PlanInfo, sha256
 from mostnet.engine import Engine
 from mostnet.engine.cuda import device as cuda_device
@@ -19,11 +25,6 @@ from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt import lane as tensorrt_lane
 from mostnet.engine.tensorrt import library as tensorrt_library
 from mostnet.engine.tensorrt import log as tensorrt_log
-from tests.toy_graph import METADATA
-
-from .fake_cuda import Gpu, graph_bindings, pycuda_driver
-from .fake_interop import driver_library
-from .fake_tensorrt import GENERATIONS, FakeTensorRt
 
 #: A call of the driver in each stage.
 STAGE_CALLS = {"upload": "cuMemcpyHtoDAsync", "execute": "cuGraphLaunch", "download": "cuMemcpyDtoHAsync"}
@@ -48,8 +49,8 @@ class Machine:
     """Opens engines of a plan on the miniature GPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0) -> None:
-        self.gpu = Gpu(seed)
-        self.trt = FakeTensorRt(self.gpu, generation)
+        self.gpu = MiniatureGpu(seed)
+        self.trt = StandinTensorRt(self.gpu, generation)
         self.driver = pycuda_driver(self.gpu)
         self.bindings = graph_bindings(self.gpu)
         self.library = driver_library(self.gpu)

@@ -10,16 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.miniature.gpu import BASE, MiniatureStream
+from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history, reference
 from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Engine
 from mostnet.engine.cuda.dlpack import export_capsule
 from mostnet.engine.cuda.frame import is_on_device
 from tests.engine.backends import collect, shorten
+from tests.engine.device_arrays import LEGACY, Produced, Tensor
 from tests.engine.fake import fake_session
-from tests.engine.fake_cuda import BASE, Stream
-from tests.engine.fake_interop import LEGACY, Produced, Tensor
 from tests.engine.plan_setup import Machine, machine_of
-from tests.toy_graph import SIZE_HW, assert_reference, frame_of, history, reference, save_toy
+from tests.toy_graph import assert_reference, save_toy
 
 SHAPE = (*SIZE_HW, 3)
 
@@ -30,7 +31,7 @@ class Library:
     def __init__(self, machine: Machine, handle: int | None = None) -> None:
         self.gpu = machine.gpu
         self.gpu.depth += 1  # its context
-        self.stream: Stream | None = Stream(self.gpu, 1)
+        self.stream: MiniatureStream | None = MiniatureStream(self.gpu, 1)
         if handle is not None:
             self.stream.handle = handle
             self.gpu.streams[handle] = self.stream

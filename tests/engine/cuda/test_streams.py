@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.miniature.driver import pycuda_driver
+from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
+from mostnet.bench.gpu.standin.toy import OUTPUTS
 from mostnet.contract import BackendNotInstalledError, DeviceError
 from mostnet.engine.cuda import device as cuda_device
 from mostnet.engine.cuda import graph as cuda_graph
@@ -13,17 +16,15 @@ from mostnet.engine.cuda import streams as cuda_streams
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.memory import BlockLayout, aligned
 from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream, poll
-from tests.engine.fake_cuda import Gpu, pycuda_driver
-from tests.toy_graph import OUTPUTS
 
 
 @pytest.fixture
-def gpu() -> Gpu:
-    return Gpu()
+def gpu() -> MiniatureGpu:
+    return MiniatureGpu()
 
 
 @pytest.fixture
-def device(gpu: Gpu) -> Iterator[CudaDevice]:
+def device(gpu: MiniatureGpu) -> Iterator[CudaDevice]:
     made = CudaDevice(pycuda_driver(gpu))
     with made:
         yield made
@@ -39,7 +40,7 @@ def test_poll_waits_no_longer_than_told() -> None:
     assert poll(lambda: True, 0)
 
 
-def test_times_of_the_gpu_are_on_the_clock_of_the_host(gpu: Gpu, device: CudaDevice) -> None:
+def test_times_of_the_gpu_are_on_the_clock_of_the_host(gpu: MiniatureGpu, device: CudaDevice) -> None:
     before_s = time.perf_counter()
     clock, stream = Clock(device), CudaStream(device)
     after_s = time.perf_counter()
@@ -55,7 +56,7 @@ def test_times_of_the_gpu_are_on_the_clock_of_the_host(gpu: Gpu, device: CudaDev
 
 
 def test_the_clock_is_set_again_and_no_time_is_read_backwards(
-    gpu: Gpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
+    gpu: MiniatureGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, stream = Clock(device), CudaStream(device)
     early = CudaEvent(device, clock)
@@ -72,7 +73,9 @@ def test_the_clock_is_set_again_and_no_time_is_read_backwards(
     assert gpu.violations == []
 
 
-def test_a_busy_gpu_leaves_the_clock_as_it_was(gpu: Gpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_gpu_leaves_the_clock_as_it_was(
+    gpu: MiniatureGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock(device)
     old = clock.anchor()
     monkeypatch.setattr(cuda_streams, "_ANCHOR_LIFE_S", 0.0)
@@ -113,7 +116,9 @@ def test_graphs_need_bindings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     assert cuda_graph.load_bindings() == "cuda.bindings.driver"
 
 
-def test_a_pycuda_that_does_not_load_and_a_cuda_that_does_not_start(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pycuda_that_does_not_load_and_a_cuda_that_does_not_start(
+    gpu: MiniatureGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(name: str) -> object:
         raise ImportError("libcurand.so.10: cannot open shared object file")
 

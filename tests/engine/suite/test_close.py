@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import METADATA, frame_of, history
 from mostnet.contract import EngineClosedError
 from mostnet.engine import Output, Session
 from mostnet.engine.ring import Ring
 from mostnet.engine.slot import Slot
 from tests.engine.backends import Backend
-from tests.toy_graph import METADATA, frame_of, history
 
 FRAMES = [frame_of(number) for number in range(20)]
 

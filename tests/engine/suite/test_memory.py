@@ -5,9 +5,9 @@ import resource
 import sys
 import tracemalloc
 
+from mostnet.bench.gpu.standin.toy import frame_of
 from mostnet.engine import Engine
 from tests.engine.backends import Backend
-from tests.toy_graph import frame_of
 
 FRAMES = [frame_of(number) for number in range(8)]
 

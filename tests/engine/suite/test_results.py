@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, reference
 from mostnet.engine import DeviceArray, Output
 from tests.engine.backends import Backend, every_loan, only
-from tests.toy_graph import SIZE_HW, assert_reference, frame_of, reference
+from tests.toy_graph import assert_reference
 
 PICTURES = ("enhanced", "flow", "mask")
 FRAMES = [frame_of(number) for number in range(30)]

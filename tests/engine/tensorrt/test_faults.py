@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.contract import (
     DeviceError,
     DeviceMemoryError,
@@ -15,7 +16,6 @@ from mostnet.contract import (
 from mostnet.engine.interfaces import DeviceLostError
 from tests.engine.backends import collect
 from tests.engine.plan_setup import STAGE_CALLS, Machine, machine_of
-from tests.toy_graph import frame_of, history
 
 DEAD = "an illegal memory access was encountered"
 

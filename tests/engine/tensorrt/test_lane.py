@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.tensorrt import GENERATIONS
+from mostnet.bench.gpu.standin.toy import NAN, SIZE_HW, STATES, frame_of, history, reference
 from mostnet.contract import DeviceError, ModelFileError, output_specs
 from mostnet.engine.cuda.memory import aligned
-from tests.engine.fake_tensorrt import GENERATIONS
 from tests.engine.plan_setup import Machine, machine_of
-from tests.toy_graph import NAN, SIZE_HW, STATES, assert_reference, frame_of, history, reference
+from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(40)]
 
