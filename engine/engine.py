@@ -48,6 +48,7 @@ class Engine(Session):
             threads: CPU threads of the network; None takes every core this process may use.
             provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
             timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
+                On a GPU, Ctrl-C during a wait without limit takes effect when the frame is done.
             graphs: run a plan as CUDA graphs, one launch per frame; the results are the same either way.
             results: what ``Output`` holds.
 

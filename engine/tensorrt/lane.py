@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from mostnet.contract import FINITE, FRAME, OUTPUTS, Frame, Metadata, ModelFileError, input_spec, output_specs
 from mostnet.engine.cuda.array import DeviceArray
+from mostnet.engine.cuda.clock import Clock
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.foreign import ForeignStreams
 from mostnet.engine.cuda.frame import adopt_frame
 from mostnet.engine.cuda.graph import CudaGraph, load_bindings
 from mostnet.engine.cuda.memory import BlockLayout, DeviceBlock, PinnedBlock, aligned
-from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream
+from mostnet.engine.cuda.streams import CudaEvent, CudaStream
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import DeviceFrame, DeviceLostError, Result, Stream, Streams
 

@@ -47,7 +47,7 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
 
     def mem_get_info() -> tuple[int, int]:
         gpu.call("cuMemGetInfo")
-        return 512_000_000, 1_000_000_000
+        return 512_000_000 - gpu.graph_bytes, 1_000_000_000
 
     def htod(dest: int, src: np.ndarray, stream: MiniatureStream) -> None:
         gpu.call("cuMemcpyHtoDAsync")

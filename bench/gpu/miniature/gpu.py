@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import numpy as np
+
+from .captures import TEXTS, CaptureModes
 
 BASE = 0x7F00_0000_0000
 
@@ -40,6 +43,8 @@ class MiniatureGpu:
         lost: once set, every call fails with this text.
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
         alive: device objects not destroyed yet, by kind.
+        captures: captures of other libraries, and the capture mode of each thread.
+        graph_bytes: memory that graphs took when they were uploaded, or launched without that.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -53,6 +58,8 @@ class MiniatureGpu:
         self.stuck = False
         self.awaited = threading.Event()
         self.time_ms = 0.0
+        self.captures = CaptureModes()
+        self.graph_bytes = 0
         self.streams: WeakValueDictionary[int, MiniatureStream] = WeakValueDictionary()
         self._next = 0
         self._random = random.Random(seed)
@@ -76,6 +83,7 @@ class MiniatureGpu:
             raise LogicError(f"{name} failed: invalid device context")
         if self.lost is not None:
             raise LogicError(f"{name} failed: {self.lost}")
+        self.check_capture(name)
         if name in self.failures:
             left, error = self.failures.pop(name)
             if left == 0:
@@ -84,6 +92,12 @@ class MiniatureGpu:
                 finally:
                     del error  # its traceback would keep every frame of the stack alive
             self.failures[name] = (left - 1, error)
+
+    def check_capture(self, name: str) -> None:
+        """Raise if a capture in another thread forbids the call ``name``."""
+        if self.captures.forbid(name):
+            self.violations.append(f"{name} breaks a capture of another thread")
+            raise LogicError(f"{name} failed: {TEXTS[900]}")
 
     def made(self, kind: str) -> None:
         self.alive[kind] += 1
@@ -120,6 +134,15 @@ class MiniatureGpu:
                 self.time_ms += 0.01
                 self._random.choice(ready).queue.popleft()[1]()
 
+    def synchronize(self, call: str, done: Callable[[], bool]) -> None:
+        """Run operations until ``done``, as a call in C that no signal ends."""
+        self.call(call)
+        while not done():
+            if self.lost is not None:
+                raise LogicError(f"{call} failed: {self.lost}")
+            self.advance()
+            time.sleep(1e-3 if self.stuck else 0)
+
 
 class MiniatureStream:
     """``pycuda.driver.Stream``."""
@@ -154,6 +177,10 @@ class MiniatureStream:
         self._gpu.call("cuStreamQuery")
         self._gpu.advance()
         return not self.queue
+
+    def synchronize(self) -> MiniatureStream:
+        self._gpu.synchronize("cuStreamSynchronize", lambda: not self.queue)
+        return self
 
     def _refuse_capture(self, name: str) -> None:
         if self.capture is not None:
@@ -192,6 +219,11 @@ class MiniatureEvent:
         self._gpu.advance()
         return self.reached >= self.recorded
 
+    def synchronize(self) -> MiniatureEvent:
+        mark = self.recorded  # a record made during the wait is not waited for
+        self._gpu.synchronize("cuEventSynchronize", lambda: self.reached >= mark)
+        return self
+
     def time_till(self, later: MiniatureEvent) -> float:
         self._gpu.call("cuEventElapsedTime")
         for event in (self, later):
@@ -219,4 +251,5 @@ class MiniatureAllocation:
         if self._freed:
             self._gpu.violations.append(f"{self._kind} freed twice")
         self._freed = True
+        self._gpu.check_capture("cuMemFree")
         self._gpu.destroyed(self._kind)

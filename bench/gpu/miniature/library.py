@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable
 from types import SimpleNamespace
 
+from .captures import TEXTS
 from .gpu import BASE, Error, MemoryError_, MiniatureEvent, MiniatureGpu
 
 
@@ -56,7 +57,26 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
         value._obj.value = 0
         return 0
 
+    def exchange(mode: object) -> int:
+        gpu.calls["cuThreadExchangeStreamCaptureMode"] += 1
+        if gpu.lost is not None:
+            return 700
+        mode._obj.value = gpu.captures.exchange(mode._obj.value)
+        return 0
+
+    def error_string(status: int, text: object) -> int:
+        known = {
+            **TEXTS,
+            2: "out of memory",
+            400: "invalid resource handle",
+            700: gpu.lost or "an illegal memory access",
+        }
+        text._obj.value = known[status].encode() if status in known else None
+        return 0 if status in known else 1
+
     return SimpleNamespace(
+        cuThreadExchangeStreamCaptureMode=exchange,
+        cuGetErrorString=error_string,
         cuEventCreate=create,
         cuEventRecord=record,
         cuStreamWaitEvent=wait,
