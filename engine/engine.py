@@ -52,7 +52,8 @@ class Engine(Session):
             graphs: run a plan as CUDA graphs, one launch per frame; the results are the same either way.
             results: what ``Output`` holds.
 
-                - ``owned``: new arrays, which belong to the caller.
+                - ``owned``: arrays that belong to the caller. Their memory is used again when nothing refers to it: no
+                  array, view, buffer or tensor made of it. A bare address does not count.
                 - ``borrowed``: read-only views of a slot's host memory, without a copy.
                 - ``device``: ``DeviceArray`` in a slot's GPU memory; only ``finite`` comes to the host.
 
