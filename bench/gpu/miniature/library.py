@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 from .captures import TEXTS
 from .gpu import BASE, Error, MemoryError_, MiniatureEvent, MiniatureGpu
@@ -57,14 +58,14 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
         value._obj.value = 0
         return 0
 
-    def exchange(mode: object) -> int:
+    def exchange(mode: Any) -> int:
         gpu.calls["cuThreadExchangeStreamCaptureMode"] += 1
         if gpu.lost is not None:
             return 700
         mode._obj.value = gpu.captures.exchange(mode._obj.value)
         return 0
 
-    def error_string(status: int, text: object) -> int:
+    def error_string(status: int, text: Any) -> int:
         known = {
             **TEXTS,
             2: "out of memory",
