@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mostnet.bench.machine import describe_machine
-from mostnet.engine.cuda.clock import Anchor
+from mostnet.engine.cuda.clock import ClockAnchor
 from mostnet.engine.cuda.streams import CudaEvent
 
 _SIZE_HW = (480, 640)
@@ -150,7 +150,7 @@ def _summary(samples: Sequence[float]) -> list[float]:
 def _new_event() -> CudaEvent:
     device: Any = SimpleNamespace(driver=SimpleNamespace(Event=ImitatedEvent, Error=OSError))
     start = ImitatedEvent()
-    clock: Any = SimpleNamespace(anchor=lambda: Anchor(start, 0.0, 0.0))
+    clock: Any = SimpleNamespace(anchor=lambda: ClockAnchor(start, 0.0, 0.0))
     return CudaEvent(device, clock)
 
 

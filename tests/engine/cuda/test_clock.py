@@ -124,8 +124,10 @@ def test_after_long_a_wide_window_is_better_than_drift(
     monkeypatch.setattr(cuda_clock, "_ANCHOR_LIFE_S", 0.0)
     gpu.late = repeat(LATE_S)
     assert clock.anchor() is known
-    monkeypatch.setattr(cuda_clock, "_DRIFT", 1.0)
-    time.sleep(2 * LATE_S)
+    monkeypatch.setattr(cuda_clock, "_DRIFT", 2.0)
+    time.sleep(LATE_S)
+    assert clock.anchor() is known, "a window that wide excuses nothing"
+    monkeypatch.setattr(cuda_clock, "_WIDEST_S", 2 * LATE_S)
     assert clock.anchor() is not known
 
 
