@@ -8,7 +8,7 @@ from typing import Any
 
 from mostnet.engine.interfaces import Stream
 
-from .clock import ClockAnchor, Clock
+from .clock import Clock, ClockAnchor
 from .device import NON_BLOCKING, CudaDevice
 from .waits import is_reached, poll, wait_in_c
 
