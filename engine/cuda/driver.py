@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from mostnet.contract import NoGpuError
@@ -44,18 +45,31 @@ def gpu_architecture() -> str:
     return f"sm_{numbers[0]}{numbers[1]}"
 
 
-def load_driver() -> Any:
+def load_driver(quick: Sequence[str] = ()) -> Any:
     """The CUDA driver as a ctypes library, initialised.
+
+    Args:
+        quick: functions that take nanoseconds. They keep the interpreter, because another thread that gets it keeps it
+            for up to five milliseconds.
 
     Raises:
         NoGpuError: there is no driver, or it does not start.
     """
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        driver = ctypes.CDLL(name)
+        driver = ctypes.CDLL(library)
     except OSError:
-        raise NoGpuError(f"no NVIDIA driver on this machine ({name} is not found)") from None
+        raise NoGpuError(f"no NVIDIA driver on this machine ({library} is not found)") from None
     status = driver.cuInit(0)
     if status != 0:
         raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
+    for name in quick:
+        setattr(driver, name, getattr(ctypes.PyDLL(library), name))
     return driver
+
+
+def error_text(library: Any, status: int) -> str:
+    """What the driver says of an error, in pycuda's words; ``library`` is that of ``load_driver``."""
+    text = ctypes.c_char_p()
+    library.cuGetErrorString(status, ctypes.byref(text))
+    return f"CUDA error {status}" if text.value is None else text.value.decode()

@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
+from mostnet.bench.gpu.standin.toy import METADATA, OUTPUTS, SIZE_HW, STATES, step
 from mostnet.contract import FrameError
 from mostnet.engine import Session
 from mostnet.engine.host_streams import HostEvent, ThreadStream, host_streams
 from mostnet.engine.interfaces import DeviceFrame, Result, Stream, Streams
 from mostnet.engine.options import Options
-from tests.toy_graph import METADATA, OUTPUTS, SIZE_HW, STATES, step
 
 PICTURES = ("enhanced", "flow", "mask")
 

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.miniature.driver import pycuda_driver
+from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
+from mostnet.bench.gpu.miniature.graphs import graph_bindings
+from mostnet.bench.gpu.miniature.library import driver_library
+from mostnet.bench.gpu.standin.tensorrt import GENERATIONS, StandinTensorRt
+from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import Metadata, PlanInfo, sha256
 from mostnet.engine import Engine
 from mostnet.engine.cuda import device as cuda_device
-from mostnet.engine.cuda import foreign as cuda_foreign
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt import lane as tensorrt_lane
 from mostnet.engine.tensorrt import library as tensorrt_library
 from mostnet.engine.tensorrt import log as tensorrt_log
-from tests.toy_graph import METADATA
-
-from .fake_cuda import Gpu, graph_bindings, pycuda_driver
-from .fake_interop import driver_library
-from .fake_tensorrt import GENERATIONS, FakeTensorRt
 
 #: A call of the driver in each stage.
 STAGE_CALLS = {"upload": "cuMemcpyHtoDAsync", "execute": "cuGraphLaunch", "download": "cuMemcpyDtoHAsync"}
@@ -48,8 +48,8 @@ class Machine:
     """Opens engines of a plan on the miniature GPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0) -> None:
-        self.gpu = Gpu(seed)
-        self.trt = FakeTensorRt(self.gpu, generation)
+        self.gpu = MiniatureGpu(seed)
+        self.trt = StandinTensorRt(self.gpu, generation)
         self.driver = pycuda_driver(self.gpu)
         self.bindings = graph_bindings(self.gpu)
         self.library = driver_library(self.gpu)
@@ -61,7 +61,7 @@ class Machine:
         monkeypatch.setattr(cuda_device, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
-        monkeypatch.setattr(cuda_foreign, "load_driver", lambda: self.library)
+        monkeypatch.setattr(cuda_device, "load_driver", lambda quick: self.library)
         cuda_device.cuda_device.cache_clear()
         tensorrt_log.tensorrt_logger.cache_clear()
         flavour = "rtx" if generation == "rtx" else "tensorrt"
@@ -86,6 +86,7 @@ class Machine:
         assert dict(+self.gpu.alive) == {}, f"left on the GPU: {self.gpu.alive}"
         assert dict(-self.gpu.alive) == {}, "given back twice"
         assert self.gpu.depth == 0
+        assert self.gpu.lost or self.gpu.captures.mode == 0, "a thread's capture mode was not restored"
 
     def close(self) -> None:
         """``check_empty``, and drop what the engine caches of this machine."""

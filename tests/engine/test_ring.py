@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.toy_graph import assert_reference, frame_of, history
+from mostnet.bench.gpu.standin.toy import frame_of, history
+from tests.toy_graph import assert_reference
 
 from .backends import collect
 from .fake import fake_session

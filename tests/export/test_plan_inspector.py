@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from mostnet.bench.gpu.standin.tensorrt import StandinModule
 from mostnet.contract import InspectionError, NoGpuError
 from mostnet.engine.tensorrt import log as tensorrt_log
 from mostnet.export.plan import inspector as plan_inspector
 from mostnet.export.plan.inspector import inspect_plan
-from tests.engine.fake_tensorrt import Module
 
 from .layer_dialects import DIALECTS, NAMES_ALONE
 
@@ -32,7 +32,7 @@ class Inspector:
         return answer
 
 
-def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacking: str = "") -> Module:
+def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacking: str = "") -> StandinModule:
     """A TensorRT whose engine inspector gives ``answer``, and ``alone`` before a context is made."""
     inspector = Inspector(answer, answer if alone is None else alone)
     made = SimpleNamespace(create_engine_inspector=lambda: inspector, create_execution_context=lambda: "a context")
@@ -52,7 +52,7 @@ def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacki
                 self.logger.log(ILogger.ERROR, "the plan is of another version")
             return made if engine else None
 
-    return Module(
+    return StandinModule(
         __name__="tensorrt",
         __version__="10.9",
         ILogger=ILogger,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mostnet.bench.gpu.engine_worker import METHODS, EngineWorker
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 from tests.engine.plan_setup import Machine, machine_of
-from tests.toy_graph import frame_of, history
 
 FRAMES = 6
 

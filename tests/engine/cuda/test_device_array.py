@@ -8,12 +8,12 @@ import threading
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.miniature.gpu import BASE
+from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history, reference
 from mostnet.engine import DeviceArray
 from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.dlpack import describe_capsule
-from tests.engine.fake_cuda import BASE
 from tests.engine.plan_setup import Machine
-from tests.toy_graph import SIZE_HW, frame_of, history, reference
 
 FRAMES = [frame_of(number) for number in range(20)]
 SHAPES = {"enhanced": (*SIZE_HW, 3), "flow": (2, *SIZE_HW), "mask": SIZE_HW}

@@ -10,16 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.miniature.gpu import BASE, MiniatureStream
+from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history, reference
 from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Engine
 from mostnet.engine.cuda.dlpack import export_capsule
 from mostnet.engine.cuda.frame import is_on_device
 from tests.engine.backends import collect, shorten
+from tests.engine.device_arrays import LEGACY, Produced, Tensor
 from tests.engine.fake import fake_session
-from tests.engine.fake_cuda import BASE, Stream
-from tests.engine.fake_interop import LEGACY, Produced, Tensor
 from tests.engine.plan_setup import Machine, machine_of
-from tests.toy_graph import SIZE_HW, assert_reference, frame_of, history, reference, save_toy
+from tests.toy_graph import assert_reference, save_toy
 
 SHAPE = (*SIZE_HW, 3)
 
@@ -30,7 +31,7 @@ class Library:
     def __init__(self, machine: Machine, handle: int | None = None) -> None:
         self.gpu = machine.gpu
         self.gpu.depth += 1  # its context
-        self.stream: Stream | None = Stream(self.gpu, 1)
+        self.stream: MiniatureStream | None = MiniatureStream(self.gpu, 1)
         if handle is not None:
             self.stream.handle = handle
             self.gpu.streams[handle] = self.stream
@@ -260,7 +261,7 @@ def test_a_tensor_that_refuses_to_be_handed_over(machine: Machine) -> None:
 def test_a_stream_that_does_not_exist(machine: Machine) -> None:
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=0xDEAD)
-        with pytest.raises(DeviceError, match="the GPU refused a call: cuEventRecord failed: CUDA error 400"):
+        with pytest.raises(DeviceError, match="the GPU refused a call: cuEventRecord failed: invalid resource handle"):
             engine.infer(frame)
         assert history(engine.infer(frame_of(1)).mask) == [1]
 

@@ -7,11 +7,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import BackendNotInstalledError, ModelFileError
 from mostnet.engine import Engine
 from mostnet.engine.ort import model as onnx_backend
 from mostnet.engine.ort.file import check_onnx_file, onnx_digest
-from tests.toy_graph import METADATA, save_toy
+from tests.toy_graph import save_toy
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.contract import EngineBusyError
 from mostnet.engine import Output
 from tests.engine.backends import Backend
-from tests.toy_graph import assert_reference, frame_of, history
+from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(20)]
 

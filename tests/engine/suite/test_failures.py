@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history
 from mostnet.contract import FrameError
 from tests.engine.backends import Backend, collect, every_stage
-from tests.toy_graph import SIZE_HW, assert_reference, frame_of, history
+from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(20)]
 

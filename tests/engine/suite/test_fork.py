@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.contract import EngineClosedError
 from tests.engine.backends import Backend
-from tests.toy_graph import frame_of, history
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history
 from mostnet.contract import EngineBusyError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Session
 from mostnet.engine.ring import Ring
 from tests.engine.backends import Backend, collect, every_stage, shorten
-from tests.toy_graph import SIZE_HW, assert_reference, frame_of, history
+from tests.toy_graph import assert_reference
 
 STALE = "input buffer whose loan has ended"
 FRAMES = [frame_of(number) for number in range(40)]

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.engine import Session
 from tests.engine.backends import Backend, collect, every_stage
-from tests.toy_graph import assert_reference, frame_of, history
+from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(12)]
 

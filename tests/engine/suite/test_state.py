@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import METADATA, NAN, frame_of, history
 from mostnet.engine import Output
 from tests.engine.backends import Backend
-from tests.toy_graph import METADATA, NAN, assert_reference, frame_of, history
+from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(40)]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.engine.pipeline import Pipeline
 from tests.engine.backends import Backend, shorten
-from tests.toy_graph import frame_of, history
 
 
 class Source:

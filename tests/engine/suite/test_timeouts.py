@@ -9,10 +9,11 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.contract import EngineTimeoutError
 from mostnet.engine.pipeline import READER_WAIT_S
 from tests.engine.backends import Backend, collect, only
-from tests.toy_graph import assert_reference, frame_of, history
+from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(8)]
 

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
+from mostnet.bench.gpu.standin.tensorrt import StandinTensorRt
 from mostnet.contract import (
     BackendNotInstalledError,
     ModelFileError,
@@ -19,8 +21,6 @@ from mostnet.engine.cuda import driver
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt.checks import check_fit, read_plan_info
 from mostnet.export.cli import _parser
-from tests.engine.fake_cuda import Gpu
-from tests.engine.fake_tensorrt import FakeTensorRt
 from tests.engine.plan_setup import write_plan
 
 
@@ -158,7 +158,7 @@ def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("generation", ["8.6", "rtx"])
 def test_the_exporter_takes_the_command_of_the_message(tmp_path: Path, generation: str, precision: str) -> None:
-    trt = FakeTensorRt(Gpu(), generation).module
+    trt = StandinTensorRt(MiniatureGpu(), generation).module
     flavour = "rtx" if generation == "rtx" else "tensorrt"
     plan = write_plan(tmp_path / "x.plan", flavour=flavour, tensorrt_version=trt.__version__, precision=precision)
     with pytest.raises(PlanMismatchError) as caught:

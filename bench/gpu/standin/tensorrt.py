@@ -1,6 +1,6 @@
-"""Modules like ``tensorrt`` and ``tensorrt_rtx`` on the GPU of ``fake_cuda``, in the generations that differ.
+"""Modules like ``tensorrt`` and ``tensorrt_rtx`` on the miniature GPU, in the generations that differ.
 
-Every plan is the toy network of ``tests.toy_graph``.
+Every plan is the toy network of ``mostnet.bench.gpu.standin.toy``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import weakref
 from enum import IntEnum
 from types import SimpleNamespace
 
+from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
 from mostnet.contract import TensorSpec
-from tests.toy_graph import INPUTS, OUTPUTS, step
 
-from .fake_cuda import Gpu
+from .toy import INPUTS, OUTPUTS, step
 
 SCRATCH = 1000
 GENERATIONS = {"8.6": "tensorrt", "10.0": "tensorrt", "11.4": "tensorrt", "rtx": "tensorrt_rtx"}
@@ -35,13 +35,13 @@ LACKING = {
 _DTYPE_NAMES = {"uint8": "UINT8", "int8": "INT8", "bool": "BOOL", "float16": "HALF", "float32": "FLOAT"}
 
 
-class Module(SimpleNamespace):
+class StandinModule(SimpleNamespace):
     """A module that can be the key of a cache."""
 
     __hash__ = object.__hash__
 
 
-class Enum:
+class StandinEnum:
     """A value of a pybind enumeration."""
 
     def __init__(self, name: str) -> None:
@@ -49,25 +49,25 @@ class Enum:
 
 
 def _enum(*names: str) -> SimpleNamespace:
-    return SimpleNamespace(**{name: Enum(name) for name in names})
+    return SimpleNamespace(**{name: StandinEnum(name) for name in names})
 
 
 _NONE = SimpleNamespace(generation=None)
 
 
-class Verbosity(IntEnum):
+class StandinVerbosity(IntEnum):
     """``ProfilingVerbosity``."""
 
     LAYER_NAMES_ONLY = 0
     DETAILED = 1
 
 
-class Context:
+class StandinContext:
     """``IExecutionContext`` of a plan that was built to be inspected."""
 
-    nvtx_verbosity = Verbosity.DETAILED
+    nvtx_verbosity = StandinVerbosity.DETAILED
 
-    def __init__(self, library: FakeTensorRt) -> None:
+    def __init__(self, library: StandinTensorRt) -> None:
         self.library = library
         self.addresses: dict[str, int] = {}
         self.scratch = 0
@@ -103,7 +103,7 @@ class Context:
             return False
         assert self.addresses.keys() == {spec.name for spec in (*INPUTS, *OUTPUTS)}
         assert self.scratch % 256 == 0 and self.scratch
-        assert self.nvtx_verbosity is Verbosity.LAYER_NAMES_ONLY, "detailed markers cost time in every enqueue"
+        assert self.nvtx_verbosity is StandinVerbosity.LAYER_NAMES_ONLY, "detailed markers cost time in every enqueue"
         if stream.capture is not None and self.runs == 0:
             gpu.violations.append("captured before the first run")
         self.runs += 1
@@ -130,10 +130,10 @@ class Context:
             outputs[name][...] = value
 
 
-class Engine:
+class StandinEngine:
     """``ICudaEngine``."""
 
-    def __init__(self, library: FakeTensorRt) -> None:
+    def __init__(self, library: StandinTensorRt) -> None:
         self.library = library
         library.gpu.made("engine")
 
@@ -173,22 +173,22 @@ class Engine:
     def device_memory_size_v2(self) -> int:
         return SCRATCH
 
-    def create_runtime_config(self) -> Config:
+    def create_runtime_config(self) -> StandinConfig:
         return self.library.config
 
-    def create_execution_context_without_device_memory(self) -> Context | None:
-        return None if self.library.says_no("context") else Context(self.library)
+    def create_execution_context_without_device_memory(self) -> StandinContext | None:
+        return None if self.library.says_no("context") else StandinContext(self.library)
 
     def create_execution_context(
-        self, strategy: Enum | None = None, runtime_config: Config | None = None
-    ) -> Context | None:
+        self, strategy: StandinEnum | None = None, runtime_config: StandinConfig | None = None
+    ) -> StandinContext | None:
         chosen = strategy if runtime_config is None else runtime_config.strategy
         assert chosen is not None
         assert chosen.name == "USER_MANAGED"
-        return None if self.library.says_no("context") else Context(self.library)
+        return None if self.library.says_no("context") else StandinContext(self.library)
 
 
-class Cache:
+class StandinCache:
     """``IRuntimeCache``."""
 
     content = b""
@@ -203,37 +203,37 @@ class Cache:
         return self.content or b"kernels v1"
 
 
-class Config:
+class StandinConfig:
     """``IRuntimeConfig``."""
 
-    cuda_graph_strategy: Enum
-    strategy: Enum
-    cache: Cache | None = None
+    cuda_graph_strategy: StandinEnum
+    strategy: StandinEnum
+    cache: StandinCache | None = None
 
-    def set_execution_context_allocation_strategy(self, strategy: Enum) -> None:
+    def set_execution_context_allocation_strategy(self, strategy: StandinEnum) -> None:
         self.strategy = strategy
 
-    def create_runtime_cache(self) -> Cache:
-        return Cache()
+    def create_runtime_cache(self) -> StandinCache:
+        return StandinCache()
 
-    def set_runtime_cache(self, cache: Cache) -> None:
+    def set_runtime_cache(self, cache: StandinCache) -> None:
         self.cache = cache
 
 
-class FakeTensorRt:
+class StandinTensorRt:
     """One generation, imported as ``module``.
 
     ``refusals`` maps a step to how often it succeeds before it fails, and the error line that it logs then.
     """
 
-    def __init__(self, gpu: Gpu, generation: str) -> None:
+    def __init__(self, gpu: MiniatureGpu, generation: str) -> None:
         self.gpu = gpu
         self.generation = generation
         self.refusals: dict[str, tuple[int, str]] = {}
         self.capturable = True
-        self.config = Config()
+        self.config = StandinConfig()
         self.streams: set[int] = set()
-        self.contexts: list[weakref.ref[Context]] = []
+        self.contexts: list[weakref.ref[StandinContext]] = []
         self.tensors: dict[str, TensorSpec] = {spec.name: spec for spec in (*INPUTS, *OUTPUTS)}
         self.logger: object = None
         self.module = self._make_module()
@@ -249,7 +249,7 @@ class FakeTensorRt:
         self.logger.log(self.module.ILogger.ERROR, line)
         return True
 
-    def _make_module(self) -> Module:
+    def _make_module(self) -> StandinModule:
         library = self
 
         class ILogger:
@@ -259,11 +259,11 @@ class FakeTensorRt:
             def __init__(self, logger: ILogger) -> None:
                 library.logger = logger
 
-            def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+            def deserialize_cuda_engine(self, data: bytes) -> StandinEngine | None:
                 assert isinstance(data, bytes)
-                return None if library.says_no("deserialise") else Engine(library)
+                return None if library.says_no("deserialise") else StandinEngine(library)
 
-        module = Module(
+        module = StandinModule(
             __name__=GENERATIONS[self.generation],
             __version__="1.7.1" if self.generation == "rtx" else self.generation,
             ILogger=ILogger,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
-from types import SimpleNamespace
 from weakref import WeakValueDictionary
 
 import numpy as np
+
+from .captures import TEXTS, CaptureModes
 
 BASE = 0x7F00_0000_0000
 
@@ -31,7 +33,7 @@ class LogicError(Error):
     """``pycuda.driver.LogicError``."""
 
 
-class Gpu:
+class MiniatureGpu:
     """The device, and a record of its use.
 
     Attributes:
@@ -41,6 +43,8 @@ class Gpu:
         lost: once set, every call fails with this text.
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
         alive: device objects not destroyed yet, by kind.
+        captures: captures of other libraries, and the capture mode of each thread.
+        graph_bytes: memory that graphs took when they were uploaded, or launched without that.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -54,7 +58,9 @@ class Gpu:
         self.stuck = False
         self.awaited = threading.Event()
         self.time_ms = 0.0
-        self.streams: WeakValueDictionary[int, Stream] = WeakValueDictionary()
+        self.captures = CaptureModes()
+        self.graph_bytes = 0
+        self.streams: WeakValueDictionary[int, MiniatureStream] = WeakValueDictionary()
         self._next = 0
         self._random = random.Random(seed)
         self._depths = threading.local()
@@ -77,6 +83,7 @@ class Gpu:
             raise LogicError(f"{name} failed: invalid device context")
         if self.lost is not None:
             raise LogicError(f"{name} failed: {self.lost}")
+        self.check_capture(name)
         if name in self.failures:
             left, error = self.failures.pop(name)
             if left == 0:
@@ -85,6 +92,12 @@ class Gpu:
                 finally:
                     del error  # its traceback would keep every frame of the stack alive
             self.failures[name] = (left - 1, error)
+
+    def check_capture(self, name: str) -> None:
+        """Raise if a capture in another thread forbids the call ``name``."""
+        if self.captures.forbid(name):
+            self.violations.append(f"{name} breaks a capture of another thread")
+            raise LogicError(f"{name} failed: {TEXTS[900]}")
 
     def made(self, kind: str) -> None:
         self.alive[kind] += 1
@@ -121,11 +134,20 @@ class Gpu:
                 self.time_ms += 0.01
                 self._random.choice(ready).queue.popleft()[1]()
 
+    def synchronize(self, call: str, done: Callable[[], bool]) -> None:
+        """Run operations until ``done``, as a call in C that no signal ends."""
+        self.call(call)
+        while not done():
+            if self.lost is not None:
+                raise LogicError(f"{call} failed: {self.lost}")
+            self.advance()
+            time.sleep(1e-3 if self.stuck else 0)
 
-class Stream:
+
+class MiniatureStream:
     """``pycuda.driver.Stream``."""
 
-    def __init__(self, gpu: Gpu, flags: int = 0) -> None:
+    def __init__(self, gpu: MiniatureGpu, flags: int = 0) -> None:
         gpu.call("Stream")
         assert flags == 1, "a stream that waits for the legacy default stream"
         gpu.made("stream")
@@ -145,7 +167,7 @@ class Stream:
         else:
             self.queue.append((ready, work))
 
-    def wait_for_event(self, event: Event) -> None:
+    def wait_for_event(self, event: MiniatureEvent) -> None:
         self._gpu.call("cuStreamWaitEvent")
         self._refuse_capture("wait_for_event")
         mark = event.recorded
@@ -156,15 +178,19 @@ class Stream:
         self._gpu.advance()
         return not self.queue
 
+    def synchronize(self) -> MiniatureStream:
+        self._gpu.synchronize("cuStreamSynchronize", lambda: not self.queue)
+        return self
+
     def _refuse_capture(self, name: str) -> None:
         if self.capture is not None:
             self._gpu.violations.append(f"{name} in a capture")
 
 
-class Event:
+class MiniatureEvent:
     """``pycuda.driver.Event``."""
 
-    def __init__(self, gpu: Gpu, call: str = "Event") -> None:
+    def __init__(self, gpu: MiniatureGpu, call: str = "Event") -> None:
         gpu.call(call)
         gpu.made("event")
         self._gpu = gpu
@@ -175,7 +201,7 @@ class Event:
         if hasattr(self, "time_ms"):
             self._gpu.destroyed("event")
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: MiniatureStream) -> None:
         self._gpu.call("cuEventRecord")
         stream._refuse_capture("record")
         self.recorded += 1
@@ -193,7 +219,12 @@ class Event:
         self._gpu.advance()
         return self.reached >= self.recorded
 
-    def time_till(self, later: Event) -> float:
+    def synchronize(self) -> MiniatureEvent:
+        mark = self.recorded  # a record made during the wait is not waited for
+        self._gpu.synchronize("cuEventSynchronize", lambda: self.reached >= mark)
+        return self
+
+    def time_till(self, later: MiniatureEvent) -> float:
         self._gpu.call("cuEventElapsedTime")
         for event in (self, later):
             if event.recorded == 0 or event.reached < event.recorded:
@@ -203,10 +234,10 @@ class Event:
         return later.time_ms - self.time_ms
 
 
-class Allocation:
+class MiniatureAllocation:
     """``pycuda.driver.DeviceAllocation`` and the base of a pinned array."""
 
-    def __init__(self, gpu: Gpu, kind: str, nbytes: int) -> None:
+    def __init__(self, gpu: MiniatureGpu, kind: str, nbytes: int) -> None:
         self._gpu, self._kind, self._freed = gpu, kind, False
         gpu.made(kind)
         self.address = gpu.allocate(nbytes)
@@ -220,141 +251,5 @@ class Allocation:
         if self._freed:
             self._gpu.violations.append(f"{self._kind} freed twice")
         self._freed = True
+        self._gpu.check_capture("cuMemFree")
         self._gpu.destroyed(self._kind)
-
-
-def pycuda_driver(gpu: Gpu) -> SimpleNamespace:
-    """A module like ``pycuda.driver``."""
-
-    class Context:
-        def push(self) -> None:
-            gpu.depth += 1
-
-        @staticmethod
-        def pop() -> None:
-            assert gpu.depth > 0
-            gpu.depth -= 1
-
-    class Device:
-        def __init__(self, ordinal: int) -> None:
-            assert ordinal == 0
-
-        def retain_primary_context(self) -> Context:
-            gpu.calls["retain_primary_context"] += 1
-            return Context()
-
-    def mem_alloc(nbytes: int) -> Allocation:
-        gpu.call("cuMemAlloc")
-        return Allocation(gpu, "device memory", nbytes)
-
-    def pagelocked_empty(nbytes: int, dtype: type) -> np.ndarray:
-        gpu.call("cuMemHostAlloc")
-        return np.asarray(Allocation(gpu, "pinned memory", nbytes))
-
-    def mem_get_info() -> tuple[int, int]:
-        gpu.call("cuMemGetInfo")
-        return 512_000_000, 1_000_000_000
-
-    def htod(dest: int, src: np.ndarray, stream: Stream) -> None:
-        gpu.call("cuMemcpyHtoDAsync")
-        gpu.log.append(("upload", dest, src.nbytes))
-        stream.put(lambda: np.copyto(gpu.at(dest, src.nbytes), src))
-
-    def dtoh(dest: np.ndarray, src: int, stream: Stream) -> None:
-        gpu.call("cuMemcpyDtoHAsync")
-        gpu.log.append(("download", src, dest.nbytes))
-        stream.put(lambda: np.copyto(dest, gpu.at(src, dest.nbytes)))
-
-    def dtod(dest: int, src: int, nbytes: int, stream: Stream) -> None:
-        gpu.call("cuMemcpyDtoDAsync")
-        gpu.log.append(("copy", dest, src, nbytes))
-        stream.put(lambda: np.copyto(gpu.at(dest, nbytes), gpu.at(src, nbytes)))
-
-    def memset(dest: int, value: int, nbytes: int, stream: Stream) -> None:
-        gpu.call("cuMemsetD8Async")
-        gpu.log.append(("zero", dest, nbytes))
-        assert value == 0
-        stream.put(lambda: gpu.at(dest, nbytes).fill(0))
-
-    return SimpleNamespace(
-        Error=Error,
-        MemoryError=MemoryError_,
-        LogicError=LogicError,
-        init=lambda: None,
-        Device=Device,
-        Context=Context,
-        Stream=lambda flags=0: Stream(gpu, flags),
-        Event=lambda: Event(gpu),
-        mem_alloc=mem_alloc,
-        pagelocked_empty=pagelocked_empty,
-        mem_get_info=mem_get_info,
-        memcpy_htod_async=htod,
-        memcpy_dtoh_async=dtoh,
-        memcpy_dtod_async=dtod,
-        memset_d8_async=memset,
-    )
-
-
-def graph_bindings(gpu: Gpu) -> SimpleNamespace:
-    """A module like ``cuda.bindings.driver``; a graph is the list of captured operations."""
-    success = SimpleNamespace(name="CUDA_SUCCESS")
-    failed = SimpleNamespace(name="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
-
-    def status(name: str, *values: object) -> tuple[object, ...]:
-        try:
-            gpu.call(name)
-        except Error:
-            return (failed, *(None for _ in values))
-        return (success, *values)
-
-    things: dict[int, list[Callable[[], None]]] = {}
-
-    def keep(kind: str, work: list[Callable[[], None]]) -> int:
-        gpu.made(kind)
-        handle = len(gpu.calls) * 1000 + sum(gpu.calls.values())
-        things[handle] = work
-        return handle
-
-    def begin(stream: int, mode: object) -> tuple[object, ...]:
-        assert mode == "thread local"
-        if gpu.streams[stream].queue:
-            gpu.violations.append("a capture begins while the stream is at work")
-        gpu.streams[stream].capture = []
-        return status("cuStreamBeginCapture")
-
-    def end(stream: int) -> tuple[object, ...]:
-        captured, gpu.streams[stream].capture = gpu.streams[stream].capture, None
-        result = status("cuStreamEndCapture", 0)
-        return (success, keep("graph", captured)) if result[0] is success else result
-
-    def instantiate(graph: int, flags: int) -> tuple[object, ...]:
-        result = status("cuGraphInstantiate", 0)
-        return (success, keep("executable", list(things[graph]))) if result[0] is success else result
-
-    def launch(executable: int, stream: int) -> tuple[object, ...]:
-        result = status("cuGraphLaunch")
-        if result[0] is success:
-            gpu.log.append(("launch", executable))
-            for work in things[executable]:
-                gpu.streams[stream].put(work)
-        return result
-
-    def destroy(kind: str, name: str) -> Callable[[int], tuple[object, ...]]:
-        def call(handle: int) -> tuple[object, ...]:
-            del things[handle]
-            gpu.destroyed(kind)
-            return status(name)
-
-        return call
-
-    return SimpleNamespace(
-        CUresult=SimpleNamespace(CUDA_SUCCESS=success),
-        CUstreamCaptureMode=SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL="thread local"),
-        CUstream=int,
-        cuStreamBeginCapture=begin,
-        cuStreamEndCapture=end,
-        cuGraphInstantiate=instantiate,
-        cuGraphLaunch=launch,
-        cuGraphDestroy=destroy("graph", "cuGraphDestroy"),
-        cuGraphExecDestroy=destroy("executable", "cuGraphExecDestroy"),
-    )

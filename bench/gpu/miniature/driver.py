@@ -1,0 +1,89 @@
+"""``pycuda.driver`` on the miniature GPU."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from .gpu import (
+    Error,
+    LogicError,
+    MemoryError_,
+    MiniatureAllocation,
+    MiniatureEvent,
+    MiniatureGpu,
+    MiniatureStream,
+)
+
+
+def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
+    """A module like ``pycuda.driver``."""
+
+    class Context:
+        def push(self) -> None:
+            gpu.depth += 1
+
+        @staticmethod
+        def pop() -> None:
+            assert gpu.depth > 0
+            gpu.depth -= 1
+
+    class Device:
+        def __init__(self, ordinal: int) -> None:
+            assert ordinal == 0
+
+        def retain_primary_context(self) -> Context:
+            gpu.calls["retain_primary_context"] += 1
+            return Context()
+
+    def mem_alloc(nbytes: int) -> MiniatureAllocation:
+        gpu.call("cuMemAlloc")
+        return MiniatureAllocation(gpu, "device memory", nbytes)
+
+    def pagelocked_empty(nbytes: int, dtype: type) -> np.ndarray:
+        gpu.call("cuMemHostAlloc")
+        return np.asarray(MiniatureAllocation(gpu, "pinned memory", nbytes))
+
+    def mem_get_info() -> tuple[int, int]:
+        gpu.call("cuMemGetInfo")
+        return 512_000_000 - gpu.graph_bytes, 1_000_000_000
+
+    def htod(dest: int, src: np.ndarray, stream: MiniatureStream) -> None:
+        gpu.call("cuMemcpyHtoDAsync")
+        gpu.log.append(("upload", dest, src.nbytes))
+        stream.put(lambda: np.copyto(gpu.at(dest, src.nbytes), src))
+
+    def dtoh(dest: np.ndarray, src: int, stream: MiniatureStream) -> None:
+        gpu.call("cuMemcpyDtoHAsync")
+        gpu.log.append(("download", src, dest.nbytes))
+        stream.put(lambda: np.copyto(dest, gpu.at(src, dest.nbytes)))
+
+    def dtod(dest: int, src: int, nbytes: int, stream: MiniatureStream) -> None:
+        gpu.call("cuMemcpyDtoDAsync")
+        gpu.log.append(("copy", dest, src, nbytes))
+        stream.put(lambda: np.copyto(gpu.at(dest, nbytes), gpu.at(src, nbytes)))
+
+    def memset(dest: int, value: int, nbytes: int, stream: MiniatureStream) -> None:
+        gpu.call("cuMemsetD8Async")
+        gpu.log.append(("zero", dest, nbytes))
+        assert value == 0
+        stream.put(lambda: gpu.at(dest, nbytes).fill(0))
+
+    return SimpleNamespace(
+        Error=Error,
+        MemoryError=MemoryError_,
+        LogicError=LogicError,
+        init=lambda: None,
+        Device=Device,
+        Context=Context,
+        Stream=lambda flags=0: MiniatureStream(gpu, flags),
+        Event=lambda: MiniatureEvent(gpu),
+        mem_alloc=mem_alloc,
+        pagelocked_empty=pagelocked_empty,
+        mem_get_info=mem_get_info,
+        memcpy_htod_async=htod,
+        memcpy_dtoh_async=dtoh,
+        memcpy_dtod_async=dtod,
+        memset_d8_async=memset,
+    )

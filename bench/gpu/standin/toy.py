@@ -1,0 +1,97 @@
+"""A small stateful network with the tensors of a real export, in NumPy.
+
+A frame's number is the blue value of its first pixel. The states have every type, and each one shows in an output, so
+that a stale, swapped or half-cleared one is seen:
+
+========== ======================================= =====================================
+state      after a frame                           shows in
+========== ======================================= =====================================
+``seen``   the numbers of the last 24 frames       the first 24 values of ``mask``
+``length`` minus how many these are                the next 3 values of ``mask``
+``sum``    the sum of all numbers                  the first channel of ``flow``
+``last``   the blue channel of the frame           the second channel of the next ``flow``
+========== ======================================= =====================================
+
+``enhanced`` is the negative of the frame. A frame whose number is 250 or more comes out "not finite".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mostnet.contract import Metadata, StatePair, input_spec, output_specs
+
+SIZE_HW = (64, 80)
+HISTORY = 24
+
+#: Number of a frame that comes out "not finite".
+NAN = 250
+
+STATES = (
+    StatePair("seen", (1, 1, 1, HISTORY), "float16"),
+    StatePair("length", (1, 1, 1, 3), "int8"),
+    StatePair("sum", (1, 1, 1, 1), "float32"),
+    StatePair("last", (1, *SIZE_HW, 1), "float16"),
+)
+METADATA = Metadata(
+    variant="toy", size_hw=SIZE_HW, precision="fp32", opset=19, trained=False, states=STATES, checkpoint_sha256="0" * 64
+)
+INPUTS = (input_spec(SIZE_HW), *(pair.input for pair in STATES))
+OUTPUTS = (*output_specs(SIZE_HW), *(pair.output for pair in STATES))
+
+_PATTERN = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), np.uint8)
+_PATTERN[0, 0, 0] = 0
+
+
+def frame_of(number: int) -> np.ndarray:
+    """The frame of a number: a picture that tells every pixel from its neighbours."""
+    return _PATTERN + np.uint8(number)
+
+
+def step(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs of the graph for its inputs, both by their names."""
+    frame = tensors["frame"]
+    number = float(frame[0, 0, 0, 0])
+    seen = np.append(tensors["state_in_seen"].ravel()[1:], np.float16(min(number, 254) + 1))
+    length = np.maximum(tensors["state_in_length"] - np.int8(1), np.int8(-HISTORY))
+    total = tensors["state_in_sum"] + np.float32(number)
+    flow = np.empty((1, 2, *SIZE_HW), np.float32)
+    flow[:, 0], flow[:, 1] = total, tensors["state_in_last"][..., 0]
+    mask = np.zeros((1, *SIZE_HW), np.uint8)
+    mask.ravel()[:HISTORY] = seen
+    mask.ravel()[HISTORY : HISTORY + 3] = -length.ravel()
+    return {
+        "enhanced": 255 - frame,
+        "flow": flow,
+        "mask": mask,
+        "finite": np.array([number < NAN]),
+        "state_out_seen": seen.reshape(1, 1, 1, HISTORY),
+        "state_out_length": length,
+        "state_out_sum": total,
+        "state_out_last": frame[..., :1].astype(np.float16),
+    }
+
+
+def zero_state() -> dict[str, np.ndarray]:
+    """The state before the first frame, by the names of the graph's inputs."""
+    return {pair.input.name: np.zeros(pair.shape, pair.dtype) for pair in STATES}
+
+
+def reference(frames: Iterable[np.ndarray]) -> list[dict[str, Any]]:
+    """``enhanced``, ``flow``, ``mask`` and ``finite`` of each frame, as in ``Output``; from zero state."""
+    results, state = [], zero_state()
+    for frame in frames:
+        made = step({"frame": frame[None], **state})
+        state = {pair.input.name: made[pair.output.name] for pair in STATES}
+        results.append({name: made[name][0] for name in ("enhanced", "flow", "mask", "finite")})
+    return results
+
+
+def history(mask: np.ndarray) -> list[int]:
+    """The numbers of the last 24 frames that the state behind ``mask`` has seen."""
+    seen = [int(value) - 1 for value in mask.ravel()[:HISTORY] if value]
+    assert (mask.ravel()[HISTORY : HISTORY + 3] == len(seen)).all(), "the states are of different frames"
+    return seen
