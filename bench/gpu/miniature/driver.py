@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .gpu import (
-    Error,
-    LogicError,
-    MemoryError_,
     MiniatureAllocation,
+    MiniatureError,
     MiniatureEvent,
     MiniatureGpu,
+    MiniatureLogicError,
+    MiniatureMemoryError,
     MiniatureStream,
 )
 
@@ -41,7 +43,7 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
         gpu.call("cuMemAlloc")
         return MiniatureAllocation(gpu, "device memory", nbytes)
 
-    def pagelocked_empty(nbytes: int, dtype: type) -> np.ndarray:
+    def pagelocked_empty(nbytes: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         gpu.call("cuMemHostAlloc")
         return np.asarray(MiniatureAllocation(gpu, "pinned memory", nbytes))
 
@@ -49,12 +51,12 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
         gpu.call("cuMemGetInfo")
         return 512_000_000, 1_000_000_000
 
-    def htod(dest: int, src: np.ndarray, stream: MiniatureStream) -> None:
+    def htod(dest: int, src: npt.NDArray[Any], stream: MiniatureStream) -> None:
         gpu.call("cuMemcpyHtoDAsync")
         gpu.log.append(("upload", dest, src.nbytes))
         stream.put(lambda: np.copyto(gpu.at(dest, src.nbytes), src))
 
-    def dtoh(dest: np.ndarray, src: int, stream: MiniatureStream) -> None:
+    def dtoh(dest: npt.NDArray[Any], src: int, stream: MiniatureStream) -> None:
         gpu.call("cuMemcpyDtoHAsync")
         gpu.log.append(("download", src, dest.nbytes))
         stream.put(lambda: np.copyto(dest, gpu.at(src, dest.nbytes)))
@@ -71,9 +73,9 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
         stream.put(lambda: gpu.at(dest, nbytes).fill(0))
 
     return SimpleNamespace(
-        Error=Error,
-        MemoryError=MemoryError_,
-        LogicError=LogicError,
+        Error=MiniatureError,
+        MemoryError=MiniatureMemoryError,
+        LogicError=MiniatureLogicError,
         init=lambda: None,
         Device=Device,
         Context=Context,

@@ -11,23 +11,26 @@ import random
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
 
+#: Address of the first byte of the memory.
 BASE = 0x7F00_0000_0000
 
 
-class Error(Exception):
-    """``pycuda.driver.Error``."""
+class MiniatureError(Exception):
+    """``pycuda.driver.Error``: a call of the driver failed."""
 
 
-class MemoryError_(Error):  # noqa: N801, N818
-    """``pycuda.driver.MemoryError``."""
+class MiniatureMemoryError(MiniatureError):
+    """``pycuda.driver.MemoryError``: an allocation does not fit."""
 
 
-class LogicError(Error):
-    """``pycuda.driver.LogicError``."""
+class MiniatureLogicError(MiniatureError):
+    """``pycuda.driver.LogicError``: a call is wrong, or the context is lost."""
 
 
 class MiniatureGpu:
@@ -37,9 +40,12 @@ class MiniatureGpu:
         log: operations enqueued, ``(name, *details)``.
         violations: misuse whose effect on real CUDA or pycuda is hard to trace.
         failures: by name of a call, how many succeed before one raises, and its error.
+        calls: how often each call was made, by its name.
+        alive: device objects not destroyed yet, by kind.
         lost: once set, every call fails with this text.
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
-        alive: device objects not destroyed yet, by kind.
+        time_ms: the device's clock; an operation takes 0.01 ms.
+        streams: the streams that exist, by their handle.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -62,7 +68,7 @@ class MiniatureGpu:
     @property
     def depth(self) -> int:
         """How many times the context is pushed in this thread."""
-        return getattr(self._depths, "value", 0)
+        return int(getattr(self._depths, "value", 0))
 
     @depth.setter
     def depth(self, value: int) -> None:
@@ -73,9 +79,9 @@ class MiniatureGpu:
         self.calls[name] += 1
         if self.depth == 0:
             self.violations.append(f"{name} without a context")
-            raise LogicError(f"{name} failed: invalid device context")
+            raise MiniatureLogicError(f"{name} failed: invalid device context")
         if self.lost is not None:
-            raise LogicError(f"{name} failed: {self.lost}")
+            raise MiniatureLogicError(f"{name} failed: {self.lost}")
         if name in self.failures:
             left, error = self.failures.pop(name)
             if left == 0:
@@ -86,24 +92,29 @@ class MiniatureGpu:
             self.failures[name] = (left - 1, error)
 
     def made(self, kind: str) -> None:
+        """Count a new object."""
         self.alive[kind] += 1
 
     def destroyed(self, kind: str) -> None:
+        """Count an object that is gone."""
         if self.depth == 0:
             self.violations.append(f"{kind} destroyed without a context: pycuda leaks it")
         self.alive[kind] -= 1
 
     def allocate(self, nbytes: int) -> int:
+        """Address of new memory, filled with 0xAB."""
         address = BASE + self._next
         self._next += -(-nbytes // 256) * 256
         assert self._next <= self.memory.size, "the miniature GPU is full"
         self.memory[address - BASE :][:nbytes] = 0xAB
         return address
 
-    def at(self, address: int, nbytes: int) -> np.ndarray:
+    def at(self, address: int, nbytes: int) -> npt.NDArray[np.uint8]:
+        """The bytes at ``address``, as a view."""
         return self.memory[address - BASE :][:nbytes]
 
-    def array(self, address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def array(self, address: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+        """The tensor at ``address``, as a view."""
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.at(address, nbytes).view(dtype).reshape(shape)
 
@@ -122,46 +133,63 @@ class MiniatureGpu:
 
 
 class MiniatureStream:
-    """``pycuda.driver.Stream``."""
+    """``pycuda.driver.Stream``.
+
+    Attributes:
+        gpu: the device.
+        queue: operations enqueued, each after the test of whether it may run.
+        capture: operations of the capture in progress; None outside.
+        handle: the ``CUstream``.
+    """
 
     def __init__(self, gpu: MiniatureGpu, flags: int = 0) -> None:
         gpu.call("Stream")
         assert flags == 1, "a stream that waits for the legacy default stream"
         gpu.made("stream")
-        self._gpu = gpu
-        self.queue: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
-        self.capture: list[Callable[[], None]] | None = None
+        self.gpu = gpu
+        self.queue: deque[tuple[Callable[[], bool], Callable[[], object]]] = deque()
+        self.capture: list[Callable[[], object]] | None = None
         self.handle = 0x1000 + gpu.calls["Stream"]
         gpu.streams[self.handle] = self
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
-            self._gpu.destroyed("stream")
+            self.gpu.destroyed("stream")
 
-    def put(self, work: Callable[[], None], ready: Callable[[], bool] = lambda: True) -> None:
+    def put(self, work: Callable[[], object], ready: Callable[[], bool] = lambda: True) -> None:
+        """Enqueue an operation, which runs once ``ready`` is true; in a capture, record it."""
         if self.capture is not None:
             self.capture.append(work)
         else:
             self.queue.append((ready, work))
 
     def wait_for_event(self, event: MiniatureEvent) -> None:
-        self._gpu.call("cuStreamWaitEvent")
-        self._refuse_capture("wait_for_event")
+        """Hold back later operations until the latest record of ``event`` is reached."""
+        self.gpu.call("cuStreamWaitEvent")
+        self.refuse_capture("wait_for_event")
         mark = event.recorded
         self.put(lambda: None, lambda: event.reached >= mark)
 
     def is_done(self) -> bool:
-        self._gpu.call("cuStreamQuery")
-        self._gpu.advance()
+        """Whether no operation is left; runs a few."""
+        self.gpu.call("cuStreamQuery")
+        self.gpu.advance()
         return not self.queue
 
-    def _refuse_capture(self, name: str) -> None:
+    def refuse_capture(self, name: str) -> None:
+        """Count a call that a capture cannot record as misuse."""
         if self.capture is not None:
-            self._gpu.violations.append(f"{name} in a capture")
+            self.gpu.violations.append(f"{name} in a capture")
 
 
 class MiniatureEvent:
-    """``pycuda.driver.Event``."""
+    """``pycuda.driver.Event``.
+
+    Attributes:
+        recorded: number of its records.
+        reached: the latest record that the device has reached.
+        time_ms: when, on the device's clock.
+    """
 
     def __init__(self, gpu: MiniatureGpu, call: str = "Event") -> None:
         gpu.call(call)
@@ -175,8 +203,9 @@ class MiniatureEvent:
             self._gpu.destroyed("event")
 
     def record(self, stream: MiniatureStream) -> None:
+        """Enqueue a record, which sets the event's time."""
         self._gpu.call("cuEventRecord")
-        stream._refuse_capture("record")
+        stream.refuse_capture("record")
         self.recorded += 1
         mark = self.recorded
 
@@ -188,15 +217,17 @@ class MiniatureEvent:
         stream.put(reach)
 
     def query(self) -> bool:
+        """Whether the latest record is reached; runs a few operations."""
         self._gpu.call("cuEventQuery")
         self._gpu.advance()
         return self.reached >= self.recorded
 
     def time_till(self, later: MiniatureEvent) -> float:
+        """Milliseconds from this event to ``later``."""
         self._gpu.call("cuEventElapsedTime")
         for event in (self, later):
             if event.recorded == 0 or event.reached < event.recorded:
-                raise LogicError("cuEventElapsedTime failed: not ready")
+                raise MiniatureLogicError("cuEventElapsedTime failed: not ready")
         if later.time_ms < self.time_ms:
             self._gpu.violations.append("events in the wrong order")
         return later.time_ms - self.time_ms
@@ -216,6 +247,7 @@ class MiniatureAllocation:
         return self.address
 
     def free(self) -> None:
+        """Give the memory back."""
         if self._freed:
             self._gpu.violations.append(f"{self._kind} freed twice")
         self._freed = True

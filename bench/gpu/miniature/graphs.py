@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from .gpu import Error, MiniatureGpu
+from .gpu import MiniatureError, MiniatureGpu
 
 
 def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
@@ -16,13 +16,13 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
     def status(name: str, *values: object) -> tuple[object, ...]:
         try:
             gpu.call(name)
-        except Error:
+        except MiniatureError:
             return (failed, *(None for _ in values))
         return (success, *values)
 
-    things: dict[int, list[Callable[[], None]]] = {}
+    things: dict[int, list[Callable[[], object]]] = {}
 
-    def keep(kind: str, work: list[Callable[[], None]]) -> int:
+    def keep(kind: str, work: list[Callable[[], object]]) -> int:
         gpu.made(kind)
         handle = len(gpu.calls) * 1000 + sum(gpu.calls.values())
         things[handle] = work
@@ -37,6 +37,7 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
 
     def end(stream: int) -> tuple[object, ...]:
         captured, gpu.streams[stream].capture = gpu.streams[stream].capture, None
+        assert captured is not None, "a capture ends that has not begun"
         result = status("cuStreamEndCapture", 0)
         return (success, keep("graph", captured)) if result[0] is success else result
 

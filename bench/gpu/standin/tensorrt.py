@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import weakref
 from enum import IntEnum
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
 from mostnet.contract import TensorSpec
@@ -35,10 +36,12 @@ LACKING = {
 _DTYPE_NAMES = {"uint8": "UINT8", "int8": "INT8", "bool": "BOOL", "float16": "HALF", "float32": "FLOAT"}
 
 
-class StandinModule(SimpleNamespace):
-    """A module that can be the key of a cache."""
+class StandinModule(ModuleType):
+    """A module with the given attributes."""
 
-    __hash__ = object.__hash__
+    def __init__(self, name: str, **attributes: object) -> None:
+        super().__init__(name)
+        self.__dict__.update(attributes)
 
 
 class StandinEnum:
@@ -235,7 +238,7 @@ class StandinTensorRt:
         self.streams: set[int] = set()
         self.contexts: list[weakref.ref[StandinContext]] = []
         self.tensors: dict[str, TensorSpec] = {spec.name: spec for spec in (*INPUTS, *OUTPUTS)}
-        self.logger: object = None
+        self.logger: Any = None
         self.module = self._make_module()
 
     def says_no(self, step: str) -> bool:
@@ -263,16 +266,17 @@ class StandinTensorRt:
                 assert isinstance(data, bytes)
                 return None if library.says_no("deserialise") else StandinEngine(library)
 
-        module = StandinModule(
-            __name__=GENERATIONS[self.generation],
+        later: dict[str, object] = {}
+        if self.generation != "8.6":
+            later["ExecutionContextAllocationStrategy"] = _enum("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
+        if self.generation == "rtx":
+            later["CudaGraphStrategy"] = _enum("DISABLED", "WHOLE_GRAPH_CAPTURE")
+        return StandinModule(
+            GENERATIONS[self.generation],
             __version__="1.7.1" if self.generation == "rtx" else self.generation,
             ILogger=ILogger,
             Runtime=Runtime,
             TensorIOMode=_enum("NONE", "INPUT", "OUTPUT"),
             ComputeCapability=_enum("SM86", "SM89"),
+            **later,
         )
-        if self.generation != "8.6":
-            module.ExecutionContextAllocationStrategy = _enum("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
-        if self.generation == "rtx":
-            module.CudaGraphStrategy = _enum("DISABLED", "WHOLE_GRAPH_CAPTURE")
-        return module
