@@ -11,6 +11,8 @@ from mostnet.contract import NoGpuError
 #: CUdevice_attribute: the two numbers of the compute capability.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
+_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
 
 def require_gpu() -> int:
     """Number of GPUs that the CUDA driver can use.
@@ -50,12 +52,20 @@ def load_driver() -> Any:
     Raises:
         NoGpuError: there is no driver, or it does not start.
     """
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        driver = ctypes.CDLL(name)
+        driver = open_library()
     except OSError:
-        raise NoGpuError(f"no NVIDIA driver on this machine ({name} is not found)") from None
+        raise NoGpuError(f"no NVIDIA driver on this machine ({_LIBRARY} is not found)") from None
     status = driver.cuInit(0)
     if status != 0:
         raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
     return driver
+
+
+def open_library() -> Any:
+    """The CUDA driver as ctypes finds it, not initialised yet. A rehearsal without a GPU replaces this function.
+
+    Raises:
+        OSError: there is none.
+    """
+    return ctypes.CDLL(_LIBRARY)

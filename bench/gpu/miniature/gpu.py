@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
@@ -44,12 +44,14 @@ class MiniatureGpu:
         alive: device objects not destroyed yet, by kind.
         lost: once set, every call fails with this text.
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
-        time_ms: the device's clock; an operation takes 0.01 ms.
+        time_ms: the device's clock.
+        device_bytes: device memory in use.
         streams: the streams that exist, by their handle.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.memory = np.zeros(1 << 25, np.uint8)
+    def __init__(self, seed: int = 0, *, nbytes: int = 1 << 25) -> None:
+        """``seed`` draws the order of operations; device and pinned memory share ``nbytes``."""
+        self.memory = np.zeros(nbytes, np.uint8)
         self.log: list[tuple[object, ...]] = []
         self.violations: list[str] = []
         self.failures: dict[str, tuple[int, Exception]] = {}
@@ -59,8 +61,10 @@ class MiniatureGpu:
         self.stuck = False
         self.awaited = threading.Event()
         self.time_ms = 0.0
+        self.device_bytes = 0
         self.streams: WeakValueDictionary[int, MiniatureStream] = WeakValueDictionary()
         self._next = 0
+        self._given_back: defaultdict[int, deque[int]] = defaultdict(deque)
         self._random = random.Random(seed)
         self._depths = threading.local()
         self._lock = threading.Lock()
@@ -102,12 +106,25 @@ class MiniatureGpu:
         self.alive[kind] -= 1
 
     def allocate(self, nbytes: int) -> int:
-        """Address of new memory, filled with 0xAB."""
-        address = BASE + self._next
-        self._next += -(-nbytes // 256) * 256
-        assert self._next <= self.memory.size, "the miniature GPU is full"
-        self.memory[address - BASE :][:nbytes] = 0xAB
+        """Address of new memory, filled with 0xAB.
+
+        Raises:
+            MiniatureMemoryError: the memory is full.
+        """
+        size = _rounded(nbytes)
+        if self._given_back[size]:
+            address = self._given_back[size].popleft()
+        elif self._next + size <= self.memory.size:
+            address = BASE + self._next
+            self._next += size
+        else:
+            raise MiniatureMemoryError("cuMemAlloc failed: out of memory")
+        self.at(address, nbytes).fill(0xAB)
         return address
+
+    def give_back(self, address: int, nbytes: int) -> None:
+        """Let a later allocation of the same size have the memory at ``address``."""
+        self._given_back[_rounded(nbytes)].append(address)
 
     def at(self, address: int, nbytes: int) -> npt.NDArray[np.uint8]:
         """The bytes at ``address``, as a view."""
@@ -117,6 +134,10 @@ class MiniatureGpu:
         """The tensor at ``address``, as a view."""
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.at(address, nbytes).view(dtype).reshape(shape)
+
+    def pass_time(self, ms: float) -> None:
+        """Let an operation last so long."""
+        self.time_ms += ms
 
     def advance(self, steps: int = 3) -> None:
         """Run at most ``steps`` operations."""
@@ -128,7 +149,7 @@ class MiniatureGpu:
                 ready = [stream for stream in self.streams.values() if stream.queue and stream.queue[0][0]()]
                 if not ready:
                     return
-                self.time_ms += 0.01
+                self.pass_time(0.01)
                 self._random.choice(ready).queue.popleft()[1]()
 
 
@@ -234,21 +255,41 @@ class MiniatureEvent:
 
 
 class MiniatureAllocation:
-    """``pycuda.driver.DeviceAllocation`` and the base of a pinned array."""
+    """``pycuda.driver.DeviceAllocation``, or the base of a pinned array; freed when nothing refers to it.
+
+    Attributes:
+        address: where it begins.
+    """
 
     def __init__(self, gpu: MiniatureGpu, kind: str, nbytes: int) -> None:
-        self._gpu, self._kind, self._freed = gpu, kind, False
-        gpu.made(kind)
+        self._gpu, self._kind, self._nbytes = gpu, kind, nbytes
         self.address = gpu.allocate(nbytes)
-        self.host = gpu.at(self.address, nbytes)
-        self.__array_interface__ = self.host.__array_interface__
+        self._freed = False
+        gpu.made(kind)
+        self._count(nbytes)
+        self.__array_interface__ = gpu.at(self.address, nbytes).__array_interface__
 
     def __int__(self) -> int:
         return self.address
+
+    def __del__(self) -> None:
+        if not getattr(self, "_freed", True):
+            self.free()
 
     def free(self) -> None:
         """Give the memory back."""
         if self._freed:
             self._gpu.violations.append(f"{self._kind} freed twice")
+            return
         self._freed = True
+        self._count(-self._nbytes)
+        self._gpu.give_back(self.address, self._nbytes)
         self._gpu.destroyed(self._kind)
+
+    def _count(self, nbytes: int) -> None:
+        if self._kind == "device memory":
+            self._gpu.device_bytes += nbytes
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // 256) * 256
