@@ -7,6 +7,7 @@ only such a pool keeps their memory from other users for as long as a graph may 
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import lru_cache
 from typing import Any
@@ -20,9 +21,13 @@ from .plan import StandinPlan
 from .runner import Binding, Bindings
 from .torch_network import TorchNetwork
 
+_LOG = logging.getLogger(__name__)
+
 #: PyTorch's annotations lack some names of this module.
 _CUDA: Any = torch.cuda
 _C: Any = torch._C
+
+_DEVICE = "cuda"
 
 #: Cycles of the kernel that measures the clock, and of the one before it, which brings the clock up.
 _MEASURED_CYCLES, _WARM_UP_CYCLES = 20_000_000, 100_000_000
@@ -34,7 +39,7 @@ class CudaRunner:
     def load(self, plan: StandinPlan) -> CudaNetwork:
         """The network of ``plan``; raises as ``Runner.load``."""
         _make_repeatable()
-        network = CudaNetwork(TorchNetwork(plan, device="cuda"), _cycles(plan.compute_ms))
+        network = CudaNetwork(TorchNetwork(plan, device=_DEVICE), _cycles(plan.compute_ms))
         _CUDA.synchronize()  # the weights came on PyTorch's stream, for which the engine's streams do not wait
         return network
 
@@ -43,6 +48,10 @@ class CudaRunner:
 
     def destroyed(self, kind: str) -> None:
         """Count nothing."""
+
+    def misused(self, what: str) -> None:
+        """Log a misuse."""
+        _LOG.error("misuse of TensorRT: %s", what)
 
 
 class CudaNetwork:
@@ -63,7 +72,7 @@ class CudaTask:
     def __init__(self, network: CudaNetwork, bindings: Bindings) -> None:
         self._cycles = network.cycles
         self._pool = _CUDA.MemPool()
-        self._scratch = torch.as_tensor(_memory(bindings.scratch), device="cuda")
+        self._scratch = torch.as_tensor(_memory(bindings.scratch), device=_DEVICE)
         inputs = {binding.name: _memory(binding) for binding in bindings.inputs}
         outputs = {binding.name: _memory(binding) for binding in bindings.outputs}
         self._bound = network.network.bind(inputs, outputs)
@@ -85,7 +94,7 @@ class CudaTask:
             return
         pool = self._pool
         del self._bound  # its constants are in the pool
-        if sys.is_finalizing() or not _is_alive():
+        if sys is None or sys.is_finalizing() or not _is_alive():
             keep(pool)  # its destructor frees memory, and ends the process if CUDA refuses
             return
         # cuBLAS keeps a workspace of each stream in the pool of its first user. Graphs that still run in other pools

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from enum import IntEnum
 from types import SimpleNamespace
+from weakref import WeakSet
 
 from .library import StandinLibrary
 from .plan import StandinPlan
@@ -165,11 +166,15 @@ class StandinEngine(_OfGeneration):
         self._network = library.runner.load(plan)
         found = {spec.name: spec for spec in (*plan.inputs, *plan.outputs)}
         self._specs = {**found, **library.tensors}
+        self._contexts: WeakSet[StandinContext] = WeakSet()
         library.runner.made("engine")
 
     def __del__(self) -> None:
-        if hasattr(self, "_specs"):
-            self.library.runner.destroyed("engine")
+        if not hasattr(self, "_contexts"):
+            return  # the network was not loaded
+        if self._contexts:
+            self.library.runner.misused("an engine went before its contexts")
+        self.library.runner.destroyed("engine")
 
     @property
     def num_io_tensors(self) -> int:
@@ -208,7 +213,7 @@ class StandinEngine(_OfGeneration):
 
     def create_execution_context_without_device_memory(self) -> StandinContext | None:
         """A context whose scratch memory the caller allocates; None, after an error line, if that fails."""
-        return None if self.library.says_no("context") else StandinContext(self.library, self._plan, self._network)
+        return self._new_context()
 
     def create_execution_context(
         self, strategy: StandinEnum | None = None, runtime_config: StandinConfig | None = None
@@ -217,4 +222,11 @@ class StandinEngine(_OfGeneration):
         chosen = strategy if runtime_config is None else runtime_config.strategy
         assert chosen is not None
         assert chosen.name == "USER_MANAGED"
-        return None if self.library.says_no("context") else StandinContext(self.library, self._plan, self._network)
+        return self._new_context()
+
+    def _new_context(self) -> StandinContext | None:
+        if self.library.says_no("context"):
+            return None
+        context = StandinContext(self.library, self._plan, self._network)
+        self._contexts.add(context)
+        return context

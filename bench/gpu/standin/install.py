@@ -28,7 +28,7 @@ def install(*, miniature: bool = False) -> LastingGpu | None:
 
     Raises:
         MeasurementError: the real TensorRT is imported already, or a driver of the real GPU, or the stand-in for the
-            other kind of GPU.
+            other kind of GPU; or PyTorch has no CUDA.
     """
     found = sys.modules.get("tensorrt")
     if isinstance(found, StandinModule) and (found.gpu is not None) == miniature:
@@ -55,6 +55,12 @@ def install(*, miniature: bool = False) -> LastingGpu | None:
 def _runner(gpu: LastingGpu | None) -> Runner:
     if gpu is not None:
         return MiniatureRunner(gpu)
-    from .cuda_runner import CudaRunner  # PyTorch
+    try:
+        import torch  # the miniature GPU needs none
+    except ImportError as error:
+        raise MeasurementError(f"on a GPU the stand-in runs PyTorch, which does not load: {error}") from error
+    if not torch.cuda.is_available():
+        raise MeasurementError("PyTorch finds no CUDA device; install a CUDA build of torch, or use the miniature GPU")
+    from .cuda_runner import CudaRunner
 
     return CudaRunner()

@@ -40,10 +40,12 @@ class MiniatureRunner:
         self._gpu.made(kind)
 
     def destroyed(self, kind: str) -> None:
-        """Count an object that is gone. An engine that goes before its contexts is misuse."""
-        if kind == "engine" and self._gpu.alive["context"]:
-            self._gpu.violations.append("an engine went before its contexts")
+        """Count an object that is gone."""
         self._gpu.destroyed(kind)
+
+    def misused(self, what: str) -> None:
+        """Note a misuse."""
+        self._gpu.violations.append(what)
 
 
 class MiniatureNetwork:

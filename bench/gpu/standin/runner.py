@@ -46,7 +46,7 @@ class LoadedNetwork(Protocol):
 
 
 class Runner(Protocol):
-    """A device that runs networks. It also counts the objects of the stand-in, if it wants to."""
+    """A device that runs networks. It may also count the objects of the stand-in, and note their misuse."""
 
     def load(self, plan: StandinPlan) -> LoadedNetwork:
         """Bring the network of ``plan`` to the device.
@@ -61,3 +61,6 @@ class Runner(Protocol):
 
     def destroyed(self, kind: str) -> None:
         """Count an object that is gone."""
+
+    def misused(self, what: str) -> None:
+        """Note a misuse whose effect on TensorRT is hard to trace."""
