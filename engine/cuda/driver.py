@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from mostnet.contract import NoGpuError
@@ -46,8 +47,12 @@ def gpu_architecture() -> str:
     return f"sm_{numbers[0]}{numbers[1]}"
 
 
-def load_driver() -> Any:
+def load_driver(quick: Sequence[str] = ()) -> Any:
     """The CUDA driver as a ctypes library, initialised.
+
+    Args:
+        quick: functions that take nanoseconds. They keep the interpreter, because another thread that gets it keeps it
+            for up to five milliseconds.
 
     Raises:
         NoGpuError: there is no driver, or it does not start.
@@ -59,13 +64,25 @@ def load_driver() -> Any:
     status = driver.cuInit(0)
     if status != 0:
         raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
+    for name in quick:
+        setattr(driver, name, getattr(open_library(quick=True), name))
     return driver
 
 
-def open_library() -> Any:
+def error_text(library: Any, status: int) -> str:
+    """What the driver says of an error, in pycuda's words; ``library`` is that of ``load_driver``."""
+    text = ctypes.c_char_p()
+    library.cuGetErrorString(status, ctypes.byref(text))
+    return f"CUDA error {status}" if text.value is None else text.value.decode()
+
+
+def open_library(*, quick: bool = False) -> Any:
     """The CUDA driver as ctypes finds it, not initialised yet. A rehearsal without a GPU replaces this function.
+
+    Args:
+        quick: calls keep the interpreter.
 
     Raises:
         OSError: there is none.
     """
-    return ctypes.CDLL(_LIBRARY)
+    return (ctypes.PyDLL if quick else ctypes.CDLL)(_LIBRARY)

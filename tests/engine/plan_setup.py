@@ -22,7 +22,6 @@ from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import Metadata
 from mostnet.engine import Engine
 from mostnet.engine.cuda import device as cuda_device
-from mostnet.engine.cuda import foreign as cuda_foreign
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt import lane as tensorrt_lane
 from mostnet.engine.tensorrt import library as tensorrt_library
@@ -55,7 +54,7 @@ class Machine:
         monkeypatch.setattr(cuda_device, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
-        monkeypatch.setattr(cuda_foreign, "load_driver", lambda: self.library)
+        monkeypatch.setattr(cuda_device, "load_driver", lambda quick: self.library)
         cuda_device.cuda_device.cache_clear()
         tensorrt_log.tensorrt_logger.cache_clear()
         flavour = "rtx" if generation == "rtx" else "tensorrt"
@@ -80,6 +79,7 @@ class Machine:
         assert dict(+self.gpu.alive) == {}, f"left on the GPU: {self.gpu.alive}"
         assert dict(-self.gpu.alive) == {}, "given back twice"
         assert self.gpu.depth == 0
+        assert self.gpu.lost or self.gpu.captures.mode == 0, "a thread's capture mode was not restored"
 
     def close(self) -> None:
         """``check_empty``, and drop what the engine caches of this machine."""

@@ -164,8 +164,10 @@ def test_memory_outlives_the_engine_and_is_given_back(case: Case, alone: list[Ou
 
 
 def test_frames_take_no_memory(case: Case) -> None:
-    with Engine(case.plan, results="device") as engine:
-        engine.infer(case.frames[0])
+    slots = 3
+    with Engine(case.plan, results="device", slots=slots) as engine:
+        for frame in case.frames[:slots]:  # a slot may take memory in its first frame
+            engine.infer(frame)
         with cuda_device():
             before_mb = cuda_device().free_mb()
         for output in engine.stream(itertools.islice(itertools.cycle(case.frames), min(FRAMES, 1000))):

@@ -201,7 +201,8 @@ def test_memory_of_the_gpu_is_flat(case: Case) -> None:
     free_mb = []
     for frames in (FRAMES, *[min(FRAMES, 2000)] * 3):
         with Engine(case.plan) as engine:
-            engine.infer(case.frames[0])
+            for frame in case.frames[: lane_of(engine).slots]:  # a slot may take memory in its first frame
+                engine.infer(frame)
             with cuda_device():
                 opened_mb = cuda_device().free_mb()
             for _ in engine.stream(itertools.islice(itertools.cycle(case.frames), frames)):

@@ -41,10 +41,8 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
 
         @staticmethod
         def synchronize() -> None:
-            gpu.call("cuCtxSynchronize")
-            while any(stream.queue for stream in list(gpu.streams.values())):
-                gpu.advance()
-            gpu.call("cuCtxSynchronize")
+            gpu.synchronize("cuCtxSynchronize", lambda: not any(stream.queue for stream in list(gpu.streams.values())))
+            gpu.call("cuCtxSynchronize")  # fails if the last operation lost the GPU
 
     class Device:
         def __init__(self, ordinal: int) -> None:
@@ -66,7 +64,7 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
 
     def mem_get_info() -> tuple[int, int]:
         gpu.call("cuMemGetInfo")
-        return _FREE - gpu.device_bytes, _TOTAL
+        return _FREE - gpu.device_bytes - gpu.graph_bytes, _TOTAL
 
     def htod(dest: int, src: npt.NDArray[Any], stream: MiniatureStream) -> None:
         gpu.call("cuMemcpyHtoDAsync")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,8 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
+
+from .captures import TEXTS, CaptureModes
 
 #: Address of the first byte of the memory.
 BASE = 0x7F00_0000_0000
@@ -46,6 +49,8 @@ class MiniatureGpu:
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
         time_ms: the device's clock.
         device_bytes: device memory in use.
+        graph_bytes: memory that graphs took when they were uploaded, or launched without that.
+        captures: captures of other libraries, and the capture mode of each thread.
         streams: the streams that exist, by their handle.
     """
 
@@ -62,6 +67,8 @@ class MiniatureGpu:
         self.awaited = threading.Event()
         self.time_ms = 0.0
         self.device_bytes = 0
+        self.graph_bytes = 0
+        self.captures = CaptureModes()
         self.streams: WeakValueDictionary[int, MiniatureStream] = WeakValueDictionary()
         self._next = 0
         self._given_back: defaultdict[int, deque[int]] = defaultdict(deque)
@@ -86,6 +93,7 @@ class MiniatureGpu:
             raise MiniatureLogicError(f"{name} failed: invalid device context")
         if self.lost is not None:
             raise MiniatureLogicError(f"{name} failed: {self.lost}")
+        self.check_capture(name)
         if name in self.failures:
             left, error = self.failures.pop(name)
             if left == 0:
@@ -94,6 +102,12 @@ class MiniatureGpu:
                 finally:
                     del error  # its traceback would keep every frame of the stack alive
             self.failures[name] = (left - 1, error)
+
+    def check_capture(self, name: str) -> None:
+        """Raise if a capture in another thread forbids the call ``name``."""
+        if self.captures.forbid(name):
+            self.violations.append(f"{name} breaks a capture of another thread")
+            raise MiniatureLogicError(f"{name} failed: {TEXTS[900]}")
 
     def made(self, kind: str) -> None:
         """Count a new object."""
@@ -152,6 +166,15 @@ class MiniatureGpu:
                 self.pass_time(0.01)
                 self._random.choice(ready).queue.popleft()[1]()
 
+    def synchronize(self, call: str, done: Callable[[], bool]) -> None:
+        """Run operations until ``done``, as a call in C that no signal ends."""
+        self.call(call)
+        while not done():
+            if self.lost is not None:
+                raise MiniatureLogicError(f"{call} failed: {self.lost}")
+            self.advance()
+            time.sleep(1e-3 if self.stuck else 0)
+
 
 class MiniatureStream:
     """``pycuda.driver.Stream``.
@@ -196,6 +219,11 @@ class MiniatureStream:
         self.gpu.call("cuStreamQuery")
         self.gpu.advance()
         return not self.queue
+
+    def synchronize(self) -> MiniatureStream:
+        """Run operations until none is left."""
+        self.gpu.synchronize("cuStreamSynchronize", lambda: not self.queue)
+        return self
 
     def refuse_capture(self, name: str) -> None:
         """Count a call that a capture cannot record as misuse."""
@@ -243,6 +271,12 @@ class MiniatureEvent:
         self._gpu.advance()
         return self.reached >= self.recorded
 
+    def synchronize(self) -> MiniatureEvent:
+        """Run operations until the latest record is reached."""
+        mark = self.recorded  # a record made during the wait is not waited for
+        self._gpu.synchronize("cuEventSynchronize", lambda: self.reached >= mark)
+        return self
+
     def time_till(self, later: MiniatureEvent) -> float:
         """Milliseconds from this event to ``later``."""
         self._gpu.call("cuEventElapsedTime")
@@ -282,6 +316,7 @@ class MiniatureAllocation:
             self._gpu.violations.append(f"{self._kind} freed twice")
             return
         self._freed = True
+        self._gpu.check_capture("cuMemFree")
         self._count(-self._nbytes)
         self._gpu.give_back(self.address, self._nbytes)
         self._gpu.destroyed(self._kind)

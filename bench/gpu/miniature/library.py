@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from .captures import TEXTS
 from .gpu import BASE, MiniatureError, MiniatureEvent, MiniatureGpu, MiniatureMemoryError
 
 #: CUDA_ERROR_INVALID_VALUE, _OUT_OF_MEMORY, _INVALID_HANDLE and _ILLEGAL_ADDRESS.
@@ -78,11 +79,30 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
         value._obj.value = _CAPABILITY[attribute]
         return 0
 
+    def exchange(mode: Any) -> int:
+        gpu.calls["cuThreadExchangeStreamCaptureMode"] += 1
+        if gpu.lost is not None:
+            return _LOST
+        mode._obj.value = gpu.captures.exchange(mode._obj.value)
+        return 0
+
+    def error_string(status: int, text: Any) -> int:
+        known = {
+            **TEXTS,
+            _NO_MEMORY: "out of memory",
+            _NO_HANDLE: "invalid resource handle",
+            _LOST: gpu.lost or "an illegal memory access",
+        }
+        text._obj.value = known[status].encode() if status in known else None
+        return 0 if status in known else _INVALID
+
     return SimpleNamespace(
         cuInit=lambda flags: 0,
         cuDeviceGetCount=count,
         cuDeviceGet=device,
         cuDeviceGetAttribute=device_attribute,
+        cuThreadExchangeStreamCaptureMode=exchange,
+        cuGetErrorString=error_string,
         cuEventCreate=create,
         cuEventRecord=record,
         cuStreamWaitEvent=wait,
