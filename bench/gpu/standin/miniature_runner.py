@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -26,7 +27,7 @@ class MiniatureRunner:
     def load(self, plan: StandinPlan) -> MiniatureNetwork:
         """The network of ``plan``; raises as ``Runner.load``."""
         if plan.checkpoint is None:
-            return MiniatureNetwork(self._gpu, plan, _bind_toy)
+            return MiniatureNetwork(self._gpu, plan, partial(_bind_toy, plan.nan))
         import torch  # the toy needs none
 
         from .torch_network import TorchNetwork
@@ -96,9 +97,9 @@ class MiniatureTask:
         return self._gpu.array(binding.address, binding.shape, binding.dtype)
 
 
-def _bind_toy(inputs: dict[str, Any], outputs: dict[str, Any]) -> _Compute:
+def _bind_toy(nan: int, inputs: dict[str, Any], outputs: dict[str, Any]) -> _Compute:
     def compute() -> None:
-        for name, value in step(inputs).items():
+        for name, value in step(inputs, nan=nan).items():
             outputs[name][...] = value
 
     return compute

@@ -27,7 +27,7 @@ from mostnet.contract import (
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.export.plan.request import PlanRequest
 
-from .toy import METADATA, frame_of, reference, toy_metadata
+from .toy import METADATA, NAN, frame_of, reference, toy_metadata
 
 #: File name of the stand-in's plan in the folder of a case.
 STANDIN_PLAN = "case-standin.plan"
@@ -36,6 +36,9 @@ STANDIN_PLAN = "case-standin.plan"
 VERSION = "8.6-standin"
 
 _KIND = b"plan of the stand-in for TensorRT\n"
+
+#: No pixel has this value: all frames of a camera are finite.
+_NEVER = 256
 
 #: Frames of a toy case. Their numbers stay below those that come out "not finite".
 _TOY_FRAMES = 60
@@ -49,11 +52,13 @@ class StandinPlan:
         metadata: description of the graph.
         checkpoint: content of the checkpoint whose network runs; None for the toy network.
         compute_ms: duration of a kernel that runs after the network and does nothing else; 0 for none.
+        nan: number of the first frame that the toy network reports as not finite; 256 for none.
     """
 
     metadata: Metadata
     checkpoint: bytes | None = None
     compute_ms: float = 0.0
+    nan: int = NAN
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -71,6 +76,7 @@ class StandinPlan:
             "metadata": asdict(self.metadata),
             "checkpoint_bytes": None if self.checkpoint is None else len(self.checkpoint),
             "compute_ms": self.compute_ms,
+            "nan": self.nan,
         }
         return _KIND + json.dumps(facts).encode() + b"\n" + (self.checkpoint or b"")
 
@@ -87,7 +93,7 @@ class StandinPlan:
         try:
             facts = json.loads(line)
             metadata = Metadata.from_json(json.dumps(facts["metadata"]), source="plan of the stand-in")
-            wanted, compute_ms = facts["checkpoint_bytes"], float(facts["compute_ms"])
+            wanted, rest = facts["checkpoint_bytes"], {key: facts[key] for key in ("compute_ms", "nan")}
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"this plan of the stand-in is damaged ({error!r}); build it again") from error
         if not newline or len(checkpoint) != (wanted or 0):
@@ -95,7 +101,7 @@ class StandinPlan:
                 f"this plan of the stand-in is truncated: {len(checkpoint)} bytes of a checkpoint, expected "
                 f"{wanted or 0}; build it again"
             )
-        return cls(metadata=metadata, checkpoint=None if wanted is None else checkpoint, compute_ms=compute_ms)
+        return cls(metadata=metadata, checkpoint=None if wanted is None else checkpoint, **rest)
 
 
 def write_standin_plan(folder: Path, *, compute_ms: float | None = None, toy: bool = False) -> Path:
@@ -120,7 +126,7 @@ def write_standin_plan(folder: Path, *, compute_ms: float | None = None, toy: bo
     if metadata.precision == "int8":
         raise ExportError(f"{folder}: the stand-in runs fp32 and fp16, not int8; choose another case")
     if toy:
-        plan = StandinPlan(metadata=toy_metadata(metadata.size_hw), compute_ms=compute_ms or 0.0)
+        plan = StandinPlan(metadata=toy_metadata(metadata.size_hw), compute_ms=compute_ms or 0.0, nan=_NEVER)
     else:
         checkpoint = (folder / "case.pt").read_bytes()
         plan = StandinPlan(metadata=metadata, checkpoint=checkpoint, compute_ms=compute_ms or 0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class TorchNetwork:
             RuntimeError: the weights do not fit.
         """
         self.device = device
-        self.step = toy_step if plan.checkpoint is None else _frame_step(plan, device)
+        toy = plan.checkpoint is None
+        self.step: TensorStep = partial(toy_step, nan=plan.nan) if toy else _frame_step(plan, device)
 
     def bind(self, inputs: Mapping[str, object], outputs: Mapping[str, object]) -> BoundNetwork:
         """The network on given memory, by name: anything that ``torch.as_tensor`` takes without a copy."""
@@ -78,7 +80,7 @@ class _Constants(TorchFunctionMode):
         return self._made[key]
 
 
-def toy_step(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def toy_step(tensors: Mapping[str, Tensor], *, nan: int = NAN) -> dict[str, Tensor]:
     """``mostnet.bench.gpu.standin.toy.step`` in PyTorch."""
     frame = tensors["frame"]
     height, width = frame.shape[1:3]
@@ -100,7 +102,7 @@ def toy_step(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "enhanced": 255 - frame,
         "flow": torch.cat([total.expand(-1, 1, height, width), last], dim=1),
         "mask": mask.reshape(1, height, width),
-        "finite": torch.stack([*finite, (number < NAN).all()]).all().reshape(1),
+        "finite": torch.stack([*finite, (number < nan).all()]).all().reshape(1),
         "state_out_seen": seen,
         "state_out_length": length,
         "state_out_sum": total,

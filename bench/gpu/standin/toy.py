@@ -69,8 +69,8 @@ def frame_of(number: int) -> npt.NDArray[np.uint8]:
     return picture
 
 
-def step(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """The outputs of the graph for its inputs, both by their names."""
+def step(tensors: Mapping[str, npt.NDArray[Any]], *, nan: int = NAN) -> dict[str, npt.NDArray[Any]]:
+    """The outputs of the graph for its inputs, both by their names. Numbers from ``nan`` on come out "not finite"."""
     frame = tensors["frame"]
     height, width = frame.shape[1:3]
     number = float(frame[0, 0, 0, 0])
@@ -87,7 +87,7 @@ def step(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]
         "enhanced": 255 - frame,
         "flow": flow,
         "mask": mask,
-        "finite": np.array([finite and number < NAN]),
+        "finite": np.array([finite and number < nan]),
         "state_out_seen": seen.reshape(1, 1, 1, HISTORY),
         "state_out_length": length,
         "state_out_sum": total,

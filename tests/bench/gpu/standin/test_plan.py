@@ -32,7 +32,10 @@ def info_of(plan: Path) -> PlanInfo:
 
 
 def test_a_plan_is_read_as_it_was_written() -> None:
-    for plan in (StandinPlan(metadata=METADATA), StandinPlan(metadata=METADATA, checkpoint=b"a\nb", compute_ms=0.5)):
+    for plan in (
+        StandinPlan(metadata=METADATA),
+        StandinPlan(metadata=METADATA, checkpoint=b"a\nb", compute_ms=0.5, nan=9),
+    ):
         assert StandinPlan.from_bytes(plan.to_bytes()) == plan
     assert plan.outputs == OUTPUTS
 
@@ -67,6 +70,7 @@ def test_the_toy_at_the_size_of_a_case(case: Path) -> None:
     plan = StandinPlan.from_bytes(write_standin_plan(case, toy=True, compute_ms=1.0).read_bytes())
     assert plan.checkpoint is None
     assert (plan.metadata.variant, plan.metadata.size_hw) == ("toy", (64, 96))
+    assert plan.nan == 256, "the frames of a camera have no numbers"
 
 
 def test_a_whole_toy_case(tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ def test_the_toy_is_that_of_numpy(poison: float | None) -> None:
         state = {pair.input.name: wanted[pair.output.name] for pair in STATES}
 
 
+def test_a_toy_on_a_camera_s_frames_is_finite() -> None:
+    white = {"frame": np.full((1, 64, 96, 3), 255, np.uint8), **zero_state()}
+    white["state_in_last"] = np.zeros((1, 64, 96, 1), np.float16)
+    assert step(white, nan=256)["finite"][0]
+    assert toy_step({name: torch.from_numpy(array) for name, array in white.items()}, nan=256)["finite"][0]
+
+
 def test_the_network_is_that_of_the_checkpoint(folder: Path) -> None:
     """Half precision, on the memory it is bound to, within its bounds of float32."""
     plan = plan_of(folder)
