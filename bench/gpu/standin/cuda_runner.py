@@ -40,7 +40,7 @@ class CudaRunner:
         """The network of ``plan``; raises as ``Runner.load``."""
         _make_repeatable()
         network = CudaNetwork(TorchNetwork(plan, device=_DEVICE), _cycles(plan.compute_ms))
-        _CUDA.synchronize()  # the weights came on PyTorch's stream, for which the engine's streams do not wait
+        _CUDA.current_stream().synchronize()  # it brought the weights, and no stream of the engine waits for it
         return network
 
     def made(self, kind: str) -> None:
