@@ -114,6 +114,8 @@ def pytest_runtest_makereport() -> Iterator[None]:
 
 def cuda_torch() -> Any:
     """PyTorch with CUDA, which the Python of an older TensorRT may lack."""
+    if MINIATURE is not None:
+        pytest.skip(f"{OPTIONAL}PyTorch has no CUDA on the miniature GPU")
     torch = pytest.importorskip("torch", reason=f"{OPTIONAL}torch is not installed")
     if not torch.cuda.is_available():
         pytest.skip(f"{OPTIONAL}this torch has no CUDA")
