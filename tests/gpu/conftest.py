@@ -32,13 +32,12 @@ MINIATURE = install(miniature=STANDIN == "miniature") if STANDIN else None
 PLAN = STANDIN_PLAN if STANDIN else "case.plan"
 
 #: What makes the case's files.
-PREPARE = (
-    "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.standin.build "
-    "CASES/nano-480x640-fp16"
+_BUILD = (
+    "standin.build CASES/nano-480x640-fp16"
     if STANDIN
-    else "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.build "
-    "CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16"
+    else ("build CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16")
 )
+PREPARE = f"python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.{_BUILD}"
 
 
 class Case(NamedTuple):
