@@ -29,7 +29,7 @@ class Allocator:
         self.used -= 1
 
     def pool(self) -> object:
-        """A new pool. The garbage collector does not see it, as it sees none of C++: it goes with its last reference."""
+        """A new pool, which the garbage collector does not see, like one in C++: it goes with its last reference."""
         made = np.zeros(1)
         weakref.finalize(made, self._free)
         return made
