@@ -111,7 +111,7 @@ class CudaTask:
         # cuBLAS keeps a workspace of each stream in the pool of its first user. Graphs that still run in other pools
         # keep theirs: it goes back to a pool from which nothing else is taken.
         _C._cuda_clearCublasWorkspaces()
-        self._pools.retire(self.__dict__.pop("_pool"))
+        self._pools.retire([self.__dict__.pop("_pool")])
 
 
 def _memory(binding: Binding) -> DeviceArray:

@@ -33,10 +33,10 @@ class PoolKeeper:
                 self._user = None
                 self._retired.clear()
 
-    def retire(self, pool: object) -> None:
-        """Free ``pool``, to which the caller keeps no other reference than its argument."""
-        self._retired.append(pool)
-        del pool
-        if self._user != threading.get_ident():  # or the garbage collector runs in the midst of a use, which frees it
+    def retire(self, pools: list[object]) -> None:
+        """Free the pools of a list, which holds the last reference to each, and empty the list."""
+        self._retired += pools
+        pools.clear()
+        if self._user != threading.get_ident():  # or the garbage collector runs in the midst of a use, which frees them
             with self._lock:
                 self._retired.clear()

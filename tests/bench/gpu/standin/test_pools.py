@@ -41,7 +41,7 @@ class Allocator:
 
 def test_a_pool_is_freed_at_once() -> None:
     allocator = Allocator()
-    PoolKeeper(allocator.use).retire(allocator.pool())
+    PoolKeeper(allocator.use).retire([allocator.pool()])
     assert (allocator.freed, allocator.fatal) == (1, 0)
 
 
@@ -55,7 +55,7 @@ def test_no_pool_is_freed_while_another_thread_uses_one() -> None:
             entered.set()
             leave.wait(10)
 
-    threads = [threading.Thread(target=use), threading.Thread(target=lambda: pools.retire(allocator.pool()))]
+    threads = [threading.Thread(target=use), threading.Thread(target=lambda: pools.retire([allocator.pool()]))]
     threads[0].start()
     assert entered.wait(10)
     threads[1].start()
@@ -77,7 +77,7 @@ def test_a_pool_that_the_collector_finds_in_the_midst_of_a_use_is_freed_after_it
             self.itself = self
 
         def __del__(self) -> None:
-            pools.retire(self.__dict__.pop("pool"))
+            pools.retire([self.__dict__.pop("pool")])
 
     Task()
     with pools.using(allocator.pool()):
