@@ -12,6 +12,8 @@ from mostnet.contract import NoGpuError
 #: CUdevice_attribute: the two numbers of the compute capability.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
+_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
 
 def require_gpu() -> int:
     """Number of GPUs that the CUDA driver can use.
@@ -55,16 +57,15 @@ def load_driver(quick: Sequence[str] = ()) -> Any:
     Raises:
         NoGpuError: there is no driver, or it does not start.
     """
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        driver = ctypes.CDLL(library)
+        driver = open_library()
     except OSError:
-        raise NoGpuError(f"no NVIDIA driver on this machine ({library} is not found)") from None
+        raise NoGpuError(f"no NVIDIA driver on this machine ({_LIBRARY} is not found)") from None
     status = driver.cuInit(0)
     if status != 0:
         raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
     for name in quick:
-        setattr(driver, name, getattr(ctypes.PyDLL(library), name))
+        setattr(driver, name, getattr(open_library(quick=True), name))
     return driver
 
 
@@ -73,3 +74,15 @@ def error_text(library: Any, status: int) -> str:
     text = ctypes.c_char_p()
     library.cuGetErrorString(status, ctypes.byref(text))
     return f"CUDA error {status}" if text.value is None else text.value.decode()
+
+
+def open_library(*, quick: bool = False) -> Any:
+    """The CUDA driver as ctypes finds it, not initialised yet. A rehearsal without a GPU replaces this function.
+
+    Args:
+        quick: calls keep the interpreter.
+
+    Raises:
+        OSError: there is none.
+    """
+    return (ctypes.PyDLL if quick else ctypes.CDLL)(_LIBRARY)

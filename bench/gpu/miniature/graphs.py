@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from types import SimpleNamespace
 
-from .gpu import Error, MemoryError_, MiniatureGpu
+from .gpu import MiniatureError, MiniatureGpu, MiniatureMemoryError
 
 #: Memory that the miniature GPU takes for a graph, in bytes.
 GRAPH_BYTES = 10_000_000
@@ -27,16 +27,16 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
     def status(name: str, *values: object) -> tuple[object, ...]:
         try:
             gpu.call(name)
-        except MemoryError_:
+        except MiniatureMemoryError:
             return (CaptureResult.CUDA_ERROR_OUT_OF_MEMORY, *(None for _ in values))
-        except Error:
+        except MiniatureError:
             return (failed, *(None for _ in values))
         return (success, *values)
 
-    things: dict[int, list[Callable[[], None]]] = {}
+    things: dict[int, list[Callable[[], object]]] = {}
     uploaded: set[int] = set()
 
-    def keep(kind: str, work: list[Callable[[], None]]) -> int:
+    def keep(kind: str, work: list[Callable[[], object]]) -> int:
         gpu.made(kind)
         handle = len(gpu.calls) * 1000 + sum(gpu.calls.values())
         things[handle] = work
@@ -51,6 +51,7 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
 
     def end(stream: int) -> tuple[object, ...]:
         captured, gpu.streams[stream].capture = gpu.streams[stream].capture, None
+        assert captured is not None, "a capture ends that has not begun"
         result = status("cuStreamEndCapture", 0)
         return (success, keep("graph", captured)) if result[0] is success else result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.standin.tensorrt import GENERATIONS
+from mostnet.bench.gpu.standin.library import GENERATIONS
 from mostnet.bench.gpu.standin.toy import NAN, SIZE_HW, STATES, frame_of, history, reference
 from mostnet.contract import DeviceError, DeviceMemoryError, ModelFileError, output_specs
 from mostnet.engine.cuda.device import cuda_device
@@ -243,7 +243,7 @@ def test_rtx_plan_that_allocates_while_it_runs(rtx: Machine) -> None:
 def test_rtx_keeps_its_kernels(rtx: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rtx.open().close()
     (kept,) = (tmp_path / "cache" / "mostnet").iterdir()
-    assert kept.name.endswith("-sm_86-1.7.1.kernels")
+    assert kept.name.endswith("-sm_86-1.7.1-standin.kernels")
     assert kept.read_bytes() == b"kernels v1"
     kept.write_bytes(b"kernels v1 and more")
     rtx.open().close()
