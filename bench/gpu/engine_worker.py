@@ -1,7 +1,7 @@
 """Worker: a case through ``mostnet.Engine``, and the bare enqueue loop on the same plan.
 
-``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|ort]`` needs numpy and the libraries of that
-part.
+``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|rtx|standin|ort]`` needs numpy and the libraries
+of that part.
 """
 
 from __future__ import annotations
@@ -23,14 +23,21 @@ from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 
-from .cases import GRAPH, PLAN
+from .agenda import ENGINE_PARTS, PLAN_PARTS
+from .cases import FRAMES, GRAPH, plan_path
 from .serve import claim_stdout, limited, serve, time_each
 
-#: Methods of each part. ONNX Runtime has no enqueue methods, because its bare call is not asynchronous.
-METHODS = {"tensorrt": ("infer", "stream", "enqueue", "enqueue+copies"), "ort": ("infer", "stream")}
-
-_PACKAGES = ("numpy", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime")
-_FILES = {"tensorrt": PLAN, "ort": GRAPH}
+_PACKAGES = (
+    "numpy",
+    "torch",
+    "tensorrt",
+    "tensorrt-rtx",
+    "tensorrt-rtx-cu13",
+    "pycuda",
+    "cuda-bindings",
+    "onnxruntime-gpu",
+    "onnxruntime",
+)
 _WARM_UP = 30
 _COPY_BYTES = 1 << 30
 _COPIES = 20
@@ -41,17 +48,17 @@ class EngineWorker:
 
     def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
         self._part = part
-        self._path = folder / _FILES[part]
+        self._path = plan_path(folder, part) if part in PLAN_PARTS else folder / GRAPH
         self._provider = provider
         self._slots = slots
-        self._frames = list(np.load(folder / "frames.npy"))
+        self._frames = list(np.load(folder / FRAMES))
         self._engine: Engine | None = None
         self._model: Model | None = None
         self._raw: RawCall | None = None
 
     def info(self) -> dict[str, Any]:
-        """Methods and versions."""
-        return {"methods": METHODS[self._part], "versions": installed_versions(_PACKAGES)}
+        """Versions of the libraries."""
+        return {"versions": installed_versions(_PACKAGES)}
 
     def open(self, method: str) -> dict[str, Any]:
         """Open what the method needs, and warm up."""
@@ -98,6 +105,22 @@ class EngineWorker:
             blocks.append(sys.getallocatedblocks())
         return {"python_blocks": blocks[1] - blocks[0], "frames": count}
 
+    def paced(self, fps: float, seconds: float, how: str) -> dict[str, Any]:
+        """Latency from a frame's arrival to its result, at the rate of a camera that does not wait."""
+        from mostnet.bench.paced import measure_paced
+
+        run = measure_paced(self._open_engine(), self._frames, fps=fps, seconds=seconds, how=how, warmup=round(fps))
+        samples = run.latency.samples_ms
+        marks = zip(("p50_ms", "p90_ms", "p99_ms", "p999_ms"), np.percentile(samples, (50, 90, 99, 99.9)), strict=True)
+        clock = run.gpu_clock
+        return {
+            **{name: float(value) for name, value in marks},
+            "max_ms": float(max(samples)),
+            "frames": len(samples),
+            "late_share": run.late_share,
+            "clock_mhz": None if clock is None else [clock.min_mhz, clock.median_mhz, clock.max_mhz],
+        }
+
     def copy_peak(self) -> dict[str, Any]:
         """Bandwidth of a copy within the GPU's memory in GB/s, bytes read and written."""
         from mostnet.engine.cuda.device import cuda_device
@@ -140,7 +163,7 @@ class EngineWorker:
         split = {name: mean_ms(name) for name in ("copy_in_ms", "compute_ms", "copy_out_ms", "host_ms")}
         answer = {"fps": fps, "samples_ms": samples, "split_ms": split}
         # With ONNX Runtime, compute_ms is the time of a call on the host.
-        return {**answer, "gpu_ms": split["compute_ms"]} if self._part == "tensorrt" else answer
+        return {**answer, "gpu_ms": split["compute_ms"]} if self._part in PLAN_PARTS else answer
 
     def _stream(self, count: int, seconds: float) -> dict[str, Any]:
         source = limited(self._frames, count=count, seconds=seconds)
@@ -186,12 +209,22 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
-    parser.add_argument("--part", choices=METHODS, default="tensorrt")
-    parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")
+    parser.add_argument("--part", choices=ENGINE_PARTS, default="tensorrt")
+    parser.add_argument(
+        "--device",
+        choices=("cuda", "cpu", "miniature"),
+        default="cuda",
+        help="cpu is for ort without a GPU, miniature for the stand-in without one (default: %(default)s)",
+    )
     args = parser.parse_args(argv)
     answers = claim_stdout()
-    worker = EngineWorker(args.folder, part=args.part, provider=args.device)
-    names = ("info", "open", "round", "outputs", "soak", "copy_peak", "close")
+    if args.part == "standin":
+        from mostnet.bench.gpu.standin.install import install
+
+        install(miniature=args.device == "miniature")
+    provider = "cpu" if args.device == "cpu" else "cuda"
+    worker = EngineWorker(args.folder, part=args.part, provider=provider)
+    names = ("info", "open", "round", "outputs", "soak", "paced", "copy_peak", "close")
     try:
         serve({name: getattr(worker, name) for name in names}, sys.stdin, answers)
     finally:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mostnet.contract import MeasurementError
 from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
 from .serve import claim_stdout, limited, serve, time_each
@@ -56,16 +57,18 @@ class TorchWorker:
         self._steps: dict[str, FrameStep] = {}
 
     def info(self) -> dict[str, Any]:
-        """Methods and versions."""
+        """Versions, and the name of the GPU."""
         versions = {"python": sys.version.split()[0], "torch": torch.__version__}
         if self._on_gpu:
             versions["gpu"] = torch.cuda.get_device_name()
-        return {"methods": list(METHODS), "versions": versions}
+        return {"versions": versions}
 
     def open(self, method: str) -> dict[str, Any]:
         """Make the network, compile it and warm it up; returns the seconds that this took."""
         begun_s = perf_counter()
         dtype, tf32, how = METHODS[method]
+        if how != "eager" and not self._on_gpu:
+            raise MeasurementError(f"{method} needs CUDA graphs, and this worker runs on the {self._device.type}")
         self._set_tf32(tf32)
         network = copy.deepcopy(self._network).to(dtype)
         if how == "eager":
