@@ -146,10 +146,11 @@ def agenda(options: ReportOptions) -> list[WorkItem]:
         no_graphs = options.rehearse or "torch" not in parts
         return [] if no_graphs else [WorkItem("time", case, methods=(("torch", COMPILED[1]),))]
 
-    items = check(roles.check) if roles.check in options.only else []
+    first = roles.check if roles.check in options.only else main
+    items = check(first)
     items += [*check_and_time(main), WorkItem("peaks", main)]
     if "standin" in parts:
-        items += [_computing(roles.check, compute_ms) for compute_ms in COMPUTE_MS]
+        items += [_computing(first, compute_ms) for compute_ms in COMPUTE_MS]
     if roles.large in options.only:
         items += check_and_time(roles.large)
     items += [WorkItem("paced", main, fps=fps, how=how) for fps, how in PACED]

@@ -19,6 +19,10 @@ _POLL_S = 0.2
 _SHOWN_LINES = 3
 
 
+#: True once the report shall stop.
+StopAsking = Callable[[], object]
+
+
 class StopAsked(Exception):  # noqa: N818 - no error: the user asked for it
     """The report was asked to stop while it waited for a process, which was ended."""
 
@@ -52,7 +56,7 @@ class ProcessLink:
     Signals to the report's process group do not reach the worker: the report decides when it ends.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, *, stop: Callable[[], object] = lambda: False) -> None:
+    def __init__(self, command: Sequence[str], log: Path, *, stop: StopAsking = lambda: False) -> None:
         """``stop`` is true once the report shall stop."""
         self._name = " ".join(command[-4:])
         self._log = log
@@ -126,7 +130,7 @@ class ProcessLink:
 
 
 def run_module(
-    python: str, arguments: Sequence[str], log: Path, *, limit_s: float, stop: Callable[[], object] = lambda: False
+    python: str, arguments: Sequence[str], log: Path, *, limit_s: float, stop: StopAsking = lambda: False
 ) -> None:
     """Run ``python -m`` with ``arguments`` to its end; it prints to ``log``.
 

@@ -12,7 +12,7 @@ from mostnet.contract import MeasurementError
 
 from .agenda import PLAN_PARTS, ReportOptions
 from .cases import FACTS, PREPARED, Case, is_built, read_facts
-from .link import run_module
+from .link import StopAsking, run_module
 from .schedule import Schedule, Step
 
 _PACKAGE = "mostnet.bench.gpu"
@@ -22,7 +22,7 @@ _LIMIT_S = 1800.0
 class Maker:
     """Makes cases under ``options.cases``. What it runs prints to ``log``."""
 
-    def __init__(self, options: ReportOptions, schedule: Schedule, log: Path, stop: Callable[[], object]) -> None:
+    def __init__(self, options: ReportOptions, schedule: Schedule, log: Path, stop: StopAsking) -> None:
         self._options = options
         self._schedule = schedule
         self._log = log

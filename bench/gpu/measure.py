@@ -12,7 +12,7 @@ from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError
 
 from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem, agenda
-from .link import Link, ProcessLink, StartLink, StopAsked, WorkerPool
+from .link import Link, ProcessLink, StartLink, StopAsked, StopAsking, WorkerPool
 from .making import Maker
 from .rows import FILE, FORMAT_VERSION, Document, load, save
 from .schedule import Schedule
@@ -28,7 +28,13 @@ _UNCHECKED = "no runtime has passed the check of this case"
 
 
 def start_worker(
-    part: str, python: str, folder: Path, log: Path, *, rehearse: bool = False, stop: Callable[[], object] = bool
+    part: str,
+    python: str,
+    folder: Path,
+    log: Path,
+    *,
+    rehearse: bool = False,
+    stop: StopAsking = lambda: False,
 ) -> Link:
     """Start a worker process. A rehearsal runs plans on the miniature GPU, and all else on the CPU."""
     device = "cuda" if not rehearse else "miniature" if part in PLAN_PARTS else "cpu"
@@ -47,8 +53,8 @@ class Measurement:
         schedule: Schedule | None = None,
         start: StartLink = start_worker,
         gpu: Callable[[], dict[str, Any]] = gpu_state,
-        stop: Callable[[], object] = bool,
-        publish: Callable[[Document], object] = bool,
+        stop: StopAsking = lambda: False,
+        publish: Callable[[Document], object] = lambda document: None,
     ) -> None:
         """Begin a report, or continue an earlier one if ``options.resume`` is true.
 

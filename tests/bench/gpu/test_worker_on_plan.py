@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.engine_worker import METHODS, EngineWorker
+from mostnet.bench.gpu.agenda import METHODS
+from mostnet.bench.gpu.engine_worker import EngineWorker
 from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS

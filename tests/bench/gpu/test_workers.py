@@ -12,19 +12,20 @@ import numpy as np
 import pytest
 
 from mostnet.bench.gpu.accuracy import compare_outputs
-from mostnet.bench.gpu.cases import ReportOptions
+from mostnet.bench.gpu.agenda import ReportOptions, Roles
 from mostnet.bench.gpu.engine_worker import EngineWorker
 from mostnet.bench.gpu.measure import Measurement, start_worker
 from mostnet.bench.gpu.rows import find_row
 from mostnet.bench.gpu.serve import limited, serve
 from mostnet.bench.gpu.torch_worker import TorchWorker
+from mostnet.contract import MeasurementError
 
 from .conftest import CASE, FRAMES
 
 
 def test_engine_worker(folder: Path, tmp_path: Path) -> None:
     worker = EngineWorker(folder, part="ort", provider="cpu")
-    assert worker.info()["methods"] == ("infer", "stream")
+    assert "python" in worker.info()["versions"]
     for method in ("infer", "stream", "enqueue", "enqueue+copies"):
         worker.open(method)
         answer = worker.round(method, 11, 30.0)
@@ -63,16 +64,33 @@ def test_torch_worker(folder: Path) -> None:
     worker.close()
 
 
+def test_compiling_needs_a_gpu(folder: Path) -> None:
+    with pytest.raises(MeasurementError, match="compile-cuda-graph needs CUDA graphs, and this worker runs on the cpu"):
+        TorchWorker(folder, device="cpu").open("compile-cuda-graph")
+
+
 def test_a_whole_report_through_processes(cases: Path, folder: Path, tmp_path: Path) -> None:
     options = ReportOptions(
-        out=tmp_path, cases=cases, only=(CASE,), pythons={"ort": sys.executable}, rounds=2, frames=10, seconds=20.0
+        out=tmp_path,
+        cases=cases,
+        only=(CASE,),
+        roles=Roles(check=CASE, main=CASE, large=CASE),
+        pythons=dict.fromkeys(("ort", "torch"), sys.executable),
+        rehearse=True,
+        rounds=2,
+        frames=10,
+        seconds=20.0,
+        paced_seconds=0.5,
+        soak_frames=20,
     )
-    measurement = Measurement(options, start=partial(start_worker, device="cpu"), gpu=dict)
+    measurement = Measurement(options, start=partial(start_worker, rehearse=True), gpu=dict)
     assert measurement.run(), (tmp_path / "log.txt").read_text()
     record = measurement.document["cases"][CASE.name]
-    for method in ("infer", "stream"):
-        row = find_row(record, "ort", method)
+    for part, method in (("ort", "infer"), ("ort", "stream"), ("torch", "eager-fp16")):
+        row = find_row(record, part, method)
         assert row is not None and row["samples"] == 20 and row["p50_ms"] <= row["p99_ms"]
+    assert record["accuracy"]["ort"]["broken_frames"] == []
+    assert {run["fps"] for run in record["paced"]} == {60.0, 30.0, 25.0}
     assert "onnxruntime" in measurement.document["versions"]["ort"]
 
 
