@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         architecture = args.target or gpu_architecture()
-        toolchain = find_toolchain(args.flavour, (args.target,) if args.target else None)
+        targets = (args.target,) if args.target else None
+        toolchain = find_toolchain(args.flavour, targets)
         for folder in args.folders:
             if is_built(folder, args.flavour) and not args.again:
                 continue

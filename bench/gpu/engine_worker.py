@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,13 +21,14 @@ import numpy as np
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.versions import installed_versions
-from mostnet.engine import Engine
+from mostnet.engine import Engine, Output
 from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
+from mostnet.export.accuracy import BOUNDS, FrameAccuracy, worst
 
 from .agenda import ENGINE_PARTS, PLAN_PARTS
-from .cases import FRAMES, GRAPH, plan_path
+from .cases import FRAMES, GRAPH, REFERENCE, plan_path
 from .serve import claim_stdout, limited, serve, time_each
 
 _PACKAGES = (
@@ -49,6 +53,7 @@ class EngineWorker:
     def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
         self._part = part
         self._path = plan_path(folder, part) if part in PLAN_PARTS else folder / GRAPH
+        self._reference = folder / REFERENCE
         self._provider = provider
         self._slots = slots
         self._frames = list(np.load(folder / FRAMES))
@@ -85,14 +90,11 @@ class EngineWorker:
         }[method]
         return call(count, seconds)
 
-    def outputs(self, path: str) -> dict[str, Any]:
-        """Stream all frames of the case from an empty state, and write the results to ``path`` (``.npz``)."""
+    def check(self, precision: str) -> dict[str, Any]:
+        """Stream all frames of the case from an empty state, and compare the results with the reference."""
         engine = self._open_engine()
         engine.reset()
-        found = list(engine.stream(self._frames))
-        arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in found]) for name in OUTPUTS}
-        np.savez(path, finite=np.array([output.finite for output in found]), **arrays)
-        return {"frames": len(found)}
+        return compare(engine.stream(self._frames), self._reference, precision)
 
     def soak(self, count: int) -> dict[str, Any]:
         """Stream ``count`` frames and count the Python memory blocks that are still allocated afterwards."""
@@ -205,6 +207,31 @@ class EngineWorker:
         return self._raw
 
 
+def compare(outputs: Iterable[Output], reference: Path, precision: str) -> dict[str, Any]:
+    """Worst of each measure, and the frames beyond the bounds of ``mostnet.export.accuracy``.
+
+    Args:
+        reference: ``.npz`` with ``enhanced``, ``flow`` and ``mask``, frames first.
+        precision: selects the bounds.
+    """
+    with np.load(reference) as arrays:
+        references = zip(*(arrays[name] for name in OUTPUTS), strict=True)
+    frames = []
+    for output, wanted in zip(outputs, references, strict=True):
+        found = tuple(getattr(output, name) for name in OUTPUTS)
+        frames.append(FrameAccuracy.of(found, wanted, finite=bool(output.finite)))
+    bounds, least = BOUNDS[precision], worst(frames)
+    return {
+        "frames": len(frames),
+        "psnr_db": least.psnr_db if math.isfinite(least.psnr_db) else None,
+        "epe_px": least.epe_px if math.isfinite(least.epe_px) else None,
+        "iou": float(least.iou),
+        "finite": least.finite,
+        "broken_frames": [index for index, frame in enumerate(frames) if not frame.keeps(bounds)],
+        "bounds": asdict(bounds),
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
@@ -224,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
         install(miniature=args.device == "miniature")
     provider = "cpu" if args.device == "cpu" else "cuda"
     worker = EngineWorker(args.folder, part=args.part, provider=provider)
-    names = ("info", "open", "round", "outputs", "soak", "paced", "copy_peak", "close")
+    names = ("info", "open", "round", "check", "soak", "paced", "copy_peak", "close")
     try:
         serve({name: getattr(worker, name) for name in names}, sys.stdin, answers)
     finally:

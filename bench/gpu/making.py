@@ -77,7 +77,7 @@ class Maker:
         arguments = [str(folder), *(["--miniature"] if self._options.rehearse else [])]
         if case.compute_ms is not None:
             _copy(network, folder)
-            arguments += ["--compute-ms", f"{case.compute_ms:g}"]
+            arguments += ["--toy", "--compute-ms", f"{case.compute_ms:g}"]
         self._run(python, "standin.build", arguments)
 
     def _run(self, python: str, module: str, arguments: list[str]) -> None:

@@ -67,13 +67,13 @@ class TorchWorker:
         """Make the network, compile it and warm it up; returns the seconds that this took."""
         begun_s = perf_counter()
         dtype, tf32, how = METHODS[method]
-        if how != "eager" and not self._on_gpu:
-            raise MeasurementError(f"{method} needs CUDA graphs, and this worker runs on the {self._device.type}")
         self._set_tf32(tf32)
         network = copy.deepcopy(self._network).to(dtype)
         if how == "eager":
             self._steps[method] = NetworkStream(network, device=self._device.type).step
         else:
+            if not self._on_gpu:
+                raise MeasurementError(f"{method} needs CUDA graphs, and this worker runs on the {self._device.type}")
             module = FrameModel(network).eval().to(self._device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             make = {"reduce-overhead": reduce_overhead_step, "graph": cuda_graph_step}[how]

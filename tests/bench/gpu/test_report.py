@@ -71,15 +71,15 @@ def test_every_round_is_in_the_file_before_the_next(bench: Bench) -> None:
 def test_correctness_comes_first_and_each_case_is_checked_before_it_is_timed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, only=(REST, LARGE, MAIN, CHECK))
     bench.run()
-    order = list(dict.fromkeys((name, do) for name, _, do, _ in bench.asked if do in ("outputs", "round", "paced")))
+    order = list(dict.fromkeys((name, do) for name, _, do, _ in bench.asked if do in ("check", "round", "paced")))
     assert order == [
-        (CHECK.name, "outputs"),
-        (MAIN.name, "outputs"),
+        (CHECK.name, "check"),
+        (MAIN.name, "check"),
         (MAIN.name, "round"),
-        (LARGE.name, "outputs"),
+        (LARGE.name, "check"),
         (LARGE.name, "round"),
         (MAIN.name, "paced"),
-        (REST.name, "outputs"),
+        (REST.name, "check"),
         (REST.name, "round"),
         (CHECK.name, "round"),
     ]
@@ -154,7 +154,7 @@ def test_a_slow_compiler_leaves_time_for_the_methods_before_it(bench: Bench) -> 
 
 def test_a_signal_ends_the_run_and_leaves_a_report(tmp_path: Path) -> None:
     bench = Bench(tmp_path, only=ALL)
-    bench.signals = {(LARGE.name, "outputs")}
+    bench.signals = {(LARGE.name, "check")}
     complete, document = bench.run()
     assert not complete
     assert states(document, "not begun")[0] == f"time {LARGE.name}"
@@ -173,7 +173,7 @@ def test_resume_does_only_what_is_not_done(tmp_path: Path) -> None:
     bench.asked.clear()
     complete, document = bench.run(resume=True)
     assert complete
-    assert not any(do in ("outputs", "paced", "soak", "peaks") for _, _, do, _ in bench.asked)
+    assert not any(do in ("check", "paced", "soak", "peaks") for _, _, do, _ in bench.asked)
     assert len(bench.rounds(MAIN)) == len(bench.rounds(REST)) == 8 * 3
     assert all(row["rounds"] == 3 and row["error"] is None for row in document["cases"][MAIN.name]["rows"])
 
@@ -225,21 +225,21 @@ def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
 
 def test_a_runtime_that_fails_its_check_is_not_timed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, parts=("tensorrt", "rtx"))
-    bench.broken = {"rtx outputs"}
+    bench.broken = {"rtx check"}
     _, document = bench.run()
     assert document["work"][f"check {MAIN.name} rtx"] == {
         "case": MAIN.name,
         "state": "failed",
-        "note": "outputs  is broken",
+        "note": "check  is broken",
     }
     assert {row["part"] for row in document["cases"][MAIN.name]["rows"]} == {"tensorrt", "torch"}
 
 
 def test_a_runtime_that_never_works_is_given_up_after_two_failures(tmp_path: Path) -> None:
     bench = Bench(tmp_path, only=ALL, parts=("rtx", "ort"))
-    bench.broken = {"rtx outputs"}
+    bench.broken = {"rtx check"}
     _, document = bench.run()
-    assert sum(part == "rtx" and do == "outputs" for _, part, do, _ in bench.asked) == 2
+    assert sum(part == "rtx" and do == "check" for _, part, do, _ in bench.asked) == 2
     assert document["work"][f"check {LARGE.name} rtx"]["note"] == "rtx failed 2 times and never worked"
     assert document["work"][f"paced {MAIN.name} stream at 60 FPS"]["state"] == "done", "with ONNX Runtime"
 
@@ -256,7 +256,7 @@ def test_the_stand_in_takes_over_where_tensorrt_fails(tmp_path: Path) -> None:
     """TensorRT for RTX may import on an H100 and then refuse to build."""
     bench = Bench(tmp_path, only=(CHECK, MAIN), parts=("rtx", "standin"))
     make_computing_cases(bench, CHECK)
-    bench.broken = {"rtx outputs"}
+    bench.broken = {"rtx check"}
     _, document = bench.run()
     assert list(document["cases"][MAIN.name]["accuracy"]) == ["standin"]
     rows = document["cases"]["nano-480x640-fp16-0.3ms"]["rows"]

@@ -7,13 +7,13 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.accuracy import compare_outputs
 from mostnet.bench.gpu.agenda import ReportOptions, Roles
-from mostnet.bench.gpu.engine_worker import EngineWorker
+from mostnet.bench.gpu.engine_worker import EngineWorker, compare
 from mostnet.bench.gpu.measure import Measurement, start_worker
 from mostnet.bench.gpu.rows import find_row
 from mostnet.bench.gpu.serve import limited, serve
@@ -23,7 +23,7 @@ from mostnet.contract import MeasurementError
 from .conftest import CASE, FRAMES
 
 
-def test_engine_worker(folder: Path, tmp_path: Path) -> None:
+def test_engine_worker(folder: Path) -> None:
     worker = EngineWorker(folder, part="ort", provider="cpu")
     assert "python" in worker.info()["versions"]
     for method in ("infer", "stream", "enqueue", "enqueue+copies"):
@@ -33,8 +33,7 @@ def test_engine_worker(folder: Path, tmp_path: Path) -> None:
         assert len(answer.get("samples_ms", range(11))) == 11
         if method in ("infer", "enqueue+copies"):
             assert answer["fps"] == pytest.approx(11e3 / sum(answer["samples_ms"]), rel=0.2)
-    assert worker.outputs(str(tmp_path / "outputs.npz")) == {"frames": FRAMES}
-    found = compare_outputs(tmp_path / "outputs.npz", folder / "reference.npz", "fp16")
+    found = worker.check("fp16")
     assert (found["frames"], found["broken_frames"], found["finite"]) == (FRAMES, [], True)
     assert found["psnr_db"] > 45
     assert abs(worker.soak(30)["python_blocks"]) < 1000
@@ -42,16 +41,21 @@ def test_engine_worker(folder: Path, tmp_path: Path) -> None:
     worker.close()
 
 
-def test_wrong_outputs_are_seen(folder: Path, tmp_path: Path) -> None:
+def test_wrong_outputs_are_seen(folder: Path) -> None:
     with np.load(folder / "reference.npz") as reference:
         arrays = {name: reference[name].copy() for name in reference.files}
     arrays["flow"][4] += 0.2
     arrays["enhanced"][7] = 255 - arrays["enhanced"][7]
-    np.savez(tmp_path / "outputs.npz", finite=np.arange(FRAMES) != 2, **arrays)
-    found = compare_outputs(tmp_path / "outputs.npz", folder / "reference.npz", "fp16")
+    outputs = [
+        SimpleNamespace(**{name: array[index] for name, array in arrays.items()}, finite=index != 2)
+        for index in range(FRAMES)
+    ]
+    found = compare(outputs, folder / "reference.npz", "fp16")
     assert found["broken_frames"] == [2, 4, 7]
     assert not found["finite"]
     assert found["epe_px"] == pytest.approx(0.2 * 2**0.5, rel=1e-3)
+    with pytest.raises(ValueError, match="zip"):
+        compare(outputs[1:], folder / "reference.npz", "fp16")
 
 
 def test_torch_worker(folder: Path) -> None:
