@@ -13,7 +13,7 @@ from mostnet.contract import MeasurementError
 from .agenda import PLAN_PARTS, ReportOptions
 from .cases import FACTS, PREPARED, Case, is_built, read_facts
 from .link import StopAsking, run_module
-from .schedule import Schedule, Step
+from .schedule import Schedule, WorkStep
 
 _PACKAGE = "mostnet.bench.gpu"
 _LIMIT_S = 1800.0
@@ -32,7 +32,7 @@ class Maker:
         """The folder of a case, whether it exists or not."""
         return self._options.cases / case.name
 
-    def missing(self, case: Case, part: str) -> list[Step]:
+    def missing(self, case: Case, part: str) -> list[WorkStep]:
         """The steps that ``make`` will take."""
         return [step for step, _ in self._missing(case, part)]
 
@@ -48,12 +48,12 @@ class Maker:
                 make()
         read_facts(self.folder(case))
 
-    def _missing(self, case: Case, part: str) -> Iterator[tuple[Step, Callable[[], None]]]:
+    def _missing(self, case: Case, part: str) -> Iterator[tuple[WorkStep, Callable[[], None]]]:
         network = replace(case, compute_ms=None)
         if not (self.folder(network) / FACTS).is_file():
-            yield Step.guessed("prepare", network), lambda: self._prepare(network)
+            yield WorkStep.guessed("prepare", network), lambda: self._prepare(network)
         if part in PLAN_PARTS and not is_built(self.folder(case), part):
-            yield Step.guessed(f"build {part}", case), lambda: self._build(case, part)
+            yield WorkStep.guessed(f"build {part}", case), lambda: self._build(case, part)
 
     def _prepare(self, case: Case) -> None:
         options = self._options

@@ -40,7 +40,7 @@ _PIXELS = 480 * 640
 
 
 @dataclass(frozen=True)
-class Step:
+class WorkStep:
     """One step of work. ``kind`` groups steps whose guesses are wrong by one factor, ``subject`` names this one."""
 
     kind: str
@@ -48,7 +48,7 @@ class Step:
     guess_s: float
 
     @classmethod
-    def guessed(cls, kind: str, case: Case, detail: str = "") -> Step:
+    def guessed(cls, kind: str, case: Case, detail: str = "") -> WorkStep:
         """A step of the table, for a case."""
         pixels = case.size_hw[0] * case.size_hw[1]
         share = _SHARES[case.variant] * max(1.0, (pixels / _PIXELS) ** 0.5)
@@ -69,17 +69,17 @@ class Schedule:
         """Seconds until the limit; infinite without one."""
         return float("inf") if self._end_s is None else self._end_s - self._clock()
 
-    def estimate_s(self, steps: Iterable[Step]) -> float:
+    def estimate_s(self, steps: Iterable[WorkStep]) -> float:
         """A step that was measured takes as long as the last time; another one is corrected as its kind was wrong."""
         return sum(self._estimate_s(step) for step in steps)
 
-    def shortage(self, steps: Iterable[Step]) -> str | None:
+    def shortage(self, steps: Iterable[WorkStep]) -> str | None:
         """None if ``steps`` fit into the time left, or else a text with both times."""
         needed_s, left_s = self.estimate_s(steps), self.left_s()
         return None if needed_s <= left_s else f"needs about {needed_s:.0f} s; {max(0.0, left_s):.0f} s were left"
 
     @contextmanager
-    def timed(self, step: Step) -> Iterator[None]:
+    def timed(self, step: WorkStep) -> Iterator[None]:
         """Correct later estimates by the duration of the block. A failed block corrects nothing."""
         begun_s = self._clock()
         yield
@@ -87,7 +87,7 @@ class Schedule:
         self._took_s[step.kind, step.subject] = took_s
         self._factors.setdefault(step.kind, []).append(took_s / step.guess_s)
 
-    def _estimate_s(self, step: Step) -> float:
+    def _estimate_s(self, step: WorkStep) -> float:
         known = self._took_s.get((step.kind, step.subject))
         return step.guess_s * median(self._factors.get(step.kind, [1.0])) if known is None else known
 

@@ -12,7 +12,7 @@ from .cases import Case, read_facts
 from .link import Link, WorkerPool
 from .making import Maker
 from .rows import Document, MethodRow, put_rows
-from .schedule import Schedule, Step, shuffled
+from .schedule import Schedule, WorkStep, shuffled
 
 _ANSWER_S = 120.0
 _OPEN_S = 400.0
@@ -69,19 +69,19 @@ class Work:
         computes = item.case.compute_ms is not None
         return [pair for pair in item.methods if computes or pair[0] == "torch" or pair[0] in checked]
 
-    def steps(self, item: WorkItem) -> list[Step]:
+    def steps(self, item: WorkItem) -> list[WorkStep]:
         """The least that a piece of work takes."""
         case = item.case
         if item.kind == "check":
             opening = self._opening(case, item.part, "stream")
-            return [*self._maker.missing(case, item.part), *opening, Step.guessed("check", case, item.part)]
+            return [*self._maker.missing(case, item.part), *opening, WorkStep.guessed("check", case, item.part)]
         if item.kind == "time":
             return self._least_timing(case, self.methods(item))
         if item.kind == "peaks":
-            return [Step.guessed("peaks", case)]
-        length = Step("paced", item.key, self._options.paced_seconds + _PACED_MORE_S)
+            return [WorkStep.guessed("peaks", case)]
+        length = WorkStep("paced", item.key, self._options.paced_seconds + _PACED_MORE_S)
         if item.kind == "soak":
-            length = Step.guessed("soak", case)
+            length = WorkStep.guessed("soak", case)
         return [*self._opening(case, self.best_part(case) or "", "stream"), length]
 
     def do(self, item: WorkItem) -> list[str]:
@@ -107,7 +107,7 @@ class Work:
         record["facts"] = read_facts(self._maker.folder(case))
         try:
             link = self._link(case, item.part)
-            with self._schedule.timed(Step.guessed("check", case, item.part)):
+            with self._schedule.timed(WorkStep.guessed("check", case, item.part)):
                 found = link.ask("check", timeout_s=self._limit_s(_ANSWER_S), precision=case.precision)
         except MeasurementError:
             self._pool.drop(item.part)
@@ -198,7 +198,7 @@ class Work:
         """Watch the memory over many frames."""
         part = self.best_part(item.case) or ""
         link = self._link(item.case, part)
-        with self._schedule.timed(Step.guessed("soak", item.case)):
+        with self._schedule.timed(WorkStep.guessed("soak", item.case)):
             found = link.ask("soak", timeout_s=self._limit_s(_ANSWER_S), count=self._options.soak_frames)
         record["soak"] = {"part": part, **found}
         return []
@@ -222,7 +222,7 @@ class Work:
         folder, alone = self._maker.folder(case), method if _is_alone(method) else ""
         if self._pool.has(folder, part, alone):
             return self._pool.link(folder, part, self._options.pythons[part], alone)
-        with self._schedule.timed(Step.guessed(f"start {part}", case)):
+        with self._schedule.timed(WorkStep.guessed(f"start {part}", case)):
             link = self._pool.link(folder, part, self._options.pythons[part], alone)
             try:
                 info = link.ask("info", timeout_s=self._limit_s(_ANSWER_S))
@@ -232,12 +232,12 @@ class Work:
         self._document["versions"][part] = info["versions"]
         return link
 
-    def _opening(self, case: Case, part: str, method: str) -> list[Step]:
+    def _opening(self, case: Case, part: str, method: str) -> list[WorkStep]:
         """The steps to open a method, as far as its worker does not run."""
         running = self._pool.has(self._maker.folder(case), part, method if _is_alone(method) else "")
-        return [*([] if running else [Step.guessed(f"start {part}", case)]), _open_step(case, part, method)]
+        return [*([] if running else [WorkStep.guessed(f"start {part}", case)]), _open_step(case, part, method)]
 
-    def _least_timing(self, case: Case, methods: list[tuple[str, str]]) -> list[Step]:
+    def _least_timing(self, case: Case, methods: list[tuple[str, str]]) -> list[WorkStep]:
         """The steps of the first part without what compiles: enough to begin with a case."""
         first = [pair for pair in methods if pair[0] == methods[0][0] and not _is_alone(pair[1])] or methods[:1]
         steps = self._maker.missing(case, first[0][0])
@@ -245,12 +245,12 @@ class Work:
             steps += [*self._opening(case, *pair)[-1 if index else 0 :], *self._rounds(*pair)]
         return steps
 
-    def _rounds(self, part: str, method: str) -> list[Step]:
+    def _rounds(self, part: str, method: str) -> list[WorkStep]:
         return [self._round(part, method)] * self._options.rounds
 
-    def _round(self, part: str, method: str) -> Step:
+    def _round(self, part: str, method: str) -> WorkStep:
         guess_s = self._options.seconds * _ROUND_PARTS.get(part, 1.0) + _ROUND_MORE_S
-        return Step("round", f"{part} {method}", guess_s)
+        return WorkStep("round", f"{part} {method}", guess_s)
 
     def _limit_s(self, most_s: float, *, reserve_s: float = 0.0) -> float:
         """The longest time to wait for an answer: nothing lasts beyond the end of the report."""
@@ -262,6 +262,6 @@ def _is_alone(method: str) -> bool:
     return method in COMPILED
 
 
-def _open_step(case: Case, part: str, method: str) -> Step:
+def _open_step(case: Case, part: str, method: str) -> WorkStep:
     kind = "compile" if _is_alone(method) else "eager" if part == "torch" else "ort" if part == "ort" else "plan"
-    return Step.guessed(f"open {kind}", case, f"{part} {method}")
+    return WorkStep.guessed(f"open {kind}", case, f"{part} {method}")

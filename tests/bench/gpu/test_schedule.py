@@ -10,7 +10,7 @@ import pytest
 
 from mostnet.bench.gpu.agenda import REHEARSED, ReportOptions, agenda
 from mostnet.bench.gpu.cases import ALL_CASES, Case
-from mostnet.bench.gpu.schedule import GUESSES_S, Schedule, Step, shuffled
+from mostnet.bench.gpu.schedule import GUESSES_S, Schedule, WorkStep, shuffled
 from mostnet.contract import MeasurementError
 
 DW, NANO = Case("dw", (480, 640)), Case("nano", (480, 640))
@@ -108,7 +108,7 @@ def test_a_rehearsal_compiles_nothing() -> None:
 def test_a_step_that_was_measured_takes_as_long_again() -> None:
     clock = ManualClock()
     schedule = Schedule(100.0, clock=clock)
-    step = Step("build tensorrt", "dw", 120.0)
+    step = WorkStep("build tensorrt", "dw", 120.0)
     assert schedule.shortage([step]) == "needs about 120 s; 100 s were left"
     with schedule.timed(step):
         clock.now_s += 30.0
@@ -122,28 +122,28 @@ def test_other_steps_of_the_kind_are_corrected_by_the_median() -> None:
     clock = ManualClock()
     schedule = Schedule(clock=clock)
     for took_s in (10.0, 20.0, 400.0):
-        with schedule.timed(Step("open compile", f"case {took_s}", 10.0)):
+        with schedule.timed(WorkStep("open compile", f"case {took_s}", 10.0)):
             clock.now_s += took_s
-    assert schedule.estimate_s([Step("open compile", "another", 30.0)]) == 60.0
-    assert schedule.estimate_s([Step("open eager", "another", 30.0)]) == 30.0
+    assert schedule.estimate_s([WorkStep("open compile", "another", 30.0)]) == 60.0
+    assert schedule.estimate_s([WorkStep("open eager", "another", 30.0)]) == 30.0
 
 
 def test_a_failed_step_corrects_nothing() -> None:
     clock = ManualClock()
     schedule = Schedule(clock=clock)
-    step = Step("build rtx", "dw", 60.0)
+    step = WorkStep("build rtx", "dw", 60.0)
     with pytest.raises(MeasurementError), schedule.timed(step):
         clock.refuse()
     assert schedule.estimate_s([step]) == 60.0
 
 
 def test_guesses_grow_with_network_and_frame() -> None:
-    dw, nano, large = (Step.guessed("prepare", case).guess_s for case in (DW, NANO, Case("dw", (1080, 1920))))
+    dw, nano, large = (WorkStep.guessed("prepare", case).guess_s for case in (DW, NANO, Case("dw", (1080, 1920))))
     assert nano < dw == GUESSES_S["prepare"] < large
 
 
 def test_without_a_limit_everything_fits() -> None:
-    assert Schedule().shortage([Step("prepare", "dw", 1e9)]) is None
+    assert Schedule().shortage([WorkStep("prepare", "dw", 1e9)]) is None
 
 
 def test_neighbours_change_from_round_to_round_but_not_from_run_to_run() -> None:
