@@ -51,7 +51,7 @@ class Roles:
 
 MEASURED = Roles(check=Case("nano", (480, 640)), main=Case("dw", (480, 640)), large=Case("dw", (800, 800)))
 
-#: Cases that a CPU can run in seconds.
+#: Cases that a CPU can run in seconds. A rehearsal takes one unless it is asked for the large one too.
 REHEARSED = Roles(check=Case("nano", (64, 96)), main=Case("nano", (64, 96)), large=Case("nano", (80, 80)))
 
 

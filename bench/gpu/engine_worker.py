@@ -31,17 +31,12 @@ from .agenda import ENGINE_PARTS, PLAN_PARTS
 from .cases import FRAMES, GRAPH, REFERENCE, plan_path
 from .serve import claim_stdout, limited, serve, time_each
 
-_PACKAGES = (
-    "numpy",
-    "torch",
-    "tensorrt",
-    "tensorrt-rtx",
-    "tensorrt-rtx-cu13",
-    "pycuda",
-    "cuda-bindings",
-    "onnxruntime-gpu",
-    "onnxruntime",
-)
+_PACKAGES = {
+    "tensorrt": ("tensorrt", "pycuda", "cuda-bindings"),
+    "rtx": ("tensorrt-rtx", "pycuda", "cuda-bindings"),
+    "standin": ("torch", "pycuda", "cuda-bindings"),
+    "ort": ("onnxruntime-gpu", "onnxruntime"),
+}
 _WARM_UP = 30
 _COPY_BYTES = 1 << 30
 _COPIES = 20
@@ -63,7 +58,7 @@ class EngineWorker:
 
     def info(self) -> dict[str, Any]:
         """Versions of the libraries."""
-        return {"versions": installed_versions(_PACKAGES)}
+        return {"versions": installed_versions(("mostnet", "numpy", *_PACKAGES[self._part]))}
 
     def open(self, method: str) -> dict[str, Any]:
         """Open what the method needs, and warm up."""

@@ -74,6 +74,9 @@ def markdown(document: Document) -> str:
             lines += _case(name, mark, record, peaks)
     lines += _missing(document["work"])
     lines += [
+        "Camera: milliseconds from a frame's arrival to its result. A frame is late if that takes longer than a period. "
+        "Fewer than 1,000 frames have no p99.9. GPU MHz: least, median and greatest clock.",
+        "",
         "FPS include the copies for `stream` and `infer`, but not for PyTorch and the bare enqueue loop. Latencies are "
         "of one frame, copied in and out. VRAM is the memory that opening the method added; methods that share an "
         "engine show it at the first of them.",
@@ -108,7 +111,8 @@ def draw(document: Document) -> bytes | None:
     for axes, (heading, rows) in zip(grid[:, 0], panels, strict=True):
         axes.set_title(heading, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
-        (_draw_delays if isinstance(rows[0], dict) else _draw_bars)(axes, rows)
+        draw_rows = _draw_delays if isinstance(rows[0], dict) else _draw_bars
+        draw_rows(axes, rows)
         axes.invert_yaxis()
     if document.get("rehearsal"):
         figure.text(
@@ -124,7 +128,7 @@ def _draw_bars(axes: Any, bars: list[tuple[str, float, str]]) -> None:
     drawn = axes.barh(names, values, color=colours)
     axes.bar_label(drawn, labels=[f"{value:.4g}" for value in values], padding=3, fontsize=8)
     axes.margins(x=0.12)
-    axes.set_xlabel("frames per second", fontsize=8)
+    axes.set_xlabel("frames per second", fontsize=7, loc="right")
 
 
 def _draw_delays(axes: Any, runs: list[dict[str, Any]]) -> None:
@@ -137,8 +141,8 @@ def _draw_delays(axes: Any, runs: list[dict[str, Any]]) -> None:
     axes.set_yticks(range(len(runs)), names)
     axes.set_xlim(left=0)
     axes.margins(y=0.3)
-    axes.set_xlabel("milliseconds from arrival to result", fontsize=8)
-    axes.legend(fontsize=7, ncols=5, loc="lower right")
+    axes.set_xlabel("milliseconds from arrival to result", fontsize=7, loc="right")
+    axes.legend(fontsize=7, ncols=5, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def _bars(record: Mapping[str, Any]) -> list[tuple[str, float, str]]:
@@ -155,8 +159,8 @@ def _camera(run: Mapping[str, Any]) -> str:
 
 
 def _case(name: str, mark: str, record: Mapping[str, Any], peaks: Mapping[str, Any]) -> list[str]:
-    lines = [f"## {name}{mark}", "", *_facts(record, peaks), *_accuracy(record["accuracy"])]
-    lines += [text for text in (_derived(record, peaks), _clocks(record["gpu"])) if text]
+    about = [_about(record, peaks), *_accuracy(record["accuracy"]), _derived(record, peaks), _clocks(record["gpu"])]
+    lines = [f"## {name}{mark}", "", *(f"- {text}" for text in about if text)]
     if record["rows"]:
         lines += [
             "",
@@ -171,14 +175,15 @@ def _case(name: str, mark: str, record: Mapping[str, Any], peaks: Mapping[str, A
     return [*lines, ""]
 
 
-def _facts(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> list[str]:
+def _about(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
+    """Size and weights of the network, if one runs."""
+    if record["compute_ms"] is not None:
+        return f"The runtime alone: the stand-in computes for {record['compute_ms']:g} ms and runs no network."
     facts = record["facts"]
-    if not facts:
-        return []
     floor = floor_ms(record, peaks)
     roof = "" if floor is None else f"; roofline {floor:.3f} ms"
-    weights = f"; {facts['weights']} weights" if "weights" in facts else ""
-    return [f"{facts['flops'] / 1e9:.1f} GFLOP, at least {facts['least_bytes'] / 1e6:.1f} MB a frame{roof}{weights}."]
+    weights = f"; {facts['weights']}" if "weights" in facts else ""
+    return f"{facts['flops'] / 1e9:.1f} GFLOP, at least {facts['least_bytes'] / 1e6:.1f} MB a frame{roof}{weights}."
 
 
 def _row(row: Mapping[str, Any]) -> str:
@@ -205,7 +210,7 @@ def _accuracy(checked: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{_PARTS[part]}, worst of {found['frames']} frames: PSNR {psnr}, EPE {_number(found['epe_px'])} px, IoU "
             f"{found['iou']:.4f}; {len(found['broken_frames'])} frames beyond the bounds."
         )
-    return lines or ["Accuracy: not checked."]
+    return lines
 
 
 def _derived(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:

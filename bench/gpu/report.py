@@ -31,7 +31,10 @@ from .schedule import Schedule
 from .targets import evaluate
 
 #: Kept of the minutes to end the workers and draw the plot.
-_ENDING_S = 10.0
+_ENDING_S = 6.0
+
+#: The state of the GPU in a rehearsal.
+_MINIATURE = {"name": "miniature GPU"}
 
 _DEFAULTS = {"rounds": 5, "frames": 300, "seconds": 1.0, "paced_seconds": 20.0}
 _REHEARSAL = {"rounds": 2, "frames": 10, "seconds": 0.2, "paced_seconds": 0.5}
@@ -102,13 +105,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options(args: argparse.Namespace, pythons: dict[str, str]) -> ReportOptions:
     roles = REHEARSED if args.rehearse else MEASURED
-    rehearsed = tuple(dict.fromkeys(vars(roles).values()))
     lengths: dict[str, Any] = dict(_REHEARSAL if args.rehearse else _DEFAULTS)
     lengths.update({name: value for name in lengths if (value := getattr(args, name)) is not None})
     return ReportOptions(
         out=args.out,
         cases=args.cases or args.out / "cases",
-        only=args.only or (rehearsed if args.rehearse else ALL_CASES),
+        only=args.only or ((roles.main,) if args.rehearse else ALL_CASES),
         roles=roles,
         pythons=pythons,
         spare_standin=args.parts is None,
@@ -155,7 +157,7 @@ def _measure(args: argparse.Namespace) -> tuple[Document, bool]:
             left_out=left_out,
             schedule=schedule,
             start=partial(start_worker, rehearse=args.rehearse, stop=stop.__bool__),
-            gpu=dict if args.rehearse else gpu_state,
+            gpu=(lambda: dict(_MINIATURE)) if args.rehearse else gpu_state,
             stop=stop.__bool__,
             publish=partial(write_markdown, out=args.out),
         )

@@ -20,7 +20,7 @@ _OPEN_S = 400.0
 #: A round of PyTorch has a part with copies and a part without; every round collects garbage and answers.
 _ROUND_PARTS = {"torch": 2.0}
 _ROUND_MORE_S = 0.2
-_PACED_MORE_S = 3.0
+_PACED_MORE_S = 2.5
 
 #: Dense FP16 matrix products in TFLOP/s from NVIDIA's data sheets, used if there is no PyTorch to measure them.
 _SPEC_TFLOP_S = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX 4090": 165.0, "Orin": 85.0}
@@ -204,7 +204,15 @@ class Work:
         return []
 
     def _record(self, case: Case) -> Record:
-        empty: Record = {"facts": {}, "accuracy": {}, "rows": [], "paced": [], "soak": {}, "gpu": []}
+        empty: Record = {
+            "compute_ms": case.compute_ms,
+            "facts": {},
+            "accuracy": {},
+            "rows": [],
+            "paced": [],
+            "soak": {},
+            "gpu": [],
+        }
         record: Record = self._document["cases"].setdefault(case.name, empty)
         return record
 

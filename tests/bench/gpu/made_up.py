@@ -102,7 +102,7 @@ def make_case(root: Path, case: Case, parts: tuple[str, ...] = ("tensorrt",)) ->
         (folder / name).touch()
     for part in parts:
         write_plan(plan_path(folder, part), flavour="tensorrt")
-    facts = {"flops": 138e9, "weight_bytes": 6e7, "least_bytes": 7e7, "frames": 3, "weights": "seeded"}
+    facts = {"flops": 138e9, "weight_bytes": 6e7, "least_bytes": 7e7, "frames": 3, "weights": "seeded, untrained"}
     (folder / "case.json").write_text(json.dumps(facts))
     return folder
 

@@ -86,7 +86,7 @@ def test_the_stand_in_is_judged_on_the_runtime_and_not_on_speed(tmp_path: Path) 
     assert goal(document, "bare enqueue").found.endswith("on the stand-in for TensorRT)")
     text = markdown(document)
     assert "| stand-in: stream | 990 |" in text
-    assert "## nano-480x640-fp16-0.3ms" in text
+    assert "## nano-480x640-fp16-0.3ms\n\n- The runtime alone: the stand-in computes for 0.3 ms" in text
 
 
 def test_tensorrt_for_rtx_counts_where_classic_tensorrt_is_missing(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_page(bench: Bench) -> None:
         "| TensorRT: stream | 990 | 3 | 3 | 1.01 | 7 | 3 |",
         "| PyTorch: eager FP32, TF32 off | 100 |",
         "| PyTorch: compiled FP16, own CUDA graph | open compile-cuda-graph is broken |",
-        "138.0 GFLOP, at least 70.0 MB a frame; roofline 0.197 ms; seeded weights.",
+        "138.0 GFLOP, at least 70.0 MB a frame; roofline 0.197 ms; seeded, untrained.",
         "`stream` over bare enqueue 99 %; `infer` beyond copies and compute 50 us",
         "TensorRT, worst of 3 frames: PSNR infinite, EPE 0 px, IoU 1.0000; 0 frames beyond the bounds.",
         "GPU after each round: 1980 to 1980 MHz.",
