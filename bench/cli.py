@@ -13,7 +13,7 @@ from rich.console import Console
 from mostnet.contract import MostnetError
 from mostnet.engine.options import PROVIDERS
 
-from .options import MIN_FRAMES, BenchOptions
+from .options import DEFAULT_MINUTES, MIN_FRAMES, BenchOptions
 from .plot import require_matplotlib, write_plot
 from .progress import PartProgress
 from .report import BenchReport
@@ -42,7 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--warmup", type=int, default=20, metavar="N", help="untimed frames before each part (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write all figures and samples as JSON")
-    add("--plot", type=_png, metavar="FILE.png", help="draw a histogram and a time line of the latency")
+    add(
+        "--plot",
+        type=_png,
+        metavar="FILE.png",
+        help="draw the latency: histogram, time line and paced runs",
+    )
     add(
         "--compare",
         type=Path,
@@ -50,6 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         const=_ENGINE_FOLDER,
         metavar="CKPT.pt",
         help="time the same weights in PyTorch side by side (without a value: the checkpoint in the engine's folder)",
+    )
+    add(
+        "--paced",
+        type=_rates,
+        default=(),
+        metavar="FPS,...",
+        help="also measure with frames that arrive at these rates, for example 25,30,60",
+    )
+    add(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help=f"time for all rates of --paced together (default: {DEFAULT_MINUTES:g})",
     )
     add("--threads", type=int, metavar="N", help="CPU threads of engine and PyTorch (default: every usable core)")
     add("--provider", choices=PROVIDERS, default="auto", help="device that runs an .onnx (default: %(default)s)")
@@ -64,6 +82,15 @@ def _png(text: str) -> Path:
     return path
 
 
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(rate) for rate in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of rates; expected frames per second with commas between, for example 25,30,60"
+        ) from None
+
+
 def _options(args: argparse.Namespace) -> BenchOptions:
     return BenchOptions(
         frames=args.frames,
@@ -73,6 +100,8 @@ def _options(args: argparse.Namespace) -> BenchOptions:
         threads=args.threads,
         provider=args.provider,
         seed=args.seed,
+        paced=args.paced,
+        minutes=args.minutes,
     )
 
 

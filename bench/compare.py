@@ -20,7 +20,8 @@ from mostnet.model import NetworkStream, load_checkpoint
 from .checks import CHECKED_FRAMES
 from .frames import BenchFrames
 from .measure import Loop, time_alternately
-from .report import Comparison, PrecisionTimings, Timings
+from .report import Comparison, PrecisionTimings
+from .timings import Timings
 
 #: PyTorch's threads keep spinning for some milliseconds after their last work and would occupy the cores.
 _SETTLE_S = 0.02

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
 from typing import Any
 
 from mostnet.engine.ort.model import usable_cores
@@ -82,6 +84,40 @@ def _query_gpu(*fields: str) -> list[str] | None:
         return None
     values = [value.strip() for value in lines[0].split(",")]
     return values if len(values) == len(fields) else None
+
+
+class GpuClockSampler:
+    """Samples the SM clock of the first GPU once a second until the ``with`` block ends; without a GPU it does nothing.
+
+    One ``nvidia-smi`` runs all the time and writes to a file, so that this process has no work before the end.
+    """
+
+    def __init__(self, *, wanted: bool) -> None:
+        """Prepare; ``wanted`` is false if the engine does not run on a GPU."""
+        self.samples_mhz: tuple[float, ...] = ()
+        self._tool = shutil.which("nvidia-smi") if wanted else None
+
+    def __enter__(self) -> GpuClockSampler:
+        if self._tool is not None:
+            query = ("--id=0", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", "--loop-ms=1000")
+            self._lines = TemporaryFile()
+            self._process = subprocess.Popen(
+                [self._tool, *query], stdin=subprocess.DEVNULL, stdout=self._lines, stderr=subprocess.DEVNULL
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._tool is None:
+            return
+        self._process.terminate()
+        self._process.wait()
+        with self._lines as file:
+            file.seek(0)
+            whole_lines = file.read().decode(errors="replace").split("\n")[:-1]
+        numbers = map(_number, whole_lines)
+        self.samples_mhz = tuple(number for number in numbers if number is not None)
 
 
 def resident_mib() -> float | None:

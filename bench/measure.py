@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
 
@@ -14,7 +12,8 @@ from mostnet.contract import Frame
 from mostnet.engine import EngineStats, Session
 
 from .frames import BenchFrames
-from .report import Split, Throughput, Timings
+from .report import Split, Throughput
+from .timings import Timings, no_collection
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,6 @@ class Loop:
     count: int
     warmup: int
     tick: Callable[[int], None]
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Collect garbage on entry and never within the block: a collection would count as latency of the engine."""
-    gc.collect()
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def time_ms(call: Callable[[Frame], object], frame: Frame) -> float:

@@ -18,7 +18,8 @@ from mostnet.engine.options import Options
 from .frames import BenchFrames
 from .measure import Loop, split_between, time_alternately, time_ms
 from .raw_call import RawCall
-from .report import Overhead, Split, Timings
+from .report import Overhead, Split
+from .timings import Timings
 
 #: Tolerances between two runs of one graph on the same frames: only the order of rounding may differ.
 _SAME_LEVELS = 0.5

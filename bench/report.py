@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from mostnet.contract import Metadata, write_bytes
 
 from .machine import Machine
+from .paced import ENGINE_ONLY, PUBLISHED_DELAYS, PacedRun
+from .timings import Timings
 
 FORMAT_VERSION = 1
 
@@ -21,24 +22,6 @@ BUDGET_MS = 1e3 / CAMERA_FPS
 
 #: Most that ``infer`` may cost over the backend's bare call, without copies.
 OVERHEAD_TARGET_MS = 0.2
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Percentiles (linear interpolation), maximum and mean of ``samples_ms``, which follow the order of the frames."""
-
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    max_ms: float
-    mean_ms: float
-    samples_ms: tuple[float, ...]
-
-    @classmethod
-    def of(cls, samples_ms: Sequence[float]) -> Timings:
-        """Summarise at least one sample."""
-        p50, p90, p99 = (float(p) for p in np.percentile(samples_ms, (50, 90, 99)))
-        return cls(p50, p90, p99, max(samples_ms), float(np.mean(samples_ms)), tuple(samples_ms))
 
 
 @dataclass(frozen=True)
@@ -159,6 +142,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class PacedPart:
+    """``infer`` back to back, and right after it the runs at a camera's pace."""
+
+    back_to_back: Timings
+    runs: tuple[PacedRun, ...]
+
+    def slowdown(self, run: PacedRun) -> float:
+        """Median latency of ``run`` divided by the one back to back."""
+        return run.latency.p50_ms / self.back_to_back.p50_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, the slowdown of each run, and the published delays."""
+        return {
+            "back_to_back": asdict(self.back_to_back),
+            "runs": [{**run.to_json(), "slowdown": self.slowdown(run)} for run in self.runs],
+            "published_delays": [{"text": text, "source": source} for text, source in PUBLISHED_DELAYS],
+            "note": ENGINE_ONLY,
+        }
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """The measured engine."""
 
@@ -179,6 +183,7 @@ class BenchReport:
         settings: the options, the number of distinct frames and their source.
         checked_frames: frames whose outputs were checked before anything was timed.
         comparison: the engine against PyTorch; None unless asked for.
+        paced: the engine with a paced camera; None unless asked for.
         other_cores: load by other processes during each part, in cores; None if the system does not report it.
         disturbed: parts whose figures are unreliable because of this load.
     """
@@ -196,6 +201,7 @@ class BenchReport:
     overhead: Overhead
     memory: Memory
     comparison: Comparison | None
+    paced: PacedPart | None
     other_cores: Mapping[str, float | None]
     disturbed: tuple[str, ...]
 
@@ -209,6 +215,7 @@ class BenchReport:
         document = {"format_version": FORMAT_VERSION, **asdict(self)}
         document["stream"]["factor"] = self.stream.factor
         document["overhead"] |= {"target_ms": OVERHEAD_TARGET_MS, "within_target": self.overhead.within_target}
+        document["paced"] = None if self.paced is None else self.paced.to_json()
         document["verdict"] = {
             "camera_fps": CAMERA_FPS,
             "budget_ms": BUDGET_MS,

@@ -22,7 +22,8 @@ from .machine import describe_machine, peak_resident_mib, resident_mib
 from .measure import Loop, time_infer, time_stream
 from .options import BenchOptions
 from .overhead import measure_overhead
-from .report import BenchReport, Comparison, EngineInfo, Memory
+from .paced import HOWS, PacedRun, measure_paced, run_name
+from .report import BenchReport, Comparison, EngineInfo, Memory, PacedPart
 
 #: Called between frames, outside the timings, with the current part, the frames done in it, and their total.
 Progress = Callable[[str, int, int], None]
@@ -113,6 +114,7 @@ class _Benchmark:
             with self._part("overhead") as loop:
                 overhead = measure_overhead(self._path, self._engine_options, frames, loop)
             comparison = self._compare(engine, checkpoint, frames)
+            paced = self._measure_paced(engine, frames)
             disturbed = disturbed_parts(self._others, threads=self._threads, cores=machine.cores)
             return BenchReport(
                 command=command,
@@ -128,6 +130,7 @@ class _Benchmark:
                 overhead=overhead,
                 memory=memory,
                 comparison=comparison,
+                paced=paced,
                 other_cores=self._others,
                 disturbed=tuple(disturbed),
             )
@@ -156,10 +159,30 @@ class _Benchmark:
             siblings = compare_precisions(self._path, engine, self._engine_options, frames, loop)
         return replace(found, precisions=siblings)
 
+    def _measure_paced(self, engine: Engine, frames: BenchFrames) -> PacedPart | None:
+        if not self._options.paced:
+            return None
+        with self._part("back to back") as loop:
+            back_to_back, _ = time_infer(engine, frames, loop)
+        runs = [self._measure_pace(engine, frames, fps, how) for fps in self._options.paced for how in HOWS]
+        return PacedPart(back_to_back, tuple(runs))
+
+    def _measure_pace(self, engine: Engine, frames: BenchFrames, fps: float, how: str) -> PacedRun:
+        with self._part(run_name(how, fps), self._options.paced_frames) as loop:
+            return measure_paced(
+                engine,
+                frames.frames,
+                fps=fps,
+                seconds=loop.count / fps,
+                how=how,
+                warmup=loop.warmup,
+                tick=loop.tick,
+            )
+
     @contextmanager
-    def _part(self, name: str) -> Iterator[Loop]:
+    def _part(self, name: str, count: int | None = None) -> Iterator[Loop]:
         """Loop settings of one part; the load by other processes is measured until the block ends."""
-        count = self._options.frames
+        count = self._options.frames if count is None else count
         self._meter.lap()
         self._progress(name, 0, count)
         yield Loop(count, self._options.warmup, lambda done: self._progress(name, done, count))
@@ -172,6 +195,7 @@ class _Benchmark:
             "threads": self._threads,
             "provider": self._options.provider,
             "seed": self._options.seed,
+            "paced_frames": self._options.paced_frames if self._options.paced else None,
             "source": frames.source,
             "distinct_frames": len(frames.frames),
             "slots": self._engine_options.slots,

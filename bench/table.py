@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from .paced import ENGINE_ONLY, PUBLISHED_DELAYS
 from .report import (
     BUDGET_MS,
     CAMERA_FPS,
@@ -13,9 +14,10 @@ from .report import (
     Comparison,
     Memory,
     Overhead,
+    PacedPart,
     PrecisionTimings,
-    Timings,
 )
+from .timings import P999_FRAMES, Timings
 
 #: INT8 counts as no faster if it takes at least this share of another precision's time; the rest may be noise.
 _NO_FASTER = 0.97
@@ -28,6 +30,24 @@ def print_report(report: BenchReport, console: Console) -> None:
     for name, text in _facts(report):
         facts.add_row(name, text)
     console.print(facts)
+    if report.paced is not None:
+        console.print()
+        spoiled = {"back to back", *(run.name for run in report.paced.runs)} & set(report.disturbed)
+        print_paced(report.paced, console, spoiled=bool(spoiled))
+
+
+def print_paced(paced: PacedPart, console: Console, *, spoiled: bool = False) -> None:
+    """Print the runs of a paced camera as a table, with notes on how to read it.
+
+    ``spoiled`` is true if other processes disturbed them, as printed before.
+    """
+    console.print(_paces(paced))
+    notes = Table.grid(padding=(0, 2))
+    if spoiled:
+        notes.add_row("DISTURBED", "see above: repeat on a quiet machine")
+    for name, text in _paced_notes(paced):
+        notes.add_row(name, text)
+    console.print(notes)
 
 
 def _latencies(report: BenchReport) -> Table:
@@ -50,6 +70,46 @@ def _latencies(report: BenchReport) -> Table:
 def _add(table: Table, name: str, timings: Timings, *, end_section: bool = False) -> None:
     values = (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.max_ms, timings.mean_ms)
     table.add_row(name, *(f"{value:.3f}" for value in values), end_section=end_section)
+
+
+def _paces(paced: PacedPart) -> Table:
+    title = f"Paced camera: ms from a frame's arrival to its result, {paced.runs[0].arrived} frames each"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in ("p50", "p90", "p99", "p99.9", "max", "late", "held", "slower", "CPU ms"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_row("back to back", *_percentiles(paced.back_to_back))
+    for run in paced.runs:
+        figures = (f"{run.late_share:.1%}", f"{run.held}", f"{paced.slowdown(run):.2f}x", f"{run.cpu_ms:.1f}")
+        table.add_row(run.name, *_percentiles(run.latency), *figures)
+    return table
+
+
+def _percentiles(timings: Timings) -> tuple[str, ...]:
+    values = (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.p999_ms, timings.max_ms)
+    return tuple("-" if value is None else f"{value:.2f}" if value < 1000 else f"{value:.0f}" for value in values)
+
+
+def _paced_notes(paced: PacedPart) -> list[tuple[str, str]]:
+    """What the columns mean, what is missing, and published delays to compare with."""
+    notes = [
+        ("late", "no result one frame period after the arrival"),
+        ("held", "frames that arrived before the engine was ready for them"),
+        ("slower", "p50 divided by the p50 of infer back to back, without gaps between frames"),
+        ("CPU ms", "CPU time of this process per frame, all threads"),
+    ]
+    if any(run.latency.p999_ms is None for run in paced.runs):
+        notes.append(("p99.9", f"needs {P999_FRAMES:,} frames in a run: raise --minutes"))
+    for run in paced.runs:
+        if run.unserved:
+            text = f"{run.name}: {run.unserved} frames still waited at the end. They are late, but in no percentile"
+            notes.append(("TOO SLOW", text))
+        if run.gpu_clock is not None:
+            clock = run.gpu_clock
+            text = f"{run.name}: median {clock.median_mhz:.0f} MHz, {clock.min_mhz:.0f} to {clock.max_mhz:.0f}"
+            notes.append(("SM clock", text))
+    notes += [("published", f"{text} ({source})") for text, source in PUBLISHED_DELAYS]
+    return [*notes, ("note", ENGINE_ONLY)]
 
 
 def _facts(report: BenchReport) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ import pytest
 
 from mostnet.bench.machine import Machine
 from mostnet.bench.overhead import summarise_pairs
-from mostnet.bench.report import BenchReport, EngineInfo, Memory, Split, Throughput, Timings
+from mostnet.bench.report import BenchReport, EngineInfo, Memory, Split, Throughput
+from mostnet.bench.timings import Timings
 from mostnet.contract import Metadata, sha256
 from mostnet.export.graph import build_graph, save_graph
 from mostnet.model import initial_checkpoint, save_checkpoint
@@ -65,6 +66,7 @@ def make_report(samples_ms: list[float], **changes: object) -> BenchReport:
         "overhead": summarise_pairs([10.0] * 10, [8.0] * 10, [split] * 10),
         "memory": Memory(80.0, 120.0, 130.0, None, 150.0),
         "comparison": None,
+        "paced": None,
         "other_cores": {"infer": 0.0},
         "disturbed": (),
     }

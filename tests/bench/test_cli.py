@@ -17,6 +17,8 @@ import pytest
 from mostnet.bench import plot as plot_module
 from mostnet.bench import runner as runner_module
 from mostnet.bench.cli import main
+from mostnet.bench.options import BenchOptions
+from mostnet.bench.progress import PartProgress
 from mostnet.contract import sha256
 from mostnet.engine import Output, Session
 
@@ -108,6 +110,54 @@ def test_memory_grows_in_the_order_of_the_run(written: tuple[Path, dict[str, Any
     if memory["peak_mib"] is not None:
         assert 0 < memory["before_opening_mib"] <= memory["peak_mib"]
         assert memory["opened_mib"] <= memory["peak_mib"] and memory["after_run_mib"] <= memory["peak_mib"]
+
+
+def test_paced_runs_come_after_the_other_parts(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """150 frames of each run, in less than two seconds of a camera's time."""
+    argv = ["--engine", str(small.engine), *FAST, "--paced", "300,600", "--minutes", "0.025"]
+    argv += ["--json", str(tmp_path / "out.json"), "--plot", str(tmp_path / "out.png")]
+    assert main(argv) == 0
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["format_version"] == 1 and report["settings"]["paced_frames"] == 150
+    paced = report["paced"]
+    assert len(paced["back_to_back"]["samples_ms"]) == 10
+    runs = paced["runs"]
+    assert [(run["how"], run["fps"]) for run in runs] == [
+        ("stream", 300), ("infer", 300), ("stream", 600), ("infer", 600)
+    ]  # fmt: skip
+    for run in runs:
+        samples = run["latency"]["samples_ms"]
+        assert len(samples) == len(run["hand_over"]["samples_ms"]) == 150 - run["unserved"]
+        waits = zip(run["hand_over"]["samples_ms"], samples, strict=True)
+        assert all(wait_ms < latency_ms for wait_ms, latency_ms in waits)
+        assert run["late"] == sum(sample > 1e3 / run["fps"] for sample in samples) + run["unserved"]
+        assert run["late_share"] == run["late"] / 150
+        assert run["slowdown"] == run["latency"]["p50_ms"] / paced["back_to_back"]["p50_ms"]
+        assert run["cpu_ms"] > 0 and run["gpu_clock"] is None and run["latency"]["p999_ms"] is None
+    parts = list(report["other_cores"])
+    assert parts[:3] == ["infer", "stream", "overhead"]
+    assert parts[3:] == ["back to back", *(f"{run['how']} at {run['fps']:g} FPS" for run in runs)]
+    out = capsys.readouterr().out
+    for text in ("Paced camera", "150 frames each", "stream at 300 FPS", "infer at 600 FPS", "105 ms of added delay"):
+        assert text in out
+    assert out.index("overhead") < out.index("Paced camera")
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_interrupt_of_a_paced_run_writes_nothing(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: PartProgress, part: str, done: int, frames: int) -> None:
+        if part == "stream at 300 FPS" and done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PartProgress, "update", interrupt)
+    argv = ["--engine", str(small.engine), *FAST, "--paced", "300", "--json", str(tmp_path / "out.json")]
+    assert main(argv) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plot_is_written(written: tuple[Path, dict[str, Any]]) -> None:
@@ -228,6 +278,24 @@ def test_a_place_that_cannot_be_written_is_found_before_the_run(
         (["--seed", "-1"], "seed is -1; expected at least 0"),
         (["--plot", "x.jpg"], "'x.jpg' does not end in .png"),
         (["--provider", "tpu"], "invalid choice: 'tpu'"),
+        (
+            ["--paced", "25;30"],
+            "'25;30' is not a list of rates; expected frames per second with commas",
+        ),
+        (["--paced", "25,,30"], "for example 25,30,60"),
+        (["--paced", ""], "for example 25,30,60"),
+        (["--paced", "25,0"], "a paced rate is 0 FPS; expected 1 to 1000, for example --paced 25,30,60"),
+        (["--paced", "-25"], "a paced rate is -25 FPS; expected 1 to 1000"),
+        (["--paced", "nan"], "a paced rate is nan FPS; expected 1 to 1000"),
+        (["--paced", "1001"], "a paced rate is 1001 FPS; expected 1 to 1000"),
+        (["--paced", "25,30,25"], "the paced rate 25 FPS is given twice"),
+        (["--minutes", "2"], "minutes is for a paced camera; give its rates too, for example --paced 25,30,60"),
+        (["--paced", "25", "--minutes", "0"], "minutes is 0; expected a number above 0, for example --minutes 3"),
+        (["--paced", "25", "--minutes", "nan"], "minutes is nan; expected a number above 0"),
+        (["--paced", "25", "--minutes", "inf"], "minutes is inf; expected a number above 0"),
+        (["--paced", "25", "--minutes", "two"], "argument --minutes: invalid float value: 'two'"),
+        (["--paced", "25,50", "--minutes", "0.1"], "50 frames of each paced run are too few for a 99th percentile"),
+        (["--paced", "25,50", "--minutes", "0.1"], "at least 100: give --minutes 0.2 or more, or fewer rates"),
     ],
 )
 def test_wrong_arguments(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +303,14 @@ def test_wrong_arguments(argv: list[str], text: str, capsys: pytest.CaptureFixtu
         main(["--engine", "x.onnx", *argv])
     assert caught.value.code == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rates", "minutes", "frames"),
+    [((5.0, 10.0), 1.0, 100), ((25.0, 30.0, 60.0), None, 333), ((25.0, 30.0, 60.0), 3.0, 1000), ((60.0,), 1.0, 1800)],
+)
+def test_each_paced_run_has_as_many_frames(rates: tuple[float, ...], minutes: float | None, frames: int) -> None:
+    assert BenchOptions(paced=rates, minutes=minutes).paced_frames == frames
 
 
 def test_importing_loads_neither_torch_nor_a_backend() -> None:

@@ -9,8 +9,9 @@ import pytest
 from mostnet.bench.compare import compare_precisions, sibling_files
 from mostnet.bench.frames import load_frames
 from mostnet.bench.measure import Loop
-from mostnet.bench.report import PrecisionTimings, Timings
+from mostnet.bench.report import PrecisionTimings
 from mostnet.bench.table import _precisions
+from mostnet.bench.timings import Timings
 from mostnet.engine import Engine
 from mostnet.engine.options import Options
 from mostnet.export import ExportOptions, export

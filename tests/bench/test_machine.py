@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from mostnet.bench import load as load_module
 from mostnet.bench.load import LoadMeter, disturbed_parts
-from mostnet.bench.machine import describe_machine, gpu_state, peak_resident_mib, resident_mib
+from mostnet.bench.machine import GpuClockSampler, describe_machine, gpu_state, peak_resident_mib, resident_mib
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -40,6 +41,58 @@ def test_the_gpu_s_name_comes_from_nvidia_smi(tmp_path: Path, monkeypatch: pytes
     tool.write_text("#!/bin/sh\necho 'NVIDIA Test 1'\n")
     assert describe_machine(gpu=True).gpu == "NVIDIA Test 1"
     assert gpu_state() == {}
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ``nvidia-smi`` that notes its arguments and process, prints clocks, then runs until it is ended."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\nprintf '1980\\n[N/A]\\n210\\n19'\n"
+        f"echo $$ $* > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/started\nexec sleep 600\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path / "started"
+
+
+def wait_for(path: Path) -> list[str]:
+    """Words of a file that another process writes."""
+    until_s = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until_s:
+        time.sleep(0.01)
+    return path.read_text().split()
+
+
+def test_clocks_are_sampled_by_one_process_that_ends_with_the_block(nvidia_smi: Path) -> None:
+    with GpuClockSampler(wanted=True) as clocks:
+        process, *arguments = wait_for(nvidia_smi)
+        assert clocks.samples_mhz == ()
+    assert clocks.samples_mhz == (1980.0, 210.0), "neither a clock that is not reported nor a broken line counts"
+    assert arguments == ["--id=0", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", "--loop-ms=1000"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(process), 0)
+
+
+def test_a_failure_ends_the_sampling_too(nvidia_smi: Path) -> None:
+    def fail() -> None:
+        wait_for(nvidia_smi)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), GpuClockSampler(wanted=True):
+        fail()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(wait_for(nvidia_smi)[0]), 0)
+
+
+def test_no_clocks_without_a_gpu(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with GpuClockSampler(wanted=False) as clocks:
+        pass
+    assert clocks.samples_mhz == () and not nvidia_smi.exists(), "the engine runs on the CPU"
+    monkeypatch.setenv("PATH", "")
+    with GpuClockSampler(wanted=True) as clocks:
+        pass
+    assert clocks.samples_mhz == ()
 
 
 @ON_LINUX

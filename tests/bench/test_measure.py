@@ -12,9 +12,10 @@ import pytest
 
 from mostnet.bench import measure as measure_module
 from mostnet.bench.frames import BenchFrames
-from mostnet.bench.measure import Loop, no_collection, split_between, time_alternately, time_infer, time_stream
+from mostnet.bench.measure import Loop, split_between, time_alternately, time_infer, time_stream
 from mostnet.bench.overhead import median_interval, summarise_pairs
-from mostnet.bench.report import Split, Timings
+from mostnet.bench.report import Split
+from mostnet.bench.timings import Timings, no_collection
 from mostnet.engine import EngineStats
 
 FRAMES = BenchFrames(tuple(np.full((2, 2, 3), i, np.uint8) for i in range(3)), "test")
@@ -143,6 +144,11 @@ def test_timings_by_hand() -> None:
     assert (timings.p50_ms, timings.p90_ms, timings.p99_ms, timings.max_ms, timings.mean_ms) == pytest.approx(
         (3.0, 4.6, 4.96, 5.0, 3.0)
     )
+
+
+@pytest.mark.parametrize(("count", "p999_ms"), [(999, None), (1000, 998.001)])
+def test_a_p999_needs_a_thousand_samples(count: int, p999_ms: float | None) -> None:
+    assert Timings.of([float(i) for i in range(count)]).p999_ms == pytest.approx(p999_ms)
 
 
 def test_split_between_two_snapshots() -> None:

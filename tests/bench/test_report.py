@@ -7,15 +7,18 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 from rich.console import Console
 
 from mostnet.bench import plot as plot_module
+from mostnet.bench.paced import ClockRange, PacedRun
 from mostnet.bench.plot import marks, write_plot
-from mostnet.bench.report import BenchReport, Comparison, Timings
+from mostnet.bench.report import BenchReport, Comparison, PacedPart
 from mostnet.bench.table import print_report
+from mostnet.bench.timings import Timings
 from mostnet.contract import BackendNotInstalledError
 
 from .conftest import make_report
@@ -69,6 +72,85 @@ def test_table_shows_comparison_and_disturbance() -> None:
     assert "DISTURBED, see below: the engine is 1.50 x as fast as eager FP32 on cpu, 2 threads" in text
     assert "PSNR equal" in text and "(trivial: the flow is short)" in text
     assert "other processes took 1.2 cores in comparison: repeat on a quiet machine" in text
+
+
+def paced_run(how: str, fps: float, samples_ms: list[float], **changes: Any) -> PacedRun:
+    timings = Timings.of(samples_ms)
+    values: dict[str, Any] = {"arrived": len(samples_ms), "late": 0, "held": 0, "unserved": 0, "cpu_ms": 20.0}
+    values |= {"gpu_clock": None, "latency": timings, "hand_over": timings}
+    return PacedRun(how=how, fps=fps, **(values | changes))
+
+
+def paced_report(*runs: PacedRun) -> BenchReport:
+    return make_report([10.0] * 10, paced=PacedPart(Timings.of([10.0] * 10), runs))
+
+
+def test_table_of_paced_runs() -> None:
+    slow = paced_run("infer", 60, [20.0] * 100, arrived=150, late=75, held=74, unserved=50)
+    text = printed(paced_report(paced_run("stream", 25, [15.0] * 1000), slow))
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert "back to back 10.00 10.00 10.00 - 10.00" in rows
+    assert "stream at 25 FPS 15.00 15.00 15.00 15.00 15.00 0.0% 0 1.50x 20.0" in rows
+    assert "infer at 60 FPS 20.00 20.00 20.00 - 20.00 50.0% 74 2.00x 20.0" in rows
+    assert "SM clock" not in text
+    assert "needs 1,000 frames in a run: raise --minutes" in text
+    assert "infer at 60 FPS: 50 frames still waited at the end. They are late, but in no percentile" in text
+    assert "no result one frame period after the arrival" in text
+    assert "105 ms of added delay" in text and "Kumcu et al. 2016" in text and "37 ms on average, 54 ms at most" in text
+    assert "only a part of the delay from lens to screen (glass to glass)" in text
+    quiet = printed(paced_report(paced_run("stream", 25, [15.0] * 1000)))
+    assert "raise --minutes" not in quiet and "TOO SLOW" not in quiet
+    assert "Paced" not in printed(make_report([10.0] * 10))
+
+
+def test_table_of_disturbed_paced_runs() -> None:
+    report = paced_report(paced_run("stream", 25, [15.0] * 10), paced_run("infer", 25, [15.0] * 10))
+    assert "DISTURBED" not in printed(report)
+    for part in ("back to back", "infer at 25 FPS"):
+        spoiled = dataclasses.replace(report, disturbed=(part,), other_cores={part: 1.5})
+        text = printed(spoiled)
+        assert f"1.5 cores in {part}" in text and "see above: repeat on a quiet machine" in text
+    elsewhere = dataclasses.replace(report, disturbed=("infer",), other_cores={"infer": 1.5})
+    assert "see above" not in printed(elsewhere)
+
+
+def test_table_of_paced_runs_on_a_gpu() -> None:
+    clock = ClockRange.of([210.0, 1980.0, 1500.0])
+    runs = (paced_run("stream", 25, [15.0] * 10, gpu_clock=clock), paced_run("infer", 25, [15.0] * 10))
+    text = printed(paced_report(*runs))
+    assert (
+        "SM clock" in text
+        and "stream at 25 FPS: median 1500 MHz, 210 to 1980" in text
+        and "infer at 25 FPS:" not in text
+    )
+
+
+def test_table_of_paced_runs_fits_a_terminal() -> None:
+    out = io.StringIO()
+    run = paced_run("stream", 29.97, [115.25] * 1000, arrived=9999, late=9999, held=9999)
+    print_report(paced_report(run), Console(file=out, width=80, highlight=False, markup=False))
+    line = next(line for line in out.getvalue().splitlines() if "stream at 29.97 FPS" in line)
+    assert line.split()[4:] == ["115.25"] * 5 + ["100.0%", "9999", "11.53x", "20.0"]
+
+
+def test_json_of_paced_runs() -> None:
+    document = json.loads(paced_report(paced_run("stream", 25, [15.0] * 12, late=3)).to_json())
+    run = document["paced"]["runs"][0]
+    assert (run["how"], run["fps"], run["late_share"], run["slowdown"]) == ("stream", 25, 0.25, 1.5)
+    assert run["latency"]["samples_ms"] == [15.0] * 12
+    assert len(document["paced"]["published_delays"]) == 2
+    assert json.loads(make_report([1.0] * 10).to_json())["paced"] is None
+
+
+@pytest.mark.parametrize(("fps", "drawn"), [(25, True), (5, False)])
+def test_plot_of_paced_runs_shows_the_period_where_it_is_near(fps: float, drawn: bool, tmp_path: Path) -> None:
+    path = tmp_path / "plot.png"
+    samples_ms = [30.0 + i % 7 for i in range(99)] + [80.0]
+    write_plot(paced_report(paced_run("stream", fps, samples_ms), paced_run("infer", fps, samples_ms)), path)
+    picture = cv2.imread(str(path))
+    assert picture.shape[0] > 1000, "three panels"
+    red = int((picture == (0x2A, 0x20, 0xB3)).all(axis=2).sum())
+    assert (red > 200) is drawn
 
 
 def test_json_is_strict() -> None:
