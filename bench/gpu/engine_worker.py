@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mostnet.bench.paced import measure_paced
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.versions import installed_versions
@@ -104,16 +105,11 @@ class EngineWorker:
 
     def paced(self, fps: float, seconds: float, how: str) -> dict[str, Any]:
         """Latency from a frame's arrival to its result, at the rate of a camera that does not wait."""
-        from mostnet.bench.paced import measure_paced
-
         run = measure_paced(self._open_engine(), self._frames, fps=fps, seconds=seconds, how=how, warmup=round(fps))
-        samples = run.latency.samples_ms
-        marks = zip(("p50_ms", "p90_ms", "p99_ms", "p999_ms"), np.percentile(samples, (50, 90, 99, 99.9)), strict=True)
         clock = run.gpu_clock
         return {
-            **{name: float(value) for name, value in marks},
-            "max_ms": float(max(samples)),
-            "frames": len(samples),
+            **{name: getattr(run.latency, name) for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")},
+            "frames": run.arrived,
             "late_share": run.late_share,
             "clock_mhz": None if clock is None else [clock.min_mhz, clock.median_mhz, clock.max_mhz],
         }

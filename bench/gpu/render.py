@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from mostnet.bench.paced import ENGINE_ONLY, PUBLISHED_DELAYS
+
 from .agenda import PLAN_PARTS
 from .rows import Document, find_row
 from .targets import best_compile_ratio, evaluate, floor_ms, overhead_us, ratio, roofline_share, stream_share
@@ -73,10 +75,9 @@ def markdown(document: Document) -> str:
         if record["rows"] or record["accuracy"]:
             lines += _case(name, mark, record, peaks)
     lines += _missing(document["work"])
+    if any(record["paced"] for record in cases.values()):
+        lines += _about_cameras()
     lines += [
-        "Camera: milliseconds from a frame's arrival to its result. A frame is late if that takes longer than a period. "
-        "Fewer than 1,000 frames have no p99.9. GPU MHz: least, median and greatest clock.",
-        "",
         "FPS include the copies for `stream` and `infer`, but not for PyTorch and the bare enqueue loop. Latencies are "
         "of one frame, copied in and out. VRAM is the memory that opening the method added; methods that share an "
         "engine show it at the first of them.",
@@ -137,7 +138,9 @@ def _draw_delays(axes: Any, runs: list[dict[str, Any]]) -> None:
         axes.plot([run["p50_ms"], run["max_ms"]], [number, number], color="#9db8d9", linewidth=2, zorder=1)
     marks = zip(_DELAYS.items(), ("#1f4e8c", "#2a9d4a", "#d1791e", "#b3202a", "#6b6b6b"), strict=True)
     for (key, label), colour in marks:
-        axes.scatter([run[key] for run in runs], range(len(runs)), color=colour, label=label, s=22, zorder=2)
+        points = [(run[key], number) for number, run in enumerate(runs) if run[key] is not None]
+        if points:
+            axes.scatter(*zip(*points, strict=True), color=colour, label=label, s=22, zorder=2)
     axes.set_yticks(range(len(runs)), names)
     axes.set_xlim(left=0)
     axes.margins(y=0.3)
@@ -173,6 +176,18 @@ def _case(name: str, mark: str, record: Mapping[str, Any], peaks: Mapping[str, A
         lines += ["", f"| camera | {heads} | late | frames | GPU MHz |", "|---|---|---|---|---|---|---|---|---|"]
         lines += [_paced(run) for run in record["paced"]]
     return [*lines, ""]
+
+
+def _about_cameras() -> list[str]:
+    """How to read the tables of the camera, and delays to compare with."""
+    return [
+        "Camera: milliseconds from a frame's arrival to its result. A frame is late if that takes longer than a "
+        "period. Fewer than 1,000 frames have no p99.9. GPU MHz: least, median and greatest clock.",
+        "",
+        *(f"- Published: {text} ({source})." for text, source in PUBLISHED_DELAYS),
+        f"- {ENGINE_ONLY}",
+        "",
+    ]
 
 
 def _about(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:

@@ -114,9 +114,9 @@ def overhead_us(record: Record) -> float | None:
 
 
 def paced_ratio(record: Record) -> float | None:
-    """p99.9 over p50 of the latency at 60 FPS through ``stream``."""
+    """p99.9 over p50 of the latency at 60 FPS through ``stream``; a short run has no p99.9."""
     run = next((one for one in record.get("paced", []) if (one["fps"], one["how"]) == (60.0, "stream")), None)
-    return None if run is None else float(run["p999_ms"] / run["p50_ms"])
+    return None if run is None or run["p999_ms"] is None else float(run["p999_ms"] / run["p50_ms"])
 
 
 def soak_blocks(record: Record) -> float | None:

@@ -120,6 +120,7 @@ def test_a_page(bench: Bench) -> None:
         "TensorRT, worst of 3 frames: PSNR infinite, EPE 0 px, IoU 1.0000; 0 frames beyond the bounds.",
         "GPU after each round: 1980 to 1980 MHz.",
         "| TensorRT: 60 FPS, stream | 2 | 2.5 | 3 | 3.5 | 9 | 0.1 % | 1200 | 1200 / 1500 / 1980 |",
+        "- Published: 105 ms of added delay measurably worsen a surgeon's work (Kumcu et al. 2016",
         f"| soak {MAIN.name} | failed | soak  is broken |",
     ):
         assert line in text, line
@@ -136,6 +137,15 @@ def test_a_rehearsal_says_so_everywhere(bench: Bench) -> None:
     assert {result.verdict for result in evaluate(document)} == {REHEARSED, NOT_MEASURED}
     plain = draw({**document, "rehearsal": False})
     assert draw(document) != plain
+
+
+def test_a_short_run_of_the_camera_has_no_far_percentile(bench: Bench) -> None:
+    _, document = bench.run()
+    for run in document["cases"][MAIN.name]["paced"]:
+        run["p999_ms"] = None
+    assert goal(document, "camera").verdict == NOT_MEASURED
+    assert "| TensorRT: 60 FPS, stream | 2 | 2.5 | 3 | - | 9 |" in markdown(document)
+    assert draw(document) is not None
 
 
 def test_a_picture(bench: Bench) -> None:
