@@ -1,7 +1,5 @@
 """mostnet: MOST-NET+ for intra-oral video, exported once and run in real time."""
 
-from importlib.resources import files as _files
-
 from mostnet.contract import (
     BackendNotInstalledError,
     CalibrationError,
@@ -22,9 +20,10 @@ from mostnet.contract import (
     VerificationError,
     VideoError,
 )
+from mostnet.contract.versions import mostnet_version as _mostnet_version
 from mostnet.engine import DeviceArray, Engine, EngineStats, Output, Session
 
-__version__ = _files(__name__).joinpath("VERSION").read_text().strip()
+__version__ = _mostnet_version()
 
 __all__ = [
     "BackendNotInstalledError",

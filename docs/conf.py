@@ -2,12 +2,13 @@
 work on a code host and in the built pages.
 """
 
-from importlib.metadata import version as _version
 from typing import Any
+
+from mostnet.contract.versions import mostnet_version as _mostnet_version
 
 project = "mostnet"
 author = "the mostnet authors"
-version = release = _version("mostnet")
+version = release = _mostnet_version()
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--target",
         type=_targets,
         metavar="sm_86,...",
-        help=f"GPUs of an RTX plan (default: {_USUAL_TARGETS})",
+        help=f"GPUs of an RTX plan (default: the GPU of this machine; without one {_USUAL_TARGETS})",
     )
     parser.add_argument(
         "--timing-cache", type=Path, metavar="FILE", help="cache of measured tactics, for classic TensorRT"

@@ -8,7 +8,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import onnx
@@ -27,6 +26,7 @@ from mostnet.contract import (
     Metadata,
     atomic_path,
 )
+from mostnet.contract.versions import known_versions
 from mostnet.engine.ort.file import onnx_digest
 from mostnet.model import Checkpoint, FrameModel
 from mostnet.model.layers import Float32Island
@@ -71,7 +71,7 @@ def build_graph(
         trained=checkpoint.training is not None,
         states=states,
         checkpoint_sha256=checkpoint_sha256,
-        tools={name: version(name) for name in ("mostnet", "torch", "onnx")},
+        tools=known_versions(("mostnet", "torch", "onnx")),
     )
     onnx.helper.set_model_props(model, {ONNX_KEY: metadata.to_json()})
     onnx.checker.check_model(model, full_check=True)

@@ -17,7 +17,7 @@ def checkpoint_path(name: str) -> Path:
     path = Path(name)
     if path.exists() or path.suffix or path.name != name:
         return path
-    shipped = _weights()
+    shipped = shipped_checkpoints()
     if name not in shipped:
         raise CheckpointError(
             f"{name}: neither a file nor a shipped checkpoint (shipped: {', '.join(sorted(shipped)) or 'none'})"
@@ -25,6 +25,7 @@ def checkpoint_path(name: str) -> Path:
     return shipped[name]
 
 
-def _weights() -> dict[str, Path]:
+def shipped_checkpoints() -> dict[str, Path]:
+    """The checkpoints that come with mostnet, by variant."""
     folder = Path(str(files("mostnet"))) / "weights"
     return {path.stem: path for path in folder.glob("*.pt")}

@@ -1,7 +1,8 @@
-"""The wheel holds every module of the checkout, and each of them imports from it."""
+"""The wheel holds every module of the checkout, each of them imports from it, and its files run unpacked."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,23 @@ sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 for name in sys.stdin.read().split():
     print(import_module(name).__file__)
+"""
+
+#: Runs a module from the folder in the first argument, and hides mostnet's distribution.
+_RUN_UNPACKED = """
+import runpy, sys
+from importlib import metadata
+
+def find(name, find=metadata.Distribution.from_name):
+    if name == "mostnet":
+        raise metadata.PackageNotFoundError(name)
+    return find(name)
+
+metadata.Distribution.from_name = find
+folder, module, *arguments = sys.argv[1:]
+sys.path.insert(0, folder)
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__")
 """
 
 
@@ -55,3 +73,27 @@ def test_every_module_imports_from_the_wheel(unpacked: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(str(unpacked)) for line in done.stdout.splitlines()), done.stdout
     assert len(done.stdout.splitlines()) == len(MODULES)
+
+
+def run_unpacked(folder: Path, *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _RUN_UNPACKED, str(folder), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_cases_are_made_and_described_without_an_installed_distribution(unpacked: Path, tmp_path: Path) -> None:
+    folder, cases = tmp_path / "tree", tmp_path / "cases"
+    shutil.copytree(unpacked / "mostnet", folder / "mostnet")  # without the description of the distribution
+    run_unpacked(folder, "mostnet.bench.gpu.prepare", str(cases), "--only", "nano-64x96", "--frames", "4")
+    request = json.loads((cases / "nano-64x96-fp16" / "request.json").read_text())
+    assert request["metadata"]["tools"]["mostnet"] == (ROOT / "api" / "VERSION").read_text().strip()
+
+
+def test_synthetic_sequences_are_made_without_an_installed_distribution(unpacked: Path, tmp_path: Path) -> None:
+    folder, data = tmp_path / "tree", tmp_path / "data"
+    shutil.copytree(unpacked / "mostnet", folder / "mostnet")
+    words = ["--split", "test", "--sequences", "1", "--frames", "2", "--size", "64x96"]
+    run_unpacked(folder, "mostnet.training.synth.cli", str(data), *words)
+    description = json.loads((data / "test" / "dataset.json").read_text())
+    assert description["versions"]["mostnet"] == (ROOT / "api" / "VERSION").read_text().strip()

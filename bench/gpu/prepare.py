@@ -1,7 +1,7 @@
 """Make graphs, frames and float32 PyTorch references for a GPU machine: ``python -m mostnet.bench.gpu.prepare CASES``.
 
-This needs PyTorch and onnx, but no TensorRT. A GPU makes it faster. Weights are made from a seed, so that no large
-file must be copied to the machine.
+This needs PyTorch and onnx, but no TensorRT. A GPU makes it faster. The weights are the shipped ones, or made from a
+seed, so that no large file must be copied to the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,16 @@ import numpy as np
 import onnx
 import torch
 
-from mostnet.bench.frames import synthetic_frames
-from mostnet.contract import OUTPUTS, MostnetError, input_spec, output_specs, write_bytes
+from mostnet.contract import OUTPUTS, Frame, MostnetError, input_spec, output_specs, sha256, write_bytes
 from mostnet.export import ExportOptions, export
+from mostnet.export.accuracy import Activity
 from mostnet.export.opset import SUPPORTED_OPSETS
-from mostnet.model import VARIANTS, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.model import VARIANTS, NetworkStream, load_checkpoint
 from mostnet.model.cost import step_flops
 
 from .cases import ALL_CASES, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases
+from .content import make_content, require_activity
 from .warp import prepare_warps
-
-SEED = 1
 
 
 def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, device: str = "cpu") -> Path:
@@ -37,6 +37,7 @@ def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, dev
 
     Raises:
         ExportError: the graph cannot be exported.
+        MeasurementError: the reference proves little.
     """
     root.mkdir(parents=True, exist_ok=True)
     folder = root / case.name
@@ -52,16 +53,15 @@ def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, dev
 
 def _write(folder: Path, case: Case, opset: int, count: int | None, device: str) -> None:
     checkpoint = folder / "case.pt"
-    save_checkpoint(initial_checkpoint(case.variant, seed=SEED, random_head=True), checkpoint)
+    content = make_content(case, checkpoint, case.reference_frames if count is None else count)
+    np.save(folder / "frames.npy", np.stack(content.frames))
+    activity = _write_reference(folder, case, content.frames, device)
     made = export(
         checkpoint,
         ExportOptions(precision=case.precision, size_hw=case.size_hw, opset=opset, output=folder, onnx_only=True),
     )
     model = onnx.load(made.onnx.replace(folder / GRAPH))
     (folder / REQUEST).write_text(made.request.to_json(), encoding="utf-8")
-    frames = synthetic_frames(case.size_hw, case.reference_frames if count is None else count, seed=SEED)
-    np.save(folder / "frames.npy", np.stack(frames))
-    _write_reference(folder, frames, device)
     weights = sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
     states = sum(pair.output.nbytes for pair in made.metadata.states)
     pictures = sum(spec.nbytes for spec in (input_spec(case.size_hw), *output_specs(case.size_hw)))
@@ -70,18 +70,22 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
         "weight_bytes": weights,
         "least_bytes": weights + 2 * states + pictures,  # weights and state read once, state and pictures written once
         "opset": opset,
-        "frames": len(frames),
+        "weights": content.weights,
+        "checkpoint_sha256": sha256(checkpoint),
+        "scene": content.scene,
+        "frames": len(content.frames),
         "reference": f"PyTorch {torch.__version__} float32 on {device}, TF32 off",
+        "activity": asdict(activity),
     }
     write_bytes(folder / FACTS, json.dumps(facts, indent=1).encode())
 
 
-def _write_reference(folder: Path, frames: Sequence[np.ndarray], device: str) -> None:
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+def _write_reference(folder: Path, case: Case, frames: Sequence[Frame], device: str) -> Activity:
     stream = NetworkStream(load_checkpoint(folder / "case.pt").model, device=device)
     outputs = [stream.infer(frame) for frame in frames]
     arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
     np.savez(folder / "reference.npz", **arrays)
+    return require_activity(case, frames, outputs)
 
 
 def _parser() -> argparse.ArgumentParser:

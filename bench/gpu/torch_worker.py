@@ -22,7 +22,8 @@ from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
 from .serve import claim_stdout, limited, serve, time_each
 
-#: By name: type of the weights, TF32 in convolutions, and the way to run. PyTorch has TF32 on by default.
+#: By name: type of the weights, TF32 in convolutions and matrix products, and the way to run. The compiled networks
+#: have neither in float32.
 METHODS = {
     "eager-fp32": (torch.float32, False, "eager"),
     "eager-tf32": (torch.float32, True, "eager"),
@@ -67,10 +68,9 @@ class TorchWorker:
         """Make the network, compile it and warm it up; returns the seconds that this took."""
         begun_s = perf_counter()
         dtype, tf32, how = METHODS[method]
-        self._set_tf32(tf32)
         network = copy.deepcopy(self._network).to(dtype)
         if how == "eager":
-            self._steps[method] = NetworkStream(network, device=self._device.type).step
+            self._steps[method] = NetworkStream(network, device=self._device.type, allow_tf32=tf32).step
         else:
             if not self._on_gpu:
                 raise MeasurementError(f"{method} needs CUDA graphs, and this worker runs on the {self._device.type}")
@@ -84,7 +84,6 @@ class TorchWorker:
 
     def round(self, method: str, count: int, seconds: float) -> dict[str, Any]:
         """One round: ``samples_ms`` with copies; ``fps`` and ``gpu_ms`` without copies and with one wait at the end."""
-        self._set_tf32(METHODS[method][1])
         step = self._steps[method]
         run = limited(self._frames, count=count, seconds=seconds)
         samples, with_copies = time_each(lambda frame: self._one_frame(step, frame), run)
@@ -123,9 +122,6 @@ class TorchWorker:
     def _one_frame(self, step: FrameStep, frame: Tensor) -> list[Tensor]:
         """Copy in, run, and copy the four outputs out, as ``Engine.infer`` does."""
         return [output.cpu() for output in step(frame.to(self._device, non_blocking=True))]
-
-    def _set_tf32(self, enabled: bool) -> None:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = enabled
 
     def _mark(self) -> Any:
         return _CUDA.Event(enable_timing=True) if self._on_gpu else None

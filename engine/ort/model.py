@@ -35,6 +35,10 @@ _LOG = logging.getLogger(__name__)
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 
+#: ONNX Runtime allows TF32 by default, and float32 is promised. By default it also tries all algorithms of cuDNN on the
+#: first frame; here cuDNN chooses by its rules.
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
 _DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
@@ -150,7 +154,7 @@ def _open_cuda(path: Path, options: Options) -> Any:
             "pip uninstall onnxruntime, then pip install 'mostnet[gpu]'; or open the engine with provider='cpu'"
         )
     require_gpu()
-    session = _create(path, options, [_CUDA, _CPU])
+    session = _create(path, options, [(_CUDA, _CUDA_OPTIONS), _CPU])
     if _CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU and only logs it
         raise NoGpuError(
             f"ONNX Runtime {onnxruntime.__version__} could not open the GPU: a CUDA or cuDNN library of the version it "
@@ -159,7 +163,7 @@ def _open_cuda(path: Path, options: Options) -> Any:
     return session
 
 
-def _create(path: Path, options: Options, providers: list[str]) -> Any:
+def _create(path: Path, options: Options, providers: list[Any]) -> Any:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()

@@ -41,7 +41,7 @@ def open_plan(path: Path, options: Options) -> Model:
             path,
             graphs=options.graphs,
             cache=cache_path(info, architecture),
-            rebuild=_rebuild_advice(info, info.flavour, architecture),
+            rebuild=_rebuild_advice(info, info.flavour),
         )
     return PlanModel(device, engine, info, path, graphs=options.graphs)
 
@@ -52,16 +52,16 @@ def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
     Raises:
         PlanMismatchError: it does not; says what it needs, what this machine has, and how to build the right plan.
     """
-    flavour = info.flavour
-    if flavour == "rtx" and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
+    flavour, fits = info.flavour, architecture in info.targets
+    if flavour == "rtx" and not fits and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
         flavour = "tensorrt"  # TensorRT for RTX leaves some GPUs out
-    rebuild = _rebuild_advice(info, flavour, architecture)
+    rebuild = _rebuild_advice(info, flavour)
     if trt.__version__ != info.tensorrt_version:
         raise PlanMismatchError(
             f"{path}: built by {trt.__name__} {info.tensorrt_version}, and a plan loads only in that version; "
             f"{trt.__version__} is installed; install {trt.__name__}=={info.tensorrt_version}, or {rebuild}"
         )
-    if architecture not in info.targets:
+    if not fits:
         raise PlanMismatchError(
             f"{path}: built for {', '.join(info.targets)}; the GPU of this machine is {architecture}; {rebuild}"
         )
@@ -119,13 +119,13 @@ def _check_installed(path: Path, info: PlanInfo) -> None:
         )
 
 
-def _rebuild_advice(info: PlanInfo, flavour: str, architecture: str) -> str:
+def _rebuild_advice(info: PlanInfo, flavour: str) -> str:
+    """The command, without targets: it then builds for the GPU of the machine it runs on."""
     height, width = info.size_hw
     calib = " --calib VIDEO" if info.precision == "int8" else ""
-    target = f" --target {architecture}" if flavour == "rtx" else ""  # classic TensorRT builds for the GPU it runs on
     return (
         f"build it again on this machine: mostnet-export CKPT.pt --{info.precision}{calib} --size {height}x{width} "
-        f"--opset {info.opset} --flavour {flavour}{target}"
+        f"--opset {info.opset} --flavour {flavour}"
     )
 
 

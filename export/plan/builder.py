@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mostnet.contract import ExportError, write_bytes
 from mostnet.engine.tensorrt.log import tensorrt_logger
 
-from .flavour import Toolchain, network_flags, strongly_typed
+from .flavour import Toolchain, gpu_hint, network_flags, set_targets, strongly_typed
 from .network import check_network
+from .pinning import pin_types, prefer_types
 from .request import PlanRequest
 
 #: Called with a phase's name, its steps done, its number of steps, and the seconds since the build began.
 BuildProgress = Callable[[str, int, int, float], None]
+
+_LOOSE = (
+    "{name} has no implementation that keeps the type of every layer ({errors}); it was allowed to change the type of "
+    "layers that have none"
+)
+
+
+@dataclass(frozen=True)
+class BuiltPlan:
+    """A serialised plan.
+
+    Attributes:
+        data: the bytes that TensorRT deserialises.
+        notes: lines on a plan that is not quite the requested one.
+    """
+
+    data: bytes
+    notes: tuple[str, ...] = ()
 
 
 def build_plan(
@@ -25,7 +45,7 @@ def build_plan(
     *,
     timing_cache: Path | None = None,
     progress: BuildProgress | None = None,
-) -> bytes:
+) -> BuiltPlan:
     """Parse, check and build a graph.
 
     Args:
@@ -36,6 +56,7 @@ def build_plan(
 
     Raises:
         ExportError: TensorRT refuses the graph, parses it into something other than requested, or cannot build it.
+        NoGpuError: the plan is for the GPU of this machine, and there is none.
     """
     trt = toolchain.trt
     logger = tensorrt_logger(trt)
@@ -47,68 +68,51 @@ def build_plan(
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise ExportError(f"{toolchain.name} cannot parse the graph: {errors}")
     check_network(trt, network, request)
-    if (request.int8 or request.kept) and not strongly_typed(trt):
-        raise ExportError(
-            f"{toolchain.name} has no strongly typed networks, so it may change the types of an INT8 graph or of extra "
-            "float32 nodes; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
-        )
+    _require_types(toolchain, request)
     config = _configure(toolchain, builder, network, request)
     cache = _load_timing_cache(config, timing_cache)
     monitor = _make_monitor(trt, progress)
     if monitor is not None:
         config.progress_monitor = monitor
-    plan = builder.build_serialized_network(network, config)
+    plan, notes = builder.build_serialized_network(network, config), list[str]()
+    if plan is None and _is_pinned(trt, request):
+        notes.append(f"WARNING: {_LOOSE.format(name=toolchain.name, errors=logger.take_errors())}")
+        prefer_types(trt, config)
+        plan = builder.build_serialized_network(network, config)
     if monitor is not None and monitor.error is not None:
         raise monitor.error
     if plan is None:
-        raise ExportError(f"{toolchain.name} could not build the plan: {logger.take_errors()}")
+        raise ExportError(f"{toolchain.name} could not build the plan: {logger.take_errors()}{gpu_hint(toolchain)}")
     if cache is not None and timing_cache is not None:
         write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
-    return bytes(plan)
+    return BuiltPlan(bytes(plan), tuple(notes))
+
+
+def _require_types(toolchain: Toolchain, request: PlanRequest) -> None:
+    if (request.int8 or request.kept) and not strongly_typed(toolchain.trt):
+        raise ExportError(
+            f"{toolchain.name} has no strongly typed networks, so it may change the types of an INT8 graph or of extra "
+            "float32 nodes; use TensorRT 10 or later or TensorRT for RTX, or export plain --fp16"
+        )
+
+
+def _is_pinned(trt: Any, request: PlanRequest) -> bool:
+    return request.floats == "fp16" and not strongly_typed(trt)
 
 
 def _configure(toolchain: Toolchain, builder: Any, network: Any, request: PlanRequest) -> Any:
     trt = toolchain.trt
     config = builder.create_builder_config()
-    if toolchain.targets:
-        config.num_compute_capabilities = len(toolchain.targets)
-        for i, target in enumerate(toolchain.targets):
-            config.set_compute_capability(getattr(trt.ComputeCapability, target.replace("sm_", "SM")), i)
-    if request.floats == "fp16" and not strongly_typed(trt):
+    set_targets(toolchain, config)
+    if hasattr(trt.BuilderFlag, "TF32"):
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and float32 is promised
+    if _is_pinned(trt, request):
         pin_types(trt, network, config, request.tensor_types)
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it no CUDA graph can capture the stream
     if hasattr(trt, "ProfilingVerbosity"):
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the inspector reports only names
     return config
-
-
-def pin_types(trt: Any, network: Any, config: Any, tensor_types: Mapping[str, str]) -> None:
-    """Give every layer the precision of its ONNX tensors: TensorRT 8.6 keeps no float32 island by itself.
-
-    Raises:
-        ExportError: a convolution or matrix product could not be pinned to float16, or a sampling to float32.
-    """
-    config.set_flag(trt.BuilderFlag.FP16)
-    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-    kinds = {"FLOAT": trt.float32, "HALF": trt.float16}
-    wanted = {name: kinds[kind] for name, kind in tensor_types.items()}
-    layers = [network.get_layer(i) for i in range(network.num_layers)]
-    for layer in layers:
-        types = [wanted.get(layer.get_output(j).name) for j in range(layer.num_outputs)]
-        if any(types):
-            layer.precision = next(kind for kind in types if kind is not None)
-        for j, kind in enumerate(types):
-            if kind is not None:
-                layer.set_output_type(j, kind)
-    must = {
-        trt.LayerType.CONVOLUTION: trt.float16,
-        trt.LayerType.MATRIX_MULTIPLY: trt.float16,
-        trt.LayerType.GRID_SAMPLE: trt.float32,
-    }
-    wrong = [layer.name for layer in layers if layer.type in must and layer.precision != must[layer.type]]
-    if wrong:
-        raise ExportError(f"{trt.__name__} {trt.__version__}: precision could not be pinned for {', '.join(wrong[:5])}")
 
 
 def _load_timing_cache(config: Any, path: Path | None) -> Any:

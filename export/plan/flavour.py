@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
-from mostnet.engine.cuda.driver import require_gpu
+from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.engine.tensorrt.library import MODULES, load_library
 
-#: Default targets of TensorRT for RTX: Ampere, Ada and Blackwell workstations.
+#: Targets of TensorRT for RTX on a machine without a GPU: Ampere, Ada and Blackwell workstations.
 DEFAULT_TARGETS = ("sm_86", "sm_89", "sm_120")
 
 
@@ -38,7 +38,8 @@ def find_toolchain(flavour: str, targets: tuple[str, ...] | None) -> Toolchain:
     """Import the TensorRT of a flavour, ``rtx``, ``tensorrt`` or ``auto``.
 
     Args:
-        targets: GPU architectures to build for, such as ``sm_86``; None for the flavour's default.
+        targets: GPU architectures to build for, such as ``sm_86``; None for the GPU of this machine, or, if it has
+            none, for ``DEFAULT_TARGETS``.
 
     Raises:
         BackendNotInstalledError: the library is not installed, or does not load.
@@ -89,15 +90,48 @@ def resolve_targets(trt: Any, flavour: str, targets: tuple[str, ...] | None) -> 
                 "classic TensorRT builds for the GPU it runs on; leave --target out, or use --flavour rtx"
             )
         return ()
-    known = {f"sm_{name[2:]}" for name in vars(trt.ComputeCapability) if name.startswith("SM")}
+    if not targets and _has_gpu():
+        return ()
     chosen = tuple(dict.fromkeys(targets or DEFAULT_TARGETS))
+    known = _listed(trt)
     unknown = [target for target in chosen if target not in known]
     if unknown:
         ordered = sorted(known, key=lambda name: int(name[3:]))
         raise ExportError(
-            f"no target {', '.join(unknown)} in {trt.__name__} {trt.__version__}; it has {', '.join(ordered)}"
+            f"no target {', '.join(unknown)} in {trt.__name__} {trt.__version__}; it has {', '.join(ordered)}, and "
+            "without --target it builds for the GPU of this machine"
         )
     return chosen
+
+
+def set_targets(toolchain: Toolchain, config: Any) -> None:
+    """Tell the builder configuration of TensorRT for RTX which GPUs to build for. Classic TensorRT has no choice.
+
+    Raises:
+        NoGpuError: the toolchain builds for the GPU of this machine, and there is none.
+        ExportError: TensorRT refuses a target.
+    """
+    if toolchain.flavour != "rtx":
+        return
+    kinds = toolchain.trt.ComputeCapability
+    capabilities = [getattr(kinds, target.replace("sm_", "SM")) for target in toolchain.targets]
+    if not capabilities:
+        _require_own_gpu(toolchain)
+        capabilities = [kinds.CURRENT]  # without it TensorRT builds for 8.6, 8.9 and 12.0 only
+    config.num_compute_capabilities = len(capabilities)
+    for i, capability in enumerate(capabilities):
+        if not config.set_compute_capability(capability, i):
+            raise ExportError(f"{toolchain.name} refuses the target {capability}; build for another with --target")
+
+
+def gpu_hint(toolchain: Toolchain) -> str:
+    """What a failed build may be due to: TensorRT for RTX does not list the GPU of this machine. Else empty."""
+    if toolchain.flavour != "rtx" or toolchain.targets or (here := gpu_architecture()) in _listed(toolchain.trt):
+        return ""
+    return (
+        f"; it does not list the GPU of this machine, {here}: build with classic TensorRT (--flavour tensorrt), or for "
+        "other GPUs (--target)"
+    )
 
 
 def strongly_typed(trt: Any) -> bool:
@@ -111,6 +145,21 @@ def network_flags(trt: Any) -> int:
     # TensorRT 10 has EXPLICIT_BATCH too, deprecated and without effect.
     name = next((n for n in ("STRONGLY_TYPED", "EXPLICIT_BATCH") if hasattr(kinds, n)), None)
     return 0 if name is None else 1 << int(getattr(kinds, name))
+
+
+def _listed(trt: Any) -> set[str]:
+    """The architectures, such as ``sm_86``, that TensorRT for RTX can target from any machine."""
+    return {f"sm_{name[2:]}" for name in vars(trt.ComputeCapability) if name.startswith("SM")}
+
+
+def _require_own_gpu(toolchain: Toolchain) -> None:
+    try:
+        require_gpu()
+    except NoGpuError as error:
+        raise NoGpuError(
+            f"{toolchain.name} without targets builds for the GPU of this machine: {error}; name the GPUs to build "
+            f"for, such as --target {','.join(DEFAULT_TARGETS)}"
+        ) from error
 
 
 def _has_gpu() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,17 @@ class PlanLayer:
     def typed(self) -> bool:
         """Whether the layer reports a type."""
         return any(_type_in(text) for text in (*self.inputs, *self.outputs, self.weights))
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """Names of the ONNX nodes that it computes, from its metadata or else from its name."""
+        return self.nodes or tuple(_fused(self.name))
+
+    @property
+    def narrow(self) -> str:
+        """The narrowest type that it reads or writes, if that is a float type narrower than FP32; else empty."""
+        kinds = {_type_in(text) for text in (*self.inputs, *self.outputs)}
+        return next((kind for kind in ("FP8", "FP16", "BF16") if kind in kinds), "")
 
     @property
     def computes_in(self) -> str:
@@ -134,6 +145,19 @@ def match_convolutions(layers: Iterable[PlanLayer], asked: Mapping[str, str]) ->
     return tuple(_match(every, node, kind) for node, kind in asked.items())
 
 
+def narrowed_layers(layers: Iterable[PlanLayer], wide: Collection[str]) -> tuple[PlanLayer, ...]:
+    """Layers that compute float32 nodes alone, and read or write a narrower type.
+
+    A layer that also computes other nodes, or one with a cast in the name that TensorRT made up, is left out: it may
+    convert within.
+
+    Args:
+        wide: names of the ONNX nodes whose tensors are all float32.
+    """
+    alone = (layer for layer in layers if set(layer.computed) <= set(wide) and "Cast" not in layer.name)
+    return tuple(layer for layer in alone if layer.narrow)
+
+
 def _match(layers: tuple[PlanLayer, ...], node: str, asked: str) -> Convolution:
     ranks = [layer.rank(node) for layer in layers]
     best = max(ranks, default=0)
@@ -171,8 +195,9 @@ def _formats(tensors: Any) -> tuple[str, ...]:
 
 
 def _fused(name: str) -> list[str]:
-    """The nodes in a layer's name: ``a/conv2d + a/relu``, ``a/conv2d_myl0_3``."""
-    return [re.sub(r"_myl\d+_\d+$", "", part) for part in re.split(r"\s*\+\s*", name)]
+    """The nodes in a layer's name: ``a/conv2d + PWN(a/relu, a/mul)``, ``a/conv2d_myl0_3``."""
+    parts = re.split(r"[+,]", re.sub(r"PWN\(|\)", "", name))
+    return [re.sub(r"_myl\d+_\d+$", "", part.strip()) for part in parts]
 
 
 def _type_in(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Reports the type that each convolution of a plan runs in and its type in the graph, as lines and JSON."""
+"""Reports the types that the layers of a plan run in, and their types in the graph, as lines and JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ FORMAT_VERSION = 1
 #: Types that a convolution of a graph can have.
 _ASKED = ("INT8", "FP16", "FP32")
 
-#: Largest number of convolutions that a line names. It counts the rest.
+#: Largest number of convolutions or layers that a line names. It counts the rest.
 _SHOWN = 5
 
 
-def summary(convolutions: Sequence[Convolution]) -> list[str]:
-    """One line of counts, and one line for each way in which convolutions differ from the graph."""
+def summary(convolutions: Sequence[Convolution], narrowed: Sequence[PlanLayer] = ()) -> list[str]:
+    """One line of counts, and one line for each way in which convolutions and other layers differ from the graph.
+
+    Args:
+        narrowed: layers that should be float32 and are not.
+    """
     counts = []
     for kind in _ASKED:
         runs = [one.runs for one in convolutions if one.asked == kind]
@@ -39,19 +43,29 @@ def summary(convolutions: Sequence[Convolution]) -> list[str]:
         "in layers that report no type": unknown,
     }
     lines = ["; ".join([*counts, f"{len(missing)} not found under their names"])]
-    return lines + [f"{text}: {_names(found)}" for text, found in findings.items() if found]
+    lines += [f"{text}: {_names(found)}" for text, found in findings.items() if found]
+    if narrowed:
+        names = _shorten([f"{layer.name} {layer.narrow}" for layer in narrowed])
+        lines.append(f"WARNING: float32 in the graph, but not run in float32 by TensorRT: {names}")
+    return lines
 
 
 def report_json(
-    layers: Sequence[PlanLayer], convolutions: Sequence[Convolution], *, plan_sha256: str, tensorrt: str
+    layers: Sequence[PlanLayer],
+    convolutions: Sequence[Convolution],
+    narrowed: Sequence[PlanLayer] = (),
+    *,
+    plan_sha256: str,
+    tensorrt: str,
 ) -> str:
-    """``NAME.layers.json``: the type of each convolution, and all layers of the plan."""
+    """``NAME.layers.json``: the type of each convolution, layers that should be float32 and are not, and all layers."""
     document = {
         "format_version": FORMAT_VERSION,
         "plan_sha256": plan_sha256,
         "tensorrt": tensorrt,
         "runs": dict(Counter(one.runs for one in convolutions)),
         "convolutions": [{"module": one.module, **asdict(one)} for one in convolutions],
+        "narrowed": {layer.name: layer.narrow for layer in narrowed},
         "layers": [asdict(layer) for layer in layers],
     }
     return json.dumps(document, indent=1)
@@ -82,6 +96,11 @@ def read_counts(plan: Path) -> dict[str, int] | None:
 
 
 def _names(convolutions: Sequence[Convolution]) -> str:
-    known = [one.module if one.runs in (NOT_FOUND, UNKNOWN) else f"{one.module} {one.runs}" for one in convolutions]
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return ", ".join(known[:_SHOWN]) + more
+    return _shorten(
+        [one.module if one.runs in (NOT_FOUND, UNKNOWN) else f"{one.module} {one.runs}" for one in convolutions]
+    )
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -24,6 +24,7 @@ class PlanRequest:
         kept: names of further nodes that may, because their tensors leave the range of half precision.
         convolutions: ``INT8``, ``FP16`` or ``FP32``, by the ONNX node of each convolution.
         tensor_types: ``FLOAT`` or ``HALF``, by the name of each floating-point tensor.
+        wide: names of the nodes of an ``fp16`` graph whose tensors are all float32.
     """
 
     metadata: Metadata | None = None
@@ -32,6 +33,7 @@ class PlanRequest:
     kept: tuple[str, ...] = ()
     convolutions: Mapping[str, str] = field(default_factory=dict)
     tensor_types: Mapping[str, str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
 
     @property
     def int8(self) -> frozenset[str]:
@@ -61,7 +63,8 @@ class PlanRequest:
             islands=islands,
             kept=kept,
             convolutions=asked_types(graph, floats=floats, int8=int8, kept=kept),
-            tensor_types=tensor_types(graph),
+            tensor_types=(types := tensor_types(graph)),
+            wide=wide_nodes(graph, types) if floats == "fp16" else (),
         )
 
     def to_json(self) -> str:
@@ -79,6 +82,7 @@ class PlanRequest:
         try:
             values = json.loads(text)
             values.update({key: tuple(values[key]) for key in ("islands", "kept")})
+            values["wide"] = tuple(values.get("wide", ()))  # an earlier version wrote none
             if values["metadata"] is not None:
                 values["metadata"] = Metadata.from_json(json.dumps(values["metadata"]), source=source)
             return cls(**values)
@@ -114,3 +118,17 @@ def tensor_types(graph: onnx.ModelProto) -> dict[str, str]:
         for value in (*inferred.value_info, *inferred.output)
         if value.type.tensor_type.elem_type in kinds
     }
+
+
+def wide_nodes(graph: onnx.ModelProto, types: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the nodes whose floating-point tensors are all float32. Casts and quantisers are left out.
+
+    Args:
+        types: what ``tensor_types`` returns for the graph.
+    """
+    changers = ("Cast", "QuantizeLinear", "DequantizeLinear")
+    return tuple(
+        node.name
+        for node in graph.graph.node
+        if node.op_type not in changers and {types[name] for name in node.output if name in types} == {"FLOAT"}
+    )

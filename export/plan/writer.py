@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mostnet.export.publish import publish
 from .builder import BuildProgress, build_plan
 from .flavour import Toolchain
 from .inspector import inspect_plan
-from .layers import match_convolutions
+from .layers import match_convolutions, narrowed_layers
 from .report import report_json, summary
 from .request import PlanRequest
 
@@ -38,22 +37,22 @@ def write_plan(
         timing_cache, progress: as ``build_plan`` takes them.
 
     Returns:
-        Lines on the types in which the convolutions run, or on why the types are unknown.
+        Lines on a plan that may leave requested types, then on the types in which the layers run, or on why the types
+        are unknown.
 
     Raises:
-        ExportError: as ``build_plan``, or a folder has the name of a file.
+        ExportError, NoGpuError: as ``build_plan``, or a folder has the name of a file.
     """
     with tempfile.TemporaryDirectory(prefix=".mostnet-plan-", dir=graph.parent) as folder:
         plan = Path(folder) / (name or f"{graph.stem}.plan")
-        plan.write_bytes(
-            build_plan(toolchain, graph.read_bytes(), request, timing_cache=timing_cache, progress=progress)
-        )
+        built = build_plan(toolchain, graph.read_bytes(), request, timing_cache=timing_cache, progress=progress)
+        plan.write_bytes(built.data)
         if request.metadata is not None:
             info = _describe(toolchain, request.metadata, sha256(plan))
             plan.with_name(f"{plan.name}.json").write_text(info.to_json(), encoding="utf-8")
-        lines = _write_layers(toolchain, plan, request.convolutions)
+        lines = _write_layers(toolchain, plan, request)
         publish(plan.parent, graph.parent)
-    return lines
+    return [*built.notes, *lines]
 
 
 def _describe(toolchain: Toolchain, metadata: Metadata, plan_sha256: str) -> PlanInfo:
@@ -68,14 +67,14 @@ def _describe(toolchain: Toolchain, metadata: Metadata, plan_sha256: str) -> Pla
     )
 
 
-def _write_layers(toolchain: Toolchain, plan: Path, asked: Mapping[str, str]) -> list[str]:
-    if not asked:
+def _write_layers(toolchain: Toolchain, plan: Path, request: PlanRequest) -> list[str]:
+    if not request.convolutions:
         return []
     try:
         layers = inspect_plan(toolchain.trt, plan.read_bytes(), targets=toolchain.targets)
     except InspectionError as error:
         return [f"the types of its convolutions are unknown: {error}"]
-    found = match_convolutions(layers, asked)
-    text = report_json(layers, found, plan_sha256=sha256(plan), tensorrt=toolchain.name)
+    found, narrowed = match_convolutions(layers, request.convolutions), narrowed_layers(layers, request.wide)
+    text = report_json(layers, found, narrowed, plan_sha256=sha256(plan), tensorrt=toolchain.name)
     plan.with_suffix(".layers.json").write_text(text, encoding="utf-8")
-    return summary(found)
+    return summary(found, narrowed)

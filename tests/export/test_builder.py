@@ -12,10 +12,18 @@ import onnx
 import pytest
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
+from mostnet.engine.tensorrt.log import tensorrt_logger
 from mostnet.export.graph import build_graph, float32_islands
-from mostnet.export.plan.builder import BuildProgress, build_plan, pin_types
-from mostnet.export.plan.flavour import Toolchain, choose_flavour, network_flags, resolve_targets, strongly_typed
-from mostnet.export.plan.request import PlanRequest, tensor_types
+from mostnet.export.plan.builder import BuildProgress, build_plan
+from mostnet.export.plan.flavour import (
+    Toolchain,
+    choose_flavour,
+    network_flags,
+    resolve_targets,
+    set_targets,
+    strongly_typed,
+)
+from mostnet.export.plan.request import PlanRequest
 from mostnet.model import load_checkpoint
 
 from .conftest import SIZE
@@ -43,7 +51,7 @@ def build(
     progress: BuildProgress | None = None,
 ) -> bytes:
     request = PlanRequest(floats=floats, islands=islands)
-    return build_plan(Toolchain(trt, "rtx", targets), graph.SerializeToString(), request, progress=progress)
+    return build_plan(Toolchain(trt, "rtx", targets), graph.SerializeToString(), request, progress=progress).data
 
 
 def changed(graph: onnx.ModelProto, **attributes: object) -> onnx.ModelProto:
@@ -66,7 +74,7 @@ def test_plan_for_several_architectures(half: onnx.ModelProto, islands: tuple[st
     assert all(done <= total and seconds >= 0 for _, done, total, seconds in steps)
 
 
-def test_plans_are_built_to_be_inspected(
+def test_plans_are_built_to_be_inspected_and_without_tf32(
     half: onnx.ModelProto, islands: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = []
@@ -80,6 +88,7 @@ def test_plans_are_built_to_be_inspected(
     monkeypatch.setattr(trt.Builder, "create_builder_config", config)
     build(half, islands)
     assert [one.profiling_verbosity for one in configs] == [trt.ProfilingVerbosity.DETAILED]
+    assert [one.get_flag(trt.BuilderFlag.TF32) for one in configs] == [False]
 
 
 def test_an_interrupt_in_the_progress_comes_out_as_itself(half: onnx.ModelProto, islands: tuple[str, ...]) -> None:
@@ -136,52 +145,26 @@ def test_tensorrt_logs_to_python(
     assert any(record.name == "mostnet.tensorrt" for record in caplog.records)
 
 
-def test_targets() -> None:
+def test_tensorrt_takes_the_gpu_of_the_machine_for_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mostnet.export.plan.flavour.require_gpu", lambda: 1)
+    config = trt.Builder(tensorrt_logger(trt)).create_builder_config()
+    set_targets(Toolchain(trt, "rtx"), config)
+    assert [config.get_compute_capability(i) for i in range(config.num_compute_capabilities)] == [
+        trt.ComputeCapability.CURRENT
+    ]
+
+
+def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mostnet.export.plan.flavour._has_gpu", lambda: False)
     assert resolve_targets(trt, "rtx", None) == ("sm_86", "sm_89", "sm_120")
+    monkeypatch.setattr("mostnet.export.plan.flavour._has_gpu", lambda: True)
+    assert resolve_targets(trt, "rtx", None) == ()
     assert resolve_targets(trt, "rtx", ("sm_75", "sm_75")) == ("sm_75",)
     with pytest.raises(ExportError, match=r"no target sm_90 in tensorrt_rtx .*; it has sm_75, sm_80, sm_86"):
         resolve_targets(trt, "rtx", ("sm_86", "sm_90"))
     assert resolve_targets(trt, "tensorrt", None) == ()
     with pytest.raises(ExportError, match="leave --target out"):
         resolve_targets(trt, "tensorrt", ("sm_86",))
-
-
-class FakeLayer:
-    def __init__(self, kind: str, name: str, output: str) -> None:
-        self.type, self.name, self.precision = kind, name, None
-        self.num_outputs, self.output, self.types = 1, output, {}
-
-    def get_output(self, index: int) -> SimpleNamespace:
-        return SimpleNamespace(name=self.output)
-
-    def set_output_type(self, index: int, kind: str) -> None:
-        self.types[index] = kind
-
-
-def test_types_are_pinned_from_the_onnx_for_tensorrt_8(half: onnx.ModelProto) -> None:
-    fake = SimpleNamespace(
-        __name__="tensorrt",
-        __version__="8.6.1",
-        float16="half",
-        float32="float",
-        LayerType=SimpleNamespace(CONVOLUTION="conv", MATRIX_MULTIPLY="matmul", GRID_SAMPLE="sample"),
-        BuilderFlag=SimpleNamespace(FP16="FP16", OBEY_PRECISION_CONSTRAINTS="OBEY"),
-    )
-    nodes = {n.op_type: n for n in half.graph.node}
-    layers = [
-        FakeLayer(kind, nodes[op].name, nodes[op].output[0])
-        for kind, op in (("conv", "Conv"), ("matmul", "MatMul"), ("sample", "GridSample"), ("shape", "Reshape"))
-    ]
-    flags: list[str] = []
-    network = SimpleNamespace(num_layers=len(layers), get_layer=lambda i: layers[i])
-    pin_types(fake, network, SimpleNamespace(set_flag=flags.append), tensor_types(half))
-    assert flags == ["FP16", "OBEY"]
-    assert [layer.precision for layer in layers[:3]] == ["half", "half", "float"]
-    assert layers[2].types == {0: "float"}
-    layers.append(FakeLayer("conv", "helper", "a tensor that the ONNX does not name"))
-    network.num_layers += 1
-    with pytest.raises(ExportError, match=r"tensorrt 8\.6\.1: precision could not be pinned for helper"):
-        pin_types(fake, network, SimpleNamespace(set_flag=flags.append), tensor_types(half))
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from mostnet.calibration import quantise, quantise_states
 from mostnet.contract import ONNX_KEY, CalibrationError, ExportError, Metadata, ModelFileError, PlanInfo, StatePair
 from mostnet.engine import Engine
+from mostnet.engine.tensorrt.log import tensorrt_logger
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_markdown
@@ -134,7 +135,7 @@ def test_a_plan_takes_and_gives_int8(
 
 def parsed(trt: ModuleType, model: onnx.ModelProto) -> tuple[Any, ...]:
     """The parsed network, and the objects that must live as long."""
-    logger = trt.Logger(trt.Logger.ERROR)
+    logger = tensorrt_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, logger)

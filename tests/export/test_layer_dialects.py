@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import InspectionError, ModelFileError, sha256
-from mostnet.export.plan.layers import Convolution, PlanLayer, match_convolutions, parse_layers
+from mostnet.export.plan.layers import Convolution, PlanLayer, match_convolutions, narrowed_layers, parse_layers
 from mostnet.export.plan.report import read_counts, report_json, summary
 
 from .layer_dialects import ASKED, DIALECTS, NAMES_ALONE
@@ -66,6 +66,31 @@ def test_names_alone_have_no_types() -> None:
     layers = parse_layers(NAMES_ALONE)
     assert [layer.name for layer in layers] == ["net.a/conv2d + net.a/relu", "net.b/conv2d_1"]
     assert not any(layer.typed for layer in layers)
+
+
+def test_float32_layers_that_read_or_write_half_precision_are_narrowed() -> None:
+    wide = ("net.warp/grid_sampler", "net.warp/mul", "net.warp/add")
+    half, single = "Row major linear FP16", "Row major linear FP32"
+    narrowed = [
+        PlanLayer("net.warp/grid_sampler", "GridSample", (single, half), (half,)),
+        PlanLayer("PWN(PWN(net.warp/mul), net.warp/add)", "PointWiseV2", (single,), (half,)),
+        PlanLayer("__myl_MulAdd_myl0_1", "kgen", ("Half",), ("Half",), nodes=wide[1:]),
+    ]
+    others = [
+        PlanLayer("net.warp/grid_sampler", "GridSample", (single, single), (single,)),
+        PlanLayer("net.warp/cast + net.warp/mul", "PointWiseV2", (half,), (single,)),
+        PlanLayer("__myl_CastMul_myl0_2", "kgen", ("Half",), ("Float",), nodes=wide[1:2]),
+        PlanLayer("Reformatting CopyNode for Input Tensor 0 to net.warp/mul", "Reformat", (half,), (single,)),
+        PlanLayer("net.a/conv2d", "CaskConvolution", (half,), (half,)),
+        PlanLayer(""),
+    ]
+    assert narrowed_layers([*narrowed, *others], wide) == tuple(narrowed)
+    assert summary([], narrowed)[-1] == (
+        "WARNING: float32 in the graph, but not run in float32 by TensorRT: net.warp/grid_sampler FP16, "
+        "PWN(PWN(net.warp/mul), net.warp/add) FP16, __myl_MulAdd_myl0_1 FP16"
+    )
+    document = json.loads(report_json(others, [], narrowed, plan_sha256="", tensorrt=""))
+    assert document["narrowed"]["net.warp/grid_sampler"] == "FP16"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mostnet.engine.tensorrt.log import tensorrt_logger
+
 from .conftest import Warp
 
 #: A half-precision grid is half a pixel off at the right edge. That would be tenths in these features.
@@ -23,7 +25,7 @@ def run_plan(plan: bytes, inputs: dict[str, np.ndarray], output: np.ndarray) -> 
     context = driver.Device(0).retain_primary_context()
     context.push()
     try:
-        engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(plan)
+        engine = trt.Runtime(tensorrt_logger(trt)).deserialize_cuda_engine(plan)
         execution = engine.create_execution_context()
         stream = driver.Stream()
         memory: list[Any] = []

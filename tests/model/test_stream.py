@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from mostnet.contract import Frame, FrameError, NoGpuError
 from mostnet.model import FrameModel, MostNet, NetworkStream, StreamOutput, initial_checkpoint
+from mostnet.model.tf32 import tf32
 
 SIZE = (64, 96)
 
@@ -40,6 +43,38 @@ def assert_same(found: list[StreamOutput], wanted: list[StreamOutput]) -> None:
         for a, b in zip(one[:3], other[:3], strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
+
+
+def precisions() -> list[object]:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(matmul, "fp32_precision"):  # PyTorch 2.9
+        return [matmul.fp32_precision, cudnn.conv.fp32_precision]
+    return ["tf32" if holder.allow_tf32 else "ieee" for holder in (matmul, cudnn)]
+
+
+@pytest.mark.parametrize(("allowed", "wanted"), [(False, "ieee"), (True, "tf32")])
+def test_a_network_computes_in_true_float32_unless_tf32_is_allowed(
+    network: MostNet, frames: list[Frame], allowed: bool, wanted: str
+) -> None:
+    before, seen = precisions(), []
+    layer = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
+    hook = layer.register_forward_pre_hook(lambda *_: seen.append(precisions()))
+    try:
+        NetworkStream(network, allow_tf32=allowed).infer(frames[0])
+    finally:
+        hook.remove()
+    assert seen == [[wanted, wanted]]
+    assert precisions() == before
+
+
+def test_the_switches_of_an_older_pytorch_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    matmul, cudnn = SimpleNamespace(allow_tf32=False), SimpleNamespace(allow_tf32=True)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
+    for enabled in (False, True):
+        with tf32(enabled):
+            assert (matmul.allow_tf32, cudnn.allow_tf32) == (enabled, enabled)
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, True)
 
 
 @pytest.mark.parametrize("recurrence", [True, False])

@@ -21,7 +21,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -29,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import DatasetError, check_size, write_bytes
+from mostnet.contract.versions import mostnet_version
 from mostnet.training.data.dataset import SPLITS
 from mostnet.training.data.flow_files import write_flow
 
@@ -175,6 +175,6 @@ def _describe(
         "frames": frames,
         "size_hw": size_hw,
         "options": {**asdict(options), "path": None if options.path is None else "given"},
-        "versions": {"mostnet": version("mostnet"), "numpy": np.__version__, "opencv": cv2.__version__},
+        "versions": {"mostnet": mostnet_version(), "numpy": np.__version__, "opencv": cv2.__version__},
     }
     write_bytes(folder / "dataset.json", json.dumps(description, indent=2).encode())

@@ -61,6 +61,22 @@ def test_plans_are_built_and_described_without_a_gpu(cases: Path, folder: Path, 
     assert plan.stat().st_mtime_ns == before, "it is built already"
 
 
+def test_without_a_target_the_toolchain_chooses_the_gpu_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    asked = []
+
+    def find(flavour: str, targets: tuple[str, ...] | None) -> None:
+        asked.append((flavour, targets))
+        raise ExportError("enough")
+
+    monkeypatch.setattr(build, "gpu_architecture", lambda: "sm_90")
+    monkeypatch.setattr(build, "find_toolchain", find)
+    for arguments in (["--flavour", "rtx"], [], RTX):
+        assert build.main([str(tmp_path), *arguments]) == 1
+    assert asked == [("rtx", None), ("tensorrt", None), ("rtx", ("sm_86",))]
+
+
 def test_the_report_measures_plans_of_the_exporter() -> None:
     assert build.write_plan is exporter.write_plan
 

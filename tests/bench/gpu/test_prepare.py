@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 
-from mostnet.bench.gpu.cases import is_prepared, read_facts
-from mostnet.bench.gpu.prepare import main
-from mostnet.contract import MeasurementError
+from mostnet.bench.gpu.cases import Case, is_prepared, read_facts
+from mostnet.bench.gpu.content import back_and_forth, make_content
+from mostnet.bench.gpu.prepare import main, prepare
+from mostnet.contract import MeasurementError, sha256
 from mostnet.export.plan.request import PlanRequest
+from mostnet.model import load_checkpoint
 
 from .conftest import FRAMES
 
@@ -32,12 +38,61 @@ def test_a_prepared_case(cases: Path, folder: Path) -> None:
             "mask": (FRAMES, 64, 96),
         }
         moved = np.abs(reference["enhanced"].astype(int) - np.load(folder / "frames.npy")).mean()
-    assert moved > 2, "a network that does nothing proves nothing"
+        tooth = (reference["mask"] >= 128).mean(axis=(1, 2))
+        flow_px = np.hypot(*np.moveaxis(reference["flow"], 1, 0)).mean()
+    assert moved > 2 and flow_px > 1 and 0.05 < tooth.min() <= tooth.max() < 0.95, "it would prove nothing"
+    assert facts["activity"] == pytest.approx(
+        {"picture_levels": moved, "flow_px": flow_px, "foreground": tooth.mean()}, rel=1e-5
+    )
     before = (folder / "case.json").stat().st_mtime_ns
     assert main([str(cases), "--only", "nano-64x96"]) == 0
     assert (folder / "case.json").stat().st_mtime_ns == before, "a complete case is not made again"
     with pytest.raises(MeasurementError, match="not prepared; run python -m"):
         read_facts(cases / "sw-480x640-fp16")
+
+
+def test_nano_is_judged_with_the_shipped_weights_on_teeth(folder: Path) -> None:
+    facts = read_facts(folder)
+    shipped = files("mostnet") / "weights" / "nano.pt"
+    assert facts["weights"] == "shipped nano, trained"
+    assert facts["checkpoint_sha256"] == hashlib.sha256(shipped.read_bytes()).hexdigest() == sha256(folder / "case.pt")
+    assert facts["scene"] == "synthetic teeth in motion, seed 1"
+    request = PlanRequest.from_json((folder / "request.json").read_text(), source="request")
+    assert request.metadata is not None and request.metadata.trained
+
+
+def test_networks_that_are_not_shipped_get_seeded_weights_and_a_texture(tmp_path: Path) -> None:
+    content = make_content(Case.parse("dw-800x800"), tmp_path / "case.pt", 2)
+    assert (content.weights, content.scene) == ("seeded, untrained", "moving texture, seed 1")
+    assert [frame.shape for frame in content.frames] == [(800, 800, 3)] * 2
+    checkpoint = load_checkpoint(tmp_path / "case.pt")
+    assert (checkpoint.variant, checkpoint.training) == ("dw", None)
+
+
+def test_a_long_case_shows_its_scene_forwards_and_backwards() -> None:
+    assert list(back_and_forth(3, 7)) == [0, 1, 2, 1, 0, 1, 2]
+    assert list(back_and_forth(5, 5)) == [0, 1, 2, 3, 4]
+    assert list(back_and_forth(1, 3)) == [0, 0, 0]
+
+
+def test_a_reference_that_proves_little_makes_no_case(tmp_path: Path) -> None:
+    """The first frame has no flow."""
+    little = (
+        r"nano-64x96-fp16: its reference proves little \(the flow is 0\.00 px long, under 1\); use more frames or a"
+    )
+    with pytest.raises(MeasurementError, match=little):
+        prepare(tmp_path, Case("nano", (64, 96)), opset=17, count=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_a_case_need_no_library_for_plots_and_recipes() -> None:
+    """They come from training, and a GPU machine has neither."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['matplotlib', 'yaml'])); import mostnet.bench.gpu.prepare; "
+        "from mostnet.training.synth.sequence import make_sequence; make_sequence(1, frames=2, size_hw=(64, 96))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_request_matches_the_graph(folder: Path) -> None:
@@ -48,6 +103,9 @@ def test_the_request_matches_the_graph(folder: Path) -> None:
     assert "network.resize_flow" in request.islands
     assert len(request.convolutions) == 48 and set(request.convolutions.values()) == {"FP16"}
     assert set(request.tensor_types.values()) == {"FLOAT", "HALF"}
+    assert sum("warp/grid_sampler" in name for name in request.wide) == 4
+    assert not set(request.wide) & set(request.convolutions)
+    assert PlanRequest.from_json(request.to_json(), source="request") == request
 
 
 @pytest.mark.parametrize("name", ["warp-fp32", "warp-fp16"])

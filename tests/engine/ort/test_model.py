@@ -49,6 +49,25 @@ def test_cuda_without_a_gpu(toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: 
     assert "runs on cpu" in caplog.text
 
 
+def test_cuda_computes_in_true_float32_by_algorithms_chosen_by_rules(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``use_tf32`` and the search are options of the CUDA provider alone."""
+    real, asked = onnxruntime.InferenceSession, []
+
+    def session(*args: object, providers: list[object]) -> object:
+        asked.append(providers)
+        return real(*args, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnx_backend, "require_gpu", lambda: 1)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    Engine(toy).close()
+    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    cuda, cpu = [("CUDAExecutionProvider", options), "CPUExecutionProvider"], ["CPUExecutionProvider"]
+    assert asked == [cuda, cpu]
+
+
 def test_cuda_that_does_not_open(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,13 +127,22 @@ def test_another_gpu_than_the_plan_was_built_for(plan: Path) -> None:
         check_fit(plan, info, LIBRARY, "sm_89")
     assert str(caught.value).endswith(
         "nano.plan: built for sm_86; the GPU of this machine is sm_89; build it again on this machine: mostnet-export "
-        "CKPT.pt --fp32 --size 64x80 --opset 19 --flavour rtx --target sm_89"
+        "CKPT.pt --fp32 --size 64x80 --opset 19 --flavour rtx"
     )
 
 
 def test_a_gpu_that_the_flavour_leaves_out(plan: Path) -> None:
     with pytest.raises(PlanMismatchError, match=r"this machine is sm_90; .* --opset 19 --flavour tensorrt$"):
         check_fit(plan, read_plan_info(plan), LIBRARY, "sm_90")
+
+
+def test_a_plan_that_was_built_on_a_gpu_that_the_flavour_leaves_out(plan: Path) -> None:
+    """It opens there, and another version is to build it again there."""
+    info = replace(read_plan_info(plan), targets=("sm_90",))
+    check_fit(plan, info, LIBRARY, "sm_90")
+    newer = SimpleNamespace(**{**vars(LIBRARY), "__version__": "1.5.0"})
+    with pytest.raises(PlanMismatchError, match=r"1\.5\.0 is installed; .* --opset 19 --flavour rtx$"):
+        check_fit(plan, info, newer, "sm_90")
 
 
 def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
@@ -157,7 +167,7 @@ def test_the_exporter_takes_the_command_of_the_message(tmp_path: Path, generatio
     args = _parser().parse_args(words)
     assert (args.checkpoint, args.precision, args.size, args.opset) == ("CKPT.pt", precision, [(64, 80)], 19)
     assert args.calib == (Path("VIDEO") if precision == "int8" else None)
-    assert (args.flavour, args.target) == (flavour, ("sm_89",) if flavour == "rtx" else None)
+    assert (args.flavour, args.target) == (flavour, None)
 
 
 def test_no_such_plan(plan: Path) -> None:

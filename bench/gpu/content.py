@@ -1,0 +1,88 @@
+"""Weights and frames of a case: the shipped network on teeth in motion, or seeded weights on a moving texture.
+
+Accuracy is judged with trained weights: TensorRT is reported to compute a warp wrongly in the midst of a half-precision
+network, while the same warp alone is right.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mostnet.bench.frames import synthetic_frames
+from mostnet.contract import FOREGROUND, Frame, MeasurementError
+from mostnet.export.accuracy import Activity
+from mostnet.model import StreamOutput, initial_checkpoint, save_checkpoint
+from mostnet.model.shipped import shipped_checkpoints
+from mostnet.training.synth.sequence import make_sequence
+
+from .cases import Case
+
+SEED = 1
+
+#: Most frames of a scene that are drawn; a longer case shows them forwards and backwards. Drawing one at 480x640 takes
+#: as long as ten frames of the shipped network.
+_MOST_DRAWN = 60
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a case shows to which network.
+
+    Attributes:
+        weights: where the weights come from, and whether they are trained.
+        scene: where the frames come from.
+        frames: uint8 ``(H, W, 3)`` BGR.
+    """
+
+    weights: str
+    scene: str
+    frames: tuple[Frame, ...]
+
+
+def make_content(case: Case, checkpoint: Path, count: int) -> Content:
+    """Write the case's weights to ``checkpoint`` and make ``count`` frames for them."""
+    shipped = shipped_checkpoints().get(case.variant)
+    if shipped is None:
+        save_checkpoint(initial_checkpoint(case.variant, seed=SEED, random_head=True), checkpoint)
+        frames = synthetic_frames(case.size_hw, count, seed=SEED)
+        return Content("seeded, untrained", f"moving texture, seed {SEED}", frames)
+    shutil.copyfile(shipped, checkpoint)
+    drawn = make_sequence(SEED, frames=min(count, _MOST_DRAWN), size_hw=case.size_hw).input
+    frames = tuple(drawn[index] for index in back_and_forth(len(drawn), count))
+    return Content(f"shipped {case.variant}, trained", f"synthetic teeth in motion, seed {SEED}", frames)
+
+
+def back_and_forth(length: int, count: int) -> Iterator[int]:
+    """``count`` indices that run from 0 to ``length - 1`` and back, again and again."""
+    period = max(1, 2 * (length - 1))
+    for index in range(count):
+        place = index % period
+        yield min(place, period - place)
+
+
+def require_activity(case: Case, frames: Iterable[Frame], outputs: Iterable[StreamOutput]) -> Activity:
+    """How active the reference network is on the frames of its case.
+
+    Raises:
+        MeasurementError: so little that a network which does nothing would pass the comparison.
+    """
+    each = [
+        (
+            float(np.abs(output.enhanced.astype(np.int16) - frame).mean()),
+            float(np.hypot(*output.flow).mean()),
+            float((output.mask >= FOREGROUND).mean()),
+        )
+        for frame, output in zip(frames, outputs, strict=True)
+    ]
+    activity = Activity(*(float(np.mean(column)) for column in zip(*each, strict=True)))
+    if activity.trivial:
+        raise MeasurementError(
+            f"{case.name}: its reference proves little ({'; '.join(activity.trivial)}); use more frames or a larger "
+            "size"
+        )
+    return activity

@@ -1,0 +1,55 @@
+"""Precision constraints for TensorRT 8.6, whose networks do not take their precision from the ONNX types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mostnet.contract import ExportError
+
+#: Layers that only move data. TensorRT 8.6 fuses them with each other and with constants, and the fused layer then has
+#: no implementation of a pinned type. They need none: the layers that compute with the data are pinned. Casts carry
+#: their type in the network.
+_MOVERS = ("CONSTANT", "SHUFFLE", "SLICE", "CONCATENATION", "GATHER", "PADDING", "IDENTITY", "CAST")
+
+
+def pin_types(trt: Any, network: Any, config: Any, tensor_types: Mapping[str, str]) -> None:
+    """Give every layer that computes the precision of its ONNX tensors, and have TensorRT obey.
+
+    Without this, TensorRT 8.6 keeps no float32 island.
+
+    Raises:
+        ExportError: a convolution or matrix product could not be pinned to float16, or a sampling to float32.
+    """
+    config.set_flag(trt.BuilderFlag.FP16)
+    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    kinds = {"FLOAT": trt.float32, "HALF": trt.float16}
+    wanted = {name: kinds[kind] for name, kind in tensor_types.items()}
+    movers = {getattr(trt.LayerType, name) for name in _MOVERS}
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    for layer in layers:
+        if layer.type not in movers:
+            _pin(layer, [wanted.get(layer.get_output(j).name) for j in range(layer.num_outputs)])
+    must = {
+        trt.LayerType.CONVOLUTION: trt.float16,
+        trt.LayerType.MATRIX_MULTIPLY: trt.float16,
+        trt.LayerType.GRID_SAMPLE: trt.float32,
+    }
+    wrong = [layer.name for layer in layers if layer.type in must and layer.precision != must[layer.type]]
+    if wrong:
+        raise ExportError(f"{trt.__name__} {trt.__version__}: precision could not be pinned for {', '.join(wrong[:5])}")
+
+
+def prefer_types(trt: Any, config: Any) -> None:
+    """Let TensorRT leave the pinned type of a layer that has no implementation in it, instead of failing."""
+    config.clear_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
+
+
+def _pin(layer: Any, types: list[Any]) -> None:
+    """Pin a layer to the type of each output; None leaves an output as it is, such as one of truth values."""
+    for j, kind in enumerate(types):
+        if kind is not None:
+            layer.set_output_type(j, kind)
+    if any(kind is not None for kind in types):
+        layer.precision = next(kind for kind in types if kind is not None)

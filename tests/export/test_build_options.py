@@ -1,0 +1,86 @@
+"""What every builder is told: the GPUs to build for, TF32, and the one logger of the process."""
+
+from __future__ import annotations
+
+import pytest
+
+from mostnet.contract import ExportError, InspectionError, NoGpuError
+from mostnet.engine.tensorrt.log import tensorrt_logger
+from mostnet.export.plan import flavour
+from mostnet.export.plan import inspector as plan_inspector
+from mostnet.export.plan.builder import build_plan
+from mostnet.export.plan.flavour import Toolchain, resolve_targets
+from mostnet.export.plan.inspector import inspect_plan
+from mostnet.export.plan.request import PlanRequest
+
+from .fake_builder import FakeBuilders
+
+REQUEST = PlanRequest(floats="fp32")
+
+
+def build(library: FakeBuilders, targets: tuple[str, ...] | None = None, kind: str = "rtx") -> dict[int, str]:
+    """Build, and return the GPUs that the builder was told."""
+    build_plan(Toolchain(library.module, kind, resolve_targets(library.module, kind, targets)), b"graph", REQUEST)
+    config = library.configs[-1]
+    assert config.num_compute_capabilities == len(config.capabilities)
+    return config.capabilities
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a GPU that TensorRT for RTX does not list."""
+    monkeypatch.setattr(flavour, "require_gpu", lambda: 1)
+    monkeypatch.setattr(flavour, "gpu_architecture", lambda: "sm_90")
+
+
+@pytest.mark.usefixtures("hopper")
+def test_with_a_gpu_a_plan_is_for_it() -> None:
+    assert build(FakeBuilders("rtx")) == {0: "CURRENT"}
+    assert build(FakeBuilders("rtx"), ("sm_89", "sm_120")) == {0: "SM89", 1: "SM120"}
+    assert build(FakeBuilders("10"), kind="tensorrt") == {}
+
+
+def test_without_a_gpu_a_plan_is_for_workstations(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> int:
+        raise NoGpuError("no NVIDIA driver on this machine")
+
+    monkeypatch.setattr(flavour, "require_gpu", none)
+    assert build(FakeBuilders("rtx")) == {0: "SM86", 1: "SM89", 2: "SM120"}
+    with pytest.raises(
+        NoGpuError,
+        match=r"tensorrt_rtx 1\.7\.1 without targets builds for the GPU of this machine: no "
+        r"NVIDIA driver .*; name the GPUs .* --target sm_86,sm_89,sm_120",
+    ):
+        build_plan(Toolchain(FakeBuilders("rtx").module, "rtx"), b"graph", REQUEST)
+
+
+@pytest.mark.usefixtures("hopper")
+def test_a_gpu_that_tensorrt_does_not_list() -> None:
+    library = FakeBuilders("rtx")
+    with pytest.raises(ExportError, match=r"no target sm_90 in .*; it has sm_75, .*, and without --target it builds"):
+        build(library, ("sm_90",))
+    with pytest.raises(ExportError, match=r"tensorrt_rtx 1\.7\.1 refuses the target SM75"):
+        build(library, ("sm_75",))
+    library.failures = ["this GPU is not supported"]
+    with pytest.raises(ExportError, match=r"not supported; it does not list the GPU .* sm_90: build with classic"):
+        build(library)
+
+
+@pytest.mark.parametrize("floats", ["fp16", "fp32"])
+@pytest.mark.parametrize("generation", ["8.6", "10", "rtx"])
+def test_float32_is_not_rounded_to_tf32(generation: str, floats: str) -> None:
+    library = FakeBuilders(generation)
+    kind, targets = ("rtx", ("sm_86",)) if generation == "rtx" else ("tensorrt", ())
+    build_plan(Toolchain(library.module, kind, targets), b"graph", PlanRequest(floats=floats))
+    assert [flags & {"TF32"} for flags in library.builds] == [set()]
+
+
+def test_builder_parser_and_runtime_share_one_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT keeps the first logger of the process, and ignores any other."""
+    monkeypatch.setattr(plan_inspector, "gpu_architecture", lambda: "sm_86")
+    library = FakeBuilders("10")
+    build(library, kind="tensorrt")
+    with pytest.raises(InspectionError, match="refuses the plan"):
+        inspect_plan(library.module, b"plan")
+    assert len(library.loggers) == 3
+    assert all(logger is tensorrt_logger(library.module) for logger in library.loggers)
