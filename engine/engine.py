@@ -48,10 +48,12 @@ class Engine(Session):
             threads: CPU threads of the network; None takes every core this process may use.
             provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
             timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
+                On a GPU, Ctrl-C during a wait without limit takes effect when the frame is done.
             graphs: run a plan as CUDA graphs, one launch per frame; the results are the same either way.
             results: what ``Output`` holds.
 
-                - ``owned``: new arrays, which belong to the caller.
+                - ``owned``: arrays that belong to the caller. Their memory is used again when nothing refers to it: no
+                  array, view, buffer or tensor made of it. A bare address does not count.
                 - ``borrowed``: read-only views of a slot's host memory, without a copy.
                 - ``device``: ``DeviceArray`` in a slot's GPU memory; only ``finite`` comes to the host.
 

@@ -31,7 +31,10 @@ class Event(Protocol):
         """True once the latest record is reached, or if there is no record yet."""
 
     def wait(self, timeout_ms: float | None) -> bool:
-        """Block the calling thread until the latest record is reached; false if ``timeout_ms`` passes first."""
+        """Block the calling thread until the latest record is reached; false if ``timeout_ms`` passes first.
+
+        Without a limit a signal handler may have to wait too.
+        """
 
 
 class Stream(Protocol):

@@ -18,7 +18,8 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """Result of one frame. The arrays belong to the caller: the engine never writes to them again.
+    """Result of one frame. The arrays belong to the caller: the engine does not write to them while anything refers to
+    them or to views of them.
 
     An engine opened with ``results="borrowed"`` gives read-only views instead, and one opened with
     ``results="device"`` gives ``DeviceArray`` of the same shapes and dtypes. ``Engine`` says how long those are valid.

@@ -16,19 +16,33 @@ from mostnet.contract import BackendNotInstalledError, DeviceError, DeviceMemory
 from mostnet.engine.fork import keep
 from mostnet.engine.interfaces import DeviceLostError
 
-#: Calls that report the failure of earlier, asynchronous work; the device is lost then.
-_REPORTING = ("cuEventQuery", "cuStreamQuery", "cuEventElapsedTime")
+from .capture import CaptureErrors, CaptureMode
+from .driver import error_text, load_driver
+
+#: CU_STREAM_NON_BLOCKING: without it the kernels on PyTorch's default stream and ours would wait for each other.
+NON_BLOCKING = 1
+
+#: CUDA_ERROR_OUT_OF_MEMORY.
+_NO_MEMORY = 2
 
 
 class CudaDevice:
     """The first GPU, as a reentrant context manager for any thread.
 
     It turns the errors that pycuda raises inside into ``DeviceError``, ``DeviceMemoryError`` or ``DeviceLostError``.
+    Inside, the thread neither hinders nor feels a capture in another thread; ``CaptureMode`` says how.
+
+    Attributes:
+        driver: ``pycuda.driver``.
+        library: the driver through ctypes, for calls that pycuda lacks.
     """
 
-    def __init__(self, driver: Any) -> None:
-        """Retain the primary context, which PyTorch, CuPy and TensorRT use too; ``driver`` is ``pycuda.driver``."""
+    def __init__(self, driver: Any, library: Any) -> None:
+        """Retain the primary context, which PyTorch, CuPy and TensorRT use too."""
         self.driver = driver
+        self.library = library
+        self._capture_mode = CaptureMode(library)
+        self._capture_errors = CaptureErrors(library)
         driver.init()
         self._context = driver.Device(0).retain_primary_context()
         keep(self._context)  # at exit its destructor does not know that it is primary, and prints a CUDA error
@@ -38,6 +52,7 @@ class CudaDevice:
             self._context.push()
         except self.driver.Error as error:
             raise _lost(str(error)) from error
+        self._capture_mode.enter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -48,14 +63,25 @@ class CudaDevice:
                 ours = self.failure(str(error), memory=isinstance(error, self.driver.MemoryError))
             # A kept traceback would later destroy the streams and contexts in its stack frames with no context pushed.
             clear_frames(error.__traceback__)
+        self._capture_mode.leave()
         self.driver.Context.pop()
         if ours is not None:
             raise ours from error
 
+    def check(self, call: str, status: int) -> None:
+        """Check what a call of ``library`` or of ``cuda.bindings`` returned.
+
+        Raises:
+            DeviceError: as ``failure``, if ``status`` is not 0.
+        """
+        if status != 0:
+            raise self.failure(f"{call} failed: {error_text(self.library, status)}", memory=status == _NO_MEMORY)
+
     def failure(self, what: str, *, memory: bool = False) -> DeviceError:
         """The exception for a call that failed with the message ``what``; asks the context whether it still works.
 
-        Every failed status of pycuda, of ``cuda.bindings`` and of TensorRT comes here.
+        Every failed status of pycuda, of ``cuda.bindings`` and of TensorRT comes here. A context that is lost fails in
+        every call, and one that works fails in one call: so the message alone says nothing.
         """
         if memory:
             return DeviceMemoryError(
@@ -64,8 +90,14 @@ class CudaDevice:
         try:
             self.driver.mem_get_info()
         except self.driver.Error as error:
-            return _lost(f"{what}; {error}" if str(error) not in what else what)
-        return _lost(what) if what.startswith(_REPORTING) else DeviceError(f"the GPU refused a call: {what}")
+            if not self.is_capturing(error):
+                known = str(error).rpartition(" failed: ")[2] in what
+                return _lost(what if known else f"{what}; {error}")
+        return DeviceError(f"the GPU refused a call: {what}")
+
+    def is_capturing(self, error: BaseException) -> bool:
+        """True if a call failed with ``error`` only because a CUDA graph is captured meanwhile: make it again."""
+        return self._capture_errors.include(error)
 
     def free_mb(self) -> float:
         """Free device memory in megabytes (10^6 bytes)."""
@@ -79,6 +111,7 @@ def cuda_device() -> CudaDevice:
 
     Raises:
         BackendNotInstalledError: pycuda is missing or does not load.
+        NoGpuError: there is no NVIDIA driver.
         DeviceError: CUDA does not start.
     """
     try:
@@ -89,7 +122,7 @@ def cuda_device() -> CudaDevice:
             "compiles it against the CUDA toolkit"
         ) from error
     try:
-        return CudaDevice(driver)
+        return CudaDevice(driver, load_driver(quick=[CaptureMode.CALL]))
     except driver.Error as error:
         raise DeviceError(f"CUDA does not start: {error}; nvidia-smi shows whether the GPU is usable") from error
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from mostnet.contract import NoGpuError
 
 #: CUdevice_attribute: the two numbers of the compute capability.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+
+_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def require_gpu() -> int:
@@ -44,18 +47,42 @@ def gpu_architecture() -> str:
     return f"sm_{numbers[0]}{numbers[1]}"
 
 
-def load_driver() -> Any:
+def load_driver(quick: Sequence[str] = ()) -> Any:
     """The CUDA driver as a ctypes library, initialised.
+
+    Args:
+        quick: functions that take nanoseconds. They keep the interpreter, because another thread that gets it keeps it
+            for up to five milliseconds.
 
     Raises:
         NoGpuError: there is no driver, or it does not start.
     """
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        driver = ctypes.CDLL(name)
+        driver = open_library()
     except OSError:
-        raise NoGpuError(f"no NVIDIA driver on this machine ({name} is not found)") from None
+        raise NoGpuError(f"no NVIDIA driver on this machine ({_LIBRARY} is not found)") from None
     status = driver.cuInit(0)
     if status != 0:
         raise NoGpuError(f"the NVIDIA driver finds no usable GPU (cuInit returned CUDA error {status})")
+    for name in quick:
+        setattr(driver, name, getattr(open_library(quick=True), name))
     return driver
+
+
+def error_text(library: Any, status: int) -> str:
+    """What the driver says of an error, in pycuda's words; ``library`` is that of ``load_driver``."""
+    text = ctypes.c_char_p()
+    library.cuGetErrorString(status, ctypes.byref(text))
+    return f"CUDA error {status}" if text.value is None else text.value.decode()
+
+
+def open_library(*, quick: bool = False) -> Any:
+    """The CUDA driver as ctypes finds it, not initialised yet. A rehearsal without a GPU replaces this function.
+
+    Args:
+        quick: calls keep the interpreter.
+
+    Raises:
+        OSError: there is none.
+    """
+    return (ctypes.PyDLL if quick else ctypes.CDLL)(_LIBRARY)

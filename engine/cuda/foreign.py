@@ -5,15 +5,13 @@ from __future__ import annotations
 import ctypes
 
 from .device import CudaDevice
-from .driver import load_driver
 
 #: CU_EVENT_DISABLE_TIMING and CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL.
 _NO_TIMING = 2
 _DEVICE_ORDINAL = 9
 
-#: CUDA_ERROR_INVALID_VALUE, for an address that the driver never gave out, and CUDA_ERROR_OUT_OF_MEMORY.
+#: CUDA_ERROR_INVALID_VALUE, for an address that the driver never gave out.
 _UNKNOWN = 1
-_NO_MEMORY = 2
 
 
 class ForeignStreams:
@@ -21,9 +19,9 @@ class ForeignStreams:
 
     def __init__(self, device: CudaDevice) -> None:
         self._device = device
-        self._library = load_driver()
+        self._library = device.library
         self._event: ctypes.c_void_p | None = ctypes.c_void_p()
-        self._check("cuEventCreate", self._library.cuEventCreate(ctypes.byref(self._event), _NO_TIMING))
+        self._device.check("cuEventCreate", self._library.cuEventCreate(ctypes.byref(self._event), _NO_TIMING))
 
     def follow(self, ours: int, theirs: int) -> None:
         """Hold back later work on the stream ``ours`` until the work now on ``theirs`` is done.
@@ -32,8 +30,8 @@ class ForeignStreams:
             DeviceError: ``theirs`` is not a stream.
         """
         # A wait refers to the latest record before it, so one event serves all streams.
-        self._check("cuEventRecord", self._library.cuEventRecord(self._event, ctypes.c_void_p(theirs)))
-        self._check("cuStreamWaitEvent", self._library.cuStreamWaitEvent(ctypes.c_void_p(ours), self._event, 0))
+        self._device.check("cuEventRecord", self._library.cuEventRecord(self._event, ctypes.c_void_p(theirs)))
+        self._device.check("cuStreamWaitEvent", self._library.cuStreamWaitEvent(ctypes.c_void_p(ours), self._event, 0))
 
     def device_of(self, address: int) -> int | None:
         """Number of the GPU whose memory holds ``address``; None if it is not GPU memory."""
@@ -42,16 +40,11 @@ class ForeignStreams:
         status = self._library.cuPointerGetAttribute(ctypes.byref(value), _DEVICE_ORDINAL, pointer)
         if status == _UNKNOWN:
             return None
-        self._check("cuPointerGetAttribute", status)
+        self._device.check("cuPointerGetAttribute", status)
         return value.value
 
     def close(self) -> None:
         """Destroy the event. May be called twice."""
         event, self._event = self._event, None
         if event is not None:
-            self._check("cuEventDestroy", self._library.cuEventDestroy_v2(event))
-
-    def _check(self, call: str, status: int) -> None:
-        if status != 0:
-            what = "out of memory" if status == _NO_MEMORY else f"CUDA error {status}"
-            raise self._device.failure(f"{call} failed: {what}", memory=status == _NO_MEMORY)
+            self._device.check("cuEventDestroy", self._library.cuEventDestroy_v2(event))

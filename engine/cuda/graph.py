@@ -30,8 +30,11 @@ class CudaGraph:
 
         ``enqueue`` must have run on this stream before, uncaptured: TensorRT initialises on its first call.
 
+        The graph is uploaded, so that its first launch neither takes memory nor costs more than the others.
+
         Raises:
             DeviceError: ``enqueue`` does something that cannot be captured.
+            DeviceMemoryError: the graph does not fit.
         """
         driver = self._bindings
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
@@ -49,6 +52,7 @@ class CudaGraph:
             (self._executable,) = self._check("cuGraphInstantiate", driver.cuGraphInstantiate(graph, 0))
         finally:
             self._check("cuGraphDestroy", driver.cuGraphDestroy(graph))
+        self._check("cuGraphUpload", driver.cuGraphUpload(self._executable, self._stream))
         return True
 
     def launch(self) -> None:
@@ -68,8 +72,7 @@ class CudaGraph:
 
     def _check(self, call: str, returned: tuple[Any, ...]) -> tuple[Any, ...]:
         status, *values = returned
-        if status != self._bindings.CUresult.CUDA_SUCCESS:
-            raise self._device.failure(f"{call} failed: {getattr(status, 'name', status)}")
+        self._device.check(call, int(status))
         return tuple(values)
 
 

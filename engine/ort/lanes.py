@@ -13,6 +13,7 @@ from mostnet.contract import FINITE, FRAME, Frame, FrameError, Metadata, TensorS
 from mostnet.engine.cuda.array import DeviceArray
 from mostnet.engine.host_streams import HostEvent, host_streams
 from mostnet.engine.interfaces import DeviceFrame, Result, Stream, Streams
+from mostnet.engine.results import ResultPools
 
 Array = npt.NDArray[Any]
 
@@ -93,6 +94,7 @@ class HostLane(_OnnxLane):
         super().__init__(session, metadata, slots, outputs)
         self._pictures = [{spec.name: _zeros(spec) for spec in self._wanted} for _ in range(slots)]
         self._lent = [_read_only(pictures) for pictures in self._pictures] if results == "borrowed" else []
+        self._pools = ResultPools(spec for spec in self._wanted if spec.name != FINITE)
         self._memory = [[_zeros(pair.output) for pair in self._states] for _ in range(slots)]
         self._bindings = [self._bind(slot) for slot in range(slots)]
 
@@ -107,13 +109,14 @@ class HostLane(_OnnxLane):
     def download(self, slot: int, stream: Stream) -> None:
         """Copy the wanted outputs out of the slot, unless they are borrowed."""
         pictures = self._pictures[slot]
-        found = self._lent[slot] if self._lent else {name: picture[0].copy() for name, picture in pictures.items()}
+        found = self._lent[slot] if self._lent else self._pools.copy({name: p[0] for name, p in pictures.items()})
         self._results[slot] = Result.of(found, finite=bool(pictures[FINITE][0]))
 
     def close(self) -> None:
         """Release bindings, then buffers."""
         super().close()
         self._lent = []
+        self._pools.close()
 
     def _bind(self, slot: int) -> Any:
         binding = self._session.io_binding()

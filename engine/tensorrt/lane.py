@@ -11,16 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import FINITE, FRAME, OUTPUTS, Frame, Metadata, ModelFileError, input_spec, output_specs
+from mostnet.contract import FINITE, FRAME, Frame, Metadata, ModelFileError, input_spec, output_specs
 from mostnet.engine.cuda.array import DeviceArray
+from mostnet.engine.cuda.clock import Clock
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.foreign import ForeignStreams
 from mostnet.engine.cuda.frame import adopt_frame
 from mostnet.engine.cuda.graph import CudaGraph, load_bindings
 from mostnet.engine.cuda.memory import BlockLayout, DeviceBlock, PinnedBlock, aligned
-from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream
+from mostnet.engine.cuda.streams import CudaEvent, CudaStream
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import DeviceFrame, DeviceLostError, Result, Stream, Streams
+from mostnet.engine.results import ResultPools
 
 from .library import TensorRtEngine
 
@@ -84,6 +86,7 @@ class TensorRtLane:
         self._unwanted = BlockLayout(spec for spec in pictures if spec.name not in wanted)
         self._state_out = BlockLayout(pair.output for pair in metadata.states)
         self._state_in = BlockLayout(pair.input for pair in metadata.states)
+        self._pools = ResultPools(spec for spec in self._downloaded.specs if spec.name != FINITE)
         self._held = ExitStack()  # frees in the opposite order, each resource once
         self._events: list[CudaEvent] = []
         self._blocks: list[_SlotBlocks] = []
@@ -92,6 +95,7 @@ class TensorRtLane:
         with device:
             try:
                 own(self)
+                self._held.callback(self._pools.close)
                 engine.retain()
                 self._held.callback(engine.release)
                 self._make_streams()
@@ -197,7 +201,7 @@ class TensorRtLane:
         blocks = self._blocks[slot]
         found = blocks.lent
         if self._results == "owned":
-            found = {name: blocks.views[name].copy() for name in OUTPUTS if name in blocks.views}
+            found = self._pools.copy(blocks.views)
         return Result.of(found, finite=bool(blocks.views[FINITE]))
 
     def close(self) -> None:

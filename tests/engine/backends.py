@@ -37,12 +37,14 @@ class Backend:
         stages: the stages that ``fail`` can make fail.
         error: the error of such a frame.
         lends: values of ``results`` that lend the memory of a slot.
+        recycles: memory of an owned result is used again when the caller drops it.
         asynchronous: ``infer`` reports a late frame in time, not when it is done.
     """
 
     stages: ClassVar[tuple[str, ...]] = ()
     error: ClassVar[type[Exception]] = OSError
     lends: ClassVar[tuple[str, ...]] = ()
+    recycles: ClassVar[bool] = False
     asynchronous: ClassVar[bool] = False
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -121,6 +123,7 @@ class OnnxBackend(Backend):
 
     stages = ("execute",)
     lends = ("borrowed",)
+    recycles = True
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         super().__init__(monkeypatch, folder)
@@ -142,6 +145,7 @@ class OnnxDeviceBackend(OnnxBackend):
     """The lane of ONNX Runtime's CUDA provider, with its values in host memory."""
 
     lends = ("device",)
+    recycles = False  # ONNX Runtime makes the array of a value in device memory itself
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         super().__init__(monkeypatch, folder)
@@ -170,6 +174,7 @@ class PlanBackend(Backend):
     stages = tuple(STAGE_CALLS)
     error = DeviceError
     lends = ("borrowed", "device")
+    recycles = True
     asynchronous = True
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -1,10 +1,9 @@
-"""A plan file and a machine to open it on: miniature GPU, fake driver, fake TensorRT."""
+"""A plan file and a machine to open it on: the miniature GPU and the stand-in for TensorRT."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ from mostnet.bench.gpu.miniature.driver import pycuda_driver
 from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
 from mostnet.bench.gpu.miniature.graphs import graph_bindings
 from mostnet.bench.gpu.miniature.library import driver_library
-from mostnet.bench.gpu.standin.tensorrt import GENERATIONS, StandinTensorRt
+from mostnet.bench.gpu.standin.library import GENERATIONS, VERSIONS
+from mostnet.bench.gpu.standin.miniature_runner import MiniatureRunner
+from mostnet.bench.gpu.standin.plan import StandinPlan, write_plan_file
+from mostnet.bench.gpu.standin.tensorrt import StandinTensorRt
 from mostnet.bench.gpu.standin.toy import METADATA
-from mostnet.contract import Metadata, PlanInfo, sha256
+from mostnet.contract import Metadata
 from mostnet.engine import Engine
 from mostnet.engine.cuda import device as cuda_device
-from mostnet.engine.cuda import foreign as cuda_foreign
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt import lane as tensorrt_lane
 from mostnet.engine.tensorrt import library as tensorrt_library
@@ -31,18 +32,9 @@ STAGE_CALLS = {"upload": "cuMemcpyHtoDAsync", "execute": "cuGraphLaunch", "downl
 
 
 def write_plan(path: Path, metadata: Metadata = METADATA, **changes: object) -> Path:
-    """Write a file that only the fake TensorRT takes for a plan, and its description."""
-    path.write_bytes(b"a plan" * 50)
-    values = {
-        **asdict(metadata),
-        "states": metadata.states,
-        "plan_sha256": sha256(path),
-        "flavour": "rtx",
-        "tensorrt_version": "1.7.1",
-        "targets": ("sm_86",),
-    }
-    path.with_name(f"{path.name}.json").write_text(PlanInfo(**{**values, **changes}).to_json(), encoding="utf-8")
-    return path
+    """Write a plan of the toy network, and its description with ``changes``."""
+    values = {"flavour": "rtx", "tensorrt_version": VERSIONS["rtx"], **changes}
+    return write_plan_file(path, StandinPlan(metadata=metadata), **{"targets": ("sm_86",), **values})
 
 
 class Machine:
@@ -50,7 +42,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0) -> None:
         self.gpu = MiniatureGpu(seed)
-        self.trt = StandinTensorRt(self.gpu, generation)
+        self.trt = StandinTensorRt(MiniatureRunner(self.gpu), generation)
         self.driver = pycuda_driver(self.gpu)
         self.bindings = graph_bindings(self.gpu)
         self.library = driver_library(self.gpu)
@@ -62,7 +54,7 @@ class Machine:
         monkeypatch.setattr(cuda_device, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
-        monkeypatch.setattr(cuda_foreign, "load_driver", lambda: self.library)
+        monkeypatch.setattr(cuda_device, "load_driver", lambda quick: self.library)
         cuda_device.cuda_device.cache_clear()
         tensorrt_log.tensorrt_logger.cache_clear()
         flavour = "rtx" if generation == "rtx" else "tensorrt"
@@ -87,6 +79,7 @@ class Machine:
         assert dict(+self.gpu.alive) == {}, f"left on the GPU: {self.gpu.alive}"
         assert dict(-self.gpu.alive) == {}, "given back twice"
         assert self.gpu.depth == 0
+        assert self.gpu.lost or self.gpu.captures.mode == 0, "a thread's capture mode was not restored"
 
     def close(self) -> None:
         """``check_empty``, and drop what the engine caches of this machine."""

@@ -53,7 +53,7 @@ def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacki
             return made if engine else None
 
     return StandinModule(
-        __name__="tensorrt",
+        "tensorrt",
         __version__="10.9",
         ILogger=ILogger,
         Runtime=Runtime,

@@ -1,8 +1,12 @@
-"""The case under test. A test that lacks something is skipped, and fails under ``MOSTNET_REQUIRE_GPU=1``."""
+"""The case under test. A test that lacks something is skipped, and fails under ``MOSTNET_REQUIRE_GPU=1``.
+
+With ``MOSTNET_STANDIN`` the stand-in for TensorRT runs the case, on the GPU or on the miniature GPU.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,14 +15,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.standin.install import install
+from mostnet.bench.gpu.standin.plan import STANDIN_PLAN
 from mostnet.contract import NoGpuError, PlanInfo
 from mostnet.engine import Engine, Output
 from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.driver import require_gpu
 
+#: ``gpu`` or ``miniature``: what the stand-in runs on; empty for the machine's own TensorRT.
+STANDIN = os.environ.get("MOSTNET_STANDIN", "")
+if STANDIN not in ("", "gpu", "miniature"):
+    raise pytest.UsageError(f"MOSTNET_STANDIN is {STANDIN!r}; expected gpu, miniature or nothing")
+MINIATURE = install(miniature=STANDIN == "miniature") if STANDIN else None
+
+#: File name of the case's plan.
+PLAN = STANDIN_PLAN if STANDIN else "case.plan"
+
 #: What makes the case's files.
 PREPARE = (
-    "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.build "
+    "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.standin.build "
+    "CASES/nano-480x640-fp16"
+    if STANDIN
+    else "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.build "
     "CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16"
 )
 
@@ -42,6 +60,9 @@ class Warp(NamedTuple):
 #: Frames of ``alone``.
 COUNT = 30
 
+#: Frames of the tests of memory.
+FRAMES = int(os.environ.get("MOSTNET_GPU_FRAMES", "2000"))
+
 
 def fetch(found: Any) -> np.ndarray:
     """A copy of a result; one on the device comes by a plain, synchronous copy."""
@@ -57,6 +78,19 @@ def same(output: Output, wanted: Output) -> bool:
     """Bit for bit."""
     pairs = ((getattr(output, name), getattr(wanted, name)) for name in ("enhanced", "flow", "mask"))
     return output.finite == wanted.finite and all(np.array_equal(fetch(left), right) for left, right in pairs)
+
+
+def settle() -> None:
+    """Wait for work that no stream of the engine waits for, such as a copy from pageable memory."""
+    with cuda_device():
+        cuda_device().driver.Context.synchronize()
+
+
+def command(code: str) -> list[str]:
+    """A Python that runs ``code`` with the same library as this one; arguments for ``code`` may follow."""
+    prelude = "from mostnet.bench.gpu.standin.install import install\n"
+    prelude += f"install(miniature={STANDIN == 'miniature'})\n"
+    return [sys.executable, "-c", (prelude if STANDIN else "") + code]
 
 
 def lane_of(engine: Engine) -> Any:
@@ -86,6 +120,20 @@ def cuda_torch() -> Any:
     return torch
 
 
+def need_tensorrt() -> None:
+    """Skip the test on a stand-in."""
+    if STANDIN:
+        pytest.skip(f"{OPTIONAL}a stand-in takes the place of TensorRT")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_misused() -> Iterator[None]:
+    """The miniature GPU saw no misuse."""
+    yield
+    if MINIATURE is not None:
+        assert MINIATURE.violations == []
+
+
 def need_gpu(*modules: str) -> None:
     """Skip the test unless this machine has a GPU and ``modules``."""
     try:
@@ -112,12 +160,12 @@ def case_folder(*files: str) -> Path:
 def case() -> Case:
     """The case of ``MOSTNET_GPU_CASE``."""
     need_gpu("pycuda")
-    folder = case_folder("case.plan.json", "frames.npy", "reference.npz")
-    text = (folder / "case.plan.json").read_text(encoding="utf-8")
+    folder = case_folder(PLAN, f"{PLAN}.json", "frames.npy", "reference.npz")
+    text = (folder / f"{PLAN}.json").read_text(encoding="utf-8")
     with np.load(folder / "reference.npz") as arrays:
         reference = {name: arrays[name] for name in arrays.files}
     frames = list(np.load(folder / "frames.npy"))
-    return Case(folder / "case.plan", PlanInfo.from_json(text, source="case.plan.json"), frames, reference)
+    return Case(folder / PLAN, PlanInfo.from_json(text, source=f"{PLAN}.json"), frames, reference)
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +178,7 @@ def alone(case: Case) -> list[Output]:
 @pytest.fixture(params=["warp-fp32", "warp-fp16"])
 def warp(request: pytest.FixtureRequest) -> Warp:
     """One of the warps beside the case's folder."""
+    need_tensorrt()
     need_gpu("pycuda")
     name = f"../{request.param}"
     folder = case_folder(f"{name}/case.plan", f"{name}/arrays.npz") / name

@@ -17,7 +17,7 @@ from mostnet.export.plan.layers import NOT_FOUND, Convolution, PlanLayer, match_
 from mostnet.export.plan.report import summary
 from mostnet.export.plan.request import PlanRequest
 
-from .conftest import OPTIONAL, case_folder, need_gpu
+from .conftest import OPTIONAL, case_folder, need_gpu, need_tensorrt
 
 SIZE = (96, 128)
 
@@ -33,6 +33,7 @@ def check_found(found: Sequence[Convolution], narrowed: Sequence[PlanLayer]) -> 
 
 
 def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
+    need_tensorrt()
     need_gpu()
     folder = case_folder("case.plan", "case.plan.json", "request.json")
     info = PlanInfo.from_json((folder / "case.plan.json").read_text(encoding="utf-8"), source="case.plan.json")
@@ -44,6 +45,7 @@ def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
 
 def int8_toolchain() -> Toolchain:
     """A TensorRT that builds INT8 graphs for the GPU of this machine; skips without one."""
+    need_tensorrt()
     need_gpu()
     for module in ("torch", "onnx", "onnxruntime"):
         pytest.importorskip(module, reason=f"{OPTIONAL}{module} is not installed beside this TensorRT")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import shutil
 import subprocess
-import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +16,7 @@ import pytest
 from mostnet.contract import FOREGROUND, ModelFileError, PlanInfo, PlanMismatchError, sha256
 from mostnet.engine import Engine, Output
 
-from .conftest import COUNT, Case, lane_of, same
+from .conftest import COUNT, FRAMES, Case, command, lane_of, same, settle
 
 #: Least PSNR in dB, largest flow error in pixels, least mask IoU, of every frame.
 BOUNDS = {"fp16": (45.0, 0.05, 0.995), "fp32": (55.0, 0.01, 0.999)}
@@ -162,7 +160,7 @@ def test_reset_starts_again(case: Case, alone: list[Output]) -> None:
 
 @pytest.mark.parametrize("poison", POISONS)
 def test_a_poisoned_state_is_healed_in_one_frame(case: Case, poison: str) -> None:
-    for pair in case.info.states:
+    for pair in (pair for pair in case.info.states if pair.dtype != "int8"):
         with Engine(case.plan) as engine:
             lane = lane_of(engine)
             for frame in case.frames[:4]:
@@ -170,6 +168,7 @@ def test_a_poisoned_state_is_healed_in_one_frame(case: Case, poison: str) -> Non
             address = lane._state_out.addresses(lane._blocks[3 % lane.slots].state)[pair.output.name]
             with lane.active():
                 lane._device.driver.memset_d16(address, POISONS[poison], pair.output.nbytes // 2)
+            settle()  # no stream of the engine waits for it
             finite = [engine.infer(frame).finite for frame in case.frames[4:8]]
             assert finite == [False, True, True, True], (pair.name, poison, finite)
             assert engine.stats.heals == 1
@@ -200,9 +199,10 @@ def test_memory_of_the_gpu_is_flat(case: Case) -> None:
     from mostnet.engine.cuda.device import cuda_device
 
     free_mb = []
-    for frames in (int(os.environ.get("MOSTNET_GPU_FRAMES", "2000")), 2000, 2000, 2000):
+    for frames in (FRAMES, *[min(FRAMES, 2000)] * 3):
         with Engine(case.plan) as engine:
-            engine.infer(case.frames[0])
+            for frame in case.frames[: lane_of(engine).slots]:  # a slot may take memory in its first frame
+                engine.infer(frame)
             with cuda_device():
                 opened_mb = cuda_device().free_mb()
             for _ in engine.stream(itertools.islice(itertools.cycle(case.frames), frames)):
@@ -237,9 +237,7 @@ def test_no_context_stays_pushed(case: Case) -> None:
 
 
 def test_a_lost_gpu_closes_the_engine(case: Case) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOSE_THE_GPU, str(case.plan)], capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([*command(LOSE_THE_GPU), str(case.plan)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("closed")
 
@@ -248,11 +246,11 @@ def test_exit_without_close_is_quiet(case: Case) -> None:
     code = "import sys, numpy; from mostnet.engine import Engine; e = Engine(sys.argv[1]); " + (
         "e.infer(numpy.zeros((*e.metadata.size_hw, 3), 'uint8'))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(case.plan)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command(code), str(case.plan)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "PyCUDA" not in done.stderr
 
 
 def test_a_forked_process_says_so_and_exits(case: Case) -> None:
-    done = subprocess.run([sys.executable, "-c", FORK, str(case.plan)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command(FORK), str(case.plan)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter, deque
+import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
 
+from .captures import TEXTS, CaptureModes
+
+#: Address of the first byte of the memory.
 BASE = 0x7F00_0000_0000
 
 
-class Error(Exception):
-    """``pycuda.driver.Error``."""
+class MiniatureError(Exception):
+    """``pycuda.driver.Error``: a call of the driver failed."""
 
 
-class MemoryError_(Error):  # noqa: N801, N818
-    """``pycuda.driver.MemoryError``."""
+class MiniatureMemoryError(MiniatureError):
+    """``pycuda.driver.MemoryError``: an allocation does not fit."""
 
 
-class LogicError(Error):
-    """``pycuda.driver.LogicError``."""
+class MiniatureLogicError(MiniatureError):
+    """``pycuda.driver.LogicError``: a call is wrong, or the context is lost."""
 
 
 class MiniatureGpu:
@@ -37,13 +43,20 @@ class MiniatureGpu:
         log: operations enqueued, ``(name, *details)``.
         violations: misuse whose effect on real CUDA or pycuda is hard to trace.
         failures: by name of a call, how many succeed before one raises, and its error.
+        calls: how often each call was made, by its name.
+        alive: device objects not destroyed yet, by kind.
         lost: once set, every call fails with this text.
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
-        alive: device objects not destroyed yet, by kind.
+        time_ms: the device's clock.
+        device_bytes: device memory in use.
+        graph_bytes: memory that graphs took when they were uploaded, or launched without that.
+        captures: captures of other libraries, and the capture mode of each thread.
+        streams: the streams that exist, by their handle.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.memory = np.zeros(1 << 25, np.uint8)
+    def __init__(self, seed: int = 0, *, nbytes: int = 1 << 25) -> None:
+        """``seed`` draws the order of operations; device and pinned memory share ``nbytes``."""
+        self.memory = np.zeros(nbytes, np.uint8)
         self.log: list[tuple[object, ...]] = []
         self.violations: list[str] = []
         self.failures: dict[str, tuple[int, Exception]] = {}
@@ -53,8 +66,12 @@ class MiniatureGpu:
         self.stuck = False
         self.awaited = threading.Event()
         self.time_ms = 0.0
+        self.device_bytes = 0
+        self.graph_bytes = 0
+        self.captures = CaptureModes()
         self.streams: WeakValueDictionary[int, MiniatureStream] = WeakValueDictionary()
         self._next = 0
+        self._given_back: defaultdict[int, deque[int]] = defaultdict(deque)
         self._random = random.Random(seed)
         self._depths = threading.local()
         self._lock = threading.Lock()
@@ -62,7 +79,7 @@ class MiniatureGpu:
     @property
     def depth(self) -> int:
         """How many times the context is pushed in this thread."""
-        return getattr(self._depths, "value", 0)
+        return int(getattr(self._depths, "value", 0))
 
     @depth.setter
     def depth(self, value: int) -> None:
@@ -73,9 +90,10 @@ class MiniatureGpu:
         self.calls[name] += 1
         if self.depth == 0:
             self.violations.append(f"{name} without a context")
-            raise LogicError(f"{name} failed: invalid device context")
+            raise MiniatureLogicError(f"{name} failed: invalid device context")
         if self.lost is not None:
-            raise LogicError(f"{name} failed: {self.lost}")
+            raise MiniatureLogicError(f"{name} failed: {self.lost}")
+        self.check_capture(name)
         if name in self.failures:
             left, error = self.failures.pop(name)
             if left == 0:
@@ -85,27 +103,55 @@ class MiniatureGpu:
                     del error  # its traceback would keep every frame of the stack alive
             self.failures[name] = (left - 1, error)
 
+    def check_capture(self, name: str) -> None:
+        """Raise if a capture in another thread forbids the call ``name``."""
+        if self.captures.forbid(name):
+            self.violations.append(f"{name} breaks a capture of another thread")
+            raise MiniatureLogicError(f"{name} failed: {TEXTS[900]}")
+
     def made(self, kind: str) -> None:
+        """Count a new object."""
         self.alive[kind] += 1
 
     def destroyed(self, kind: str) -> None:
+        """Count an object that is gone."""
         if self.depth == 0:
             self.violations.append(f"{kind} destroyed without a context: pycuda leaks it")
         self.alive[kind] -= 1
 
     def allocate(self, nbytes: int) -> int:
-        address = BASE + self._next
-        self._next += -(-nbytes // 256) * 256
-        assert self._next <= self.memory.size, "the miniature GPU is full"
-        self.memory[address - BASE :][:nbytes] = 0xAB
+        """Address of new memory, filled with 0xAB.
+
+        Raises:
+            MiniatureMemoryError: the memory is full.
+        """
+        size = _rounded(nbytes)
+        if self._given_back[size]:
+            address = self._given_back[size].popleft()
+        elif self._next + size <= self.memory.size:
+            address = BASE + self._next
+            self._next += size
+        else:
+            raise MiniatureMemoryError("cuMemAlloc failed: out of memory")
+        self.at(address, nbytes).fill(0xAB)
         return address
 
-    def at(self, address: int, nbytes: int) -> np.ndarray:
+    def give_back(self, address: int, nbytes: int) -> None:
+        """Let a later allocation of the same size have the memory at ``address``."""
+        self._given_back[_rounded(nbytes)].append(address)
+
+    def at(self, address: int, nbytes: int) -> npt.NDArray[np.uint8]:
+        """The bytes at ``address``, as a view."""
         return self.memory[address - BASE :][:nbytes]
 
-    def array(self, address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def array(self, address: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+        """The tensor at ``address``, as a view."""
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.at(address, nbytes).view(dtype).reshape(shape)
+
+    def pass_time(self, ms: float) -> None:
+        """Let an operation last so long."""
+        self.time_ms += ms
 
     def advance(self, steps: int = 3) -> None:
         """Run at most ``steps`` operations."""
@@ -117,51 +163,82 @@ class MiniatureGpu:
                 ready = [stream for stream in self.streams.values() if stream.queue and stream.queue[0][0]()]
                 if not ready:
                     return
-                self.time_ms += 0.01
+                self.pass_time(0.01)
                 self._random.choice(ready).queue.popleft()[1]()
+
+    def synchronize(self, call: str, done: Callable[[], bool]) -> None:
+        """Run operations until ``done``, as a call in C that no signal ends."""
+        self.call(call)
+        while not done():
+            if self.lost is not None:
+                raise MiniatureLogicError(f"{call} failed: {self.lost}")
+            self.advance()
+            time.sleep(1e-3 if self.stuck else 0)
 
 
 class MiniatureStream:
-    """``pycuda.driver.Stream``."""
+    """``pycuda.driver.Stream``.
+
+    Attributes:
+        gpu: the device.
+        queue: operations enqueued, each after the test of whether it may run.
+        capture: operations of the capture in progress; None outside.
+        handle: the ``CUstream``.
+    """
 
     def __init__(self, gpu: MiniatureGpu, flags: int = 0) -> None:
         gpu.call("Stream")
         assert flags == 1, "a stream that waits for the legacy default stream"
         gpu.made("stream")
-        self._gpu = gpu
-        self.queue: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
-        self.capture: list[Callable[[], None]] | None = None
+        self.gpu = gpu
+        self.queue: deque[tuple[Callable[[], bool], Callable[[], object]]] = deque()
+        self.capture: list[Callable[[], object]] | None = None
         self.handle = 0x1000 + gpu.calls["Stream"]
         gpu.streams[self.handle] = self
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
-            self._gpu.destroyed("stream")
+            self.gpu.destroyed("stream")
 
-    def put(self, work: Callable[[], None], ready: Callable[[], bool] = lambda: True) -> None:
+    def put(self, work: Callable[[], object], ready: Callable[[], bool] = lambda: True) -> None:
+        """Enqueue an operation, which runs once ``ready`` is true; in a capture, record it."""
         if self.capture is not None:
             self.capture.append(work)
         else:
             self.queue.append((ready, work))
 
     def wait_for_event(self, event: MiniatureEvent) -> None:
-        self._gpu.call("cuStreamWaitEvent")
-        self._refuse_capture("wait_for_event")
+        """Hold back later operations until the latest record of ``event`` is reached."""
+        self.gpu.call("cuStreamWaitEvent")
+        self.refuse_capture("wait_for_event")
         mark = event.recorded
         self.put(lambda: None, lambda: event.reached >= mark)
 
     def is_done(self) -> bool:
-        self._gpu.call("cuStreamQuery")
-        self._gpu.advance()
+        """Whether no operation is left; runs a few."""
+        self.gpu.call("cuStreamQuery")
+        self.gpu.advance()
         return not self.queue
 
-    def _refuse_capture(self, name: str) -> None:
+    def synchronize(self) -> MiniatureStream:
+        """Run operations until none is left."""
+        self.gpu.synchronize("cuStreamSynchronize", lambda: not self.queue)
+        return self
+
+    def refuse_capture(self, name: str) -> None:
+        """Count a call that a capture cannot record as misuse."""
         if self.capture is not None:
-            self._gpu.violations.append(f"{name} in a capture")
+            self.gpu.violations.append(f"{name} in a capture")
 
 
 class MiniatureEvent:
-    """``pycuda.driver.Event``."""
+    """``pycuda.driver.Event``.
+
+    Attributes:
+        recorded: number of its records.
+        reached: the latest record that the device has reached.
+        time_ms: when, on the device's clock.
+    """
 
     def __init__(self, gpu: MiniatureGpu, call: str = "Event") -> None:
         gpu.call(call)
@@ -175,8 +252,9 @@ class MiniatureEvent:
             self._gpu.destroyed("event")
 
     def record(self, stream: MiniatureStream) -> None:
+        """Enqueue a record, which sets the event's time."""
         self._gpu.call("cuEventRecord")
-        stream._refuse_capture("record")
+        stream.refuse_capture("record")
         self.recorded += 1
         mark = self.recorded
 
@@ -188,35 +266,65 @@ class MiniatureEvent:
         stream.put(reach)
 
     def query(self) -> bool:
+        """Whether the latest record is reached; runs a few operations."""
         self._gpu.call("cuEventQuery")
         self._gpu.advance()
         return self.reached >= self.recorded
 
+    def synchronize(self) -> MiniatureEvent:
+        """Run operations until the latest record is reached."""
+        mark = self.recorded  # a record made during the wait is not waited for
+        self._gpu.synchronize("cuEventSynchronize", lambda: self.reached >= mark)
+        return self
+
     def time_till(self, later: MiniatureEvent) -> float:
+        """Milliseconds from this event to ``later``."""
         self._gpu.call("cuEventElapsedTime")
         for event in (self, later):
             if event.recorded == 0 or event.reached < event.recorded:
-                raise LogicError("cuEventElapsedTime failed: not ready")
+                raise MiniatureLogicError("cuEventElapsedTime failed: not ready")
         if later.time_ms < self.time_ms:
             self._gpu.violations.append("events in the wrong order")
         return later.time_ms - self.time_ms
 
 
 class MiniatureAllocation:
-    """``pycuda.driver.DeviceAllocation`` and the base of a pinned array."""
+    """``pycuda.driver.DeviceAllocation``, or the base of a pinned array; freed when nothing refers to it.
+
+    Attributes:
+        address: where it begins.
+    """
 
     def __init__(self, gpu: MiniatureGpu, kind: str, nbytes: int) -> None:
-        self._gpu, self._kind, self._freed = gpu, kind, False
-        gpu.made(kind)
+        self._gpu, self._kind, self._nbytes = gpu, kind, nbytes
         self.address = gpu.allocate(nbytes)
-        self.host = gpu.at(self.address, nbytes)
-        self.__array_interface__ = self.host.__array_interface__
+        self._freed = False
+        gpu.made(kind)
+        self._count(nbytes)
+        self.__array_interface__ = gpu.at(self.address, nbytes).__array_interface__
 
     def __int__(self) -> int:
         return self.address
 
+    def __del__(self) -> None:
+        if not getattr(self, "_freed", True):
+            self.free()
+
     def free(self) -> None:
+        """Give the memory back."""
         if self._freed:
             self._gpu.violations.append(f"{self._kind} freed twice")
+            return
         self._freed = True
+        self._gpu.check_capture("cuMemFree")
+        self._count(-self._nbytes)
+        self._gpu.give_back(self.address, self._nbytes)
         self._gpu.destroyed(self._kind)
+
+    def _count(self, nbytes: int) -> None:
+        if self._kind == "device memory":
+            self._gpu.device_bytes += nbytes
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // 256) * 256

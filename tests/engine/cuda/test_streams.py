@@ -8,14 +8,15 @@ import pytest
 
 from mostnet.bench.gpu.miniature.driver import pycuda_driver
 from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
+from mostnet.bench.gpu.miniature.library import driver_library
 from mostnet.bench.gpu.standin.toy import OUTPUTS
 from mostnet.contract import BackendNotInstalledError, DeviceError
 from mostnet.engine.cuda import device as cuda_device
 from mostnet.engine.cuda import graph as cuda_graph
-from mostnet.engine.cuda import streams as cuda_streams
+from mostnet.engine.cuda.clock import Clock
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.memory import BlockLayout, aligned
-from mostnet.engine.cuda.streams import Clock, CudaEvent, CudaStream, poll
+from mostnet.engine.cuda.streams import CudaEvent, CudaStream
 
 
 @pytest.fixture
@@ -25,19 +26,9 @@ def gpu() -> MiniatureGpu:
 
 @pytest.fixture
 def device(gpu: MiniatureGpu) -> Iterator[CudaDevice]:
-    made = CudaDevice(pycuda_driver(gpu))
+    made = CudaDevice(pycuda_driver(gpu), driver_library(gpu))
     with made:
         yield made
-
-
-def test_poll_waits_no_longer_than_told() -> None:
-    answers = iter([False] * 3 + [True])
-    assert poll(lambda: next(answers), None)
-    begun_s = time.perf_counter()
-    assert not poll(lambda: False, 20)
-    assert time.perf_counter() - begun_s >= 0.02
-    assert not poll(lambda: False, 0)
-    assert poll(lambda: True, 0)
 
 
 def test_times_of_the_gpu_are_on_the_clock_of_the_host(gpu: MiniatureGpu, device: CudaDevice) -> None:
@@ -53,34 +44,6 @@ def test_times_of_the_gpu_are_on_the_clock_of_the_host(gpu: MiniatureGpu, device
     assert second.since_ms(first) == pytest.approx(250, abs=0.1)
     assert before_s <= first.time_s <= after_s + 0.001
     assert second.time_s - first.time_s == pytest.approx(0.25, abs=1e-4)
-
-
-def test_the_clock_is_set_again_and_no_time_is_read_backwards(
-    gpu: MiniatureGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, stream = Clock(device), CudaStream(device)
-    early = CudaEvent(device, clock)
-    stream.record(early)
-    assert stream.drain(1000)
-    monkeypatch.setattr(cuda_streams, "_ANCHOR_LIFE_S", 0.0)
-    late = CudaEvent(device, clock)
-    old = clock._anchor
-    stream.record(late)
-    assert clock._anchor is not old
-    assert stream.drain(1000)
-    assert early.time_s > 0  # against the anchor that it was recorded under
-    assert late.time_s > 0
-    assert gpu.violations == []
-
-
-def test_a_busy_gpu_leaves_the_clock_as_it_was(
-    gpu: MiniatureGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(device)
-    old = clock.anchor()
-    monkeypatch.setattr(cuda_streams, "_ANCHOR_LIFE_S", 0.0)
-    gpu.stuck = True
-    assert clock.anchor() is old
 
 
 def test_a_closed_event_is_reached(device: CudaDevice) -> None:
@@ -132,6 +95,7 @@ def test_a_pycuda_that_does_not_load_and_a_cuda_that_does_not_start(
         raise driver.Error("cuInit failed: system has unsupported display driver")
 
     driver.init = refuse
+    monkeypatch.setattr(cuda_device, "load_driver", lambda quick: driver_library(gpu))
     monkeypatch.setattr(cuda_device, "import_module", lambda name: driver)
     with pytest.raises(DeviceError, match="CUDA does not start: cuInit failed: system has unsupported display driver"):
         cuda_device.cuda_device()

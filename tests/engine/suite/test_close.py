@@ -15,7 +15,7 @@ from mostnet.contract import EngineClosedError
 from mostnet.engine import Output, Session
 from mostnet.engine.ring import Ring
 from mostnet.engine.slot import Slot
-from tests.engine.backends import Backend
+from tests.engine.backends import Backend, collect, only
 
 FRAMES = [frame_of(number) for number in range(20)]
 
@@ -85,6 +85,25 @@ def test_closing_in_the_loop_ends_the_stream(backend: Backend) -> None:
     assert threading.active_count() <= before
     with pytest.raises(EngineClosedError, match="is closed"):
         next(stream)
+
+
+@only(lambda kind: kind.asynchronous)
+@pytest.mark.parametrize("timeout_ms", [None, 20_000])
+def test_closing_while_a_result_is_waited_for(backend: Backend, timeout_ms: float | None) -> None:
+    engine = backend.open()
+    errors: list[BaseException | None] = []
+    consumer = threading.Thread(target=lambda: errors.append(collect(engine.stream(FRAMES, timeout_ms=timeout_ms))[1]))
+    with backend.hold() as reached:
+        consumer.start()
+        assert reached.wait(20)
+        closer = threading.Thread(target=engine.close)
+        closer.start()
+        time.sleep(0.05)
+        assert closer.is_alive(), "memory that the device may still write to is not freed"
+    closer.join()
+    consumer.join()
+    assert isinstance(errors[0], EngineClosedError)
+    backend.check_closed()
 
 
 @pytest.mark.parametrize("pause_s", [0.001, 0.3])

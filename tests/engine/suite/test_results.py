@@ -1,5 +1,8 @@
 """The outputs that a caller gets, and how long they stay as they are."""
 
+from collections import deque
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -47,6 +50,64 @@ def test_owned_results_are_the_callers(backend: Backend) -> None:
             arrays = [getattr(output, name) for output in outputs]
             assert all(array.flags.writeable for array in arrays)
             assert not any(np.may_share_memory(arrays[-1], array) for array in arrays[:-1])
+
+
+def test_results_that_the_caller_refers_to_never_change(backend: Backend) -> None:
+    kept: list[list[np.ndarray]] = []
+    with backend.open() as engine:
+        for output in chain(map(engine.infer, FRAMES[:10]), engine.stream(FRAMES[10:20])):
+            view, buffer, turned = output.enhanced[::2], memoryview(output.mask), output.flow.transpose(1, 2, 0)[3:]
+            kept.append([view, np.asarray(buffer)[5:9], turned[:, ::3]])
+            del output, view, buffer, turned
+        for _ in range(3):
+            for frame in FRAMES:
+                engine.infer(frame)
+            list(engine.stream(FRAMES))
+    for expected, (enhanced, mask, flow) in zip(REFERENCE, kept, strict=False):
+        assert np.array_equal(enhanced, expected["enhanced"][::2])
+        assert np.array_equal(mask, expected["mask"][5:9])
+        assert np.array_equal(flow, expected["flow"].transpose(1, 2, 0)[3:, ::3])
+
+
+@pytest.mark.parametrize("way", ["infer", "stream"])
+def test_the_last_hundred_results_stay_as_they_are(backend: Backend, way: str) -> None:
+    frames = [FRAMES[number % 30] for number in range(150)]
+    expected = reference(frames)
+    latest: deque[Output] = deque(maxlen=100)
+    with backend.open() as engine:
+        for output in map(engine.infer, frames) if way == "infer" else engine.stream(frames):
+            latest.append(output)
+    for output, wanted in zip(latest, expected[50:], strict=True):
+        assert all(np.array_equal(getattr(output, name), wanted[name]) for name in PICTURES)
+
+
+@only(lambda kind: kind.recycles)
+@pytest.mark.parametrize("way", ["infer", "stream"])
+def test_memory_of_dropped_results_is_used_again(backend: Backend, way: str) -> None:
+    with backend.open() as engine:
+        seen: dict[str, set[int]] = {name: set() for name in PICTURES}
+        others = []  # they take the memory that the results would leave to the system
+        for output in map(engine.infer, FRAMES) if way == "infer" else engine.stream(FRAMES):
+            for name, addresses in seen.items():
+                addresses.add(getattr(output, name).ctypes.data)
+            del output
+            others.append([np.empty_like(array) for _ in range(4) for array in REFERENCE[0].values()])
+    assert all(len(addresses) <= 5 for addresses in seen.values()), "a result and one in each slot, at most"
+
+
+@only(lambda kind: kind.recycles)
+def test_who_keeps_masks_keeps_no_pictures(backend: Backend) -> None:
+    masks, pictures, others = [], set(), []
+    with backend.open() as engine:
+        for frame in FRAMES:
+            output = engine.infer(frame)
+            masks.append(output.mask)
+            pictures.add(output.enhanced.ctypes.data)
+            del output
+            others.append([np.empty_like(REFERENCE[0]["enhanced"]) for _ in range(4)])
+    assert len(pictures) == 1
+    for mask, wanted in zip(masks, REFERENCE, strict=True):
+        assert np.array_equal(mask, wanted["mask"])
 
 
 @every_loan

@@ -8,12 +8,16 @@ Every run looks them up in the libraries that are installed.
 from __future__ import annotations
 
 import ast
+import ctypes
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import mostnet.engine
+from mostnet.engine.cuda.capture import CaptureMode
+from mostnet.engine.cuda.driver import error_text, load_driver
 
 PACKAGE = Path(mostnet.engine.__file__).parent.parent
 
@@ -44,16 +48,22 @@ PYCUDA = {
     | {"mem_get_info", "memcpy_htod_async", "memcpy_dtoh_async", "memcpy_dtod_async", "memset_d8_async"},
     "Device": {"retain_primary_context"},
     "Context": {"push", "pop"},
-    "Stream": {"handle", "is_done", "wait_for_event"},
-    "Event": {"record", "query", "time_till"},
+    "Stream": {"handle", "is_done", "synchronize", "wait_for_event"},
+    "Event": {"record", "query", "synchronize", "time_till"},
     "DeviceAllocation": {"free", "__int__"},
     "PagelockedHostAllocation": {"free"},
 }
 BINDINGS = {
     "": {"CUresult", "CUstreamCaptureMode", "CUstream", "cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphLaunch"}
-    | {"cuGraphInstantiate", "cuGraphDestroy", "cuGraphExecDestroy"},
+    | {"cuGraphInstantiate", "cuGraphUpload", "cuGraphDestroy", "cuGraphExecDestroy"},
     "CUresult": {"CUDA_SUCCESS"},
     "CUstreamCaptureMode": {"CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"},
+}
+#: Functions of the driver that are called through ctypes.
+DRIVER = {
+    "": {"cuInit", "cuDeviceGet", "cuDeviceGetCount", "cuDeviceGetAttribute", "cuGetErrorString"}
+    | {"cuThreadExchangeStreamCaptureMode", "cuPointerGetAttribute"}
+    | {"cuEventCreate", "cuEventRecord", "cuStreamWaitEvent", "cuEventDestroy_v2"},
 }
 #: Last names of expressions that hold an object of a library, and the list that they are checked against.
 HOLDERS = {
@@ -77,14 +87,20 @@ HOLDERS = {
     "_allocation": PYCUDA,
     "bindings": BINDINGS,
     "_bindings": BINDINGS,
+    "library": DRIVER,
+    "_library": DRIVER,
 }
 FILES = (
     "engine/tensorrt/library",
     "engine/tensorrt/log",
     "engine/tensorrt/cache",
     "engine/tensorrt/lane",
+    "engine/cuda/clock",
     "engine/cuda/device",
+    "engine/cuda/driver",
+    "engine/cuda/foreign",
     "engine/cuda/streams",
+    "engine/cuda/waits",
     "engine/cuda/memory",
     "engine/cuda/graph",
     "export/plan/inspector",
@@ -131,8 +147,9 @@ def test_the_lists_have_every_name_that_the_sources_use(file: str) -> None:
     assert names, f"{file}.py uses nothing: HOLDERS is out of date"
     for where, name in names:
         known = set().union(*HOLDERS[where].values()) | (CLASSIC if HOLDERS[where] is TENSORRT else set())
-        # `driver` is pycuda's in a lane and that of cuda.bindings in a graph.
-        known |= set().union(*BINDINGS.values()) if where == "driver" and file == "engine/cuda/graph" else set()
+        # `driver` is pycuda's in a lane, that of cuda.bindings in a graph, and the driver itself in its own module.
+        own = {"engine/cuda/graph": BINDINGS, "engine/cuda/driver": DRIVER}
+        known |= set().union(*own[file].values()) if where == "driver" and file in own else set()
         assert name in known | ours, f"{file}.py takes {name} from {where}, which no list has"
 
 
@@ -175,3 +192,19 @@ def test_names_of_cuda_bindings() -> None:
     driver = pytest.importorskip("cuda.bindings.driver")
     assert missing(driver, BINDINGS) == []
     assert int(driver.CUstream(4096)) == 4096
+    assert int(driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY) == 2
+    assert "hGraphExec, hStream" in driver.cuGraphUpload.__doc__
+
+
+def test_names_of_the_driver() -> None:
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        pytest.skip("no NVIDIA driver on this machine")
+    assert missing(library, DRIVER) == []
+    quick = load_driver(quick=[CaptureMode.CALL])
+    assert error_text(quick, 2) == "out of memory"
+    mode = ctypes.c_int(1)
+    for before in (0, 1):
+        assert getattr(quick, CaptureMode.CALL)(ctypes.byref(mode)) == 0
+        assert mode.value == before

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mostnet.bench.gpu.miniature.gpu import MiniatureGpu
+from mostnet.bench.gpu.standin.miniature_runner import MiniatureRunner
 from mostnet.bench.gpu.standin.tensorrt import StandinTensorRt
 from mostnet.contract import (
     BackendNotInstalledError,
@@ -158,7 +159,7 @@ def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("generation", ["8.6", "rtx"])
 def test_the_exporter_takes_the_command_of_the_message(tmp_path: Path, generation: str, precision: str) -> None:
-    trt = StandinTensorRt(MiniatureGpu(), generation).module
+    trt = StandinTensorRt(MiniatureRunner(MiniatureGpu()), generation).module
     flavour = "rtx" if generation == "rtx" else "tensorrt"
     plan = write_plan(tmp_path / "x.plan", flavour=flavour, tensorrt_version=trt.__version__, precision=precision)
     with pytest.raises(PlanMismatchError) as caught:

@@ -1,5 +1,7 @@
 """Failures of the GPU and of TensorRT: their errors, and that all memory is given back once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,23 @@ from tests.engine.backends import collect
 from tests.engine.plan_setup import STAGE_CALLS, Machine, machine_of
 
 DEAD = "an illegal memory access was encountered"
+
+
+@contextmanager
+def dying_at(machine: Machine, call: str) -> Iterator[None]:
+    """The device is lost when the engine makes the call ``call``, so that it and all later ones fail."""
+    enter = machine.gpu.call
+
+    def dying(name: str) -> None:
+        if name == call:
+            machine.gpu.lost = DEAD
+        enter(name)
+
+    machine.gpu.call = dying
+    try:
+        yield
+    finally:
+        machine.gpu.call = enter
 
 
 def count_calls(machine: Machine, name: str) -> int:
@@ -68,7 +87,13 @@ def test_out_of_memory_says_how_much_was_asked(machine: Machine) -> None:
         ("context", 0, "Error Code 3: API usage", DeviceError, "makes no execution context: Error Code 3: API usage"),
         ("address", 4, "not a tensor", DeviceError, "TensorRT refuses the address of .*: not a tensor"),
         ("enqueue", 3, "kernel is missing", DeviceError, "TensorRT cannot enqueue a frame: kernel is missing"),
-        ("deserialise", 0, "magic tag", PlanMismatchError, "tensorrt 8.6 refuses the plan: magic tag; build it again"),
+        (
+            "deserialise",
+            0,
+            "magic tag",
+            PlanMismatchError,
+            "8.6-standin refuses the plan: magic tag; build it again",
+        ),
         ("deserialise", 0, "out of memory", DeviceMemoryError, "no GPU memory for the weights: out of memory"),
     ],
 )
@@ -111,7 +136,7 @@ def test_a_call_that_fails_once_costs_one_frame(machine: Machine, stage: str) ->
         assert history(engine.infer(frame_of(5)).mask) == [0, 1, 2, 3, 5]
 
 
-@pytest.mark.parametrize("call", ["Stream", "cuEventRecord", "cuStreamWaitEvent", "cuStreamQuery"])
+@pytest.mark.parametrize("call", ["Stream", "cuEventRecord", "cuStreamWaitEvent", "cuStreamSynchronize"])
 def test_every_failing_call_is_named(machine: Machine, call: str) -> None:
     machine.open().close()
     machine.gpu.failures[call] = (0, machine.driver.LogicError(f"{call} failed: invalid handle"))
@@ -137,12 +162,31 @@ def test_an_error_of_the_device_closes_the_engine(machine: Machine) -> None:
     other.close()
 
 
-def test_an_error_of_the_device_found_by_waiting(machine: Machine) -> None:
-    engine = machine.open()
-    machine.gpu.failures["cuEventQuery"] = (0, machine.driver.LogicError(f"cuEventQuery failed: {DEAD}"))
-    with pytest.raises(DeviceLostError, match=f"context is lost: cuEventQuery failed: {DEAD}; the engine is closed"):
+@pytest.mark.parametrize(
+    ("call", "timeout_ms"), [("cuEventSynchronize", None), ("cuEventQuery", 20_000)], ids=["in C", "asked"]
+)
+def test_an_error_of_the_device_found_by_waiting(machine: Machine, call: str, timeout_ms: float | None) -> None:
+    engine = machine.open(timeout_ms=timeout_ms)
+    with (
+        dying_at(machine, call),
+        pytest.raises(DeviceLostError, match=f"context is lost: {call} failed: {DEAD}; the engine is closed"),
+    ):
         engine.infer(frame_of(2))
+    with pytest.raises(EngineClosedError):
+        engine.infer(frame_of(3))
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "timeout_ms"), [("cuEventSynchronize", None), ("cuEventQuery", 20_000)], ids=["in C", "asked"]
+)
+def test_a_wait_that_fails_once_loses_no_device(machine: Machine, call: str, timeout_ms: float | None) -> None:
+    with machine.open(timeout_ms=timeout_ms) as engine:
+        machine.gpu.failures[call] = (0, machine.driver.LogicError(f"{call} failed: unknown error"))
+        with pytest.raises(DeviceError, match=f"the GPU refused a call: {call} failed: unknown error") as caught:
+            engine.infer(frame_of(2))
+        assert type(caught.value) is DeviceError
+        assert history(engine.infer(frame_of(3)).mask) == [2, 3]
 
 
 def test_an_error_of_the_device_in_mid_stream(machine: Machine) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.standin.tensorrt import GENERATIONS
+from mostnet.bench.gpu.standin.library import GENERATIONS
 from mostnet.bench.gpu.standin.toy import NAN, SIZE_HW, STATES, frame_of, history, reference
-from mostnet.contract import DeviceError, ModelFileError, output_specs
+from mostnet.contract import DeviceError, DeviceMemoryError, ModelFileError, output_specs
+from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.memory import aligned
 from tests.engine.plan_setup import Machine, machine_of
 from tests.toy_graph import assert_reference
@@ -143,7 +144,7 @@ def test_sessions_share_the_plan_and_nothing_else(any_machine: Machine) -> None:
 
 
 def test_heals_and_stage_times_come_from_the_device(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mostnet.engine.cuda.streams._ANCHOR_LIFE_S", 1e9)  # setting it takes fake time
+    monkeypatch.setattr("mostnet.engine.cuda.clock._ANCHOR_LIFE_S", 1e9)  # setting it takes fake time
     with machine.open() as engine:
         finite = [engine.infer(frame_of(number)).finite for number in (1, NAN, 2)]
         stats = engine.stats
@@ -178,6 +179,24 @@ def test_one_graph_per_slot_and_nothing_else_in_a_frame(machine: Machine) -> Non
         assert len(set(launches)) == 3
 
 
+def test_graphs_take_their_memory_before_the_first_frame(machine: Machine) -> None:
+    def free_mb() -> float:
+        with cuda_device():
+            return cuda_device().free_mb()
+
+    with machine.open() as engine:
+        opened_mb = free_mb()
+        list(engine.stream(FRAMES[:10]))
+        assert free_mb() == opened_mb
+    assert free_mb() > opened_mb
+
+
+def test_a_graph_that_does_not_fit(machine: Machine) -> None:
+    machine.gpu.failures["cuGraphUpload"] = (1, machine.driver.MemoryError("unused"))
+    with pytest.raises(DeviceMemoryError, match="out of memory: cuGraphUpload failed: out of memory; close other"):
+        machine.open()
+
+
 def test_without_bindings_there_are_no_graphs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mostnet.engine.tensorrt.lane.load_bindings", lambda: None)
     with machine.open() as engine:
@@ -191,7 +210,7 @@ def test_a_network_that_cannot_be_captured(machine: Machine, call: str) -> None:
     with pytest.raises(Exception, match="unused"):
         machine.open()
     machine.gpu.failures[call] = (1, machine.driver.Error("unused"))
-    with pytest.raises(DeviceError, match=f"{call} failed: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"):
+    with pytest.raises(DeviceError, match=f"{call} failed: operation failed due to a previous error"):
         machine.open()
 
 
@@ -224,7 +243,7 @@ def test_rtx_plan_that_allocates_while_it_runs(rtx: Machine) -> None:
 def test_rtx_keeps_its_kernels(rtx: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rtx.open().close()
     (kept,) = (tmp_path / "cache" / "mostnet").iterdir()
-    assert kept.name.endswith("-sm_86-1.7.1.kernels")
+    assert kept.name.endswith("-sm_86-1.7.1-standin.kernels")
     assert kept.read_bytes() == b"kernels v1"
     kept.write_bytes(b"kernels v1 and more")
     rtx.open().close()
