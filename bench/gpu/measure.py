@@ -109,9 +109,11 @@ class Measurement:
             for item in todo:
                 if self._stop():
                     break
+                begun_s = self._schedule.clock()
                 state, note = self._try(item)
-                states[item.key].update(state=state, note=note)
-                print(f"{item.key}: {state}{note and f' ({note})'}", flush=True)
+                took_s = round(self._schedule.clock() - begun_s, 1)
+                states[item.key].update(state=state, note=note, took_s=took_s)
+                print(f"{item.key}: {state} in {took_s} s{note and f' ({note})'}", flush=True)
                 self._save_and_publish()
         return all(self._state(item) in (DONE, NOT_NEEDED) for item in items)
 

@@ -56,18 +56,22 @@ class WorkStep:
 
 
 class Schedule:
-    """The time left, and estimates of steps. ``clock`` gives seconds and never steps back."""
+    """The time left, and estimates of steps.
+
+    Attributes:
+        clock: gives seconds, and never steps back.
+    """
 
     def __init__(self, limit_s: float | None = None, *, clock: Callable[[], float] = monotonic) -> None:
         """``limit_s`` counts from now; None has no limit."""
-        self._clock = clock
+        self.clock = clock
         self._end_s = None if limit_s is None else clock() + limit_s
         self._took_s: dict[tuple[str, str], float] = {}
         self._factors: dict[str, list[float]] = {}
 
     def left_s(self) -> float:
         """Seconds until the limit; infinite without one."""
-        return float("inf") if self._end_s is None else self._end_s - self._clock()
+        return float("inf") if self._end_s is None else self._end_s - self.clock()
 
     def estimate_s(self, steps: Iterable[WorkStep]) -> float:
         """A step that was measured takes as long as the last time; another one is corrected as its kind was wrong."""
@@ -81,9 +85,9 @@ class Schedule:
     @contextmanager
     def timed(self, step: WorkStep) -> Iterator[None]:
         """Correct later estimates by the duration of the block. A failed block corrects nothing."""
-        begun_s = self._clock()
+        begun_s = self.clock()
         yield
-        took_s = self._clock() - begun_s
+        took_s = self.clock() - begun_s
         self._took_s[step.kind, step.subject] = took_s
         self._factors.setdefault(step.kind, []).append(took_s / step.guess_s)
 

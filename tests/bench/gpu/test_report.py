@@ -218,7 +218,12 @@ def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
         "compile-cuda-graph": "open compile-cuda-graph is broken",
         "eager-fp32": "round eager-fp32 is broken",
     }
-    assert document["work"][f"soak {MAIN.name}"] == {"case": MAIN.name, "state": "failed", "note": "soak  is broken"}
+    assert document["work"][f"soak {MAIN.name}"] == {
+        "case": MAIN.name,
+        "state": "failed",
+        "note": "soak  is broken",
+        "took_s": 5.0,
+    }
     assert document["work"][f"time {MAIN.name}"]["note"] == "torch eager-fp32 failed; torch compile-cuda-graph failed"
     assert [row["rounds"] for row in document["cases"][MAIN.name]["rows"] if not row["error"]] == [3] * 7
 
@@ -227,11 +232,8 @@ def test_a_runtime_that_fails_its_check_is_not_timed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, parts=("tensorrt", "rtx"))
     bench.broken = {"rtx check"}
     _, document = bench.run()
-    assert document["work"][f"check {MAIN.name} rtx"] == {
-        "case": MAIN.name,
-        "state": "failed",
-        "note": "check  is broken",
-    }
+    work = document["work"][f"check {MAIN.name} rtx"]
+    assert (work["state"], work["note"]) == ("failed", "check  is broken")
     assert {row["part"] for row in document["cases"][MAIN.name]["rows"]} == {"tensorrt", "torch"}
 
 
