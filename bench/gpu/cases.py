@@ -13,8 +13,9 @@ from mostnet.contract import MeasurementError
 #: Files of a case: the ONNX graph, the request for its plan, its facts, its frames, and the float32 reference.
 GRAPH, REQUEST, FACTS, FRAMES, REFERENCE = "case.onnx", "request.json", "case.json", "frames.npy", "reference.npz"
 
-#: What ``mostnet.bench.gpu.prepare`` writes.
-PREPARED = (GRAPH, REQUEST, FACTS, FRAMES, REFERENCE, "case.pt")
+#: What every part needs of a case, and the checkpoint, which PyTorch and the stand-in need.
+PREPARED = (GRAPH, REQUEST, FACTS, FRAMES, REFERENCE)
+CHECKPOINT = "case.pt"
 
 #: What TensorRT is in a plan: classic TensorRT, TensorRT for RTX, or the stand-in.
 PLANS = {"tensorrt": "case.plan", "rtx": "case-rtx.plan", "standin": "case-standin.plan"}

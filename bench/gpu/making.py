@@ -11,7 +11,7 @@ from pathlib import Path
 from mostnet.contract import MeasurementError
 
 from .agenda import PLAN_PARTS, ReportOptions
-from .cases import FACTS, PREPARED, Case, is_built, read_facts
+from .cases import CHECKPOINT, FACTS, PREPARED, Case, is_built, read_facts
 from .link import StopAsking, run_module
 from .schedule import Schedule, WorkStep
 
@@ -62,7 +62,7 @@ class Maker:
             raise MeasurementError(
                 f"{self.folder(case)}: not prepared; that needs PyTorch: run {_PACKAGE}.prepare elsewhere"
             )
-        arguments = [str(options.cases), "--only", case.name, "--opset", str(options.opset)]
+        arguments = [str(options.cases), "--only", case.name, "--opset", str(options.opset), "--no-warps"]
         if options.reference_frames is not None:
             arguments += ["--frames", str(options.reference_frames)]
         self._run(python, "prepare", arguments)
@@ -88,8 +88,8 @@ class Maker:
 def _copy(source: Path, target: Path) -> None:
     """A second folder with the files of a case, without its plans."""
     target.mkdir(exist_ok=True)
-    for name in PREPARED:
-        if not (target / name).exists():
+    for name in (*PREPARED, CHECKPOINT):
+        if (source / name).is_file() and not (target / name).exists():
             try:
                 os.link(source / name, target / name)
             except OSError:  # another file system, or one without links

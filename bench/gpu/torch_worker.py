@@ -20,6 +20,7 @@ from torch import Tensor
 from mostnet.contract import MeasurementError
 from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
+from .cases import CHECKPOINT, FRAMES
 from .serve import claim_stdout, limited, serve, time_each
 
 #: By name: type of the weights, TF32 in convolutions and matrix products, and the way to run. The compiled networks
@@ -49,8 +50,8 @@ class TorchWorker:
 
     def __init__(self, folder: Path, *, device: str = "cuda") -> None:
         self._device = torch.device(device)
-        self._network = load_checkpoint(folder / "case.pt").model
-        frames = np.load(folder / "frames.npy")
+        self._network = load_checkpoint(folder / CHECKPOINT).model
+        frames = np.load(folder / FRAMES)
         self._size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         hosts = [torch.from_numpy(frame)[None] for frame in frames]
         # Page-locked, as in a fast application.

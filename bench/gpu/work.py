@@ -17,6 +17,9 @@ from .schedule import Schedule, WorkStep, shuffled
 _ANSWER_S = 120.0
 _OPEN_S = 400.0
 
+#: A worker gets this long to answer, even at the end of the report.
+_LEAST_S = 1.0
+
 #: A round of PyTorch has a part with copies and a part without; every round collects garbage and answers.
 _ROUND_PARTS = {"torch": 2.0}
 _ROUND_MORE_S = 0.2
@@ -157,7 +160,8 @@ class Work:
                 self._run_round(case, row)
                 self._keep(rows, record)
             record["gpu"].append(self._gpu())
-        return []
+        whole = all(len(row.rounds) == count for row in rows if row.error is None)
+        return [] if whole else [f"time ran out in round {count} of {count}"]
 
     def _run_round(self, case: Case, row: MethodRow) -> None:
         size = {"count": self._options.frames, "seconds": self._options.seconds}
@@ -166,7 +170,8 @@ class Work:
             with self._schedule.timed(self._round(row.part, row.method)):
                 row.rounds.append(link.ask("round", timeout_s=self._limit_s(_ANSWER_S), method=row.method, **size))
         except MeasurementError as error:
-            row.error = str(error)
+            if self._schedule.left_s() > _LEAST_S:  # or else the end of the report ended the worker
+                row.error = str(error)
 
     def _peaks(self, item: WorkItem, record: Record) -> list[str]:
         """Measure the peaks of the GPU, once for all cases."""
@@ -261,8 +266,8 @@ class Work:
         return WorkStep("round", f"{part} {method}", guess_s)
 
     def _limit_s(self, most_s: float, *, reserve_s: float = 0.0) -> float:
-        """The longest time to wait for an answer: nothing lasts beyond the end of the report."""
-        return max(1.0, min(most_s, self._schedule.left_s() - reserve_s))
+        """The longest time to wait for an answer: nothing lasts much beyond the end of the report."""
+        return max(_LEAST_S, min(most_s, self._schedule.left_s() - reserve_s))
 
 
 def _is_alone(method: str) -> bool:

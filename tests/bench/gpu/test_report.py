@@ -142,6 +142,7 @@ def test_slow_rounds_end_at_the_deadline(tmp_path: Path) -> None:
     _, document = bench.run(limit_s=100.0)
     assert bench.now_s <= 100.0 + 1.0, "a worker gets a second at least"
     assert "time ran out in round 1 of 3" in document["work"][f"time {MAIN.name}"]["note"]
+    assert all(row["error"] is None for row in document["cases"][MAIN.name]["rows"]), "no method failed"
 
 
 def test_a_slow_compiler_leaves_time_for_the_methods_before_it(bench: Bench) -> None:
