@@ -24,7 +24,7 @@ DONE, PARTLY, FAILED, SKIPPED, NOT_NEEDED, NOT_BEGUN = "done", "partly", "failed
 #: A part without one success is given up after so many failures.
 _MOST_FAILURES = 2
 
-_UNCHECKED = "no runtime has passed the check of this case"
+_UNCHECKED = "no runtime has given results for this case"
 
 
 def start_worker(

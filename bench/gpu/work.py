@@ -59,15 +59,15 @@ class Work:
         self._save = save
 
     def works(self, part: str) -> bool:
-        """Whether the part has passed a check for a case."""
+        """Whether the part has given results for a case."""
         return any(part in record["accuracy"] for record in self._document["cases"].values())
 
     def best_part(self, case: Case) -> str | None:
-        """The best runtime of plans that has passed a check for the case, or else ONNX Runtime."""
+        """The best runtime of plans that has given results for the case, or else ONNX Runtime."""
         return next((part for part in ENGINE_PARTS if part in self._checked(case)), None)
 
     def methods(self, item: WorkItem) -> list[tuple[str, str]]:
-        """The methods of a ``time`` item, without runtimes that has passed no check of the case."""
+        """The methods of a ``time`` item, without runtimes that have given no results for the case."""
         checked = self._checked(item.case)
         computes = item.case.compute_ms is not None
         return [pair for pair in item.methods if computes or pair[0] == "torch" or pair[0] in checked]
