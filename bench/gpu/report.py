@@ -48,8 +48,11 @@ def write_markdown(document: Document, out: Path) -> Path:
 
 
 def write_plot(document: Document, out: Path) -> list[Path]:
-    """Write ``gpu_report.png`` if matplotlib is installed and something was measured."""
-    picture = draw(document) if find_spec("matplotlib") is not None else None
+    """Write ``gpu_report.png`` if something was measured; without matplotlib, say how to draw it elsewhere."""
+    if find_spec("matplotlib") is None:
+        print(f"no plot: matplotlib is missing here; where it is installed, --render {FILE} draws one")
+        return []
+    picture = draw(document)
     if picture is None:
         return []
     path = out / "gpu_report.png"

@@ -171,6 +171,14 @@ def test_render_makes_files_of_an_earlier_report(bench: Bench, capsys: Capture) 
     assert "met          dw-480x640-fp16: stream at least 500 FPS" in capsys.readouterr().out
 
 
+def test_a_plot_needs_matplotlib(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    bench.run()
+    monkeypatch.setattr(gpu_report, "find_spec", lambda name: None)
+    assert gpu_report.main([str(bench.out), "--render", str(bench.out / FILE)]) == 0
+    assert "no plot: matplotlib is missing here; where it is installed, --render" in capsys.readouterr().out
+    assert not (bench.out / "gpu_report.png").exists()
+
+
 @pytest.mark.parametrize("content", ["{", '{"format_version": 1}', "[]"])
 def test_a_file_that_is_no_report(tmp_path: Path, content: str, capsys: Capture) -> None:
     (tmp_path / FILE).write_text(content)
