@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import sys
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.agenda import ReportOptions, Roles
 from mostnet.bench.gpu.engine_worker import EngineWorker, compare
-from mostnet.bench.gpu.measure import Measurement, start_worker
-from mostnet.bench.gpu.rows import find_row
 from mostnet.bench.gpu.serve import limited, serve
 from mostnet.bench.gpu.torch_worker import TorchWorker
 from mostnet.contract import MeasurementError
 
-from .conftest import CASE, FRAMES
+from .conftest import FRAMES
 
 
 def test_engine_worker(folder: Path) -> None:
@@ -71,31 +66,6 @@ def test_torch_worker(folder: Path) -> None:
 def test_compiling_needs_a_gpu(folder: Path) -> None:
     with pytest.raises(MeasurementError, match="compile-cuda-graph needs CUDA graphs, and this worker runs on the cpu"):
         TorchWorker(folder, device="cpu").open("compile-cuda-graph")
-
-
-def test_a_whole_report_through_processes(cases: Path, folder: Path, tmp_path: Path) -> None:
-    options = ReportOptions(
-        out=tmp_path,
-        cases=cases,
-        only=(CASE,),
-        roles=Roles(check=CASE, main=CASE, large=CASE),
-        pythons=dict.fromkeys(("ort", "torch"), sys.executable),
-        rehearse=True,
-        rounds=2,
-        frames=10,
-        seconds=20.0,
-        paced_seconds=0.5,
-        soak_frames=20,
-    )
-    measurement = Measurement(options, start=partial(start_worker, rehearse=True), gpu=dict)
-    assert measurement.run(), (tmp_path / "log.txt").read_text()
-    record = measurement.document["cases"][CASE.name]
-    for part, method in (("ort", "infer"), ("ort", "stream"), ("torch", "eager-fp16")):
-        row = find_row(record, part, method)
-        assert row is not None and row["samples"] == 20 and row["p50_ms"] <= row["p99_ms"]
-    assert record["accuracy"]["ort"]["broken_frames"] == []
-    assert {run["fps"] for run in record["paced"]} == {60.0, 30.0, 25.0}
-    assert "onnxruntime" in measurement.document["versions"]["ort"]
 
 
 def test_a_worker_answers_errors_and_goes_on() -> None:
