@@ -29,7 +29,7 @@ GUESSES_S = {
     "open ort": 8.0,
     "open eager": 4.0,
     "open compile": 90.0,
-    "check": 10.0,
+    "check": 6.0,
     "peaks": 5.0,
     "soak": 8.0,
 }
