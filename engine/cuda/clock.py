@@ -14,13 +14,14 @@ _ANCHOR_LIFE_S = 1.0
 
 #: An idle stream reaches an event in about 10 microseconds. The middle of a window is wrong by half of it at most.
 _WINDOW_S = 5e-5
-_TRIES = 8
+_TRIES = 4
 
-#: How far the two clocks drift apart, in seconds per second.
+#: How far the two clocks drift apart, in seconds per second, and how wide a window that may excuse.
 _DRIFT = 5e-5
+_WIDEST_S = 5e-4
 
 
-class Anchor(NamedTuple):
+class ClockAnchor(NamedTuple):
     """An event that the GPU reached at ``host_s``, in the middle of a window that the host saw."""
 
     event: Any
@@ -40,7 +41,7 @@ class Clock:
         self._anchor = self._first()
         self._set_s = perf_counter()
 
-    def anchor(self) -> Anchor:
+    def anchor(self) -> ClockAnchor:
         """An anchor at most a second old, or older if the GPU has been too busy to set the clock better."""
         now_s = perf_counter()
         if now_s - self._set_s > _ANCHOR_LIFE_S:
@@ -52,23 +53,24 @@ class Clock:
         """Destroy stream and anchor."""
         self._stream = self._anchor = None  # type: ignore[assignment]
 
-    def _first(self) -> Anchor:
+    def _first(self) -> ClockAnchor:
         """The best of some tries, since there is no other anchor yet."""
         best = self._try(_WINDOW_S, patient=True)
         for _ in range(_TRIES - 1):
             best = min(best, self._try(_WINDOW_S, patient=True), key=lambda found: found.window_s)
         return best
 
-    def _renewed(self, known: Anchor) -> Anchor:
+    def _renewed(self, known: ClockAnchor) -> ClockAnchor:
         """A good anchor, or ``known`` if the GPU is slow; after long, one better than what drift has made of it."""
-        limit_s = max(_WINDOW_S, known.window_s + _DRIFT * (perf_counter() - known.host_s))
+        drift_s = _DRIFT * (perf_counter() - known.host_s)
+        limit_s = max(_WINDOW_S, known.window_s, min(drift_s, _WIDEST_S))
         for _ in range(_TRIES):
             found = self._try(limit_s, patient=False)
             if found.window_s <= limit_s:
                 return found
         return known
 
-    def _try(self, limit_s: float, *, patient: bool) -> Anchor:
+    def _try(self, limit_s: float, *, patient: bool) -> ClockAnchor:
         """An anchor. This thread keeps the interpreter for ``limit_s``: giving it up would widen the window.
 
         After that time a ``patient`` try goes on, and any other has an endless window.
@@ -79,7 +81,7 @@ class Clock:
         while not is_reached(self._device, event.query):
             if perf_counter() - begun_s > limit_s:
                 if not patient:
-                    return Anchor(event, begun_s, inf)
+                    return ClockAnchor(event, begun_s, inf)
                 wait_in_c(self._device, event.synchronize)
         window_s = perf_counter() - begun_s
-        return Anchor(event, begun_s + window_s / 2, window_s)
+        return ClockAnchor(event, begun_s + window_s / 2, window_s)

@@ -52,7 +52,11 @@ class CudaDevice:
             self._context.push()
         except self.driver.Error as error:
             raise _lost(str(error)) from error
-        self._capture_mode.enter()
+        try:
+            self._capture_mode.enter()
+        except BaseException:  # an interrupt: ``__exit__`` will not come
+            self.driver.Context.pop()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

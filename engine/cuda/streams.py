@@ -8,7 +8,7 @@ from typing import Any
 
 from mostnet.engine.interfaces import Stream
 
-from .clock import Anchor, Clock
+from .clock import Clock, ClockAnchor
 from .device import NON_BLOCKING, CudaDevice
 from .waits import is_reached, poll, wait_in_c
 
@@ -26,7 +26,7 @@ class CudaEvent:
         self.raw = device.driver.Event()
         self._device = device
         self._clock = clock
-        self._anchor: Anchor | None = None
+        self._anchor: ClockAnchor | None = None
         self._recorded_s = self._took_s = 0.0
 
     @property
@@ -114,5 +114,5 @@ class CudaStream:
         return is_reached(self._device, self.raw.is_done)
 
 
-def _time_s(anchor: Anchor, event: Any) -> float:
+def _time_s(anchor: ClockAnchor, event: Any) -> float:
     return anchor.host_s + float(anchor.event.time_till(event)) / 1e3

@@ -28,17 +28,16 @@ if STANDIN not in ("", "gpu", "miniature"):
     raise pytest.UsageError(f"MOSTNET_STANDIN is {STANDIN!r}; expected gpu, miniature or nothing")
 MINIATURE = install(miniature=STANDIN == "miniature") if STANDIN else None
 
-#: File name of the case's plan.
-PLAN = STANDIN_PLAN if STANDIN else "case.plan"
+#: File names of plans that this process can run.
+PLANS = (STANDIN_PLAN,) if STANDIN else ("case.plan", "case-rtx.plan")
 
 #: What makes the case's files.
-PREPARE = (
-    "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.standin.build "
-    "CASES/nano-480x640-fp16"
+_BUILD = (
+    "standin.build CASES/nano-480x640-fp16"
     if STANDIN
-    else "python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.build "
-    "CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16"
+    else ("build CASES/nano-480x640-fp16 CASES/warp-fp32 CASES/warp-fp16")
 )
+PREPARE = f"python -m mostnet.bench.gpu.prepare CASES --only nano-480x640, then python -m mostnet.bench.gpu.{_BUILD}"
 
 
 class Case(NamedTuple):
@@ -114,6 +113,8 @@ def pytest_runtest_makereport() -> Iterator[None]:
 
 def cuda_torch() -> Any:
     """PyTorch with CUDA, which the Python of an older TensorRT may lack."""
+    if MINIATURE is not None:
+        pytest.skip(f"{OPTIONAL}PyTorch has no CUDA on the miniature GPU")
     torch = pytest.importorskip("torch", reason=f"{OPTIONAL}torch is not installed")
     if not torch.cuda.is_available():
         pytest.skip(f"{OPTIONAL}this torch has no CUDA")
@@ -124,14 +125,6 @@ def need_tensorrt() -> None:
     """Skip the test on a stand-in."""
     if STANDIN:
         pytest.skip(f"{OPTIONAL}a stand-in takes the place of TensorRT")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_misused() -> Iterator[None]:
-    """The miniature GPU saw no misuse."""
-    yield
-    if MINIATURE is not None:
-        assert MINIATURE.violations == []
 
 
 def need_gpu(*modules: str) -> None:
@@ -156,16 +149,32 @@ def case_folder(*files: str) -> Path:
     return Path(folder)
 
 
+def plan_name(folder: str = ".") -> str:
+    """Name of the plan in ``folder``, beside or below that of ``MOSTNET_GPU_CASE``: the first of ``PLANS`` there."""
+    path = Path(os.environ.get("MOSTNET_GPU_CASE", ""), folder)
+    return f"{folder}/{next((name for name in PLANS if (path / name).is_file()), PLANS[0])}"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_misused() -> Iterator[None]:
+    """The miniature GPU saw no misuse in this test."""
+    yield
+    if MINIATURE is not None:
+        found, MINIATURE.violations = MINIATURE.violations, []
+        assert found == []
+
+
 @pytest.fixture(scope="session")
 def case() -> Case:
     """The case of ``MOSTNET_GPU_CASE``."""
     need_gpu("pycuda")
-    folder = case_folder(PLAN, f"{PLAN}.json", "frames.npy", "reference.npz")
-    text = (folder / f"{PLAN}.json").read_text(encoding="utf-8")
+    plan = plan_name()
+    folder = case_folder(plan, f"{plan}.json", "frames.npy", "reference.npz")
+    text = (folder / f"{plan}.json").read_text(encoding="utf-8")
     with np.load(folder / "reference.npz") as arrays:
         reference = {name: arrays[name] for name in arrays.files}
     frames = list(np.load(folder / "frames.npy"))
-    return Case(folder / PLAN, PlanInfo.from_json(text, source=f"{PLAN}.json"), frames, reference)
+    return Case(folder / plan, PlanInfo.from_json(text, source=f"{plan}.json"), frames, reference)
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +190,7 @@ def warp(request: pytest.FixtureRequest) -> Warp:
     need_tensorrt()
     need_gpu("pycuda")
     name = f"../{request.param}"
-    folder = case_folder(f"{name}/case.plan", f"{name}/arrays.npz") / name
-    with np.load(folder / "arrays.npz") as arrays:
-        return Warp(folder / "case.plan", {key: arrays[key] for key in arrays.files})
+    plan = plan_name(name)
+    folder = case_folder(plan, f"{name}/arrays.npz")
+    with np.load(folder / name / "arrays.npz") as arrays:
+        return Warp(folder / plan, {key: arrays[key] for key in arrays.files})

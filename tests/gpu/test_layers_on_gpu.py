@@ -17,7 +17,7 @@ from mostnet.export.plan.layers import NOT_FOUND, Convolution, PlanLayer, match_
 from mostnet.export.plan.report import summary
 from mostnet.export.plan.request import PlanRequest
 
-from .conftest import OPTIONAL, case_folder, need_gpu, need_tensorrt
+from .conftest import OPTIONAL, case_folder, need_gpu, need_tensorrt, plan_name
 
 SIZE = (96, 128)
 
@@ -35,10 +35,11 @@ def check_found(found: Sequence[Convolution], narrowed: Sequence[PlanLayer]) -> 
 def test_the_inspector_finds_the_convolutions_of_the_case() -> None:
     need_tensorrt()
     need_gpu()
-    folder = case_folder("case.plan", "case.plan.json", "request.json")
-    info = PlanInfo.from_json((folder / "case.plan.json").read_text(encoding="utf-8"), source="case.plan.json")
+    plan = plan_name()
+    folder = case_folder(plan, f"{plan}.json", "request.json")
+    info = PlanInfo.from_json((folder / f"{plan}.json").read_text(encoding="utf-8"), source=f"{plan}.json")
     trt = import_module(MODULES[info.flavour])
-    layers = inspect_plan(trt, (folder / "case.plan").read_bytes(), targets=info.targets)
+    layers = inspect_plan(trt, (folder / plan).read_bytes(), targets=info.targets)
     request = PlanRequest.from_json((folder / "request.json").read_text(encoding="utf-8"), source="request.json")
     check_found(match_convolutions(layers, request.convolutions), narrowed_layers(layers, request.wide))
 

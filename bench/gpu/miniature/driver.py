@@ -112,4 +112,5 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
 
 
 def _bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    assert array.flags.c_contiguous
     return array.reshape(-1).view(np.uint8)

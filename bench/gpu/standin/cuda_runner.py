@@ -18,6 +18,7 @@ from mostnet.engine.cuda.array import DeviceArray
 from mostnet.engine.fork import keep
 
 from .plan import StandinPlan
+from .pools import PoolKeeper
 from .runner import Binding, Bindings
 from .torch_network import TorchNetwork
 
@@ -36,11 +37,14 @@ _MEASURED_CYCLES, _WARM_UP_CYCLES = 20_000_000, 100_000_000
 class CudaRunner:
     """The first GPU as a ``Runner``. Used inside ``with device:`` only, like all of TensorRT."""
 
+    def __init__(self) -> None:
+        self._pools = PoolKeeper(_CUDA.use_mem_pool)
+
     def load(self, plan: StandinPlan) -> CudaNetwork:
         """The network of ``plan``; raises as ``Runner.load``."""
         _make_repeatable()
-        network = CudaNetwork(TorchNetwork(plan, device=_DEVICE), _cycles(plan.compute_ms))
-        _CUDA.synchronize()  # the weights came on PyTorch's stream, for which the engine's streams do not wait
+        network = CudaNetwork(TorchNetwork(plan, device=_DEVICE), _cycles(plan.compute_ms), self._pools)
+        _CUDA.current_stream().synchronize()  # it brought the weights, and no stream of the engine waits for it
         return network
 
     def made(self, kind: str) -> None:
@@ -55,11 +59,18 @@ class CudaRunner:
 
 
 class CudaNetwork:
-    """A network on the GPU, and the cycles of the idle kernel after it."""
+    """A network on the GPU.
 
-    def __init__(self, network: TorchNetwork, cycles: int) -> None:
+    Attributes:
+        network: its weights.
+        cycles: duration of the idle kernel after it.
+        pools: what orders the uses of memory pools.
+    """
+
+    def __init__(self, network: TorchNetwork, cycles: int, pools: PoolKeeper) -> None:
         self.network = network
         self.cycles = cycles
+        self.pools = pools
 
     def bind(self, bindings: Bindings) -> CudaTask:
         """The network at the addresses of one context."""
@@ -71,6 +82,7 @@ class CudaTask:
 
     def __init__(self, network: CudaNetwork, bindings: Bindings) -> None:
         self._cycles = network.cycles
+        self._pools = network.pools
         self._pool = _CUDA.MemPool()
         self._scratch = torch.as_tensor(_memory(bindings.scratch), device=_DEVICE)
         inputs = {binding.name: _memory(binding) for binding in bindings.inputs}
@@ -83,7 +95,7 @@ class CudaTask:
         Raises:
             RuntimeError: PyTorch refuses an operation; out of memory among others.
         """
-        with _CUDA.stream(_CUDA.ExternalStream(stream)), _CUDA.use_mem_pool(self._pool):
+        with _CUDA.stream(_CUDA.ExternalStream(stream)), self._pools.using(self._pool):
             self._scratch.fill_(0xEE)
             self._bound.run()
             if self._cycles:
@@ -92,14 +104,14 @@ class CudaTask:
     def __del__(self) -> None:
         if not hasattr(self, "_bound"):
             return
-        pool = self._pool
         del self._bound  # its constants are in the pool
         if sys is None or sys.is_finalizing() or not _is_alive():
-            keep(pool)  # its destructor frees memory, and ends the process if CUDA refuses
+            keep(self._pool)  # its destructor frees memory, and ends the process if CUDA refuses
             return
         # cuBLAS keeps a workspace of each stream in the pool of its first user. Graphs that still run in other pools
         # keep theirs: it goes back to a pool from which nothing else is taken.
         _C._cuda_clearCublasWorkspaces()
+        self._pools.retire([self.__dict__.pop("_pool")])
 
 
 def _memory(binding: Binding) -> DeviceArray:

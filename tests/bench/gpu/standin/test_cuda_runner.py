@@ -60,8 +60,8 @@ class Imitation:
     def _sleep(self, cycles: int) -> None:
         self.log.append(("sleep", cycles))
 
-    def synchronize(self) -> None:
-        self.log.append(("synchronise",))
+    def current_stream(self) -> SimpleNamespace:
+        return SimpleNamespace(synchronize=lambda: self.log.append(("synchronise",)))
 
     def mem_get_info(self) -> tuple[int, int]:
         if not self.alive:
@@ -151,7 +151,16 @@ def test_runs_are_repeatable_and_float32(imitation: Imitation, monkeypatch: pyte
 
 def test_pytorch_has_what_the_runner_takes() -> None:
     cuda: Any = torch.cuda
-    for name in ("ExternalStream", "MemPool", "use_mem_pool", "stream", "Event", "mem_get_info", "_sleep"):
+    for name in (
+        "ExternalStream",
+        "MemPool",
+        "use_mem_pool",
+        "stream",
+        "current_stream",
+        "Event",
+        "mem_get_info",
+        "_sleep",
+    ):
         assert hasattr(cuda, name), name
     stubs = torch.__file__.replace("__init__.py", "_C/__init__.pyi")
     with open(stubs, encoding="utf-8") as file:  # noqa: PTH123

@@ -1,13 +1,16 @@
-"""The tests of a real GPU run on the miniature GPU, with the stand-in and its toy network, so that they cannot rot."""
+"""The tests of a real GPU run on the miniature GPU, with the stand-in, so that they cannot rot."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 ROOT = Path(__file__).parents[4]
 
@@ -17,27 +20,48 @@ SKIPPED = {"test_layers_on_gpu": 2, "test_one_warp_plan": 2, "test_onnx_on_gpu":
 #: The least number of the others.
 LEAST = 35
 
+BUILD = ("-m", "mostnet.bench.gpu.standin.build", "--miniature")
 
-def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **variables}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
+
+def python(*arguments: str, **variables: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_gpu_tests_pass_on_the_miniature_gpu(tmp_path: Path) -> None:
-    case, report = tmp_path / "toy", tmp_path / "report.xml"
-    built = python("-m", "mostnet.bench.gpu.standin.build", "--miniature", "--toy-case", str(case))
-    assert built.returncode == 0, built.stderr
-    done = python(
-        *("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests/gpu"),
+def run_gpu_tests(case: Path, *options: str, frames: int) -> tuple[int, Counter[str]]:
+    """Run them with ``options`` of pytest; returns how many passed, and how many were skipped in each module."""
+    report = case / "report.xml"
+    python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests/gpu", *options),
         MOSTNET_STANDIN="miniature",
         MOSTNET_GPU_CASE=str(case),
-        MOSTNET_GPU_FRAMES="200",
+        MOSTNET_GPU_FRAMES=str(frames),
         MOSTNET_REQUIRE_GPU="1",
     )
-    assert done.returncode == 0, done.stdout
     tests = list(ElementTree.parse(report).iter("testcase"))
     skipped = Counter(test.attrib["classname"].split(".")[-1] for test in tests if test.find("skipped") is not None)
+    return len(tests) - skipped.total(), skipped
+
+
+def test_the_gpu_tests_pass_with_the_toy_network(tmp_path: Path) -> None:
+    case = tmp_path / "toy"
+    python(*BUILD, "--toy-case", str(case))
+    passed, skipped = run_gpu_tests(case, frames=200)
     assert skipped == SKIPPED
-    assert len(tests) - skipped.total() >= LEAST
+    assert passed >= LEAST
+
+
+@pytest.mark.slow
+def test_the_gpu_tests_pass_with_a_network(folder: Path, tmp_path: Path) -> None:
+    """A part of them: ``nano`` in half precision, in PyTorch on the processor."""
+    case = Path(shutil.copytree(folder, tmp_path / "nano"))
+    python(*BUILD, str(case))
+    passed, _ = run_gpu_tests(case, "-k", "bounds or stream_is_infer or state or graphs or lost or forked", frames=20)
+    assert passed >= 9
