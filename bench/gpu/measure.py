@@ -38,7 +38,7 @@ def start_worker(
 ) -> Link:
     """Start a worker process. A rehearsal runs plans on the miniature GPU, and all else on the CPU."""
     device = "cuda" if not rehearse else "miniature" if part in PLAN_PARTS else "cpu"
-    module = f"mostnet.bench.gpu.{'torch' if part == 'torch' else 'engine'}_worker"
+    module = f"mostnet.bench.gpu.workers.{'torch' if part == 'torch' else 'engine'}_worker"
     return ProcessLink([python, "-m", module, str(folder), "--part", part, "--device", device], log, stop=stop)
 
 

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Collection, Mapping
 from importlib import import_module
 
+from mostnet.bench.gpu.workers.serve import claim_stdout
 from mostnet.contract import NoGpuError
 from mostnet.engine.cuda.driver import require_gpu
 
 from .cases import PARTS
-from .serve import claim_stdout
 
 #: Modules that each part imports, besides numpy.
 _MODULES = {

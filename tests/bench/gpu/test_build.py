@@ -140,7 +140,7 @@ def test_building_needs_only_tensorrt_and_numpy() -> None:
     blocked = ["torch", "onnx", "cv2", "av", "rich", "matplotlib", "onnxruntime"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked})); "
-        "import mostnet.bench.gpu.engine_worker, mostnet.bench.gpu.build, mostnet.bench.gpu.report"
+        "import mostnet.bench.gpu.workers.engine_worker, mostnet.bench.gpu.build, mostnet.bench.gpu.report"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mostnet.bench.gpu.agenda import METHODS
-from mostnet.bench.gpu.engine_worker import EngineWorker
 from mostnet.bench.gpu.standin.toy import frame_of, history, reference
+from mostnet.bench.gpu.workers.engine_worker import EngineWorker
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.engine.open_model import open_model

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.engine_worker import EngineWorker, compare
-from mostnet.bench.gpu.serve import limited, serve
-from mostnet.bench.gpu.torch_worker import TorchWorker
+from mostnet.bench.gpu.workers.engine_worker import EngineWorker, compare
+from mostnet.bench.gpu.workers.serve import limited, serve
+from mostnet.bench.gpu.workers.torch_worker import TorchWorker
 from mostnet.contract import MeasurementError
 
-from .conftest import FRAMES
+from ..conftest import FRAMES
 
 
 def test_engine_worker(folder: Path) -> None:

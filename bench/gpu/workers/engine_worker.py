@@ -1,7 +1,6 @@
 """Worker: a case through ``mostnet.Engine``, and the bare enqueue loop on the same plan.
 
-``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|rtx|standin|ort]`` needs numpy and the libraries
-of that part.
+``python -m mostnet.bench.gpu.workers.engine_worker CASES/NAME --part PART`` needs numpy and the libraries of that part.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from mostnet.bench.gpu.agenda import ENGINE_PARTS, PLAN_PARTS
+from mostnet.bench.gpu.cases import FRAMES, GRAPH, REFERENCE, plan_path
 from mostnet.bench.paced import measure_paced
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
@@ -28,8 +29,6 @@ from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
 from mostnet.export.accuracy import BOUNDS, FrameAccuracy, worst
 
-from .agenda import ENGINE_PARTS, PLAN_PARTS
-from .cases import FRAMES, GRAPH, REFERENCE, plan_path
 from .serve import claim_stdout, limited, serve, time_each
 
 _PACKAGES = {
@@ -225,7 +224,7 @@ def compare(outputs: Iterable[Output], reference: Path, precision: str) -> dict[
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.workers.engine_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=ENGINE_PARTS, default="tensorrt")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """Worker: the network in PyTorch, eager and compiled, and the peaks of the GPU.
 
-``python -m mostnet.bench.gpu.torch_worker CASES/NAME`` needs PyTorch and numpy.
+``python -m mostnet.bench.gpu.workers.torch_worker CASES/NAME`` needs PyTorch and numpy.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mostnet.bench.gpu.cases import CHECKPOINT, FRAMES
 from mostnet.contract import MeasurementError
 from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
-from .cases import CHECKPOINT, FRAMES
 from .serve import claim_stdout, limited, serve, time_each
 
 #: By name: type of the weights, TF32 in convolutions and matrix products, and the way to run. The compiled networks
@@ -193,7 +193,7 @@ def cuda_graph_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameStep:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.torch_worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.workers.torch_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=("torch",), default="torch")
     parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")
