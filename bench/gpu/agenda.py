@@ -123,10 +123,11 @@ class WorkItem:
 
     @property
     def key(self) -> str:
-        """Unique within a report, and readable."""
-        later = " ".join(method for _, method in self.methods) if len(self.methods) == 1 else ""
+        """Unique within a report, and readable. The same methods of other parts are other work."""
+        parts = "+".join(dict.fromkeys(part for part, _ in self.methods))
+        method = self.methods[0][1] if len(self.methods) == 1 else ""
         paced = f"{self.how} at {self.fps:g} FPS" if self.fps else ""
-        return " ".join(word for word in (self.kind, self.case.name, self.part, later, paced) if word)
+        return " ".join(word for word in (self.kind, self.case.name, self.part, parts, method, paced) if word)
 
 
 def agenda(options: ReportOptions) -> list[WorkItem]:

@@ -98,24 +98,31 @@ class Measurement:
         """Do the work that is not done; return whether all is done afterwards."""
         self._options.out.mkdir(parents=True, exist_ok=True)
         items, states = agenda(self._options), self.document["work"]
-        todo = [item for item in items if self._state(item) not in (DONE, NOT_NEEDED)]
-        # Work that was tried before comes last, so that what never succeeds does not hold up the rest.
-        todo.sort(key=lambda item: self._state(item) not in (NOT_BEGUN, SKIPPED))
         for item in items:
             states.setdefault(item.key, {"case": item.case.name, "state": NOT_BEGUN, "note": ""})
+        # Work that was tried before comes last, so that what never succeeds does not hold up the rest.
+        order = sorted(items, key=lambda item: self._state(item) in (PARTLY, FAILED))
         with ExitStack() as held:
             held.callback(self._pool.close)
             held.callback(self._save_and_publish)  # before the workers end: a killed run may not have that time
-            for item in todo:
+            for item in order:
                 if self._stop():
                     break
-                begun_s = self._schedule.clock()
-                state, note = self._try(item)
-                took_s = round(self._schedule.clock() - begun_s, 1)
-                states[item.key].update(state=state, note=note, took_s=took_s)
-                print(f"{item.key}: {state} in {took_s} s{note and f' ({note})'}", flush=True)
-                self._save_and_publish()
-        return all(self._state(item) in (DONE, NOT_NEEDED) for item in items)
+                if not self._is_finished(item):
+                    self._note(item)
+        return all(map(self._is_finished, items))
+
+    def _note(self, item: WorkItem) -> None:
+        """Do a piece of work, and write how that went."""
+        begun_s = self._schedule.clock()
+        state, note = self._try(item)
+        took_s = round(self._schedule.clock() - begun_s, 1)
+        self.document["work"][item.key].update(state=state, note=note, took_s=took_s)
+        print(f"{item.key}: {state} in {took_s} s{note and f' ({note})'}", flush=True)
+        self._save_and_publish()
+
+    def _is_finished(self, item: WorkItem) -> bool:
+        return self._state(item) in (DONE, NOT_NEEDED) and not self._work.is_outdated(item)
 
     def _try(self, item: WorkItem) -> tuple[str, str]:
         """Do a piece of work that is needed and fits. A failure is noted, and the measurement continues."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from mostnet.contract import MeasurementError
 
-from .agenda import COMPILED, ENGINE_PARTS, PLAN_PARTS, ReportOptions, WorkItem
+from .agenda import COMPILED, ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem
 from .cases import Case, read_facts
 from .link import Link, WorkerPool
 from .making import Maker
@@ -66,11 +66,21 @@ class Work:
         """The best runtime of plans that has given results for the case, or else ONNX Runtime."""
         return next((part for part in ENGINE_PARTS if part in self._checked(case)), None)
 
+    def is_outdated(self, item: WorkItem) -> bool:
+        """Whether an earlier run, without the best runtime of this one, measured the item with another."""
+        record = self._document["cases"].get(item.case.name, {"paced": [], "soak": {}})
+        runs = {"paced": [run for run in record["paced"] if _is_run_of(item, run)], "soak": [record["soak"]]}
+        parts = {run.get("part") for run in runs.get(item.kind, [])}
+        return bool(parts) and parts != {self.best_part(item.case)}
+
     def methods(self, item: WorkItem) -> list[tuple[str, str]]:
-        """The methods of a ``time`` item, without runtimes that have given no results for the case."""
-        checked = self._checked(item.case)
-        computes = item.case.compute_ms is not None
-        return [pair for pair in item.methods if computes or pair[0] == "torch" or pair[0] in checked]
+        """The methods of a ``time`` item, without runtimes that have given no results for the case or are not needed."""
+        if item.case.compute_ms is not None:
+            return list(item.methods)
+        usable = {*self._checked(item.case), "torch"}
+        if self._options.spare_standin and not usable.isdisjoint(REAL_PARTS):
+            usable.discard("standin")
+        return [pair for pair in item.methods if pair[0] in usable]
 
     def steps(self, item: WorkItem) -> list[WorkStep]:
         """The least that a piece of work takes."""
@@ -195,7 +205,7 @@ class Work:
         found = self._link(item.case, part).ask(
             "paced", timeout_s=self._limit_s(seconds + _ANSWER_S), seconds=seconds, **run
         )
-        others = [one for one in record["paced"] if (one["fps"], one["how"]) != (item.fps, item.how)]
+        others = [one for one in record["paced"] if not _is_run_of(item, one)]
         record["paced"] = [*others, {"part": part, **run, **found}]
         return []
 
@@ -268,6 +278,10 @@ class Work:
     def _limit_s(self, most_s: float, *, reserve_s: float = 0.0) -> float:
         """The longest time to wait for an answer: nothing lasts much beyond the end of the report."""
         return max(_LEAST_S, min(most_s, self._schedule.left_s() - reserve_s))
+
+
+def _is_run_of(item: WorkItem, run: Record) -> bool:
+    return bool((run["fps"], run["how"]) == (item.fps, item.how))
 
 
 def _is_alone(method: str) -> bool:

@@ -108,8 +108,10 @@ def test_what_does_not_fit_is_skipped_and_smaller_work_behind_it_is_done(bench: 
     complete, document = bench.run(limit_s=120.0, paced_seconds=100.0)
     assert not complete
     work = document["work"]
-    assert work[f"time {MAIN.name}"]["state"] == "partly"
-    assert work[f"time {MAIN.name}"]["note"].startswith("torch compile-cuda-graph left out: needs about ")
+    assert work[f"time {MAIN.name} tensorrt+torch"]["state"] == "partly"
+    assert work[f"time {MAIN.name} tensorrt+torch"]["note"].startswith(
+        "torch compile-cuda-graph left out: needs about "
+    )
     assert rows_of(document)["eager-fp16"]["rounds"] == 3
     paced = work[f"paced {MAIN.name} stream at 60 FPS"]
     assert paced["state"] == "skipped" and paced["note"].startswith("needs about 10")
@@ -123,7 +125,7 @@ def test_estimates_are_corrected_by_what_was_measured(tmp_path: Path) -> None:
         bench.took_s["open compile-cuda-graph"] = took_s
         _, document = bench.run(limit_s=165.0)
         assert rows_of(document)["compile-cuda-graph"]["rounds"] == 3
-        assert document["work"][f"time {LARGE.name}"]["state"] == expected, document["work"]
+        assert document["work"][f"time {LARGE.name} tensorrt+torch"]["state"] == expected, document["work"]
 
 
 @pytest.mark.parametrize("limit_s", [5.0, 40.0, 90.0, 200.0, 400.0])
@@ -141,7 +143,7 @@ def test_slow_rounds_end_at_the_deadline(tmp_path: Path) -> None:
     bench.took_s["round"] = 30.0
     _, document = bench.run(limit_s=100.0)
     assert bench.now_s <= 100.0 + 1.0, "a worker gets a second at least"
-    assert "time ran out in round 1 of 3" in document["work"][f"time {MAIN.name}"]["note"]
+    assert "time ran out in round 1 of 3" in document["work"][f"time {MAIN.name} tensorrt+torch"]["note"]
     assert all(row["error"] is None for row in document["cases"][MAIN.name]["rows"]), "no method failed"
 
 
@@ -158,7 +160,7 @@ def test_a_signal_ends_the_run_and_leaves_a_report(tmp_path: Path) -> None:
     bench.signals = {(LARGE.name, "check")}
     complete, document = bench.run()
     assert not complete
-    assert states(document, "not begun")[0] == f"time {LARGE.name}"
+    assert states(document, "not begun")[0] == f"time {LARGE.name} tensorrt+torch"
     assert rows_of(document)["stream"]["rounds"] == 3
     assert all(link.closed for link in bench.links)
     assert bench.published > 0
@@ -169,7 +171,7 @@ def test_resume_does_only_what_is_not_done(tmp_path: Path) -> None:
     bench.broken = {"round eager-tf32"}
     complete, document = bench.run()
     assert not complete
-    assert states(document, "partly") == [f"time {MAIN.name}", f"time {REST.name}"]
+    assert states(document, "partly") == [f"time {MAIN.name} tensorrt+torch", f"time {REST.name} tensorrt+torch"]
     bench.broken = set()
     bench.asked.clear()
     complete, document = bench.run(resume=True)
@@ -187,7 +189,24 @@ def test_resume_begins_with_what_was_never_tried(tmp_path: Path) -> None:
     bench.asked.clear()
     _, document = bench.run(resume=True)
     assert next(name for name, _, _, method in bench.asked if method == "stream") == REST.name
-    assert f"time {MAIN.name}" in states(document, "partly")
+    assert f"time {MAIN.name} tensorrt+torch" in states(document, "partly")
+
+
+def test_resume_measures_a_better_runtime_that_came_later(tmp_path: Path) -> None:
+    """Kits of libraries reach a GPU machine one after another."""
+    bench = Bench(tmp_path, parts=("standin", "rtx"))
+    make_computing_cases(bench, MAIN)
+    pythons = {"standin": sys.executable, "torch": sys.executable}
+    complete, document = bench.run(pythons=pythons)
+    assert complete and document["cases"][MAIN.name]["soak"]["part"] == "standin"
+    bench.asked.clear()
+    complete, document = bench.run(resume=True)
+    assert complete
+    record = document["cases"][MAIN.name]
+    assert {run["part"] for run in record["paced"]} == {record["soak"]["part"]} == {"rtx"}
+    assert len(record["paced"]) == 4
+    assert {row["part"] for row in record["rows"]} == {"standin", "rtx", "torch"}
+    assert "standin" not in {part for _, part, _, _ in bench.asked}
 
 
 def test_resume_without_time_keeps_what_was_measured(bench: Bench) -> None:
@@ -225,7 +244,10 @@ def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
         "note": "soak  is broken",
         "took_s": 5.0,
     }
-    assert document["work"][f"time {MAIN.name}"]["note"] == "torch eager-fp32 failed; torch compile-cuda-graph failed"
+    assert (
+        document["work"][f"time {MAIN.name} tensorrt+torch"]["note"]
+        == "torch eager-fp32 failed; torch compile-cuda-graph failed"
+    )
     assert [row["rounds"] for row in document["cases"][MAIN.name]["rows"] if not row["error"]] == [3] * 7
 
 

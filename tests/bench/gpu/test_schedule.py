@@ -42,20 +42,20 @@ def test_work_is_ordered_by_worth_across_cases() -> None:
         "check nano-480x640-fp16 rtx",
         "check dw-480x640-fp16 tensorrt",
         "check dw-480x640-fp16 rtx",
-        "time dw-480x640-fp16",
+        "time dw-480x640-fp16 tensorrt+rtx+torch",
         "peaks dw-480x640-fp16",
         "check dw-800x800-fp16 tensorrt",
         "check dw-800x800-fp16 rtx",
-        "time dw-800x800-fp16",
+        "time dw-800x800-fp16 tensorrt+rtx+torch",
         "paced dw-480x640-fp16 stream at 60 FPS",
         "paced dw-480x640-fp16 stream at 30 FPS",
         "paced dw-480x640-fp16 stream at 25 FPS",
         "paced dw-480x640-fp16 infer at 60 FPS",
         "soak dw-480x640-fp16",
-        "time dw-480x640-fp16 compile-reduce-overhead",
+        "time dw-480x640-fp16 torch compile-reduce-overhead",
     ]
     assert len(found) == len(set(found))
-    assert {f"time {case.name}" for case in ALL_CASES} < set(found)
+    assert {f"time {case.name} tensorrt+rtx+torch" for case in ALL_CASES} < set(found)
     assert {f"check {case.name} rtx" for case in ALL_CASES} < set(found)
 
 
@@ -63,7 +63,9 @@ def test_a_case_is_checked_before_it_is_timed() -> None:
     found = keys("tensorrt", "standin", "ort", "torch")
     for case in ALL_CASES:
         for part in ("tensorrt", "standin", "ort"):
-            assert found.index(f"check {case.name} {part}") < found.index(f"time {case.name}")
+            assert found.index(f"check {case.name} {part}") < found.index(
+                f"time {case.name} tensorrt+standin+torch+ort"
+            )
 
 
 def test_the_compiled_variant_of_less_worth_comes_later() -> None:
@@ -77,11 +79,11 @@ def test_the_compiled_variant_of_less_worth_comes_later() -> None:
 
 def test_the_stand_in_is_also_timed_with_known_computing_times() -> None:
     found = keys("standin", "torch")
-    first = found.index("time nano-480x640-fp16-0.3ms")
+    first = found.index("time nano-480x640-fp16-0.3ms standin")
     assert found[first : first + 4] == [
-        "time nano-480x640-fp16-0.3ms",
-        "time nano-480x640-fp16-0.6ms",
-        "time nano-480x640-fp16-1ms",
+        "time nano-480x640-fp16-0.3ms standin",
+        "time nano-480x640-fp16-0.6ms standin",
+        "time nano-480x640-fp16-1ms standin",
         "check dw-800x800-fp16 standin",
     ]
     assert not any("ms" in key for key in keys("tensorrt", "torch"))
@@ -91,7 +93,7 @@ def test_chosen_cases_alone() -> None:
     found = keys("tensorrt", only=(Case("sw", (480, 640)),))
     assert found == [
         "check sw-480x640-fp16 tensorrt",
-        "time sw-480x640-fp16",
+        "time sw-480x640-fp16 tensorrt",
         "peaks sw-480x640-fp16",
         *(f"paced sw-480x640-fp16 stream at {fps} FPS" for fps in (60, 30, 25)),
         "paced sw-480x640-fp16 infer at 60 FPS",
