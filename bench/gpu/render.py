@@ -1,15 +1,13 @@
-"""A GPU report as Markdown and as a picture."""
+"""A GPU report as Markdown."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from mostnet.bench.paced import ENGINE_ONLY, PUBLISHED_DELAYS
 
-from .agenda import PLAN_PARTS
-from .rows import Document, find_row
+from .rows import Document
 from .targets import best_compile_ratio, evaluate, floor_ms, overhead_us, ratio, roofline_share, stream_share
 
 _PARTS = {
@@ -29,21 +27,8 @@ _METHODS = {
     "compile-reduce-overhead": "compiled FP16, reduce-overhead",
 }
 
-#: Bars of the plot, top to bottom, and their colours.
-_BARS = (
-    *(
-        (part, method, colour)
-        for part in PLAN_PARTS
-        for method, colour in (("stream", "#1f4e8c"), ("enqueue", "#9db8d9"))
-    ),
-    ("ort", "stream", "#2a9d4a"),
-    ("torch", "compile-cuda-graph", "#d1791e"),
-    ("torch", "compile-reduce-overhead", "#e9b072"),
-    ("torch", "eager-fp16", "#b3202a"),
-    ("torch", "eager-tf32", "#d98a90"),
-    ("torch", "eager-fp32", "#6b6b6b"),
-)
-_DELAYS = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
+#: Percentiles of a run at a camera's rate, and their names.
+DELAYS = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
 
 #: Work in these states is not listed as missing.
 _FINISHED = ("done", "not needed")
@@ -94,70 +79,13 @@ def title(document: Document) -> str:
     return f"GPU report: {document.get('machine', {}).get('name') or (known or ['no GPU seen'])[0]}"
 
 
-def draw(document: Document) -> bytes | None:
-    """PNG of the throughput of every case, and of the delays at the rate of a camera; None if nothing is measured."""
-    from matplotlib.figure import Figure  # without pyplot: no window system, no state kept between calls
-
-    cases = document["cases"]
-    panels = [(name, bars) for name, record in cases.items() if (bars := _bars(record))]
-    panels += [
-        (f"{name}: delay of a camera's frames", record["paced"]) for name, record in cases.items() if record["paced"]
-    ]
-    if not panels:
-        return None
-    heights = [0.5 + 0.22 * len(rows) for _, rows in panels]
-    figure = Figure(figsize=(10, 0.8 + sum(heights)), layout="constrained")
-    figure.suptitle(title(document), fontsize=12)
-    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
-    for axes, (heading, rows) in zip(grid[:, 0], panels, strict=True):
-        axes.set_title(heading, fontsize=9, loc="left")
-        axes.tick_params(labelsize=8)
-        draw_rows = _draw_delays if isinstance(rows[0], dict) else _draw_bars
-        draw_rows(axes, rows)
-        axes.invert_yaxis()
-    if document.get("rehearsal"):
-        figure.text(
-            0.5, 0.5, "REHEARSAL", fontsize=70, color="#b3202a", alpha=0.25, rotation=25, ha="center", va="center"
-        )
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    return png.getvalue()
-
-
-def _draw_bars(axes: Any, bars: list[tuple[str, float, str]]) -> None:
-    names, values, colours = zip(*bars, strict=True)
-    drawn = axes.barh(names, values, color=colours)
-    axes.bar_label(drawn, labels=[f"{value:.4g}" for value in values], padding=3, fontsize=8)
-    axes.margins(x=0.12)
-    axes.set_xlabel("frames per second", fontsize=7, loc="right")
-
-
-def _draw_delays(axes: Any, runs: list[dict[str, Any]]) -> None:
-    names = [_camera(run) for run in runs]
-    for number, run in enumerate(runs):
-        axes.plot([run["p50_ms"], run["max_ms"]], [number, number], color="#9db8d9", linewidth=2, zorder=1)
-    marks = zip(_DELAYS.items(), ("#1f4e8c", "#2a9d4a", "#d1791e", "#b3202a", "#6b6b6b"), strict=True)
-    for (key, label), colour in marks:
-        points = [(run[key], number) for number, run in enumerate(runs) if run[key] is not None]
-        if points:
-            axes.scatter(*zip(*points, strict=True), color=colour, label=label, s=22, zorder=2)
-    axes.set_yticks(range(len(runs)), names)
-    axes.set_xlim(left=0)
-    axes.margins(y=0.3)
-    axes.set_xlabel("milliseconds from arrival to result", fontsize=7, loc="right")
-    axes.legend(fontsize=7, ncols=5, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
-
-
-def _bars(record: Mapping[str, Any]) -> list[tuple[str, float, str]]:
-    found = ((find_row(record, part, method), _label(part, method), colour) for part, method, colour in _BARS)
-    return [(label, float(row["fps"]), colour) for row, label, colour in found if row is not None]
-
-
-def _label(part: str, method: str) -> str:
+def method_name(part: str, method: str) -> str:
+    """How a method is called in tables and plots."""
     return f"{_PARTS[part]}: {_METHODS.get(method, method)}"
 
 
-def _camera(run: Mapping[str, Any]) -> str:
+def camera_name(run: Mapping[str, Any]) -> str:
+    """How a run at a camera's rate is called."""
     return f"{run['fps']:g} FPS, {run['how']}"
 
 
@@ -172,7 +100,7 @@ def _case(name: str, mark: str, record: Mapping[str, Any], peaks: Mapping[str, A
         ]
         lines += [_row(row) for row in record["rows"]]
     if record["paced"]:
-        heads = " | ".join(f"{label} ms" for label in _DELAYS.values())
+        heads = " | ".join(f"{label} ms" for label in DELAYS.values())
         lines += ["", f"| camera | {heads} | late | frames | GPU MHz |", "|---|---|---|---|---|---|---|---|---|"]
         lines += [_paced(run) for run in record["paced"]]
     return [*lines, ""]
@@ -202,7 +130,7 @@ def _about(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    label = _label(row["part"], row["method"])
+    label = method_name(row["part"], row["method"])
     if row["fps"] is None:
         return f"| {label} | {row['error'] or 'not measured'} | | | | | 0 |"
     cells = (_number(row[key]) for key in ("fps", "p50_ms", "p99_ms", "gpu_ms", "vram_mib"))
@@ -211,9 +139,9 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def _paced(run: Mapping[str, Any]) -> str:
-    delays = " | ".join(_number(run[key]) for key in _DELAYS)
+    delays = " | ".join(_number(run[key]) for key in DELAYS)
     clock = "-" if run["clock_mhz"] is None else " / ".join(f"{value:.0f}" for value in run["clock_mhz"])
-    label = f"{_PARTS[run['part']]}: {_camera(run)}"
+    label = f"{_PARTS[run['part']]}: {camera_name(run)}"
     return f"| {label} | {delays} | {100 * run['late_share']:.2g} % | {run['frames']} | {clock} |"
 
 

@@ -25,7 +25,8 @@ from .agenda import MEASURED, REHEARSED, ReportOptions
 from .cases import ALL_CASES, PARTS, parse_cases
 from .measure import Measurement, start_worker
 from .parts import find_parts
-from .render import draw, markdown
+from .plot import draw
+from .render import markdown
 from .rows import FILE, Document, load
 from .schedule import Schedule
 from .targets import evaluate

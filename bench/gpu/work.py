@@ -7,8 +7,9 @@ from typing import Any
 
 from mostnet.contract import MeasurementError
 
-from .agenda import COMPILED, ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem
+from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem
 from .cases import Case, read_facts
+from .effort import Effort, open_step, own_worker
 from .link import Link, WorkerPool
 from .making import Maker
 from .rows import Document, MethodRow, put_rows
@@ -19,11 +20,6 @@ _OPEN_S = 400.0
 
 #: A worker gets this long to answer, even at the end of the report.
 _LEAST_S = 1.0
-
-#: A round of PyTorch has a part with copies and a part without; every round collects garbage and answers.
-_ROUND_PARTS = {"torch": 2.0}
-_ROUND_MORE_S = 0.2
-_PACED_MORE_S = 2.5
 
 #: Dense FP16 matrix products in TFLOP/s from NVIDIA's data sheets, used if there is no PyTorch to measure them.
 _SPEC_TFLOP_S = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX 4090": 165.0, "Orin": 85.0}
@@ -55,6 +51,7 @@ class Work:
         self._schedule = schedule
         self._pool = pool
         self._maker = maker
+        self._effort = Effort(options, maker, pool)
         self._gpu = gpu
         self._save = save
 
@@ -74,7 +71,7 @@ class Work:
         return bool(parts) and parts != {self.best_part(item.case)}
 
     def methods(self, item: WorkItem) -> list[tuple[str, str]]:
-        """The methods of a ``time`` item, without runtimes that have given no results for the case or are not needed."""
+        """The methods of a ``time`` item, without runtimes that gave no results for the case or are not needed."""
         if item.case.compute_ms is not None:
             return list(item.methods)
         usable = {*self._checked(item.case), "torch"}
@@ -84,18 +81,15 @@ class Work:
 
     def steps(self, item: WorkItem) -> list[WorkStep]:
         """The least that a piece of work takes."""
-        case = item.case
-        if item.kind == "check":
-            opening = self._opening(case, item.part, "stream")
-            return [*self._maker.missing(case, item.part), *opening, WorkStep.guessed("check", case, item.part)]
-        if item.kind == "time":
-            return self._least_timing(case, self.methods(item))
-        if item.kind == "peaks":
-            return [WorkStep.guessed("peaks", case)]
-        length = WorkStep("paced", item.key, self._options.paced_seconds + _PACED_MORE_S)
-        if item.kind == "soak":
-            length = WorkStep.guessed("soak", case)
-        return [*self._opening(case, self.best_part(case) or "", "stream"), length]
+        case, effort, best = item.case, self._effort, self.best_part(item.case) or ""
+        kinds = {
+            "check": lambda: effort.check(case, item.part),
+            "time": lambda: effort.timing(case, self.methods(item)),
+            "peaks": lambda: [WorkStep.guessed("peaks", case)],
+            "paced": lambda: effort.paced(case, best),
+            "soak": lambda: effort.soak(case, best),
+        }
+        return kinds[item.kind]()
 
     def do(self, item: WorkItem) -> list[str]:
         """Do a piece of work; returns notes on what was left out.
@@ -137,8 +131,8 @@ class Work:
         rows: list[MethodRow] = []
         notes: list[str] = []
         for part, method in methods:
-            rounds = [step for row in rows if row.error is None for step in self._rounds(row.part, row.method)]
-            more = [*self._opening(case, part, method), *self._rounds(part, method)]
+            rounds = [step for row in rows if row.error is None for step in self._effort.rounds(row.part, row.method)]
+            more = [*self._effort.opening(case, part, method), *self._effort.rounds(part, method)]
             if (shortage := self._schedule.shortage([*rounds, *more])) is not None:
                 notes.append(f"{part} {method} left out: {shortage}")
                 continue
@@ -153,7 +147,7 @@ class Work:
         before = self._gpu().get("memory_mib")
         try:
             link = self._link(case, part, method)
-            with self._schedule.timed(_open_step(case, part, method)):
+            with self._schedule.timed(open_step(case, part, method)):
                 link.ask("open", timeout_s=limit_s, method=method)
         except (MeasurementError, OSError) as error:
             return MethodRow(part, method, error=str(error))
@@ -165,7 +159,7 @@ class Work:
         count = self._options.rounds
         for number in range(count):
             for row in shuffled([row for row in rows if row.error is None], f"{case.name} {number}"):
-                if self._schedule.shortage([self._round(row.part, row.method)]) is not None:
+                if self._schedule.shortage([self._effort.round(row.part, row.method)]) is not None:
                     return [f"time ran out in round {number + 1} of {count}"]
                 self._run_round(case, row)
                 self._keep(rows, record)
@@ -177,7 +171,7 @@ class Work:
         size = {"count": self._options.frames, "seconds": self._options.seconds}
         try:
             link = self._link(case, row.part, row.method)
-            with self._schedule.timed(self._round(row.part, row.method)):
+            with self._schedule.timed(self._effort.round(row.part, row.method)):
                 row.rounds.append(link.ask("round", timeout_s=self._limit_s(_ANSWER_S), method=row.method, **size))
         except MeasurementError as error:
             if self._schedule.left_s() > _LEAST_S:  # or else the end of the report ended the worker
@@ -242,7 +236,7 @@ class Work:
 
     def _link(self, case: Case, part: str, method: str = "") -> Link:
         """The worker of a part. It starts if it does not run."""
-        folder, alone = self._maker.folder(case), method if _is_alone(method) else ""
+        folder, alone = self._maker.folder(case), own_worker(method)
         if self._pool.has(folder, part, alone):
             return self._pool.link(folder, part, self._options.pythons[part], alone)
         with self._schedule.timed(WorkStep.guessed(f"start {part}", case)):
@@ -255,26 +249,6 @@ class Work:
         self._document["versions"][part] = info["versions"]
         return link
 
-    def _opening(self, case: Case, part: str, method: str) -> list[WorkStep]:
-        """The steps to open a method, as far as its worker does not run."""
-        running = self._pool.has(self._maker.folder(case), part, method if _is_alone(method) else "")
-        return [*([] if running else [WorkStep.guessed(f"start {part}", case)]), _open_step(case, part, method)]
-
-    def _least_timing(self, case: Case, methods: list[tuple[str, str]]) -> list[WorkStep]:
-        """The steps of the first part without what compiles: enough to begin with a case."""
-        first = [pair for pair in methods if pair[0] == methods[0][0] and not _is_alone(pair[1])] or methods[:1]
-        steps = self._maker.missing(case, first[0][0])
-        for index, pair in enumerate(first):
-            steps += [*self._opening(case, *pair)[-1 if index else 0 :], *self._rounds(*pair)]
-        return steps
-
-    def _rounds(self, part: str, method: str) -> list[WorkStep]:
-        return [self._round(part, method)] * self._options.rounds
-
-    def _round(self, part: str, method: str) -> WorkStep:
-        guess_s = self._options.seconds * _ROUND_PARTS.get(part, 1.0) + _ROUND_MORE_S
-        return WorkStep("round", f"{part} {method}", guess_s)
-
     def _limit_s(self, most_s: float, *, reserve_s: float = 0.0) -> float:
         """The longest time to wait for an answer: nothing lasts much beyond the end of the report."""
         return max(_LEAST_S, min(most_s, self._schedule.left_s() - reserve_s))
@@ -282,13 +256,3 @@ class Work:
 
 def _is_run_of(item: WorkItem, run: Record) -> bool:
     return bool((run["fps"], run["how"]) == (item.fps, item.how))
-
-
-def _is_alone(method: str) -> bool:
-    """Whether the method has a worker of its own, because its compiler may hang or die."""
-    return method in COMPILED
-
-
-def _open_step(case: Case, part: str, method: str) -> WorkStep:
-    kind = "compile" if _is_alone(method) else "eager" if part == "torch" else "ort" if part == "ort" else "plan"
-    return WorkStep.guessed(f"open {kind}", case, f"{part} {method}")

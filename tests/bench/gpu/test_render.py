@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mostnet.bench.gpu import report as gpu_report
-from mostnet.bench.gpu.render import draw, markdown
+from mostnet.bench.gpu.plot import draw
+from mostnet.bench.gpu.render import markdown
 from mostnet.bench.gpu.rows import FILE, load
 from mostnet.bench.gpu.targets import MET, MISSED, NOT_MEASURED, REHEARSED, GoalResult, evaluate
 from mostnet.contract import MeasurementError
