@@ -42,6 +42,9 @@ class Link(Protocol):
     def alive(self) -> bool:
         """Whether the worker runs."""
 
+    def hang_up(self) -> None:
+        """Ask the worker to end, without waiting for it."""
+
     def close(self) -> None:
         """End the worker. A second call does nothing."""
 
@@ -97,18 +100,21 @@ class ProcessLink:
         """See ``Link``."""
         return self._process.poll() is None
 
+    def hang_up(self) -> None:
+        """See ``Link``."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # the worker has ended already
+            self._process.stdin.close()
+
     def close(self) -> None:
         """Let the worker end by itself; kill it if it does not."""
-        assert self._process.stdin is not None
-        if not self._process.stdin.closed:
-            with suppress(BrokenPipeError):  # the worker has ended already
-                self._process.stdin.close()
-            try:
-                self._process.wait(_CLOSE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._log_file.close()
+        self.hang_up()
+        try:
+            self._process.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log_file.close()
 
     def _next_line(self, timeout_s: float) -> str | None:
         end_s = monotonic() + timeout_s
@@ -198,7 +204,9 @@ class WorkerPool:
             link.close()
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers. They end at the same time."""
+        for link in self._links.values():
+            link.hang_up()
         while self._links:
             _, link = self._links.popitem()
             link.close()

@@ -67,6 +67,9 @@ class FakeLink:
             raise MeasurementError(f"{do} {method} is broken")
         return getattr(self, f"_{do}", lambda **_: {})(**arguments)
 
+    def hang_up(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

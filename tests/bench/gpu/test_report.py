@@ -18,7 +18,7 @@ import pytest
 from mostnet.bench.gpu import report as gpu_report
 from mostnet.bench.gpu.agenda import COMPUTE_MS, ReportOptions
 from mostnet.bench.gpu.cases import ALL_CASES, Case, is_built, is_prepared, parse_cases, read_facts
-from mostnet.bench.gpu.link import ProcessLink, StopAsked, run_module
+from mostnet.bench.gpu.link import ProcessLink, StopAsked, WorkerPool, run_module
 from mostnet.bench.gpu.rows import FILE
 from mostnet.contract import MeasurementError, NoGpuError
 
@@ -416,6 +416,22 @@ def test_a_worker_that_hangs_or_dies(tmp_path: Path) -> None:
         dies.ask("info", timeout_s=30)
     dies.close()
     dies.close()
+
+
+def test_workers_end_at_the_same_time(tmp_path: Path) -> None:
+    slow = "import sys, time; print('{\\"done\\": {}}', flush=True); sys.stdin.read(); time.sleep(2)"
+
+    def start(part: str, python: str, folder: Path, log: Path) -> ProcessLink:
+        return ProcessLink([python, "-c", slow], log)
+
+    pool = WorkerPool(start, tmp_path / "log.txt")
+    links = [pool.link(tmp_path, part, sys.executable) for part in ("tensorrt", "torch", "ort")]
+    for link in links:
+        link._lines.get(timeout=30)  # it runs
+    begun_s = monotonic()
+    pool.close()
+    assert monotonic() - begun_s < 5
+    assert not any(link.alive for link in links)
 
 
 def test_a_stop_ends_the_wait_for_a_worker_and_for_a_program(tmp_path: Path) -> None:
