@@ -17,7 +17,7 @@ from mostnet.export.plan.flavour import Toolchain, find_toolchain
 from mostnet.export.plan.request import PlanRequest
 from mostnet.export.plan.writer import write_plan
 
-from .cases import GRAPH, PLAN, REQUEST, is_built
+from .cases import GRAPH, REQUEST, is_built, plan_path
 
 
 def build(toolchain: Toolchain, folder: Path) -> list[str]:
@@ -32,8 +32,9 @@ def build(toolchain: Toolchain, folder: Path) -> list[str]:
     request = PlanRequest.from_json(path.read_text(encoding="utf-8"), source=str(path))
     # Plans of different sizes share many layers, and therefore their measured tactics.
     timing_cache = folder.parent / "timing.cache" if toolchain.flavour == "tensorrt" else None
+    name = plan_path(folder, toolchain.flavour).name
     try:
-        return write_plan(toolchain, folder / GRAPH, request, timing_cache=timing_cache)
+        return write_plan(toolchain, folder / GRAPH, request, name=name, timing_cache=timing_cache)
     except ExportError as error:
         raise ExportError(f"{folder}: {error}") from error
 
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             begun_s = perf_counter()
             lines = build(toolchain, folder)
-            took_s, megabytes = perf_counter() - begun_s, (folder / PLAN).stat().st_size / 1e6
+            took_s, megabytes = perf_counter() - begun_s, plan_path(folder, args.flavour).stat().st_size / 1e6
             lines = [f"{megabytes:.1f} MB for {architecture} by {toolchain.name} in {took_s:.0f} s", *lines]
             print(*(f"{folder}: {line}" for line in lines), sep="\n", flush=True)
     except (MostnetError, OSError) as error:

@@ -1,26 +1,37 @@
-"""The cases of a GPU report, the files of one case, and the options of a report."""
+"""The cases of a GPU report, and the files of one case."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import MeasurementError, PlanInfo
+from mostnet.contract import MeasurementError
 
-PARTS = ("tensorrt", "torch", "ort")
+#: Files of a case: the ONNX graph, the request for its plan, its facts, its frames, and the float32 reference.
+GRAPH, REQUEST, FACTS, FRAMES, REFERENCE = "case.onnx", "request.json", "case.json", "frames.npy", "reference.npz"
 
-#: Files of a case: the ONNX graph, the request for its plan, and the plan.
-GRAPH, REQUEST, FACTS, PLAN = "case.onnx", "request.json", "case.json", "case.plan"
+#: What every part needs of a case, and the checkpoint, which PyTorch and the stand-in need.
+PREPARED = (GRAPH, REQUEST, FACTS, FRAMES, REFERENCE)
+CHECKPOINT = "case.pt"
+
+#: What TensorRT is in a plan: classic TensorRT, TensorRT for RTX, or the stand-in.
+PLANS = {"tensorrt": "case.plan", "rtx": "case-rtx.plan", "standin": "case-standin.plan"}
+
+#: Libraries to measure, each with its own worker.
+PARTS = (*PLANS, "ort", "torch")
 
 VARIANTS = ("dw", "sw", "nano")
-SIZES = ((480, 640), (720, 1280), (1080, 1920))
+SIZES = ((480, 640), (800, 800), (720, 1280), (1080, 1920))
 PRECISIONS = ("fp16", "fp32")
 
 _NAMED_SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
+_PREPARE = "python -m mostnet.bench.gpu.prepare"
+
+#: Facts that the report reads.
+_KNOWN_FACTS = {"flops", "weight_bytes", "least_bytes", "frames"}
 
 #: Most pixels in all frames of a case's reference together.
 _REFERENCE_PIXELS = 200 * 480 * 640
@@ -29,16 +40,22 @@ _LEAST_FRAMES = 10
 
 @dataclass(frozen=True)
 class Case:
-    """One network at one frame size in one precision."""
+    """One network at one frame size in one precision.
+
+    Attributes:
+        compute_ms: the stand-in computes for this long instead of running the network; None runs the network.
+    """
 
     variant: str
     size_hw: tuple[int, int]
     precision: str = "fp16"
+    compute_ms: float | None = None
 
     @property
     def name(self) -> str:
         """For example ``dw-480x640-fp16``; also the name of its folder."""
-        return f"{self.variant}-{self.size_hw[0]}x{self.size_hw[1]}-{self.precision}"
+        timed = "" if self.compute_ms is None else f"-{self.compute_ms:g}ms"
+        return f"{self.variant}-{self.size_hw[0]}x{self.size_hw[1]}-{self.precision}{timed}"
 
     @property
     def reference_frames(self) -> int:
@@ -69,7 +86,7 @@ class Case:
         return cls(variant, size_hw, precision)
 
 
-#: Ordered by size; the case with absolute goals is first, because time on a GPU machine is short.
+#: Ordered by size.
 ALL_CASES = tuple(Case(variant, size_hw) for size_hw in SIZES for variant in VARIANTS)
 
 
@@ -90,58 +107,30 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """The facts that ``mostnet.bench.gpu.prepare`` wrote about a case: FLOPs, least bytes, versions.
 
     Raises:
-        MeasurementError: the folder has not been prepared.
+        MeasurementError: the folder has not been prepared, or by an earlier version; says what it lacks.
     """
-    path = folder / FACTS
-    if not path.is_file():
-        raise MeasurementError(f"{folder}: not prepared; run python -m mostnet.bench.gpu.prepare {folder.parent}")
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if not (folder / FACTS).is_file():
+        raise MeasurementError(f"{folder}: not prepared; run {_PREPARE} {folder.parent}")
+    lacking = [name for name in PREPARED if not (folder / name).is_file()]
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        lacking += sorted(_KNOWN_FACTS - facts.keys())
+    except (ValueError, AttributeError):
+        lacking.append(f"JSON in {FACTS}")
+    if lacking:
+        raise MeasurementError(
+            f"{folder}: not complete, or prepared by an earlier version: it has no {', '.join(lacking)}; remove the "
+            f"folder, and run {_PREPARE} {folder.parent}"
+        )
     return facts
+
+
+def plan_path(folder: Path, flavour: str) -> Path:
+    """The case's plan for ``tensorrt``, ``rtx`` or ``standin``. A case can have all three."""
+    return folder / PLANS[flavour]
 
 
 def is_built(folder: Path, flavour: str) -> bool:
     """Whether the case has a plan of ``flavour`` and its description; always false for a warp, which builds quickly."""
-    path = folder / f"{PLAN}.json"
-    if not (folder / PLAN).is_file() or not path.is_file():
-        return False
-    return PlanInfo.from_json(path.read_text(encoding="utf-8"), source=str(path)).flavour == flavour
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportOptions:
-    """What to measure, where, and for how long.
-
-    Attributes:
-        out: folder for JSON, Markdown, plot and log.
-        cases: folder of the prepared cases.
-        only: the cases, in this order.
-        pythons: interpreter of each part to measure.
-        flavour: flavour of TensorRT that builds and runs the plans, ``tensorrt`` or ``rtx``.
-        opset: ONNX opset of new graphs.
-        rounds: number of rounds of each method.
-        frames: largest number of frames of a round.
-        seconds: largest duration of a round.
-        minutes: no new round begins after this time; None has no limit.
-        resume: keep the cases that an earlier run measured completely.
-    """
-
-    out: Path
-    cases: Path
-    only: tuple[Case, ...] = ALL_CASES
-    pythons: dict[str, str] = field(default_factory=lambda: dict.fromkeys(PARTS, sys.executable))
-    flavour: str = "tensorrt"
-    opset: int = 17
-    rounds: int = 5
-    frames: int = 300
-    seconds: float = 1.0
-    minutes: float | None = None
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1 or self.frames < 10 or not self.seconds > 0:
-            raise MeasurementError(
-                f"rounds {self.rounds}, frames {self.frames}, seconds {self.seconds}: expected at least 1 round, 10 "
-                "frames, and more than 0 seconds"
-            )
-        if unknown := self.pythons.keys() - set(PARTS):
-            raise MeasurementError(f"unknown parts {sorted(unknown)}; expected some of {list(PARTS)}")
+    path = plan_path(folder, flavour)
+    return path.is_file() and path.with_name(f"{path.name}.json").is_file()

@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--frames", type=int, metavar="N", help="frames of the reference (default: 200 at 480x640)")
     parser.add_argument("--again", action="store_true", help="make complete cases again")
+    parser.add_argument("--no-warps", action="store_true", help="leave out the graphs of one warp, for tests/gpu")
     return parser
 
 
@@ -109,7 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        prepare_warps(args.root, opset=args.opset)
+        if not args.no_warps:
+            prepare_warps(args.root, opset=args.opset)
         for case in args.only:
             if not args.again and is_prepared(args.root / case.name):
                 continue

@@ -1,46 +1,67 @@
-"""A GPU report as Markdown and as a picture."""
+"""A GPU report as Markdown."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-from .rows import Document, find_row
+from mostnet.bench.paced import ENGINE_ONLY, PUBLISHED_DELAYS
+
+from .rows import Document
 from .targets import best_compile_ratio, evaluate, floor_ms, overhead_us, ratio, roofline_share, stream_share
 
-#: Bars of the plot, top to bottom: part and method of the row, label, colour.
-_BARS = (
-    ("tensorrt", "stream", "stream", "#1f4e8c"),
-    ("tensorrt", "enqueue", "bare enqueue", "#9db8d9"),
-    ("ort", "stream", "ONNX Runtime stream", "#2a9d4a"),
-    ("torch", "compile-cuda-graph", "torch.compile + graph", "#d1791e"),
-    ("torch", "compile-reduce-overhead", "torch.compile reduce-overhead", "#e9b072"),
-    ("torch", "eager-fp16", "eager FP16", "#b3202a"),
-    ("torch", "eager-tf32", "eager FP32, TF32", "#d98a90"),
-    ("torch", "eager-fp32", "eager FP32", "#6b6b6b"),
-)
+_PARTS = {
+    "tensorrt": "TensorRT",
+    "rtx": "TensorRT for RTX",
+    "standin": "stand-in",
+    "ort": "ONNX Runtime",
+    "torch": "PyTorch",
+}
+_METHODS = {
+    "enqueue": "bare enqueue",
+    "enqueue+copies": "bare enqueue with copies",
+    "eager-fp32": "eager FP32, TF32 off",
+    "eager-tf32": "eager FP32, TF32 on",
+    "eager-fp16": "eager FP16",
+    "compile-cuda-graph": "compiled FP16, own CUDA graph",
+    "compile-reduce-overhead": "compiled FP16, reduce-overhead",
+}
+
+#: Percentiles of a run at a camera's rate, and their names.
+DELAYS = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
+
+#: Work in these states is not listed as missing.
+_FINISHED = ("done", "not needed")
+
+_REHEARSAL = "**Rehearsal on a simulated GPU: no figure on this page means anything.**"
 
 
 def markdown(document: Document) -> str:
-    """Machine, goals, and a table per case."""
-    machine = document.get("machine", {})
+    """Machine, goals, a table per case, and what was not measured."""
+    cases, peaks = document["cases"], document.get("peaks", {})
+    mark = " (rehearsal)" if document.get("rehearsal") else ""
     lines = [
-        f"# GPU report: {machine.get('name', 'no GPU seen')}",
+        f"# {title(document)}",
         "",
-        f"{document['created_utc']}, driver {machine.get('driver', '-')}. Weights are seeded and untrained, frames "
-        "synthetic. Methods of one case run in turn, round by round, in one session.",
+        *([_REHEARSAL, ""] if mark else []),
+        f"{document['created_utc']}, {_machine(document.get('machine', {}))}. Frames are synthetic. The methods of one "
+        "case run in turn, round by round, each round in another order.",
         "",
-        *(f"- {part}: {_versions(found)}" for part, found in document.get("versions", {}).items()),
-        f"- peaks: {_peaks(document.get('peaks', {}))}",
+        *(f"- {_PARTS[part]}: {_versions(found)}" for part, found in document.get("versions", {}).items()),
+        *(f"- {_PARTS[part]}, left out: {reason}" for part, reason in document.get("left_out", {}).items()),
+        f"- peaks: {_peaks(peaks)}",
         "",
-        "| goal | found | verdict |",
+        f"| goal{mark} | found | verdict |",
         "|---|---|---|",
         *(f"| {target.goal} | {target.found} | **{target.verdict}** |" for target in evaluate(document)),
         "",
     ]
-    for name, record in document["cases"].items():
-        lines += _case(name, record, document.get("peaks", {}))
+    for name, record in cases.items():
+        if record["rows"] or record["accuracy"]:
+            lines += _case(name, mark, record, peaks)
+    lines += _missing(document["work"])
+    if any(record["paced"] for record in cases.values()):
+        lines += _about_cameras()
     lines += [
         "FPS include the copies for `stream` and `infer`, but not for PyTorch and the bare enqueue loop. Latencies are "
         "of one frame, copied in and out. VRAM is the memory that opening the method added; methods that share an "
@@ -50,68 +71,89 @@ def markdown(document: Document) -> str:
     return "\n".join(lines)
 
 
-def draw(document: Document) -> bytes | None:
-    """PNG of the throughput of every case; None if nothing has been measured."""
-    from matplotlib.figure import Figure  # without pyplot: no window system, no state kept between calls
-
-    cases = {name: record for name, record in document["cases"].items() if _bars(record)}
-    if not cases:
-        return None
-    figure = Figure(figsize=(10, 1.2 + 1.9 * len(cases)), layout="constrained")
-    machine = document.get("machine", {}).get("name", "no GPU seen")
-    figure.suptitle(f"Throughput on {machine}, frames per second", fontsize=12)
-    grid = figure.subplots(len(cases), 1, squeeze=False)
-    for axes, (name, record) in zip(grid[:, 0], cases.items(), strict=True):
-        bars = _bars(record)
-        values = [fps for _, fps, _ in bars]
-        drawn = axes.barh([label for label, _, _ in bars], values, color=[colour for _, _, colour in bars])
-        axes.bar_label(drawn, labels=[f"{value:.4g}" for value in values], padding=3, fontsize=8)
-        axes.invert_yaxis()
-        axes.margins(x=0.12)
-        axes.tick_params(labelsize=8)
-        axes.set_title(name, fontsize=9, loc="left")
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    return png.getvalue()
+def title(document: Document) -> str:
+    """Heading of the report: the name of the GPU, or that it is a rehearsal."""
+    if document.get("rehearsal"):
+        return "GPU report, REHEARSAL without a GPU"
+    known = [found["gpu"] for found in document.get("versions", {}).values() if "gpu" in found]
+    return f"GPU report: {document.get('machine', {}).get('name') or (known or ['no GPU seen'])[0]}"
 
 
-def _bars(record: Mapping[str, Any]) -> list[tuple[str, float, str]]:
-    found = ((find_row(record, part, method), label, colour) for part, method, label, colour in _BARS)
-    return [(label, float(row["fps"]), colour) for row, label, colour in found if row is not None]
+def method_name(part: str, method: str) -> str:
+    """How a method is called in tables and plots."""
+    return f"{_PARTS[part]}: {_METHODS.get(method, method)}"
 
 
-def _case(name: str, record: Mapping[str, Any], peaks: Mapping[str, Any]) -> list[str]:
-    facts = record.get("facts", {})
-    lines = [f"## {name}", ""]
-    if facts:
-        floor = floor_ms(record, peaks)
-        roof = "" if floor is None else f"; roofline {floor:.3f} ms"
-        lines += [f"{facts['flops'] / 1e9:.1f} GFLOP, at least {facts['least_bytes'] / 1e6:.1f} MB a frame{roof}."]
-    lines += [_accuracy(record.get("accuracy")), _derived(record, peaks), ""]
-    lines += [f"- {note}" for note in record.get("notes", [])] + ([""] if record.get("notes") else [])
-    if not record.get("rows"):
-        return [*lines, "Nothing measured.", ""]
-    lines += ["| method | FPS | p50 ms | p99 ms | GPU ms | VRAM MiB | rounds |", "|---|---|---|---|---|---|---|"]
-    lines += [_row(row) for row in record["rows"]]
+def camera_name(run: Mapping[str, Any]) -> str:
+    """How a run at a camera's rate is called."""
+    return f"{run['fps']:g} FPS, {run['how']}"
+
+
+def _case(name: str, mark: str, record: Mapping[str, Any], peaks: Mapping[str, Any]) -> list[str]:
+    about = [_about(record, peaks), *_accuracy(record["accuracy"]), _derived(record, peaks), _clocks(record["gpu"])]
+    lines = [f"## {name}{mark}", "", *(f"- {text}" for text in about if text)]
+    if record["rows"]:
+        lines += [
+            "",
+            "| method | FPS | p50 ms | p99 ms | GPU ms | VRAM MiB | rounds |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [_row(row) for row in record["rows"]]
+    if record["paced"]:
+        heads = " | ".join(f"{label} ms" for label in DELAYS.values())
+        lines += ["", f"| camera | {heads} | late | frames | GPU MHz |", "|---|---|---|---|---|---|---|---|---|"]
+        lines += [_paced(run) for run in record["paced"]]
     return [*lines, ""]
 
 
+def _about_cameras() -> list[str]:
+    """How to read the tables of the camera, and delays to compare with."""
+    return [
+        "Camera: milliseconds from a frame's arrival to its result. A frame is late if that takes longer than a "
+        "period. Fewer than 1,000 frames have no p99.9. GPU MHz: least, median and greatest clock.",
+        "",
+        *(f"- Published: {text} ({source})." for text, source in PUBLISHED_DELAYS),
+        f"- {ENGINE_ONLY}",
+        "",
+    ]
+
+
+def _about(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
+    """Size and weights of the network, if one runs."""
+    if record["compute_ms"] is not None:
+        return f"The runtime alone: the stand-in computes for {record['compute_ms']:g} ms and runs no network."
+    facts = record["facts"]
+    floor = floor_ms(record, peaks)
+    roof = "" if floor is None else f"; roofline {floor:.3f} ms"
+    weights = f"; {facts['weights']}" if "weights" in facts else ""
+    return f"{facts['flops'] / 1e9:.1f} GFLOP, at least {facts['least_bytes'] / 1e6:.1f} MB a frame{roof}{weights}."
+
+
 def _row(row: Mapping[str, Any]) -> str:
+    label = method_name(row["part"], row["method"])
     if row["fps"] is None:
-        return f"| {row['part']}: {row['method']} | {row['error'] or 'not measured'} | | | | | 0 |"
+        return f"| {label} | {row['error'] or 'not measured'} | | | | | 0 |"
     cells = (_number(row[key]) for key in ("fps", "p50_ms", "p99_ms", "gpu_ms", "vram_mib"))
     failed = f" (then failed: {row['error']})" if row["error"] else ""
-    return f"| {row['part']}: {row['method']}{failed} | {' | '.join(cells)} | {row['rounds']} |"
+    return f"| {label}{failed} | {' | '.join(cells)} | {row['rounds']} |"
 
 
-def _accuracy(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return "Accuracy: not checked."
-    psnr = "infinite" if found["psnr_db"] is None else f"{found['psnr_db']:.2f} dB"
-    return (
-        f"Accuracy, worst of {found['frames']} frames: PSNR {psnr}, EPE {_number(found['epe_px'])} px, IoU "
-        f"{found['iou']:.4f}; {len(found['broken_frames'])} frames beyond the bounds."
-    )
+def _paced(run: Mapping[str, Any]) -> str:
+    delays = " | ".join(_number(run[key]) for key in DELAYS)
+    clock = "-" if run["clock_mhz"] is None else " / ".join(f"{value:.0f}" for value in run["clock_mhz"])
+    label = f"{_PARTS[run['part']]}: {camera_name(run)}"
+    return f"| {label} | {delays} | {100 * run['late_share']:.2g} % | {run['frames']} | {clock} |"
+
+
+def _accuracy(checked: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for part, found in checked.items():
+        psnr = "infinite" if found["psnr_db"] is None else f"{found['psnr_db']:.2f} dB"
+        lines.append(
+            f"{_PARTS[part]}, worst of {found['frames']} frames: PSNR {psnr}, EPE {_number(found['epe_px'])} px, IoU "
+            f"{found['iou']:.4f}; {len(found['broken_frames'])} frames beyond the bounds."
+        )
+    return lines
 
 
 def _derived(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
@@ -120,12 +162,41 @@ def _derived(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
         ("`stream` over bare enqueue", stream_share(record), " %"),
         ("`infer` beyond copies and compute", overhead_us(record), " us"),
         ("share of the roofline", None if share is None else 100 * share, " %"),
-        ("over eager FP32", ratio(record, "eager-fp32"), "x"),
-        ("over eager FP32 with TF32", ratio(record, "eager-tf32"), "x"),
+        ("over eager FP32, TF32 off", ratio(record, "eager-fp32"), "x"),
+        ("over eager FP32, TF32 on", ratio(record, "eager-tf32"), "x"),
         ("over torch.compile FP16", best_compile_ratio(record), "x"),
     )
     known = [f"{label} {value:.4g}{unit}" for label, value, unit in figures if value is not None]
     return "; ".join(known) + "." if known else ""
+
+
+def _clocks(states: list[Mapping[str, Any]]) -> str:
+    """Clock and temperature of the GPU after the rounds."""
+    ranges = []
+    for key, unit in (("clock_mhz", "MHz"), ("temperature_c", "degrees Celsius")):
+        values = [state[key] for state in states if state.get(key) is not None]
+        if values:
+            ranges.append(f"{min(values):.0f} to {max(values):.0f} {unit}")
+    return f"GPU after each round: {', '.join(ranges)}." if ranges else ""
+
+
+def _missing(work: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    rows = [(key, one["state"], one["note"]) for key, one in work.items() if one["state"] not in _FINISHED]
+    if not rows:
+        return []
+    return [
+        "## Not measured, or not completely",
+        "",
+        "| work | state | why |",
+        "|---|---|---|",
+        *(f"| {key} | {state} | {note.replace('|', '/')} |" for key, state, note in rows),
+        "",
+    ]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    clock = machine.get("clock_mhz")
+    return f"driver {machine.get('driver', '-')}{'' if clock is None else f', GPU at {clock:.0f} MHz before the run'}"
 
 
 def _peaks(peaks: Mapping[str, Any]) -> str:

@@ -1,38 +1,64 @@
-"""Measure the runtime on the GPU of this machine: ``python -m mostnet.bench.gpu.report OUT``.
+"""Measure the runtime on the GPU of this machine: ``python -m mostnet.bench.gpu.report OUT --minutes M``.
 
-A case is a network at a frame size in a precision. For each case, the report makes the graph, its reference and its
-plan if they are missing, and checks the plan's results against float32 PyTorch. Then it measures the engine, the bare
-enqueue loop, PyTorch and ONNX Runtime in turn, round by round. Each part runs in the Python that has its libraries. The
-JSON is written after every round, Markdown and a plot at the end.
+A case is a network at a frame size in a precision. The report orders its work by worth: correctness first, then the
+figures of most goals. It skips what does not fit into the time left, and says so. Each part (a flavour of TensorRT, its
+stand-in, ONNX Runtime, PyTorch) runs in the Python that has its libraries. The JSON is written after every round, the
+Markdown after every piece of work, and the plot at the end, also when the run is interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from time import monotonic
+from typing import Any
 
-from mostnet.contract import MostnetError, write_bytes
-from mostnet.engine.tensorrt.library import MODULES
+from mostnet.bench.machine import gpu_state
+from mostnet.contract import MeasurementError, MostnetError, NoGpuError, write_bytes
+from mostnet.contract.arguments import positive_float
+from mostnet.contract.stopping import StopRequest
+from mostnet.engine.cuda.driver import require_gpu
 
-from .cases import ALL_CASES, PARTS, ReportOptions, parse_cases
-from .measure import Measurement
-from .render import draw, markdown
+from .agenda import MEASURED, REHEARSED, ReportOptions
+from .cases import ALL_CASES, PARTS, parse_cases
+from .measure import Measurement, start_worker
+from .parts import find_parts
+from .plot import draw
+from .render import markdown
 from .rows import FILE, Document, load
+from .schedule import Schedule
 from .targets import evaluate
 
+#: Kept of the minutes to end the workers and draw the plot.
+_ENDING_S = 6.0
 
-def render(document: Document, out: Path) -> list[Path]:
-    """Write ``gpu_report.md``, and ``gpu_report.png`` if matplotlib is installed and something was measured."""
-    written = [out / "gpu_report.md"]
-    write_bytes(written[0], markdown(document).encode())
-    picture = draw(document) if find_spec("matplotlib") is not None else None
-    if picture is not None:
-        written.append(out / "gpu_report.png")
-        write_bytes(written[1], picture)
-    return written
+#: The state of the GPU in a rehearsal.
+_MINIATURE = {"name": "miniature GPU"}
+
+_DEFAULTS = {"rounds": 5, "frames": 300, "seconds": 1.0, "paced_seconds": 20.0}
+_REHEARSAL = {"rounds": 2, "frames": 10, "seconds": 0.2, "paced_seconds": 0.5}
+
+
+def write_markdown(document: Document, out: Path) -> Path:
+    """Write ``gpu_report.md``."""
+    path = out / "gpu_report.md"
+    write_bytes(path, markdown(document).encode())
+    return path
+
+
+def write_plot(document: Document, out: Path) -> list[Path]:
+    """Write ``gpu_report.png`` if something was measured; without matplotlib, say how to draw it elsewhere."""
+    if find_spec("matplotlib") is None:
+        print(f"no plot: matplotlib is missing here; where it is installed, --render {FILE} draws one")
+        return []
+    picture = draw(document)
+    if picture is None:
+        return []
+    path = out / "gpu_report.png"
+    write_bytes(path, picture)
+    return [path]
 
 
 def _python(text: str) -> tuple[str, str]:
@@ -42,25 +68,27 @@ def _python(text: str) -> tuple[str, str]:
     return part, python
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    parts = tuple(dict.fromkeys(text.split(",")))
+    if unknown := sorted(set(parts) - set(PARTS)):
+        raise argparse.ArgumentTypeError(f"unknown parts {unknown}; expected some of {', '.join(PARTS)}")
+    return parts
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mostnet.bench.gpu.report",
-        description="Measure the runtime on this machine's GPU.",
-        epilog="Exit status: 0 all measured, 1 something failed or time ran out (the report says what), 2 wrong "
-        "arguments. A missed goal is a result, not a failure.",
+        description="Measure the runtime on this machine's GPU, the most valuable figures first.",
+        epilog="Exit status: 0 all measured, 1 something failed, was skipped or interrupted (the report says what), 2 "
+        "wrong arguments. A missed goal is a result, not a failure.",
     )
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for JSON, Markdown, plot and log")
+    add("--minutes", type=positive_float, metavar="M", help="end within this time (default: when all is done)")
     add("--cases", type=Path, metavar="DIR", help="folder of the cases, made if missing (default: OUT/cases)")
-    add(
-        "--only",
-        type=parse_cases,
-        default=ALL_CASES,
-        metavar="dw-480x640,...",
-        help="cases, in this order (default: all nine)",
-    )
-    add("--resume", action="store_true", help="keep the complete cases of OUT")
-    add("--parts", default=",".join(PARTS), help="parts to measure (default: %(default)s)")
+    add("--only", type=parse_cases, metavar="dw-480x640,...", help="measure only these cases (default: all twelve)")
+    add("--resume", action="store_true", help="keep the work that OUT has")
+    add("--parts", type=_parts, metavar="PART,...", help=f"of {', '.join(PARTS)} (default: all that are usable here)")
     add(
         "--python",
         type=_python,
@@ -69,32 +97,78 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PART=PATH",
         help="Python for a part whose libraries are not in this one; repeatable",
     )
-    add("--flavour", choices=MODULES, default="tensorrt", help="flavour of TensorRT (default: %(default)s)")
     add("--opset", type=int, default=17, choices=(17, 18, 19), help="opset of new graphs (default: %(default)s)")
-    add("--rounds", type=int, default=5, metavar="N", help="rounds of each method (default: %(default)s)")
-    add("--frames", type=int, default=300, metavar="N", help="most frames of a round (default: %(default)s)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="longest duration of a round (default: %(default)s)")
-    add("--minutes", type=float, metavar="M", help="begin no round after this time")
+    add("--rounds", type=int, metavar="N", help="rounds of each method (default: 5)")
+    add("--frames", type=int, metavar="N", help="most frames of a round (default: 300)")
+    add("--seconds", type=float, metavar="S", help="longest duration of a round (default: 1)")
+    add("--paced-seconds", type=float, metavar="S", help="duration of a run at a camera's rate (default: 20)")
+    add("--rehearse", action="store_true", help="run everything, tiny, on a simulated GPU; no figure means anything")
     add("--render", type=Path, metavar="JSON", help="measure nothing; write Markdown and plot of this report to OUT")
     return parser
 
 
-def _options(args: argparse.Namespace) -> ReportOptions:
-    pythons = dict.fromkeys(args.parts.split(","), sys.executable)
-    pythons.update((part, python) for part, python in args.python if part in pythons)
+def _options(args: argparse.Namespace, pythons: dict[str, str]) -> ReportOptions:
+    roles = REHEARSED if args.rehearse else MEASURED
+    lengths: dict[str, Any] = dict(_REHEARSAL if args.rehearse else _DEFAULTS)
+    lengths.update({name: value for name in lengths if (value := getattr(args, name)) is not None})
     return ReportOptions(
         out=args.out,
         cases=args.cases or args.out / "cases",
-        only=args.only,
+        only=args.only or ((roles.main,) if args.rehearse else ALL_CASES),
+        roles=roles,
         pythons=pythons,
-        flavour=args.flavour,
+        spare_standin=args.parts is None,
+        rehearse=args.rehearse,
         opset=args.opset,
-        rounds=args.rounds,
-        frames=args.frames,
-        seconds=args.seconds,
-        minutes=args.minutes,
+        reference_frames=12 if args.rehearse else None,
+        soak_frames=50 if args.rehearse else 2000,
         resume=args.resume,
+        **lengths,
     )
+
+
+def _usable_parts(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
+    """The Python of each usable part, and what the other parts lack.
+
+    Raises:
+        MeasurementError: no part is usable.
+    """
+    pythons = dict(args.python)
+    lacking = find_parts(args.parts or PARTS, pythons, rehearse=args.rehearse)
+    left_out = {part: reason for part, reason in lacking.items() if reason}
+    for part, reason in left_out.items():
+        print(f"{part}: left out: {reason}", flush=True)
+    usable = {part: pythons.get(part, sys.executable) for part in lacking if part not in left_out}
+    if not usable:
+        reasons = "; ".join(f"{part}: {reason}" for part, reason in left_out.items())
+        raise MeasurementError(f"nothing to measure. {reasons}")
+    return usable, left_out
+
+
+def _measure(args: argparse.Namespace) -> tuple[Document, bool]:
+    schedule = Schedule(None if args.minutes is None else max(1.0, 60 * args.minutes - _ENDING_S))
+    if not args.rehearse:
+        try:
+            require_gpu()
+        except NoGpuError as error:
+            raise NoGpuError(
+                f"{error}; the report needs an NVIDIA GPU with its driver; --rehearse runs it on a simulated GPU"
+            ) from None
+    with StopRequest() as stop:
+        pythons, left_out = _usable_parts(args)
+        measurement = Measurement(
+            _options(args, pythons),
+            left_out=left_out,
+            schedule=schedule,
+            start=partial(start_worker, rehearse=args.rehearse, stop=stop.__bool__),
+            gpu=(lambda: dict(_MINIATURE)) if args.rehearse else gpu_state,
+            stop=stop.__bool__,
+            publish=partial(write_markdown, out=args.out),
+        )
+        complete = measurement.run()
+        if stop:
+            print("mostnet.bench.gpu.report: stopped by a signal before all was measured", file=sys.stderr)
+        return measurement.document, complete and not (args.parts and left_out)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,17 +176,10 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
-        if args.render is not None:
-            document, complete = load(args.render), True
-        else:
-            options = _options(args)
-            limit_s = None if options.minutes is None else monotonic() + 60 * options.minutes
-            measurement = Measurement(options, deadline_s=limit_s)
-            complete = measurement.run()
-            document = measurement.document
+        document, complete = (load(args.render), True) if args.render is not None else _measure(args)
         for result in evaluate(document):
             print(f"{result.verdict:12s} {result.goal}: {result.found}")
-        for path in render(document, args.out):
+        for path in [write_markdown(document, args.out), *write_plot(document, args.out)]:
             print(path)
     except (MostnetError, OSError) as error:
         print(f"mostnet.bench.gpu.report: {error}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mostnet.contract import MeasurementError, write_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE = "gpu_report.json"
 
 #: Nested as in the JSON: ``machine``, ``versions``, ``peaks``, and ``cases`` by name with their ``rows``.
@@ -70,7 +70,7 @@ def load(path: Path) -> Document:
     except (OSError, ValueError) as error:
         raise MeasurementError(f"{path}: not a report ({error}); name the {FILE} of a report") from error
     if not isinstance(document, dict) or document.get("format_version") != FORMAT_VERSION:
-        raise MeasurementError(f"{path}: not a report of format {FORMAT_VERSION}; measure again without --resume")
+        raise MeasurementError(f"{path}: not a report of format {FORMAT_VERSION}; measure again into another folder")
     return document
 
 
@@ -78,3 +78,10 @@ def find_row(record: Mapping[str, Any], part: str, method: str) -> dict[str, Any
     """The row of a method in a case's record, if it was measured."""
     rows: list[dict[str, Any]] = record.get("rows", [])
     return next((r for r in rows if (r["part"], r["method"]) == (part, method) and r["fps"] is not None), None)
+
+
+def put_rows(rows: Iterable[MethodRow], record: dict[str, Any]) -> None:
+    """Write ``rows`` into a case's record, in place of earlier ones of the same methods."""
+    new = {(row.part, row.method): row.to_json() for row in rows}
+    kept = {(row["part"], row["method"]): row for row in record["rows"]}
+    record["rows"] = list({**kept, **new}.values())

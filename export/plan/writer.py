@@ -23,6 +23,7 @@ def write_plan(
     graph: Path,
     request: PlanRequest,
     *,
+    name: str | None = None,
     timing_cache: Path | None = None,
     progress: BuildProgress | None = None,
 ) -> list[str]:
@@ -32,6 +33,7 @@ def write_plan(
     TensorRT reports only on a GPU that the plan fits. All files are put in place together, or none is.
 
     Args:
+        name: name of the plan's file, if it is not to be called after the graph.
         timing_cache, progress: as ``build_plan`` takes them.
 
     Returns:
@@ -42,7 +44,7 @@ def write_plan(
         ExportError, NoGpuError: as ``build_plan``, or a folder has the name of a file.
     """
     with tempfile.TemporaryDirectory(prefix=".mostnet-plan-", dir=graph.parent) as folder:
-        plan = Path(folder) / f"{graph.stem}.plan"
+        plan = Path(folder) / (name or f"{graph.stem}.plan")
         built = build_plan(toolchain, graph.read_bytes(), request, timing_cache=timing_cache, progress=progress)
         plan.write_bytes(built.data)
         if request.metadata is not None:

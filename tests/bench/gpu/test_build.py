@@ -33,7 +33,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def case(folder: Path, tmp_path: Path) -> Path:
     """A copy of the case to change, without a plan."""
-    return Path(shutil.copytree(folder, tmp_path / "case", ignore=shutil.ignore_patterns("case.plan*")))
+    return Path(shutil.copytree(folder, tmp_path / "case", ignore=shutil.ignore_patterns("case*.plan*")))
 
 
 def change_request(case: Path, **changes: object) -> None:
@@ -48,16 +48,17 @@ def test_plans_are_built_and_described_without_a_gpu(cases: Path, folder: Path, 
     told = [line for line in capsys.readouterr().out.splitlines() if "convolutions" in line]
     assert len(told) == 1, "a warp has none"
     assert told[0].startswith(f"{folder}: the types of its convolutions are unknown: no NVIDIA driver")
-    assert not (folder / "case.layers.json").exists()
-    assert (cases / "warp-fp16" / "case.plan").stat().st_size > 10_000
-    info = PlanInfo.from_json((folder / "case.plan.json").read_text(), source="plan")
+    assert not (folder / "case-rtx.layers.json").exists()
+    assert (cases / "warp-fp16" / "case-rtx.plan").stat().st_size > 10_000
+    plan = folder / "case-rtx.plan"
+    info = PlanInfo.from_json((folder / "case-rtx.plan.json").read_text(), source="plan")
     assert (info.flavour, info.targets, info.size_hw) == ("rtx", ("sm_86",), CASE.size_hw)
-    assert info.plan_sha256 == sha256(folder / "case.plan")
+    assert info.plan_sha256 == sha256(plan)
     assert is_built(folder, "rtx") and not is_built(folder, "tensorrt")
     assert not is_built(cases / "warp-fp16", "rtx"), "a plan without a description"
-    before = (folder / "case.plan").stat().st_mtime_ns
+    before = plan.stat().st_mtime_ns
     assert build.main([str(folder), *RTX]) == 0
-    assert (folder / "case.plan").stat().st_mtime_ns == before, "it is built already"
+    assert plan.stat().st_mtime_ns == before, "it is built already"
 
 
 def test_without_a_target_the_toolchain_chooses_the_gpu_of_the_machine(
@@ -139,7 +140,7 @@ def test_building_needs_only_tensorrt_and_numpy() -> None:
     blocked = ["torch", "onnx", "cv2", "av", "rich", "matplotlib", "onnxruntime"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked})); "
-        "import mostnet.bench.gpu.engine_worker, mostnet.bench.gpu.build, mostnet.bench.gpu.report"
+        "import mostnet.bench.gpu.workers.engine_worker, mostnet.bench.gpu.build, mostnet.bench.gpu.report"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import io
 import json
-import sys
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mostnet.bench.gpu.accuracy import compare_outputs
-from mostnet.bench.gpu.cases import ReportOptions
-from mostnet.bench.gpu.engine_worker import EngineWorker
-from mostnet.bench.gpu.measure import Measurement, start_worker
-from mostnet.bench.gpu.rows import find_row
-from mostnet.bench.gpu.serve import limited, serve
-from mostnet.bench.gpu.torch_worker import TorchWorker
+from mostnet.bench.gpu.workers.engine_worker import EngineWorker, compare
+from mostnet.bench.gpu.workers.serve import limited, serve
+from mostnet.bench.gpu.workers.torch_worker import TorchWorker
+from mostnet.contract import MeasurementError
 
-from .conftest import CASE, FRAMES
+from ..conftest import FRAMES
 
 
-def test_engine_worker(folder: Path, tmp_path: Path) -> None:
+def test_engine_worker(folder: Path) -> None:
     worker = EngineWorker(folder, part="ort", provider="cpu")
-    assert worker.info()["methods"] == ("infer", "stream")
+    assert "python" in worker.info()["versions"]
     for method in ("infer", "stream", "enqueue", "enqueue+copies"):
         worker.open(method)
         answer = worker.round(method, 11, 30.0)
@@ -32,8 +28,7 @@ def test_engine_worker(folder: Path, tmp_path: Path) -> None:
         assert len(answer.get("samples_ms", range(11))) == 11
         if method in ("infer", "enqueue+copies"):
             assert answer["fps"] == pytest.approx(11e3 / sum(answer["samples_ms"]), rel=0.2)
-    assert worker.outputs(str(tmp_path / "outputs.npz")) == {"frames": FRAMES}
-    found = compare_outputs(tmp_path / "outputs.npz", folder / "reference.npz", "fp16")
+    found = worker.check("fp16")
     assert (found["frames"], found["broken_frames"], found["finite"]) == (FRAMES, [], True)
     assert found["psnr_db"] > 45
     assert abs(worker.soak(30)["python_blocks"]) < 1000
@@ -41,16 +36,21 @@ def test_engine_worker(folder: Path, tmp_path: Path) -> None:
     worker.close()
 
 
-def test_wrong_outputs_are_seen(folder: Path, tmp_path: Path) -> None:
+def test_wrong_outputs_are_seen(folder: Path) -> None:
     with np.load(folder / "reference.npz") as reference:
         arrays = {name: reference[name].copy() for name in reference.files}
     arrays["flow"][4] += 0.2
     arrays["enhanced"][7] = 255 - arrays["enhanced"][7]
-    np.savez(tmp_path / "outputs.npz", finite=np.arange(FRAMES) != 2, **arrays)
-    found = compare_outputs(tmp_path / "outputs.npz", folder / "reference.npz", "fp16")
+    outputs = [
+        SimpleNamespace(**{name: array[index] for name, array in arrays.items()}, finite=index != 2)
+        for index in range(FRAMES)
+    ]
+    found = compare(outputs, folder / "reference.npz", "fp16")
     assert found["broken_frames"] == [2, 4, 7]
     assert not found["finite"]
     assert found["epe_px"] == pytest.approx(0.2 * 2**0.5, rel=1e-3)
+    with pytest.raises(ValueError, match="zip"):
+        compare(outputs[1:], folder / "reference.npz", "fp16")
 
 
 def test_torch_worker(folder: Path) -> None:
@@ -63,17 +63,9 @@ def test_torch_worker(folder: Path) -> None:
     worker.close()
 
 
-def test_a_whole_report_through_processes(cases: Path, folder: Path, tmp_path: Path) -> None:
-    options = ReportOptions(
-        out=tmp_path, cases=cases, only=(CASE,), pythons={"ort": sys.executable}, rounds=2, frames=10, seconds=20.0
-    )
-    measurement = Measurement(options, start=partial(start_worker, device="cpu"), gpu=dict)
-    assert measurement.run(), (tmp_path / "log.txt").read_text()
-    record = measurement.document["cases"][CASE.name]
-    for method in ("infer", "stream"):
-        row = find_row(record, "ort", method)
-        assert row is not None and row["samples"] == 20 and row["p50_ms"] <= row["p99_ms"]
-    assert "onnxruntime" in measurement.document["versions"]["ort"]
+def test_compiling_needs_a_gpu(folder: Path) -> None:
+    with pytest.raises(MeasurementError, match="compile-cuda-graph needs CUDA graphs, and this worker runs on the cpu"):
+        TorchWorker(folder, device="cpu").open("compile-cuda-graph")
 
 
 def test_a_worker_answers_errors_and_goes_on() -> None:

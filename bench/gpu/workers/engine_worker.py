@@ -1,36 +1,42 @@
 """Worker: a case through ``mostnet.Engine``, and the bare enqueue loop on the same plan.
 
-``python -m mostnet.bench.gpu.engine_worker CASES/NAME [--part tensorrt|ort]`` needs numpy and the libraries of that
-part.
+``python -m mostnet.bench.gpu.workers.engine_worker CASES/NAME --part PART`` needs numpy and the libraries of that part.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import math
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from mostnet.bench.gpu.agenda import ENGINE_PARTS, PLAN_PARTS
+from mostnet.bench.gpu.cases import FRAMES, GRAPH, REFERENCE, plan_path
+from mostnet.bench.paced import measure_paced
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.versions import installed_versions
-from mostnet.engine import Engine
+from mostnet.engine import Engine, Output
 from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
+from mostnet.export.accuracy import BOUNDS, FrameAccuracy, worst
 
-from .cases import GRAPH, PLAN
 from .serve import claim_stdout, limited, serve, time_each
 
-#: Methods of each part. ONNX Runtime has no enqueue methods, because its bare call is not asynchronous.
-METHODS = {"tensorrt": ("infer", "stream", "enqueue", "enqueue+copies"), "ort": ("infer", "stream")}
-
-_PACKAGES = ("numpy", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings", "onnxruntime-gpu", "onnxruntime")
-_FILES = {"tensorrt": PLAN, "ort": GRAPH}
+_PACKAGES = {
+    "tensorrt": ("tensorrt", "pycuda", "cuda-bindings"),
+    "rtx": ("tensorrt-rtx", "pycuda", "cuda-bindings"),
+    "standin": ("torch", "pycuda", "cuda-bindings"),
+    "ort": ("onnxruntime-gpu", "onnxruntime"),
+}
 _WARM_UP = 30
 _COPY_BYTES = 1 << 30
 _COPIES = 20
@@ -41,17 +47,18 @@ class EngineWorker:
 
     def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
         self._part = part
-        self._path = folder / _FILES[part]
+        self._path = plan_path(folder, part) if part in PLAN_PARTS else folder / GRAPH
+        self._reference = folder / REFERENCE
         self._provider = provider
         self._slots = slots
-        self._frames = list(np.load(folder / "frames.npy"))
+        self._frames = list(np.load(folder / FRAMES))
         self._engine: Engine | None = None
         self._model: Model | None = None
         self._raw: RawCall | None = None
 
     def info(self) -> dict[str, Any]:
-        """Methods and versions."""
-        return {"methods": METHODS[self._part], "versions": installed_versions(_PACKAGES)}
+        """Versions of the libraries."""
+        return {"versions": installed_versions(("mostnet", "numpy", *_PACKAGES[self._part]))}
 
     def open(self, method: str) -> dict[str, Any]:
         """Open what the method needs, and warm up."""
@@ -78,14 +85,11 @@ class EngineWorker:
         }[method]
         return call(count, seconds)
 
-    def outputs(self, path: str) -> dict[str, Any]:
-        """Stream all frames of the case from an empty state, and write the results to ``path`` (``.npz``)."""
+    def check(self, precision: str) -> dict[str, Any]:
+        """Stream all frames of the case from an empty state, and compare the results with the reference."""
         engine = self._open_engine()
         engine.reset()
-        found = list(engine.stream(self._frames))
-        arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in found]) for name in OUTPUTS}
-        np.savez(path, finite=np.array([output.finite for output in found]), **arrays)
-        return {"frames": len(found)}
+        return compare(engine.stream(self._frames), self._reference, precision)
 
     def soak(self, count: int) -> dict[str, Any]:
         """Stream ``count`` frames and count the Python memory blocks that are still allocated afterwards."""
@@ -97,6 +101,17 @@ class EngineWorker:
             gc.collect()
             blocks.append(sys.getallocatedblocks())
         return {"python_blocks": blocks[1] - blocks[0], "frames": count}
+
+    def paced(self, fps: float, seconds: float, how: str) -> dict[str, Any]:
+        """Latency from a frame's arrival to its result, at the rate of a camera that does not wait."""
+        run = measure_paced(self._open_engine(), self._frames, fps=fps, seconds=seconds, how=how, warmup=round(fps))
+        clock = run.gpu_clock
+        return {
+            **{name: getattr(run.latency, name) for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")},
+            "frames": run.arrived,
+            "late_share": run.late_share,
+            "clock_mhz": None if clock is None else [clock.min_mhz, clock.median_mhz, clock.max_mhz],
+        }
 
     def copy_peak(self) -> dict[str, Any]:
         """Bandwidth of a copy within the GPU's memory in GB/s, bytes read and written."""
@@ -140,7 +155,7 @@ class EngineWorker:
         split = {name: mean_ms(name) for name in ("copy_in_ms", "compute_ms", "copy_out_ms", "host_ms")}
         answer = {"fps": fps, "samples_ms": samples, "split_ms": split}
         # With ONNX Runtime, compute_ms is the time of a call on the host.
-        return {**answer, "gpu_ms": split["compute_ms"]} if self._part == "tensorrt" else answer
+        return {**answer, "gpu_ms": split["compute_ms"]} if self._part in PLAN_PARTS else answer
 
     def _stream(self, count: int, seconds: float) -> dict[str, Any]:
         source = limited(self._frames, count=count, seconds=seconds)
@@ -182,16 +197,51 @@ class EngineWorker:
         return self._raw
 
 
+def compare(outputs: Iterable[Output], reference: Path, precision: str) -> dict[str, Any]:
+    """Worst of each measure, and the frames beyond the bounds of ``mostnet.export.accuracy``.
+
+    Args:
+        reference: ``.npz`` with ``enhanced``, ``flow`` and ``mask``, frames first.
+        precision: selects the bounds.
+    """
+    with np.load(reference) as arrays:
+        references = zip(*(arrays[name] for name in OUTPUTS), strict=True)
+    frames = []
+    for output, wanted in zip(outputs, references, strict=True):
+        found = tuple(getattr(output, name) for name in OUTPUTS)
+        frames.append(FrameAccuracy.of(found, wanted, finite=bool(output.finite)))
+    bounds, least = BOUNDS[precision], worst(frames)
+    return {
+        "frames": len(frames),
+        "psnr_db": least.psnr_db if math.isfinite(least.psnr_db) else None,
+        "epe_px": least.epe_px if math.isfinite(least.epe_px) else None,
+        "iou": float(least.iou),
+        "finite": least.finite,
+        "broken_frames": [index for index, frame in enumerate(frames) if not frame.keeps(bounds)],
+        "bounds": asdict(bounds),
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.engine_worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.workers.engine_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
-    parser.add_argument("--part", choices=METHODS, default="tensorrt")
-    parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")
+    parser.add_argument("--part", choices=ENGINE_PARTS, default="tensorrt")
+    parser.add_argument(
+        "--device",
+        choices=("cuda", "cpu", "miniature"),
+        default="cuda",
+        help="cpu is for ort without a GPU, miniature for the stand-in without one (default: %(default)s)",
+    )
     args = parser.parse_args(argv)
     answers = claim_stdout()
-    worker = EngineWorker(args.folder, part=args.part, provider=args.device)
-    names = ("info", "open", "round", "outputs", "soak", "copy_peak", "close")
+    if args.part == "standin":
+        from mostnet.bench.gpu.standin.install import install
+
+        install(miniature=args.device == "miniature")
+    provider = "cpu" if args.device == "cpu" else "cuda"
+    worker = EngineWorker(args.folder, part=args.part, provider=provider)
+    names = ("info", "open", "round", "check", "soak", "paced", "copy_peak", "close")
     try:
         serve({name: getattr(worker, name) for name in names}, sys.stdin, answers)
     finally:

@@ -1,6 +1,6 @@
 """Worker: the network in PyTorch, eager and compiled, and the peaks of the GPU.
 
-``python -m mostnet.bench.gpu.torch_worker CASES/NAME`` needs PyTorch and numpy.
+``python -m mostnet.bench.gpu.workers.torch_worker CASES/NAME`` needs PyTorch and numpy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mostnet.bench.gpu.cases import CHECKPOINT, FRAMES
+from mostnet.contract import MeasurementError
 from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
 from .serve import claim_stdout, limited, serve, time_each
@@ -48,8 +50,8 @@ class TorchWorker:
 
     def __init__(self, folder: Path, *, device: str = "cuda") -> None:
         self._device = torch.device(device)
-        self._network = load_checkpoint(folder / "case.pt").model
-        frames = np.load(folder / "frames.npy")
+        self._network = load_checkpoint(folder / CHECKPOINT).model
+        frames = np.load(folder / FRAMES)
         self._size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         hosts = [torch.from_numpy(frame)[None] for frame in frames]
         # Page-locked, as in a fast application.
@@ -57,11 +59,11 @@ class TorchWorker:
         self._steps: dict[str, FrameStep] = {}
 
     def info(self) -> dict[str, Any]:
-        """Methods and versions."""
+        """Versions, and the name of the GPU."""
         versions = {"python": sys.version.split()[0], "torch": torch.__version__}
         if self._on_gpu:
             versions["gpu"] = torch.cuda.get_device_name()
-        return {"methods": list(METHODS), "versions": versions}
+        return {"versions": versions}
 
     def open(self, method: str) -> dict[str, Any]:
         """Make the network, compile it and warm it up; returns the seconds that this took."""
@@ -71,6 +73,8 @@ class TorchWorker:
         if how == "eager":
             self._steps[method] = NetworkStream(network, device=self._device.type, allow_tf32=tf32).step
         else:
+            if not self._on_gpu:
+                raise MeasurementError(f"{method} needs CUDA graphs, and this worker runs on the {self._device.type}")
             module = FrameModel(network).eval().to(self._device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             make = {"reduce-overhead": reduce_overhead_step, "graph": cuda_graph_step}[how]
@@ -189,7 +193,7 @@ def cuda_graph_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameStep:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.torch_worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.workers.torch_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=("torch",), default="torch")
     parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")

@@ -1,0 +1,258 @@
+"""The pieces of work of a GPU report: what each takes, and how it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mostnet.contract import MeasurementError
+
+from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem
+from .cases import Case, read_facts
+from .effort import Effort, open_step, own_worker
+from .link import Link, WorkerPool
+from .making import Maker
+from .rows import Document, MethodRow, put_rows
+from .schedule import Schedule, WorkStep, shuffled
+
+_ANSWER_S = 120.0
+_OPEN_S = 400.0
+
+#: A worker gets this long to answer, even at the end of the report.
+_LEAST_S = 1.0
+
+#: Dense FP16 matrix products in TFLOP/s from NVIDIA's data sheets, used if there is no PyTorch to measure them.
+_SPEC_TFLOP_S = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX 4090": 165.0, "Orin": 85.0}
+
+#: Sizes of the peaks in a rehearsal, which a CPU computes.
+_SMALL_PEAKS = {"side": 256, "copy_bytes": 1 << 20}
+
+Record = dict[str, Any]
+
+
+class Work:
+    """Does the work on the cases, and writes what it finds into ``document``.
+
+    ``save`` writes the document to its file. ``gpu`` reads the state of the GPU.
+    """
+
+    def __init__(
+        self,
+        options: ReportOptions,
+        document: Document,
+        schedule: Schedule,
+        pool: WorkerPool,
+        maker: Maker,
+        gpu: Callable[[], dict[str, Any]],
+        save: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._document = document
+        self._schedule = schedule
+        self._pool = pool
+        self._maker = maker
+        self._effort = Effort(options, maker, pool)
+        self._gpu = gpu
+        self._save = save
+
+    def works(self, part: str) -> bool:
+        """Whether the part has given results for a case."""
+        return any(part in record["accuracy"] for record in self._document["cases"].values())
+
+    def best_part(self, case: Case) -> str | None:
+        """The best runtime of plans that has given results for the case, or else ONNX Runtime."""
+        return next((part for part in ENGINE_PARTS if part in self._checked(case)), None)
+
+    def is_outdated(self, item: WorkItem) -> bool:
+        """Whether an earlier run, without the best runtime of this one, measured the item with another."""
+        record = self._document["cases"].get(item.case.name, {"paced": [], "soak": {}})
+        runs = {"paced": [run for run in record["paced"] if _is_run_of(item, run)], "soak": [record["soak"]]}
+        parts = {run.get("part") for run in runs.get(item.kind, [])}
+        return bool(parts) and parts != {self.best_part(item.case)}
+
+    def methods(self, item: WorkItem) -> list[tuple[str, str]]:
+        """The methods of a ``time`` item, without runtimes that gave no results for the case or are not needed."""
+        if item.case.compute_ms is not None:
+            return list(item.methods)
+        usable = {*self._checked(item.case), "torch"}
+        if self._options.spare_standin and not usable.isdisjoint(REAL_PARTS):
+            usable.discard("standin")
+        return [pair for pair in item.methods if pair[0] in usable]
+
+    def steps(self, item: WorkItem) -> list[WorkStep]:
+        """The least that a piece of work takes."""
+        case, effort, best = item.case, self._effort, self.best_part(item.case) or ""
+        kinds = {
+            "check": lambda: effort.check(case, item.part),
+            "time": lambda: effort.timing(case, self.methods(item)),
+            "peaks": lambda: [WorkStep.guessed("peaks", case)],
+            "paced": lambda: effort.paced(case, best),
+            "soak": lambda: effort.soak(case, best),
+        }
+        return kinds[item.kind]()
+
+    def do(self, item: WorkItem) -> list[str]:
+        """Do a piece of work; returns notes on what was left out.
+
+        Raises:
+            MeasurementError, ImportError, OSError, ValueError: it failed as a whole.
+            StopAsked: the report shall stop.
+        """
+        kinds = {
+            "check": self._check,
+            "time": self._time,
+            "peaks": self._peaks,
+            "paced": self._paced,
+            "soak": self._soak,
+        }
+        return kinds[item.kind](item, self._record(item.case))
+
+    def _check(self, item: WorkItem, record: Record) -> list[str]:
+        """Compare the outputs with the reference before anything is timed, so that a wrong engine is noticed."""
+        case = item.case
+        self._maker.make(case, item.part)
+        record["facts"] = read_facts(self._maker.folder(case))
+        try:
+            link = self._link(case, item.part)
+            with self._schedule.timed(WorkStep.guessed("check", case, item.part)):
+                found = link.ask("check", timeout_s=self._limit_s(_ANSWER_S), precision=case.precision)
+        except MeasurementError:
+            self._pool.drop(item.part)
+            raise
+        record["accuracy"][item.part] = found
+        return []
+
+    def _time(self, item: WorkItem, record: Record) -> list[str]:
+        """Open each method that fits, then measure all of them in turn, round by round."""
+        case, methods = item.case, self.methods(item)
+        for part in dict.fromkeys(part for part, _ in methods):
+            self._maker.make(case, part)
+        record["facts"] = read_facts(self._maker.folder(case))
+        rows: list[MethodRow] = []
+        notes: list[str] = []
+        for part, method in methods:
+            rounds = [step for row in rows if row.error is None for step in self._effort.rounds(row.part, row.method)]
+            more = [*self._effort.opening(case, part, method), *self._effort.rounds(part, method)]
+            if (shortage := self._schedule.shortage([*rounds, *more])) is not None:
+                notes.append(f"{part} {method} left out: {shortage}")
+                continue
+            # A slow compiler must leave time for the rounds of the methods before it.
+            limit_s = self._limit_s(_OPEN_S, reserve_s=self._schedule.estimate_s(rounds))
+            rows.append(self._open(case, part, method, limit_s))
+            self._keep(rows, record)
+        notes += self._run_rounds(case, rows, record)
+        return notes + [f"{row.part} {row.method} failed" for row in rows if row.error is not None]
+
+    def _open(self, case: Case, part: str, method: str, limit_s: float) -> MethodRow:
+        before = self._gpu().get("memory_mib")
+        try:
+            link = self._link(case, part, method)
+            with self._schedule.timed(open_step(case, part, method)):
+                link.ask("open", timeout_s=limit_s, method=method)
+        except (MeasurementError, OSError) as error:
+            return MethodRow(part, method, error=str(error))
+        after = self._gpu().get("memory_mib")
+        return MethodRow(part, method, vram_mib=None if before is None or after is None else after - before)
+
+    def _run_rounds(self, case: Case, rows: list[MethodRow], record: Record) -> list[str]:
+        """Measure each round in another order, so that no method always follows the same one."""
+        count = self._options.rounds
+        for number in range(count):
+            for row in shuffled([row for row in rows if row.error is None], f"{case.name} {number}"):
+                if self._schedule.shortage([self._effort.round(row.part, row.method)]) is not None:
+                    return [f"time ran out in round {number + 1} of {count}"]
+                self._run_round(case, row)
+                self._keep(rows, record)
+            record["gpu"].append(self._gpu())
+        whole = all(len(row.rounds) == count for row in rows if row.error is None)
+        return [] if whole else [f"time ran out in round {count} of {count}"]
+
+    def _run_round(self, case: Case, row: MethodRow) -> None:
+        size = {"count": self._options.frames, "seconds": self._options.seconds}
+        try:
+            link = self._link(case, row.part, row.method)
+            with self._schedule.timed(self._effort.round(row.part, row.method)):
+                row.rounds.append(link.ask("round", timeout_s=self._limit_s(_ANSWER_S), method=row.method, **size))
+        except MeasurementError as error:
+            if self._schedule.left_s() > _LEAST_S:  # or else the end of the report ended the worker
+                row.error = str(error)
+
+    def _peaks(self, item: WorkItem, record: Record) -> list[str]:
+        """Measure the peaks of the GPU, once for all cases."""
+        peaks, limit_s = self._document["peaks"], self._limit_s(_ANSWER_S)
+        if "torch" in self._options.pythons:
+            self._maker.make(item.case, "torch")
+            small = _SMALL_PEAKS if self._options.rehearse else {}
+            peaks.update(self._link(item.case, "torch").ask("peaks", timeout_s=limit_s, **small), source="measured")
+        elif (part := self.best_part(item.case)) in PLAN_PARTS:
+            peaks.update(self._link(item.case, part).ask("copy_peak", timeout_s=limit_s))
+            name = self._document["machine"].get("name", "")
+            spec = next((value for key, value in _SPEC_TFLOP_S.items() if key in name), None)
+            if spec is not None:
+                peaks.update(matmul_tflop_s=spec, source="copies measured, FLOPs by the data sheet")
+        return []
+
+    def _paced(self, item: WorkItem, record: Record) -> list[str]:
+        """Measure at the rate of a camera. An earlier run at that rate is replaced."""
+        part, run = self.best_part(item.case) or "", {"fps": item.fps, "how": item.how}
+        seconds = self._options.paced_seconds
+        found = self._link(item.case, part).ask(
+            "paced", timeout_s=self._limit_s(seconds + _ANSWER_S), seconds=seconds, **run
+        )
+        others = [one for one in record["paced"] if not _is_run_of(item, one)]
+        record["paced"] = [*others, {"part": part, **run, **found}]
+        return []
+
+    def _soak(self, item: WorkItem, record: Record) -> list[str]:
+        """Watch the memory over many frames."""
+        part = self.best_part(item.case) or ""
+        link = self._link(item.case, part)
+        with self._schedule.timed(WorkStep.guessed("soak", item.case)):
+            found = link.ask("soak", timeout_s=self._limit_s(_ANSWER_S), count=self._options.soak_frames)
+        record["soak"] = {"part": part, **found}
+        return []
+
+    def _record(self, case: Case) -> Record:
+        empty: Record = {
+            "compute_ms": case.compute_ms,
+            "facts": {},
+            "accuracy": {},
+            "rows": [],
+            "paced": [],
+            "soak": {},
+            "gpu": [],
+        }
+        record: Record = self._document["cases"].setdefault(case.name, empty)
+        return record
+
+    def _checked(self, case: Case) -> Record:
+        """The accuracy of a case by its runtimes; empty before the first check."""
+        found: Record = self._document["cases"].get(case.name, {}).get("accuracy", {})
+        return found
+
+    def _keep(self, rows: list[MethodRow], record: Record) -> None:
+        put_rows(rows, record)
+        self._save()
+
+    def _link(self, case: Case, part: str, method: str = "") -> Link:
+        """The worker of a part. It starts if it does not run."""
+        folder, alone = self._maker.folder(case), own_worker(method)
+        if self._pool.has(folder, part, alone):
+            return self._pool.link(folder, part, self._options.pythons[part], alone)
+        with self._schedule.timed(WorkStep.guessed(f"start {part}", case)):
+            link = self._pool.link(folder, part, self._options.pythons[part], alone)
+            try:
+                info = link.ask("info", timeout_s=self._limit_s(_ANSWER_S))
+            except MeasurementError:
+                self._pool.drop(part, alone)
+                raise
+        self._document["versions"][part] = info["versions"]
+        return link
+
+    def _limit_s(self, most_s: float, *, reserve_s: float = 0.0) -> float:
+        """The longest time to wait for an answer: nothing lasts much beyond the end of the report."""
+        return max(_LEAST_S, min(most_s, self._schedule.left_s() - reserve_s))
+
+
+def _is_run_of(item: WorkItem, run: Record) -> bool:
+    return bool((run["fps"], run["how"]) == (item.fps, item.how))

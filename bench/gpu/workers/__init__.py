@@ -1,0 +1,1 @@
+"""The workers of the GPU report, each a process with the libraries of its part."""

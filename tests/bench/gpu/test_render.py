@@ -1,0 +1,194 @@
+"""The goals, the page and the picture of a report, on made-up figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mostnet.bench.gpu import report as gpu_report
+from mostnet.bench.gpu.plot import draw
+from mostnet.bench.gpu.render import markdown
+from mostnet.bench.gpu.rows import FILE, load
+from mostnet.bench.gpu.targets import MET, MISSED, NOT_MEASURED, REHEARSED, GoalResult, evaluate
+from mostnet.contract import MeasurementError
+
+from .made_up import CHECK, LARGE, MAIN, Bench, make_case, rows_of
+
+Capture = pytest.CaptureFixture[str]
+
+SPEED = {"at least 500 FPS", "at least 250 FPS", "roofline", "eager FP32", "torch.compile"}
+RUNTIME = {"bare enqueue loop", "host time", "camera at 60 FPS", "Python memory"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, only=(CHECK, MAIN, LARGE))
+
+
+def goal(document: dict[str, Any], words: str) -> GoalResult:
+    (found,) = [result for result in evaluate(document) if words in result.goal]
+    return found
+
+
+def verdicts(document: dict[str, Any], words: set[str]) -> set[str]:
+    return {goal(document, each).verdict for each in words}
+
+
+def test_goals_are_met_missed_or_not_measured(bench: Bench) -> None:
+    _, document = bench.run()
+    assert [result.verdict for result in evaluate(document)] == [MET] * 11
+    rows = rows_of(document)
+    rows["stream"]["fps_rounds"] = [900.0] * 3
+    rows["infer"]["p50_rounds"] = [1.6] * 3
+    rows["eager-tf32"]["fps"] = 300.0
+    rows["compile-cuda-graph"]["fps"] = 800.0
+    rows_of(document, LARGE)["stream"]["fps"] = 240.0
+    document["cases"][MAIN.name]["paced"][0]["p999_ms"] = 4.1
+    document["cases"][CHECK.name]["accuracy"]["tensorrt"]["broken_frames"] = [1, 2]
+    missed = [result.goal for result in evaluate(document) if result.verdict == MISSED]
+    assert missed == [
+        "nano-480x640-fp16: every frame within the accuracy bounds",
+        "dw-800x800-fp16: stream at least 250 FPS",
+        "dw-480x640-fp16: at least 4.8x PyTorch eager FP32, TF32 on",
+        "dw-480x640-fp16: at least 1.3x torch.compile FP16 with CUDA graphs, the faster of the two ways",
+        "stream within 5 % of the bare enqueue loop, every case",
+        "infer under 100 us of host time beyond copies and compute, every case",
+        "camera at 60 FPS: p99.9 under 2x p50",
+    ]
+    assert goal(document, "bare enqueue").found == f"90 % at worst ({MAIN.name})"
+    assert goal(document, "camera").found == f"2.05x at worst ({MAIN.name})"
+    assert goal(document, "nano-480x640").found == f"beyond them: {CHECK.name} on tensorrt: 2 frames"
+    document["cases"] = {}
+    assert {result.verdict for result in evaluate(document)} == {NOT_MEASURED}
+
+
+def test_one_compiled_variant_alone_says_so(bench: Bench) -> None:
+    bench.broken = {"open compile-reduce-overhead"}
+    _, document = bench.run()
+    assert goal(document, "torch.compile").found == "1.414x (compile-reduce-overhead not measured)"
+
+
+def test_accuracy_names_the_runtimes(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(CHECK, MAIN), parts=("tensorrt", "rtx", "ort"))
+    _, document = bench.run()
+    assert goal(document, "nano-480x640-fp16: every frame").found == "9 frames on tensorrt, rtx, ort"
+
+
+def test_the_stand_in_is_judged_on_the_runtime_and_not_on_speed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(CHECK, MAIN, LARGE), parts=("standin",))
+    for compute_ms in (0.3, 0.6, 1.0):
+        make_case(bench.cases, CHECK.__class__("nano", (480, 640), "fp16", compute_ms), ("standin",))
+    _, document = bench.run()
+    assert verdicts(document, SPEED) == {NOT_MEASURED}
+    assert verdicts(document, RUNTIME) == {MET}
+    assert goal(document, "bare enqueue").found.endswith("on the stand-in for TensorRT)")
+    text = markdown(document)
+    assert "| stand-in: stream | 990 |" in text
+    assert "## nano-480x640-fp16-0.3ms\n\n- The runtime alone: the stand-in computes for 0.3 ms" in text
+
+
+def test_tensorrt_for_rtx_counts_where_classic_tensorrt_is_missing(tmp_path: Path) -> None:
+    _, document = Bench(tmp_path, only=(MAIN,), parts=("rtx",)).run()
+    assert goal(document, "500 FPS").verdict == MET
+
+
+def test_roofline_is_the_longer_of_arithmetic_and_memory(bench: Bench) -> None:
+    _, document = bench.run()
+    assert goal(document, "roofline").found == "19.52 %"  # 138 GFLOP at 700 TFLOP/s take 0.197 of a frame's 1.01 ms
+    document["cases"][MAIN.name]["facts"]["least_bytes"] = 9e8  # 0.3 ms at 3,000 GB/s
+    assert goal(document, "roofline").found == "29.7 %"
+    document["peaks"]["source"] = "copies measured, FLOPs by the data sheet"
+    assert goal(document, "roofline").found.endswith("(peaks: copies measured, FLOPs by the data sheet)")
+
+
+def test_a_page(bench: Bench) -> None:
+    bench.broken = {"open compile-cuda-graph", "soak"}
+    _, document = bench.run()
+    text = markdown(document)
+    for line in (
+        "# GPU report: Test H100",
+        "driver 580, GPU at 1980 MHz before the run",
+        "- TensorRT: python 3.12",
+        "- ONNX Runtime, left out: onnxruntime cannot be imported",
+        "| TensorRT: stream | 990 | 3 | 3 | 1.01 | 7 | 3 |",
+        "| PyTorch: eager FP32, TF32 off | 100 |",
+        "| PyTorch: compiled FP16, own CUDA graph | open compile-cuda-graph is broken |",
+        "138.0 GFLOP, at least 70.0 MB a frame; roofline 0.197 ms; seeded, untrained.",
+        "`stream` over bare enqueue 99 %; `infer` beyond copies and compute 50 us",
+        "TensorRT, worst of 3 frames: PSNR infinite, EPE 0 px, IoU 1.0000; 0 frames beyond the bounds.",
+        "GPU after each round: 1980 to 1980 MHz.",
+        "| TensorRT: 60 FPS, stream | 2 | 2.5 | 3 | 3.5 | 9 | 0.1 % | 1200 | 1200 / 1500 / 1980 |",
+        "- Published: 105 ms of added delay measurably worsen a surgeon's work (Kumcu et al. 2016",
+        f"| soak {MAIN.name} | failed | soak  is broken |",
+    ):
+        assert line in text, line
+    assert "ehears" not in text
+
+
+def test_a_rehearsal_says_so_everywhere(bench: Bench) -> None:
+    _, document = bench.run(rehearse=True)
+    text = markdown(document)
+    assert text.startswith("# GPU report, REHEARSAL without a GPU\n\n**Rehearsal on a simulated GPU: no figure on this")
+    assert "| goal (rehearsal) | found | verdict |" in text
+    assert f"## {MAIN.name} (rehearsal)" in text
+    assert "**met**" not in text and "**missed**" not in text
+    assert {result.verdict for result in evaluate(document)} == {REHEARSED, NOT_MEASURED}
+    plain = draw({**document, "rehearsal": False})
+    assert draw(document) != plain
+
+
+def test_a_short_run_of_the_camera_has_no_far_percentile(bench: Bench) -> None:
+    _, document = bench.run()
+    for run in document["cases"][MAIN.name]["paced"]:
+        run["p999_ms"] = None
+    assert goal(document, "camera").verdict == NOT_MEASURED
+    assert "| TensorRT: 60 FPS, stream | 2 | 2.5 | 3 | - | 9 |" in markdown(document)
+    assert draw(document) is not None
+
+
+def test_a_picture(bench: Bench) -> None:
+    _, document = bench.run()
+    picture = draw(document)
+    assert picture is not None and picture.startswith(b"\x89PNG")
+    document["cases"] = {}
+    assert draw(document) is None
+
+
+def test_a_page_of_a_run_that_measured_nothing(bench: Bench) -> None:
+    _, document = bench.run(limit_s=1.0)
+    text = markdown(document)
+    assert "## Not measured, or not completely" in text
+    assert f"| check {CHECK.name} tensorrt | skipped | needs about " in text
+
+
+def test_render_makes_files_of_an_earlier_report(bench: Bench, capsys: Capture) -> None:
+    bench.run()
+    again = bench.out / "again"
+    assert gpu_report.main([str(again), "--render", str(bench.out / FILE)]) == 0
+    assert sorted(path.name for path in again.iterdir()) == ["gpu_report.md", "gpu_report.png"]
+    assert "met          dw-480x640-fp16: stream at least 500 FPS" in capsys.readouterr().out
+
+
+def test_a_plot_needs_matplotlib(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    bench.run()
+    monkeypatch.setattr(gpu_report, "find_spec", lambda name: None)
+    assert gpu_report.main([str(bench.out), "--render", str(bench.out / FILE)]) == 0
+    assert "no plot: matplotlib is missing here; where it is installed, --render" in capsys.readouterr().out
+    assert not (bench.out / "gpu_report.png").exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"format_version": 1}', "[]"])
+def test_a_file_that_is_no_report(tmp_path: Path, content: str, capsys: Capture) -> None:
+    (tmp_path / FILE).write_text(content)
+    assert gpu_report.main([str(tmp_path), "--render", str(tmp_path / FILE)]) == 1
+    assert "not a report" in capsys.readouterr().err
+    with pytest.raises(MeasurementError, match="not a report"):
+        load(tmp_path / FILE)
+
+
+def test_the_json_has_no_infinities(bench: Bench) -> None:
+    _, document = bench.run()
+    assert "Infinity" not in json.dumps(document) and "NaN" not in json.dumps(document)
