@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from mostnet.bench.gpu.cases import PLANS as CASE_PLANS
 from mostnet.bench.gpu.standin.install import install
-from mostnet.bench.gpu.standin.plan import STANDIN_PLAN
 from mostnet.contract import NoGpuError, PlanInfo
 from mostnet.engine import Engine, Output
 from mostnet.engine.cuda.device import cuda_device
@@ -29,7 +29,7 @@ if STANDIN not in ("", "gpu", "miniature"):
 MINIATURE = install(miniature=STANDIN == "miniature") if STANDIN else None
 
 #: File names of plans that this process can run.
-PLANS = (STANDIN_PLAN,) if STANDIN else ("case.plan", "case-rtx.plan")
+PLANS = (CASE_PLANS["standin"],) if STANDIN else (CASE_PLANS["tensorrt"], CASE_PLANS["rtx"])
 
 #: What makes the case's files.
 _BUILD = (

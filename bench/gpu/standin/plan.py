@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mostnet.bench.gpu.cases import plan_path
 from mostnet.contract import (
     ExportError,
     Metadata,
@@ -28,9 +29,6 @@ from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.export.plan.request import PlanRequest
 
 from .toy import METADATA, NAN, frame_of, reference, toy_metadata
-
-#: File name of the stand-in's plan in the folder of a case.
-STANDIN_PLAN = "case-standin.plan"
 
 #: Version of the classic TensorRT that the stand-in resembles when it is installed.
 VERSION = "8.6-standin"
@@ -130,7 +128,7 @@ def write_standin_plan(folder: Path, *, compute_ms: float | None = None, toy: bo
     else:
         checkpoint = (folder / "case.pt").read_bytes()
         plan = StandinPlan(metadata=metadata, checkpoint=checkpoint, compute_ms=compute_ms or 0.0)
-    return write_plan_file(folder / STANDIN_PLAN, plan, targets=(gpu_architecture(),))
+    return write_plan_file(plan_path(folder, "standin"), plan, targets=(gpu_architecture(),))
 
 
 def write_toy_plan(folder: Path, *, compute_ms: float = 0.0) -> Path:
@@ -150,7 +148,7 @@ def write_toy_plan(folder: Path, *, compute_ms: float = 0.0) -> Path:
     }
     np.savez(folder / "reference.npz", **arrays)
     plan = StandinPlan(metadata=METADATA, compute_ms=compute_ms)
-    return write_plan_file(folder / STANDIN_PLAN, plan, targets=(gpu_architecture(),))
+    return write_plan_file(plan_path(folder, "standin"), plan, targets=(gpu_architecture(),))
 
 
 def write_plan_file(path: Path, plan: StandinPlan, *, targets: tuple[str, ...], **changes: object) -> Path:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from mostnet.bench.gpu.standin.tensorrt import StandinModule
 from mostnet.engine.tensorrt.log import tensorrt_logger
-from tests.engine.fake_tensorrt import Module
 from tests.test_layering import MODULES, ROOT
 
 
@@ -28,7 +28,7 @@ class ILogger:
 
 @pytest.fixture
 def trt() -> Iterator[Any]:
-    yield Module(ILogger=ILogger)
+    yield StandinModule("tensorrt", ILogger=ILogger)
     tensorrt_logger.cache_clear()
 
 
