@@ -61,6 +61,7 @@ class TensorRtEngine:
         self._config: Any = None
         self.cache: RuntimeCache | None = None
         self._runtime = trt.Runtime(self.log)
+        self.log.take_errors()  # forget the errors of a build: a good one logs kernels that do not fit in memory
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             errors = self.log.take_errors()

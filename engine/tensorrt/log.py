@@ -56,7 +56,7 @@ def _make_logger(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self._errors: deque[tuple[int, str]] = deque(maxlen=_MOST_KEPT)  # with the thread that logged each
-            self._lock = threading.Lock()
+            self._lock = threading.RLock()  # a destructor that runs while it is held may log
 
         def log(self, severity: Any, message: str) -> None:
             _LOG.log(logging.DEBUG if _HARMLESS in message else levels[severity], message)
@@ -68,8 +68,9 @@ def _make_logger(trt: Any) -> Any:
             """Lines of this thread and of TensorRT's own threads; those of other threads of Python stay for them."""
             others = _other_threads()
             with self._lock:
-                lines = [line for thread, line in self._errors if thread not in others]
-                kept = [(thread, line) for thread, line in self._errors if thread in others]
+                logged = list(self._errors)
+                lines = [line for thread, line in logged if thread not in others]
+                kept = [(thread, line) for thread, line in logged if thread in others]
                 self._errors.clear()
                 self._errors.extend(kept)
             return "; ".join(lines[-_MOST_QUOTED:]) or "it logged no error"

@@ -19,6 +19,9 @@ from .request import PlanRequest
 #: Called with a phase's name, its steps done, its number of steps, and the seconds since the build began.
 BuildProgress = Callable[[str, int, int, float], None]
 
+#: In TensorRT's errors if no kernel has the pinned types of a layer: "Could not find any implementation for node ...".
+_NO_IMPLEMENTATION = "implementation"
+
 _LOOSE = (
     "{name} has no implementation that keeps the type of every layer ({errors}); it was allowed to change the type of "
     "layers that have none"
@@ -75,14 +78,17 @@ def build_plan(
     if monitor is not None:
         config.progress_monitor = monitor
     plan, notes = builder.build_serialized_network(network, config), list[str]()
-    if plan is None and _is_pinned(trt, request):
-        notes.append(f"WARNING: {_LOOSE.format(name=toolchain.name, errors=logger.take_errors())}")
+    errors = "" if plan is not None else logger.take_errors()
+    if plan is None and _is_pinned(trt, request) and _NO_IMPLEMENTATION in errors.lower():
+        notes.append(f"WARNING: {_LOOSE.format(name=toolchain.name, errors=errors)}")
         prefer_types(trt, config)
         plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            errors = f"{errors}; with the types as preferences: {logger.take_errors()}"
     if monitor is not None and monitor.error is not None:
         raise monitor.error
     if plan is None:
-        raise ExportError(f"{toolchain.name} could not build the plan: {logger.take_errors()}{gpu_hint(toolchain)}")
+        raise ExportError(f"{toolchain.name} could not build the plan: {errors}{gpu_hint(toolchain)}")
     if cache is not None and timing_cache is not None:
         write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
     return BuiltPlan(bytes(plan), tuple(notes))

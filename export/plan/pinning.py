@@ -35,9 +35,13 @@ def pin_types(trt: Any, network: Any, config: Any, tensor_types: Mapping[str, st
         trt.LayerType.MATRIX_MULTIPLY: trt.float16,
         trt.LayerType.GRID_SAMPLE: trt.float32,
     }
-    wrong = [layer.name for layer in layers if layer.type in must and layer.precision != must[layer.type]]
+    wrong = [layer.name for layer in layers if layer.type in must and not _has_type(layer, must[layer.type])]
     if wrong:
         raise ExportError(f"{trt.__name__} {trt.__version__}: precision could not be pinned for {', '.join(wrong[:5])}")
+
+
+def _has_type(layer: Any, kind: Any) -> bool:
+    return layer.precision_is_set and layer.precision == kind  # an unset precision reads as float32
 
 
 def prefer_types(trt: Any, config: Any) -> None:

@@ -22,8 +22,21 @@ class FakeLayer:
 
     def __init__(self, kind: str, name: str, output: str) -> None:
         self.type, self.name, self.output = kind, name, output
-        self.precision: object = None
+        self._precision: object = None
         self.types: dict[int, object] = {}
+
+    @property
+    def precision(self) -> object:
+        """As in TensorRT, float32 until it is set."""
+        return "float" if self._precision is None else self._precision
+
+    @precision.setter
+    def precision(self, kind: object) -> None:
+        self._precision = kind
+
+    @property
+    def precision_is_set(self) -> bool:
+        return self._precision is not None
 
     def get_output(self, index: int) -> SimpleNamespace:
         return SimpleNamespace(name=self.output)
@@ -37,7 +50,7 @@ class FakeLayer:
     @property
     def pinned(self) -> bool:
         """Whether the layer was given any type."""
-        return self.precision is not None or bool(self.types)
+        return self.precision_is_set or bool(self.types)
 
 
 class FakeConfig:

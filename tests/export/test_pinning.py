@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import onnx
@@ -86,6 +87,16 @@ def test_a_convolution_that_the_graph_does_not_name_is_refused(
         build(library, request_of_half)
 
 
+def test_a_sampling_that_the_graph_does_not_name_is_refused(
+    layers: dict[str, FakeLayer], request_of_half: PlanRequest
+) -> None:
+    """Its precision reads as float32, as wanted, but TensorRT may choose another."""
+    helper = FakeLayer("GRID_SAMPLE", "helper", "a tensor that the ONNX does not name")
+    library = FakeBuilders("8.6", [*layers.values(), helper])
+    with pytest.raises(ExportError, match=r"tensorrt 8\.6\.1: precision could not be pinned for helper"):
+        build(library, request_of_half)
+
+
 def test_without_an_implementation_of_every_type_the_types_are_preferences(
     layers: dict[str, FakeLayer], request_of_half: PlanRequest
 ) -> None:
@@ -103,8 +114,19 @@ def test_without_an_implementation_of_every_type_the_types_are_preferences(
 def test_a_build_that_fails_with_preferences_too(layers: dict[str, FakeLayer], request_of_half: PlanRequest) -> None:
     library = FakeBuilders("8.6", list(layers.values()))
     library.failures = [NO_FIT, "out of memory"]
-    with pytest.raises(ExportError, match=r"tensorrt 8\.6\.1 could not build the plan: out of memory$"):
+    both = f"tensorrt 8.6.1 could not build the plan: {NO_FIT}; with the types as preferences: out of memory"
+    with pytest.raises(ExportError, match=f"^{re.escape(both)}$"):
         build(library, request_of_half)
+
+
+def test_a_build_that_fails_for_another_reason_is_not_made_twice(
+    layers: dict[str, FakeLayer], request_of_half: PlanRequest
+) -> None:
+    library = FakeBuilders("8.6", list(layers.values()))
+    library.failures = ["out of memory"]
+    with pytest.raises(ExportError, match=r"could not build the plan: out of memory$"):
+        build(library, request_of_half)
+    assert len(library.builds) == 1
 
 
 @pytest.mark.parametrize(("generation", "floats"), [("10", "fp16"), ("8.6", "fp32")])

@@ -24,7 +24,8 @@ def write_module(folder: Path, name: str, code: str = "") -> None:
 def with_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine with a GPU; returns a folder for modules."""
     for name in ("tensorrt", "tensorrt_rtx", "pycuda", "pycuda.driver", "torch", "onnxruntime"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setitem(sys.modules, name, None)  # so that its end brings back what was there, or nothing
+        del sys.modules[name]
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(gpu_parts, "require_gpu", lambda: 1)
     return tmp_path

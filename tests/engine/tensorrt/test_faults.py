@@ -16,6 +16,7 @@ from mostnet.contract import (
     TensorSpec,
 )
 from mostnet.engine.interfaces import DeviceLostError
+from mostnet.engine.tensorrt.log import tensorrt_logger
 from tests.engine.backends import collect
 from tests.engine.plan_setup import STAGE_CALLS, Machine, machine_of
 
@@ -105,6 +106,15 @@ def test_tensorrt_refuses(machine: Machine, step: str, left: int, line: str, kin
     del caught
     machine.check_empty()
     machine.open().close()
+
+
+def test_errors_of_a_good_build_are_not_those_of_a_refused_plan(machine: Machine) -> None:
+    """A builder logs an error for each kernel that does not fit in memory, and builds the plan without it."""
+    logger = tensorrt_logger(machine.trt.module)
+    logger.log(machine.trt.module.ILogger.ERROR, "Skipping tactic 0x1: OutOfMemory")
+    machine.trt.refusals["deserialise"] = (0, "magic tag")
+    with pytest.raises(PlanMismatchError, match="refuses the plan: magic tag;"):
+        machine.open()
 
 
 def test_failing_while_a_second_session_opens_leaves_the_first(machine: Machine) -> None:

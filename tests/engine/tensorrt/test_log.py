@@ -59,6 +59,20 @@ def test_a_thread_leaves_the_errors_of_another(trt: Any) -> None:
     assert logger.take_errors() == "the engine's"
 
 
+def test_a_destructor_may_log_while_errors_are_taken(trt: Any) -> None:
+    """The garbage collector may destroy an object of TensorRT at any time, and its destructor may log an error."""
+    logger = tensorrt_logger(trt)
+
+    def in_the_midst(line: str) -> None:
+        with logger._lock:
+            logger.log(ILogger.ERROR, line)
+
+    thread = threading.Thread(target=in_the_midst, args=("a destructor's",), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "the thread waits for itself"
+
+
 def test_errors_of_tensorrt_s_own_threads_are_for_any_thread(trt: Any) -> None:
     logger, logged, taken = tensorrt_logger(trt), threading.Event(), threading.Event()
 
