@@ -41,7 +41,7 @@ def pin_types(trt: Any, network: Any, config: Any, tensor_types: Mapping[str, st
 
 
 def _has_type(layer: Any, kind: Any) -> bool:
-    return layer.precision_is_set and layer.precision == kind  # an unset precision reads as float32
+    return bool(layer.precision_is_set and layer.precision == kind)  # an unset precision reads as float32
 
 
 def prefer_types(trt: Any, config: Any) -> None:
