@@ -61,7 +61,9 @@ class Warp(Float32Island):
         rows = torch.arange(height, dtype=torch.float32, device=flow.device)
         columns = torch.arange(width, dtype=torch.float32, device=flow.device)
         here = torch.stack((columns[None, :].expand(height, width), rows[:, None].expand(height, width)))
-        cells_to_grid = torch.tensor([2.0 / (width - 1), 2.0 / (height - 1)], device=flow.device).view(1, 2, 1, 1)
+        # Made on the device: a copy from the host would wait for it in every frame.
+        scales = [torch.full((1, 1, 1, 1), 2.0 / (side - 1), device=flow.device) for side in (width, height)]
+        cells_to_grid = torch.cat(scales, dim=1)
         grid = (flow / stride + here) * cells_to_grid - 1.0
         warped = F.grid_sample(
             x.float(), grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=True

@@ -104,7 +104,7 @@ class CudaTask:
     def __del__(self) -> None:
         if not hasattr(self, "_bound"):
             return
-        del self._bound  # its constants are in the pool
+        del self._bound
         if sys is None or sys.is_finalizing() or not _is_alive():
             keep(self._pool)  # its destructor frees memory, and ends the process if CUDA refuses
             return

@@ -1,7 +1,7 @@
 """The networks of the stand-in in PyTorch, on any device.
 
 The same lines run on a GPU and, in the tests, on the processor. They neither wait for the device nor copy from the
-host after the first run, so that a CUDA graph can capture them.
+host, so that a CUDA graph can capture them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from mostnet.model import FrameModel, load_checkpoint
 
@@ -55,29 +53,12 @@ class BoundNetwork:
             {name: torch.as_tensor(memory, device=network.device) for name, memory in tensors.items()}
             for tensors in (inputs, outputs)
         )
-        self._constants = _Constants()
 
     def run(self) -> None:
         """Write the outputs of one frame."""
-        with torch.no_grad(), self._constants:
+        with torch.no_grad():
             for name, value in self._step(self._inputs).items():
                 self._outputs[name].copy_(value)
-
-
-class _Constants(TorchFunctionMode):
-    """Makes each constant tensor once. Making one copies from the host, which a capture refuses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._made: dict[str, Tensor] = {}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not torch.tensor:
-            return func(*args, **(kwargs or {}))
-        key = f"{args} {kwargs}"
-        if key not in self._made:
-            self._made[key] = func(*args, **(kwargs or {}))
-        return self._made[key]
 
 
 def toy_step(tensors: Mapping[str, Tensor], *, nan: int = NAN) -> dict[str, Tensor]:
