@@ -57,10 +57,13 @@ class Effort:
         """To stream many frames."""
         return [*self.opening(case, part, "stream"), WorkStep.guessed("soak", case)]
 
+    def peaks(self, case: Case, part: str) -> list[WorkStep]:
+        """To measure the peaks of the GPU in the worker of ``part``."""
+        return [*self._maker.missing(case, part), *self._starting(case, part), WorkStep.guessed("peaks", case)]
+
     def opening(self, case: Case, part: str, method: str) -> list[WorkStep]:
         """To open a method, and to start its worker if it does not run."""
-        running = self._pool.has(self._maker.folder(case), part, own_worker(method))
-        return [*([] if running else [WorkStep.guessed(f"start {part}", case)]), open_step(case, part, method)]
+        return [*self._starting(case, part, method), open_step(case, part, method)]
 
     def rounds(self, part: str, method: str) -> list[WorkStep]:
         """All rounds of a method."""
@@ -70,3 +73,8 @@ class Effort:
         """One round of a method. It is as long on every case, because its seconds limit it."""
         guess_s = self._options.seconds * _ROUND_PARTS.get(part, 1.0) + _ROUND_MORE_S
         return WorkStep("round", f"{part} {method}", guess_s)
+
+    def _starting(self, case: Case, part: str, method: str = "") -> list[WorkStep]:
+        """To start the worker of a part, or of a method that has its own, if it does not run."""
+        running = self._pool.has(self._maker.folder(case), part, own_worker(method))
+        return [] if running else [WorkStep.guessed(f"start {part}", case)]

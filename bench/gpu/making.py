@@ -16,7 +16,6 @@ from .link import StopAsking, run_module
 from .schedule import Schedule, WorkStep
 
 _PACKAGE = "mostnet.bench.gpu"
-_LIMIT_S = 1800.0
 
 
 class Maker:
@@ -45,17 +44,18 @@ class Maker:
         """
         for step, make in self._missing(case, part):
             with self._schedule.timed(step):
-                make()
+                make(max(1.0, self._schedule.allowance_s(step)))
         read_facts(self.folder(case))
 
-    def _missing(self, case: Case, part: str) -> Iterator[tuple[WorkStep, Callable[[], None]]]:
+    def _missing(self, case: Case, part: str) -> Iterator[tuple[WorkStep, Callable[[float], None]]]:
+        """Each step with the function that takes it within a limit in seconds."""
         network = replace(case, compute_ms=None)
         if not (self.folder(network) / FACTS).is_file():
-            yield WorkStep.guessed("prepare", network), lambda: self._prepare(network)
+            yield WorkStep.guessed("prepare", network), lambda limit_s: self._prepare(network, limit_s)
         if part in PLAN_PARTS and not is_built(self.folder(case), part):
-            yield WorkStep.guessed(f"build {part}", case), lambda: self._build(case, part)
+            yield WorkStep.guessed(f"build {part}", case), lambda limit_s: self._build(case, part, limit_s)
 
-    def _prepare(self, case: Case) -> None:
+    def _prepare(self, case: Case, limit_s: float) -> None:
         options = self._options
         python = options.pythons.get("torch") or options.pythons.get("standin")
         if python is None:
@@ -65,23 +65,22 @@ class Maker:
         arguments = [str(options.cases), "--only", case.name, "--opset", str(options.opset), "--no-warps"]
         if options.reference_frames is not None:
             arguments += ["--frames", str(options.reference_frames)]
-        self._run(python, "prepare", arguments)
+        self._run(python, "prepare", arguments, limit_s)
 
-    def _build(self, case: Case, part: str) -> None:
+    def _build(self, case: Case, part: str, limit_s: float) -> None:
         folder, python = self.folder(case), self._options.pythons[part]
         network = self.folder(replace(case, compute_ms=None))
         read_facts(network)
         if part != "standin":
-            self._run(python, "build", [str(folder), "--flavour", part])
+            self._run(python, "build", [str(folder), "--flavour", part], limit_s)
             return
         arguments = [str(folder), *(["--miniature"] if self._options.rehearse else [])]
         if case.compute_ms is not None:
             _copy(network, folder)
             arguments += ["--toy", "--compute-ms", f"{case.compute_ms:g}"]
-        self._run(python, "standin.build", arguments)
+        self._run(python, "standin.build", arguments, limit_s)
 
-    def _run(self, python: str, module: str, arguments: list[str]) -> None:
-        limit_s = min(_LIMIT_S, max(1.0, self._schedule.left_s()))
+    def _run(self, python: str, module: str, arguments: list[str], limit_s: float) -> None:
         run_module(python, [f"{_PACKAGE}.{module}", *arguments], self._log, limit_s=limit_s, stop=self._stop)
 
 

@@ -100,17 +100,30 @@ class Measurement:
         items, states = agenda(self._options), self.document["work"]
         for item in items:
             states.setdefault(item.key, {"case": item.case.name, "state": NOT_BEGUN, "note": ""})
-        # Work that was tried before comes last, so that what never succeeds does not hold up the rest.
-        order = sorted(items, key=lambda item: self._state(item) in (PARTLY, FAILED))
         with ExitStack() as held:
             held.callback(self._pool.close)
             held.callback(self._save_and_publish)  # before the workers end: a killed run may not have that time
-            for item in order:
+            for item in self._in_order(items):
                 if self._stop():
                     break
                 if not self._is_finished(item):
                     self._note(item)
         return all(map(self._is_finished, items))
+
+    def _in_order(self, items: list[WorkItem]) -> list[WorkItem]:
+        """Work that was tried before comes last, so that what never succeeds does not hold up the rest.
+
+        A check comes right before the first other work on its case, which needs its result.
+        """
+        places = {item: float(place) for place, item in enumerate(items)}
+        users = {item.case: places[item] for item in reversed(items) if item.kind != "check"}
+
+        def place(item: WorkItem) -> float:
+            if self._state(item) not in (PARTLY, FAILED):
+                return places[item]
+            return users[item.case] - 0.5 if item.kind == "check" else len(items) + places[item]
+
+        return sorted(items, key=place)
 
     def _note(self, item: WorkItem) -> None:
         """Do a piece of work, and write how that went."""
@@ -122,7 +135,8 @@ class Measurement:
         self._save_and_publish()
 
     def _is_finished(self, item: WorkItem) -> bool:
-        return self._state(item) in (DONE, NOT_NEEDED) and not self._work.is_outdated(item)
+        state = self._state(item)
+        return state == NOT_NEEDED or (state == DONE and not self._work.is_outdated(item))
 
     def _try(self, item: WorkItem) -> tuple[str, str]:
         """Do a piece of work that is needed and fits. A failure is noted, and the measurement continues."""
@@ -148,7 +162,10 @@ class Measurement:
             return NOT_NEEDED, ""
         if self._failures.get(part, 0) >= _MOST_FAILURES and not works(part):
             return SKIPPED, f"{part} failed {_MOST_FAILURES} times and never worked"
-        if item.kind in ("paced", "soak") and self._work.best_part(item.case) is None:
+        needs_runtime = item.kind in ("paced", "soak") or (
+            item.kind == "peaks" and "torch" not in self._options.pythons
+        )
+        if needs_runtime and self._work.best_part(item.case) is None:
             return SKIPPED, _UNCHECKED
         if item.kind == "time" and not self._work.methods(item):
             return SKIPPED, _UNCHECKED

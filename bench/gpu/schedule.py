@@ -38,6 +38,9 @@ GUESSES_S = {
 _SHARES = {"dw": 1.0, "sw": 0.8, "nano": 0.6}
 _PIXELS = 480 * 640
 
+#: A step is ended after so many times its estimate, but not before so many seconds: guesses are rough.
+_PATIENCE, _LEAST_PATIENCE_S = 3.0, 60.0
+
 
 @dataclass(frozen=True)
 class WorkStep:
@@ -81,6 +84,16 @@ class Schedule:
         """None if ``steps`` fit into the time left, or else a text with both times."""
         needed_s, left_s = self.estimate_s(steps), self.left_s()
         return None if needed_s <= left_s else f"needs about {needed_s:.0f} s; {max(0.0, left_s):.0f} s were left"
+
+    def allowance_s(self, step: WorkStep) -> float:
+        """The longest time to wait for a step that may hang.
+
+        Three times its estimate, at least a minute, and at most half of the time left. A step that was begun because
+        it fits gets half more than its estimate even so, as far as the time lasts.
+        """
+        estimate_s, left_s = self._estimate_s(step), self.left_s()
+        longest_s = max(_PATIENCE * estimate_s, _LEAST_PATIENCE_S)
+        return min(longest_s, left_s, max(left_s / 2, 1.5 * estimate_s))
 
     @contextmanager
     def timed(self, step: WorkStep) -> Iterator[None]:

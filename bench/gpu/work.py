@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mostnet.contract import MeasurementError
@@ -64,8 +64,10 @@ class Work:
         return next((part for part in ENGINE_PARTS if part in self._checked(case)), None)
 
     def is_outdated(self, item: WorkItem) -> bool:
-        """Whether an earlier run, without the best runtime of this one, measured the item with another."""
-        record = self._document["cases"].get(item.case.name, {"paced": [], "soak": {}})
+        """Whether the item was measured without a runtime that has given results since."""
+        record = self._document["cases"].get(item.case.name, {"rows": [], "paced": [], "soak": {}})
+        if item.kind == "time":
+            return not {(row["part"], row["method"]) for row in record["rows"]}.issuperset(self.methods(item))
         runs = {"paced": [run for run in record["paced"] if _is_run_of(item, run)], "soak": [record["soak"]]}
         parts = {run.get("part") for run in runs.get(item.kind, [])}
         return bool(parts) and parts != {self.best_part(item.case)}
@@ -85,7 +87,7 @@ class Work:
         kinds = {
             "check": lambda: effort.check(case, item.part),
             "time": lambda: effort.timing(case, self.methods(item)),
-            "peaks": lambda: [WorkStep.guessed("peaks", case)],
+            "peaks": lambda: effort.peaks(case, "torch" if "torch" in self._options.pythons else best),
             "paced": lambda: effort.paced(case, best),
             "soak": lambda: effort.soak(case, best),
         }
@@ -123,25 +125,48 @@ class Work:
         return []
 
     def _time(self, item: WorkItem, record: Record) -> list[str]:
-        """Open each method that fits, then measure all of them in turn, round by round."""
+        """Time the methods that fit: first all that do not compile, then each one that does."""
         case, methods = item.case, self.methods(item)
         for part in dict.fromkeys(part for part, _ in methods):
             self._maker.make(case, part)
         record["facts"] = read_facts(self._maker.folder(case))
+        rows, notes = self._open_all(case, [pair for pair in methods if not own_worker(pair[1])], record)
+        notes += self._run_rounds(case, rows, record)
+        beside = [row for row in rows if row.method == "stream" and row.error is None][:1]
+        for pair in methods:
+            if own_worker(pair[1]):
+                compiled, more = self._time_compiled(case, pair, beside, record)
+                rows, notes = [*rows, *compiled], [*notes, *more]
+        return notes + [f"{row.part} {row.method} failed" for row in rows if row.error is not None]
+
+    def _time_compiled(
+        self, case: Case, pair: tuple[str, str], beside: list[MethodRow], record: Record
+    ) -> tuple[list[MethodRow], list[str]]:
+        """Time a method whose compiler may hang. ``beside`` takes more rounds in turn with it, to compare both."""
+        partners = [step for row in beside for step in self._effort.rounds(row.part, row.method)]
+        rows, notes = self._open_all(case, [pair], record, more=partners)
+        if any(row.error is None for row in rows):
+            notes += [f"{' '.join(pair)}: {note}" for note in self._run_rounds(case, [*rows, *beside], record)]
+        return rows, notes
+
+    def _open_all(
+        self, case: Case, methods: list[tuple[str, str]], record: Record, *, more: Sequence[WorkStep] = ()
+    ) -> tuple[list[MethodRow], list[str]]:
+        """Open the methods whose rounds fit into the time left beside the steps ``more``; returns notes on others."""
         rows: list[MethodRow] = []
         notes: list[str] = []
         for part, method in methods:
             rounds = [step for row in rows if row.error is None for step in self._effort.rounds(row.part, row.method)]
-            more = [*self._effort.opening(case, part, method), *self._effort.rounds(part, method)]
-            if (shortage := self._schedule.shortage([*rounds, *more])) is not None:
+            own = [*self._effort.opening(case, part, method), *self._effort.rounds(part, method)]
+            if (shortage := self._schedule.shortage([*rounds, *own, *more])) is not None:
                 notes.append(f"{part} {method} left out: {shortage}")
                 continue
-            # A slow compiler must leave time for the rounds of the methods before it.
-            limit_s = self._limit_s(_OPEN_S, reserve_s=self._schedule.estimate_s(rounds))
+            most_s = self._schedule.allowance_s(open_step(case, part, method)) if own_worker(method) else _OPEN_S
+            # What is slow to open must leave time for the rounds of the methods before it.
+            limit_s = self._limit_s(most_s, reserve_s=self._schedule.estimate_s(rounds))
             rows.append(self._open(case, part, method, limit_s))
             self._keep(rows, record)
-        notes += self._run_rounds(case, rows, record)
-        return notes + [f"{row.part} {row.method} failed" for row in rows if row.error is not None]
+        return rows, notes
 
     def _open(self, case: Case, part: str, method: str, limit_s: float) -> MethodRow:
         before = self._gpu().get("memory_mib")
@@ -161,21 +186,25 @@ class Work:
             for row in shuffled([row for row in rows if row.error is None], f"{case.name} {number}"):
                 if self._schedule.shortage([self._effort.round(row.part, row.method)]) is not None:
                     return [f"time ran out in round {number + 1} of {count}"]
-                self._run_round(case, row)
+                lasted = self._run_round(case, row)
                 self._keep(rows, record)
+                if not lasted:
+                    return [f"time ran out in round {number + 1} of {count}"]
             record["gpu"].append(self._gpu())
-        whole = all(len(row.rounds) == count for row in rows if row.error is None)
-        return [] if whole else [f"time ran out in round {count} of {count}"]
+        return []
 
-    def _run_round(self, case: Case, row: MethodRow) -> None:
+    def _run_round(self, case: Case, row: MethodRow) -> bool:
+        """Measure one round; false if the time did not last."""
         size = {"count": self._options.frames, "seconds": self._options.seconds}
         try:
             link = self._link(case, row.part, row.method)
             with self._schedule.timed(self._effort.round(row.part, row.method)):
                 row.rounds.append(link.ask("round", timeout_s=self._limit_s(_ANSWER_S), method=row.method, **size))
         except MeasurementError as error:
-            if self._schedule.left_s() > _LEAST_S:  # or else the end of the report ended the worker
-                row.error = str(error)
+            if self._schedule.left_s() <= _LEAST_S:
+                return False  # the end of the report ended the worker
+            row.error = str(error)
+        return True
 
     def _peaks(self, item: WorkItem, record: Record) -> list[str]:
         """Measure the peaks of the GPU, once for all cases."""

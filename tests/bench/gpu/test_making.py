@@ -22,16 +22,20 @@ TIMED = Case("dw", (480, 640), "fp16", compute_ms=0.3)
 class Ran:
     """A maker whose programs are noted, and make the files that they should."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> None:
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, limit_s: float | None = None, **options: object
+    ) -> None:
         self.cases = folder / "cases"
         self.commands: list[list[str]] = []
+        self.limits_s: list[float] = []
         monkeypatch.setattr(making, "run_module", self._run)
         pythons = {part: f"{part}-python" for part in ("tensorrt", "rtx", "standin", "torch", "ort")}
         made = ReportOptions(out=folder, cases=self.cases, **{"pythons": pythons, **options})
-        self.maker = Maker(made, Schedule(), folder / "log.txt", lambda: False)
+        self.maker = Maker(made, Schedule(limit_s, clock=lambda: 0.0), folder / "log.txt", lambda: False)
 
     def _run(self, python: str, arguments: list[str], log: Path, *, limit_s: float, stop: object) -> None:
         self.commands.append([python, *arguments])
+        self.limits_s.append(limit_s)
         if arguments[0].endswith(".prepare"):
             make_case(self.cases, Case.parse(arguments[3]), ())
 
@@ -86,3 +90,16 @@ def test_preparing_needs_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ran = Ran(tmp_path, monkeypatch, pythons={"tensorrt": sys.executable})
     with pytest.raises(MeasurementError, match=r"not prepared; that needs PyTorch: run mostnet.bench.gpu.prepare else"):
         ran.maker.make(MAIN, "tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "expected_s"),
+    [(None, [90.0, 360.0]), (300.0, [90.0, 180.0]), (400.0, [90.0, 200.0]), (130.0, [65.0, 130.0])],
+)
+def test_a_hang_leaves_time_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_s: float | None, expected_s: list[float]
+) -> None:
+    """The guesses are 30 s to prepare the case, and 120 s to build its plan."""
+    ran = Ran(tmp_path, monkeypatch, limit_s=limit_s)
+    ran.maker.make(MAIN, "tensorrt")
+    assert ran.limits_s == expected_s

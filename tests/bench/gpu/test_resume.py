@@ -1,0 +1,106 @@
+"""A report that goes on after a failure, in the same run or in a later one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mostnet.bench.gpu.cases import Case
+
+from .made_up import FIGURES, MAIN, Bench, rows_of
+
+TIME = f"time {MAIN.name} tensorrt+torch"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_runtime_whose_check_failed_is_timed_once_its_check_passes(bench: Bench) -> None:
+    bench.broken = {"tensorrt check"}
+    _, document = bench.run()
+    assert document["work"][TIME]["state"] == "done" and "stream" not in rows_of(document)
+    bench.broken = set()
+    complete, document = bench.run(resume=True)
+    assert complete
+    assert {method: row["rounds"] for method, row in rows_of(document).items() if method in FIGURES["tensorrt"]} == {
+        "stream": 6,
+        "infer": 3,
+        "enqueue": 3,
+        "enqueue+copies": 3,
+    }
+
+
+def test_a_check_that_is_tried_again_comes_before_the_work_that_needs_it(bench: Bench) -> None:
+    bench.broken = {"tensorrt check"}
+    _, document = bench.run()
+    paced = f"paced {MAIN.name} stream at 60 FPS"
+    assert document["work"][paced]["state"] == "skipped"
+    bench.broken = set()
+    bench.asked.clear()
+    complete, document = bench.run(resume=True)
+    assert complete, document["work"]
+    assert sum(method == "eager-fp32" and do == "open" for _, _, do, method in bench.asked) == 1
+
+
+def test_a_check_that_fails_again_does_not_hold_up_other_cases(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(MAIN, Case("nano", (480, 640))), parts=("tensorrt",))
+    bench.broken = {"tensorrt check"}
+    bench.run()
+    bench.asked.clear()
+    bench.run(resume=True)
+    checked = [name for name, _, do, _ in bench.asked if do == "check"]
+    assert checked == [MAIN.name, "nano-480x640-fp16"], "nano, first in the agenda, has no other work before dw"
+
+
+def test_a_stand_in_that_is_not_needed_stays_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, parts=("tensorrt", "standin"))
+    complete, _ = bench.run()
+    bench.asked.clear()
+    again, _ = bench.run(resume=True)
+    assert complete and again and bench.asked == []
+
+
+def test_a_compiler_that_hangs_takes_nothing_from_the_other_methods(bench: Bench) -> None:
+    bench.took_s["open compile-cuda-graph"] = 5000.0
+    _, document = bench.run(limit_s=540.0)
+    rounds = [do for _, _, do, method in bench.asked if method == "compile-cuda-graph" or do == "round"]
+    assert rounds[: 7 * 3] == ["round"] * 7 * 3, "the compiler comes after the rounds of all others"
+    assert "no answer to 'open' within 251 s" in rows_of(document)["compile-cuda-graph"]["error"], "half of the time"
+    states = {key: one["state"] for key, one in document["work"].items()}
+    assert states[f"soak {MAIN.name}"] == states[f"paced {MAIN.name} infer at 60 FPS"] == "done"
+
+
+def test_without_a_limit_a_compiler_has_three_times_its_estimate(bench: Bench) -> None:
+    bench.took_s["open compile-cuda-graph"] = 5000.0
+    _, document = bench.run()
+    assert "no answer to 'open' within 270 s" in rows_of(document)["compile-cuda-graph"]["error"]
+
+
+def test_a_compiled_method_takes_its_rounds_in_turn_with_the_stream(bench: Bench) -> None:
+    bench.run()
+    rounds = bench.rounds()
+    assert sorted(rounds[7 * 3 : 9 * 3]) == ["tensorrt:stream"] * 3 + ["torch:compile-cuda-graph"] * 3
+    assert all(
+        set(rounds[at : at + 2]) == {"tensorrt:stream", "torch:compile-cuda-graph"} for at in range(7 * 3, 9 * 3, 2)
+    )
+
+
+def test_the_estimate_of_the_peaks_counts_preparing_and_starting_pytorch(tmp_path: Path) -> None:
+    """About 5 s to measure, 10 s to start PyTorch, and 30 s to prepare the case."""
+    bench = Bench(tmp_path)
+    bench.broken = {"tensorrt check"}
+    (bench.cases / MAIN.name / "case.json").unlink()
+    for limit_s in (14.0, 44.0):
+        _, document = bench.run(limit_s=limit_s, resume=True)
+        note = document["work"][f"peaks {MAIN.name}"]["note"]
+        assert note == f"needs about 45 s; {limit_s:.0f} s were left"
+
+
+def test_peaks_of_no_runtime_are_skipped(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.broken = {"tensorrt check"}
+    _, document = bench.run(pythons={"tensorrt": bench.pythons["tensorrt"]})
+    assert document["work"][f"peaks {MAIN.name}"]["note"] == "no runtime has given results for this case"
