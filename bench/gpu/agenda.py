@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mostnet.contract import MeasurementError
 
-from .cases import ALL_CASES, PARTS, Case
+from .cases import ALL_CASES, PART_NAMES, PARTS, Case
 
 #: Parts that run ``mostnet.Engine``, the best first.
 REAL_PARTS = ("tensorrt", "rtx")
@@ -127,7 +127,8 @@ class WorkItem:
         parts = "+".join(dict.fromkeys(part for part, _ in self.methods))
         method = self.methods[0][1] if len(self.methods) == 1 else ""
         paced = f"{self.how} at {self.fps:g} FPS" if self.fps else ""
-        return " ".join(word for word in (self.kind, self.case.name, self.part, parts, method, paced) if word)
+        words = (self.kind, self.case.name, self.part, parts, method, paced)
+        return " ".join(word for word in words if word).replace("standin", PART_NAMES["standin"])
 
 
 def agenda(options: ReportOptions) -> list[WorkItem]:

@@ -23,6 +23,15 @@ PLANS = {"tensorrt": "case.plan", "rtx": "case-rtx.plan", "standin": "case-stand
 #: Libraries to measure, each with its own worker.
 PARTS = (*PLANS, "ort", "torch")
 
+#: The parts in text that people read.
+PART_NAMES = {
+    "tensorrt": "TensorRT",
+    "rtx": "TensorRT for RTX",
+    "standin": "stand-in",
+    "ort": "ONNX Runtime",
+    "torch": "PyTorch",
+}
+
 VARIANTS = ("dw", "sw", "nano")
 SIZES = ((480, 640), (800, 800), (720, 1280), (1080, 1920))
 PRECISIONS = ("fp16", "fp32")

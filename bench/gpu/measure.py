@@ -12,6 +12,7 @@ from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError
 
 from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem, agenda
+from .cases import PART_NAMES
 from .link import Link, ProcessLink, StartLink, StopAsked, StopAsking, WorkerPool
 from .making import Maker
 from .rows import FILE, FORMAT_VERSION, Document, load, save
@@ -161,7 +162,7 @@ class Measurement:
         if for_standin and self._options.spare_standin and any(map(works, REAL_PARTS)):
             return NOT_NEEDED, ""
         if self._failures.get(part, 0) >= _MOST_FAILURES and not works(part):
-            return SKIPPED, f"{part} failed {_MOST_FAILURES} times and never worked"
+            return SKIPPED, f"{PART_NAMES[part]} failed {_MOST_FAILURES} times and never worked"
         needs_runtime = item.kind in ("paced", "soak") or (
             item.kind == "peaks" and "torch" not in self._options.pythons
         )

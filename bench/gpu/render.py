@@ -7,16 +7,19 @@ from typing import Any
 
 from mostnet.bench.paced import ENGINE_ONLY, PUBLISHED_DELAYS
 
+from .cases import PART_NAMES
 from .rows import Document
-from .targets import best_compile_ratio, evaluate, floor_ms, overhead_us, ratio, roofline_share, stream_share
+from .targets import (
+    best_compile_ratio,
+    evaluate,
+    floor_ms,
+    overhead_us,
+    ratio,
+    roofline_share,
+    stream_share,
+    without_tensorrt,
+)
 
-_PARTS = {
-    "tensorrt": "TensorRT",
-    "rtx": "TensorRT for RTX",
-    "standin": "stand-in",
-    "ort": "ONNX Runtime",
-    "torch": "PyTorch",
-}
 _METHODS = {
     "enqueue": "bare enqueue",
     "enqueue+copies": "bare enqueue with copies",
@@ -33,27 +36,34 @@ DELAYS = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p999_ms": "p99.9",
 #: Work in these states is not listed as missing.
 _FINISHED = ("done", "not needed")
 
-_REHEARSAL = "**Rehearsal on a simulated GPU: no figure on this page means anything.**"
+_REHEARSAL = "Rehearsal on a simulated GPU: no figure on this page means anything."
+
+#: Longest text from elsewhere, such as an error, in characters.
+_MOST_CHARACTERS = 200
 
 
 def markdown(document: Document) -> str:
     """Machine, goals, a table per case, and what was not measured."""
     cases, peaks = document["cases"], document.get("peaks", {})
     mark = " (rehearsal)" if document.get("rehearsal") else ""
+    headline = _REHEARSAL if mark else without_tensorrt(document)
     lines = [
         f"# {title(document)}",
         "",
-        *([_REHEARSAL, ""] if mark else []),
+        *([f"**{headline}**", ""] if headline else []),
         f"{document['created_utc']}, {_machine(document.get('machine', {}))}. Frames are synthetic. The methods of one "
         "case run in turn, round by round, each round in another order.",
         "",
-        *(f"- {_PARTS[part]}: {_versions(found)}" for part, found in document.get("versions", {}).items()),
-        *(f"- {_PARTS[part]}, left out: {reason}" for part, reason in document.get("left_out", {}).items()),
+        *(f"- {PART_NAMES[part]}: {_versions(found)}" for part, found in document.get("versions", {}).items()),
+        *(
+            f"- {PART_NAMES[part]}, left out: {_one_line(reason)}"
+            for part, reason in document.get("left_out", {}).items()
+        ),
         f"- peaks: {_peaks(peaks)}",
         "",
         f"| goal{mark} | found | verdict |",
         "|---|---|---|",
-        *(f"| {target.goal} | {target.found} | **{target.verdict}** |" for target in evaluate(document)),
+        *(f"| {target.goal} | {_one_line(target.found)} | **{target.verdict}** |" for target in evaluate(document)),
         "",
     ]
     for name, record in cases.items():
@@ -81,7 +91,7 @@ def title(document: Document) -> str:
 
 def method_name(part: str, method: str) -> str:
     """How a method is called in tables and plots."""
-    return f"{_PARTS[part]}: {_METHODS.get(method, method)}"
+    return f"{PART_NAMES[part]}: {_METHODS.get(method, method)}"
 
 
 def camera_name(run: Mapping[str, Any]) -> str:
@@ -121,7 +131,7 @@ def _about_cameras() -> list[str]:
 def _about(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
     """Size and weights of the network, if one runs."""
     if record["compute_ms"] is not None:
-        return f"The runtime alone: the stand-in computes for {record['compute_ms']:g} ms and runs no network."
+        return f"The runtime alone: the stand-in computes for at least {record['compute_ms']:g} ms and runs no network."
     facts = record["facts"]
     floor = floor_ms(record, peaks)
     roof = "" if floor is None else f"; roofline {floor:.3f} ms"
@@ -132,17 +142,17 @@ def _about(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
 def _row(row: Mapping[str, Any]) -> str:
     label = method_name(row["part"], row["method"])
     if row["fps"] is None:
-        return f"| {label} | {row['error'] or 'not measured'} | | | | | 0 |"
+        return f"| {label} | {_one_line(row['error'] or 'not measured')} | | | | | 0 |"
     cells = (_number(row[key]) for key in ("fps", "p50_ms", "p99_ms", "gpu_ms", "vram_mib"))
-    failed = f" (then failed: {row['error']})" if row["error"] else ""
+    failed = f" (then failed: {_one_line(row['error'])})" if row["error"] else ""
     return f"| {label}{failed} | {' | '.join(cells)} | {row['rounds']} |"
 
 
 def _paced(run: Mapping[str, Any]) -> str:
     delays = " | ".join(_number(run[key]) for key in DELAYS)
     clock = "-" if run["clock_mhz"] is None else " / ".join(f"{value:.0f}" for value in run["clock_mhz"])
-    label = f"{_PARTS[run['part']]}: {camera_name(run)}"
-    return f"| {label} | {delays} | {100 * run['late_share']:.2g} % | {run['frames']} | {clock} |"
+    label = f"{PART_NAMES[run['part']]}: {camera_name(run)}"
+    return f"| {label} | {delays} | {100 * run['late_share']:.1f} % | {run['frames']} | {clock} |"
 
 
 def _accuracy(checked: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -150,8 +160,8 @@ def _accuracy(checked: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for part, found in checked.items():
         psnr = "infinite" if found["psnr_db"] is None else f"{found['psnr_db']:.2f} dB"
         lines.append(
-            f"{_PARTS[part]}, worst of {found['frames']} frames: PSNR {psnr}, EPE {_number(found['epe_px'])} px, IoU "
-            f"{found['iou']:.4f}; {len(found['broken_frames'])} frames beyond the bounds."
+            f"{PART_NAMES[part]}, worst of {found['frames']} frames: PSNR {psnr}, EPE {_number(found['epe_px'])} px, "
+            f"IoU {found['iou']:.4f}; {len(found['broken_frames'])} frames beyond the bounds."
         )
     return lines
 
@@ -189,7 +199,7 @@ def _missing(work: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "",
         "| work | state | why |",
         "|---|---|---|",
-        *(f"| {key} | {state} | {note.replace('|', '/')} |" for key, state, note in rows),
+        *(f"| {key} | {state} | {_one_line(note)} |" for key, state, note in rows),
         "",
     ]
 
@@ -208,6 +218,12 @@ def _peaks(peaks: Mapping[str, Any]) -> str:
 
 def _versions(found: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def _one_line(text: str) -> str:
+    """Text from elsewhere for a line or a cell of a table."""
+    line = " ".join(text.split()).replace("|", "/")
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 3]}..."
 
 
 def _number(value: float | None) -> str:

@@ -22,7 +22,7 @@ from mostnet.contract.stopping import StopRequest
 from mostnet.engine.cuda.driver import require_gpu
 
 from .agenda import MEASURED, REHEARSED, ReportOptions
-from .cases import ALL_CASES, PARTS, parse_cases
+from .cases import ALL_CASES, PART_NAMES, PARTS, parse_cases
 from .measure import Measurement, start_worker
 from .parts import find_parts
 from .plot import draw
@@ -137,10 +137,10 @@ def _usable_parts(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, s
     lacking = find_parts(args.parts or PARTS, pythons, rehearse=args.rehearse)
     left_out = {part: reason for part, reason in lacking.items() if reason}
     for part, reason in left_out.items():
-        print(f"{part}: left out: {reason}", flush=True)
+        print(f"{PART_NAMES[part]}: left out: {reason}", flush=True)
     usable = {part: pythons.get(part, sys.executable) for part in lacking if part not in left_out}
     if not usable:
-        reasons = "; ".join(f"{part}: {reason}" for part, reason in left_out.items())
+        reasons = "; ".join(f"{PART_NAMES[part]}: {reason}" for part, reason in left_out.items())
         raise MeasurementError(f"nothing to measure. {reasons}")
     return usable, left_out
 

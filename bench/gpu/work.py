@@ -8,7 +8,7 @@ from typing import Any
 from mostnet.contract import MeasurementError
 
 from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem
-from .cases import Case, read_facts
+from .cases import PART_NAMES, Case, read_facts
 from .effort import Effort, open_step, own_worker
 from .link import Link, WorkerPool
 from .making import Maker
@@ -137,7 +137,7 @@ class Work:
             if own_worker(pair[1]):
                 compiled, more = self._time_compiled(case, pair, beside, record)
                 rows, notes = [*rows, *compiled], [*notes, *more]
-        return notes + [f"{row.part} {row.method} failed" for row in rows if row.error is not None]
+        return notes + [f"{PART_NAMES[row.part]} {row.method} failed" for row in rows if row.error is not None]
 
     def _time_compiled(
         self, case: Case, pair: tuple[str, str], beside: list[MethodRow], record: Record
@@ -146,7 +146,9 @@ class Work:
         partners = [step for row in beside for step in self._effort.rounds(row.part, row.method)]
         rows, notes = self._open_all(case, [pair], record, more=partners)
         if any(row.error is None for row in rows):
-            notes += [f"{' '.join(pair)}: {note}" for note in self._run_rounds(case, [*rows, *beside], record)]
+            notes += [
+                f"{PART_NAMES[pair[0]]} {pair[1]}: {note}" for note in self._run_rounds(case, [*rows, *beside], record)
+            ]
         return rows, notes
 
     def _open_all(
@@ -159,7 +161,7 @@ class Work:
             rounds = [step for row in rows if row.error is None for step in self._effort.rounds(row.part, row.method)]
             own = [*self._effort.opening(case, part, method), *self._effort.rounds(part, method)]
             if (shortage := self._schedule.shortage([*rounds, *own, *more])) is not None:
-                notes.append(f"{part} {method} left out: {shortage}")
+                notes.append(f"{PART_NAMES[part]} {method} left out: {shortage}")
                 continue
             most_s = self._schedule.allowance_s(open_step(case, part, method)) if own_worker(method) else _OPEN_S
             # What is slow to open must leave time for the rounds of the methods before it.

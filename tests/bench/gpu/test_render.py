@@ -60,7 +60,7 @@ def test_goals_are_met_missed_or_not_measured(bench: Bench) -> None:
     ]
     assert goal(document, "bare enqueue").found == f"90 % at worst ({MAIN.name})"
     assert goal(document, "camera").found == f"2.05x at worst ({MAIN.name})"
-    assert goal(document, "nano-480x640").found == f"beyond them: {CHECK.name} on tensorrt: 2 frames"
+    assert goal(document, "nano-480x640").found == f"beyond them: {CHECK.name} on TensorRT: 2 frames"
     document["cases"] = {}
     assert {result.verdict for result in evaluate(document)} == {NOT_MEASURED}
 
@@ -74,7 +74,9 @@ def test_one_compiled_variant_alone_says_so(bench: Bench) -> None:
 def test_accuracy_names_the_runtimes(tmp_path: Path) -> None:
     bench = Bench(tmp_path, only=(CHECK, MAIN), parts=("tensorrt", "rtx", "ort"))
     _, document = bench.run()
-    assert goal(document, "nano-480x640-fp16: every frame").found == "9 frames on tensorrt, rtx, ort"
+    assert (
+        goal(document, "nano-480x640-fp16: every frame").found == "9 frames on TensorRT, TensorRT for RTX, ONNX Runtime"
+    )
 
 
 def test_the_stand_in_is_judged_on_the_runtime_and_not_on_speed(tmp_path: Path) -> None:
@@ -87,7 +89,47 @@ def test_the_stand_in_is_judged_on_the_runtime_and_not_on_speed(tmp_path: Path) 
     assert goal(document, "bare enqueue").found.endswith("on the stand-in for TensorRT)")
     text = markdown(document)
     assert "| stand-in: stream | 990 |" in text
-    assert "## nano-480x640-fp16-0.3ms\n\n- The runtime alone: the stand-in computes for 0.3 ms" in text
+    assert "## nano-480x640-fp16-0.3ms\n\n- The runtime alone: the stand-in computes for at least 0.3 ms" in text
+
+
+def test_the_stand_in_proves_no_accuracy_of_tensorrt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(CHECK, MAIN), parts=("standin",))
+    _, document = bench.run(limit_s=60.0)
+    found = goal(document, "nano-480x640-fp16: every frame")
+    assert (found.verdict, found.found) == (
+        NOT_MEASURED,
+        "stand-in only: the runtime's hand-over is right (nano-480x640-fp16)",
+    )
+    headline = "**No TensorRT gave results. The stand-in for it ran PyTorch: its figures tell of the runtime alone."
+    assert markdown(document).split("\n")[2].startswith(headline)
+    document["cases"][CHECK.name]["accuracy"]["standin"]["broken_frames"] = [1]
+    found = goal(document, "nano-480x640-fp16: every frame")
+    assert (found.verdict, found.found) == (MISSED, "beyond them: nano-480x640-fp16 on stand-in: 1 frames")
+
+
+def test_tensorrt_on_one_case_does_not_vouch_for_the_stand_in_on_another(bench: Bench) -> None:
+    _, document = bench.run()
+    assert "No TensorRT" not in markdown(document)
+    record = document["cases"][LARGE.name]
+    record["accuracy"] = {"standin": record["accuracy"]["tensorrt"]}
+    for row in record["rows"]:
+        row["part"] = "standin" if row["part"] == "tensorrt" else row["part"]
+    rows_of(document, LARGE)["stream"]["fps_rounds"] = [960.0] * 3
+    record["soak"] = {"part": "standin", "python_blocks": 7}
+    document["cases"][MAIN.name]["paced"][0]["part"] = "ort"
+    assert goal(document, "bare enqueue").found == f"96 % at worst ({LARGE.name}, on the stand-in for TensorRT)"
+    assert goal(document, "Python memory").found.endswith(f"({LARGE.name}, on the stand-in for TensorRT)")
+    assert goal(document, "host time").found == f"50 us at worst ({CHECK.name})"
+    assert goal(document, "camera").found.endswith(f"({MAIN.name}, on ONNX Runtime)")
+    assert goal(document, "other cases: every frame").found == (
+        f"3 frames on TensorRT; stand-in only: the runtime's hand-over is right ({LARGE.name})"
+    )
+
+
+def test_the_ratio_to_a_compiled_method_is_of_the_rounds_beside_it(bench: Bench) -> None:
+    _, document = bench.run()
+    rows_of(document)["stream"]["fps_rounds"] = [990.0] * 3 + [840.0] * 3
+    assert goal(document, "torch.compile").found == "1.2x"
 
 
 def test_tensorrt_for_rtx_counts_where_classic_tensorrt_is_missing(tmp_path: Path) -> None:
@@ -122,10 +164,37 @@ def test_a_page(bench: Bench) -> None:
         "GPU after each round: 1980 to 1980 MHz.",
         "| TensorRT: 60 FPS, stream | 2 | 2.5 | 3 | 3.5 | 9 | 0.1 % | 1200 | 1200 / 1500 / 1980 |",
         "- Published: 105 ms of added delay measurably worsen a surgeon's work (Kumcu et al. 2016",
-        f"| soak {MAIN.name} | failed | soak  is broken |",
+        f"| soak {MAIN.name} | failed | soak is broken |",
     ):
         assert line in text, line
     assert "ehears" not in text
+
+
+def test_errors_keep_to_their_lines_and_cells(bench: Bench) -> None:
+    _, document = bench.run()
+    error = "Error Code 4:\n\n| bad\tplan " + "x" * 400
+    rows_of(document)["stream"].update(error=error)
+    rows_of(document)["infer"].update(error=error, fps=None)
+    document["work"]["soak"] = {"state": "failed", "note": error}
+    document["left_out"]["ort"] = error
+    text = markdown(document)
+    shown = f"Error Code 4: / bad plan {'x' * 172}..."
+    assert len(shown) == 200
+    for line in (
+        f"| TensorRT: stream (then failed: {shown}) | 990 |",
+        f"| TensorRT: infer | {shown} | | | | | 0 |",
+        f"| soak | failed | {shown} |",
+        f"- ONNX Runtime, left out: {shown}",
+    ):
+        assert line in text, line
+
+
+def test_late_frames_in_percent(bench: Bench) -> None:
+    _, document = bench.run()
+    for run, share in zip(document["cases"][MAIN.name]["paced"], (1.0, 0.0, 0.0004, 0.0006), strict=True):
+        run["late_share"] = share
+    text = markdown(document)
+    assert all(f"| 9 | {share} % |" in text for share in ("100.0", "0.0", "0.1"))
 
 
 def test_a_rehearsal_says_so_everywhere(bench: Bench) -> None:

@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_skipped_and_smaller_work_behind_it_is_done(bench: 
     work = document["work"]
     assert work[f"time {MAIN.name} tensorrt+torch"]["state"] == "partly"
     assert work[f"time {MAIN.name} tensorrt+torch"]["note"].startswith(
-        "torch compile-cuda-graph left out: needs about "
+        "PyTorch compile-cuda-graph left out: needs about "
     )
     assert rows_of(document)["eager-fp16"]["rounds"] == 3
     paced = work[f"paced {MAIN.name} stream at 60 FPS"]
@@ -246,7 +246,7 @@ def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
     }
     assert (
         document["work"][f"time {MAIN.name} tensorrt+torch"]["note"]
-        == "torch eager-fp32 failed; torch compile-cuda-graph failed"
+        == "PyTorch eager-fp32 failed; PyTorch compile-cuda-graph failed"
     )
     assert [row["rounds"] for row in document["cases"][MAIN.name]["rows"] if not row["error"]] == [3] * 7
 
@@ -265,7 +265,7 @@ def test_a_runtime_that_never_works_is_given_up_after_two_failures(tmp_path: Pat
     bench.broken = {"rtx check"}
     _, document = bench.run()
     assert sum(part == "rtx" and do == "check" for _, part, do, _ in bench.asked) == 2
-    assert document["work"][f"check {LARGE.name} rtx"]["note"] == "rtx failed 2 times and never worked"
+    assert document["work"][f"check {LARGE.name} rtx"]["note"] == "TensorRT for RTX failed 2 times and never worked"
     assert document["work"][f"paced {MAIN.name} stream at 60 FPS"]["state"] == "done", "with ONNX Runtime"
 
 
@@ -274,7 +274,7 @@ def test_the_stand_in_is_not_needed_where_tensorrt_works(tmp_path: Path) -> None
     complete, document = bench.run()
     assert complete
     assert "standin" not in {part for _, part, _, _ in bench.asked}
-    assert states(document, "not needed")[0] == f"check {CHECK.name} standin"
+    assert states(document, "not needed")[0] == f"check {CHECK.name} stand-in"
 
 
 def test_the_stand_in_takes_over_where_tensorrt_fails(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_work_is_ordered_by_worth_across_cases() -> None:
 def test_a_case_is_checked_before_it_is_timed() -> None:
     found = keys("tensorrt", "standin", "ort", "torch")
     for case in ALL_CASES:
-        for part in ("tensorrt", "standin", "ort"):
+        for part in ("tensorrt", "stand-in", "ort"):
             assert found.index(f"check {case.name} {part}") < found.index(
-                f"time {case.name} tensorrt+standin+torch+ort"
+                f"time {case.name} tensorrt+stand-in+torch+ort"
             )
 
 
@@ -79,12 +79,12 @@ def test_the_compiled_variant_of_less_worth_comes_later() -> None:
 
 def test_the_stand_in_is_also_timed_with_known_computing_times() -> None:
     found = keys("standin", "torch")
-    first = found.index("time nano-480x640-fp16-0.3ms standin")
+    first = found.index("time nano-480x640-fp16-0.3ms stand-in")
     assert found[first : first + 4] == [
-        "time nano-480x640-fp16-0.3ms standin",
-        "time nano-480x640-fp16-0.6ms standin",
-        "time nano-480x640-fp16-1ms standin",
-        "check dw-800x800-fp16 standin",
+        "time nano-480x640-fp16-0.3ms stand-in",
+        "time nano-480x640-fp16-0.6ms stand-in",
+        "time nano-480x640-fp16-1ms stand-in",
+        "check dw-800x800-fp16 stand-in",
     ]
     assert not any("ms" in key for key in keys("tensorrt", "torch"))
 
