@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from time import monotonic
@@ -16,6 +17,7 @@ from mostnet.contract import MeasurementError
 
 _CLOSE_S = 5.0
 _POLL_S = 0.2
+_GRACE_S = 3.0
 _SHOWN_LINES = 3
 
 
@@ -89,7 +91,7 @@ class ProcessLink:
             raise MeasurementError(f"{self._name}: no answer to {do!r} within {timeout_s:.0f} s; killed") from None
         if line is None:
             raise MeasurementError(f"{self._name}: ended with status {self._process.wait()}; {end_of(self._log)}")
-        answer = json.loads(line)
+        answer = json.loads(line, parse_constant=partial(_refuse_constant, do))
         if "failed" in answer:
             raise MeasurementError(f"{do}: {answer['failed']}")
         done: dict[str, Any] = answer["done"]
@@ -135,6 +137,11 @@ class ProcessLink:
         self._lines.put(None)
 
 
+def _refuse_constant(do: str, constant: str) -> float:
+    """The report's file holds finite numbers alone, and a figure that is none would say nothing."""
+    raise MeasurementError(f"{do}: the answer holds {constant}; expected finite numbers: the outputs may be wrong")
+
+
 def run_module(
     python: str, arguments: Sequence[str], log: Path, *, limit_s: float, stop: StopAsking = lambda: False
 ) -> None:
@@ -156,10 +163,19 @@ def run_module(
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_S)
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
     if process.returncode != 0:
         raise MeasurementError(f"{arguments[0]} failed with status {process.returncode}: {end_of(log, lines=1)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a process that still runs remove its temporary files; kill it if that takes long."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def end_of(log: Path, *, lines: int = _SHOWN_LINES) -> str:

@@ -15,7 +15,7 @@ from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkIte
 from .cases import PART_NAMES
 from .link import Link, ProcessLink, StartLink, StopAsked, StopAsking, WorkerPool
 from .making import Maker
-from .rows import FILE, FORMAT_VERSION, Document, load, save
+from .rows import FILE, FORMAT_VERSION, Document, has_results, load, save
 from .schedule import Schedule
 from .work import Work
 
@@ -24,6 +24,9 @@ DONE, PARTLY, FAILED, SKIPPED, NOT_NEEDED, NOT_BEGUN = "done", "partly", "failed
 
 #: A part without one success is given up after so many failures.
 _MOST_FAILURES = 2
+
+#: Facts of the machine that must not change within a report.
+_SAME = ("name", "driver")
 
 _UNCHECKED = "no runtime has given results for this case"
 
@@ -68,7 +71,8 @@ class Measurement:
             publish: gets the document after every piece of work.
 
         Raises:
-            MeasurementError: the earlier report cannot be read, or is a rehearsal and this one is not.
+            MeasurementError: the earlier report cannot be read, is a rehearsal and this one is not, is of another GPU
+                or driver, or has results that this one would replace.
         """
         self._options = options
         self._schedule = schedule or Schedule()
@@ -88,7 +92,7 @@ class Measurement:
             "cases": {},
             "work": {},
         }
-        if options.resume and self._path.is_file():
+        if self._path.is_file():
             self._continue(load(self._path))
         log = options.out / "log.txt"
         self._pool = WorkerPool(start, log)
@@ -173,8 +177,21 @@ class Measurement:
         return None
 
     def _continue(self, earlier: Document) -> None:
+        if not self._options.resume:
+            if has_results(earlier):
+                raise MeasurementError(
+                    f"{self._path} has results; --resume continues them, and another OUT begins a new report"
+                )
+            return
         if earlier["rehearsal"] != self._options.rehearse:
             raise MeasurementError(f"{self._path}: a rehearsal and a measurement do not mix; name another folder")
+        before, now = earlier["machine"], self.document["machine"]
+        known = [key for key in _SAME if key in before and key in now]
+        if changed := [f"{key} {before[key]}, now {now[key]}" for key in known if before[key] != now[key]]:
+            raise MeasurementError(
+                f"{self._path}: measured with another GPU or driver ({'; '.join(changed)}); their figures do not mix: "
+                "name another OUT"
+            )
         self.document.update({key: earlier[key] for key in ("versions", "peaks", "cases", "work")})
 
     def _state(self, item: WorkItem) -> str:

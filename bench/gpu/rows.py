@@ -74,6 +74,15 @@ def load(path: Path) -> Document:
     return document
 
 
+def has_results(document: Document) -> bool:
+    """Whether anything was measured."""
+    records = document["cases"].values()
+    return bool(document["peaks"]) or any(
+        record["accuracy"] or record["paced"] or record["soak"] or any(row["rounds"] for row in record["rows"])
+        for record in records
+    )
+
+
 def find_row(record: Mapping[str, Any], part: str, method: str) -> dict[str, Any] | None:
     """The row of a method in a case's record, if it was measured."""
     rows: list[dict[str, Any]] = record.get("rows", [])

@@ -222,13 +222,6 @@ def test_a_rehearsal_is_not_continued_by_a_measurement(bench: Bench) -> None:
         bench.run(resume=True)
 
 
-def test_without_resume_nothing_is_kept(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=(MAIN, REST))
-    bench.run()
-    _, document = bench.run(only=(REST,))
-    assert list(document["cases"]) == [REST.name]
-
-
 def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
     bench.broken = {"open compile-cuda-graph", "round eager-fp32", "soak"}
     complete, document = bench.run()
@@ -326,6 +319,7 @@ def test_a_case_that_cannot_be_made_is_noted(tmp_path: Path) -> None:
     assert note.endswith("that needs PyTorch: run mostnet.bench.gpu.prepare elsewhere")
     assert rows_of(document)["stream"]["rounds"] == 3
     (bench.cases / MAIN.name / "case.plan").unlink()
+    (bench.out / FILE).unlink()
     _, document = bench.run(pythons={"tensorrt": sys.executable})
     note = document["work"][f"check {MAIN.name} tensorrt"]["note"]
     assert note.startswith("mostnet.bench.gpu.build failed with status 1: mostnet.bench.gpu.build: "), note

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from mostnet.bench.gpu.cases import Case
+from mostnet.bench.gpu.rows import FILE
+from mostnet.contract import MeasurementError
 
-from .made_up import FIGURES, MAIN, Bench, rows_of
+from .made_up import CHECK, FIGURES, MAIN, Bench, rows_of
 
 TIME = f"time {MAIN.name} tensorrt+torch"
 
@@ -46,13 +48,13 @@ def test_a_check_that_is_tried_again_comes_before_the_work_that_needs_it(bench: 
 
 
 def test_a_check_that_fails_again_does_not_hold_up_other_cases(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=(MAIN, Case("nano", (480, 640))), parts=("tensorrt",))
+    bench = Bench(tmp_path, only=(MAIN, CHECK), parts=("tensorrt",))
     bench.broken = {"tensorrt check"}
     bench.run()
     bench.asked.clear()
     bench.run(resume=True)
     checked = [name for name, _, do, _ in bench.asked if do == "check"]
-    assert checked == [MAIN.name, "nano-480x640-fp16"], "nano, first in the agenda, has no other work before dw"
+    assert checked == [MAIN.name, CHECK.name], "nano, first in the agenda, has no other work before dw"
 
 
 def test_a_stand_in_that_is_not_needed_stays_so(tmp_path: Path) -> None:
@@ -104,3 +106,27 @@ def test_peaks_of_no_runtime_are_skipped(tmp_path: Path) -> None:
     bench.broken = {"tensorrt check"}
     _, document = bench.run(pythons={"tensorrt": bench.pythons["tensorrt"]})
     assert document["work"][f"peaks {MAIN.name}"]["note"] == "no runtime has given results for this case"
+
+
+def test_without_resume_a_report_is_replaced_only_if_it_has_no_result(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(MAIN, CHECK))
+    bench.broken = {"check", "round", "peaks"}
+    bench.run()
+    bench.broken = set()
+    _, document = bench.run(only=(CHECK,))
+    assert list(document["cases"]) == [CHECK.name]
+    with pytest.raises(MeasurementError, match=r"gpu_report\.json has results; --resume continues them, "):
+        bench.run()
+    assert bench.document() == document
+
+
+@pytest.mark.parametrize(("key", "value"), [("name", "Test A100"), ("driver", "570")])
+def test_the_figures_of_two_gpus_or_drivers_are_not_mixed(bench: Bench, key: str, value: str) -> None:
+    _, document = bench.run()
+    document["machine"][key] = value
+    (bench.out / FILE).write_text(json.dumps(document))
+    with pytest.raises(MeasurementError, match=rf"another GPU or driver \({key} {value}, now .*another OUT"):
+        bench.run(resume=True)
+    document["machine"] = {}
+    (bench.out / FILE).write_text(json.dumps(document))
+    assert bench.run(resume=True)[0], "nvidia-smi did not answer then"
