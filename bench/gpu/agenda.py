@@ -9,6 +9,7 @@ from pathlib import Path
 from mostnet.contract import MeasurementError
 
 from .cases import ALL_CASES, PART_NAMES, PARTS, Case
+from .workers.serve import LEAST_FRAMES
 
 #: Parts that run ``mostnet.Engine``, the best first.
 REAL_PARTS = ("tensorrt", "rtx")
@@ -75,6 +76,7 @@ class ReportOptions:
         paced_seconds: duration of a run with the paced camera.
         soak_frames: frames of the run that watches the memory.
         resume: keep the work that an earlier run has done.
+        minutes: time limit of the report, to be named in it; None without one.
     """
 
     out: Path
@@ -92,12 +94,13 @@ class ReportOptions:
     paced_seconds: float = 20.0
     soak_frames: int = 2000
     resume: bool = False
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.frames < 10 or not self.seconds > 0 or not self.paced_seconds > 0:
+        if self.rounds < 1 or self.frames < LEAST_FRAMES or not self.seconds > 0 or not self.paced_seconds > 0:
             raise MeasurementError(
                 f"rounds {self.rounds}, frames {self.frames}, seconds {self.seconds}, paced seconds "
-                f"{self.paced_seconds}: expected at least 1 round, 10 frames, and more than 0 seconds"
+                f"{self.paced_seconds}: expected at least 1 round, {LEAST_FRAMES} frames, and more than 0 seconds"
             )
         if unknown := self.pythons.keys() - set(PARTS):
             raise MeasurementError(f"unknown parts {sorted(unknown)}; expected some of {', '.join(PARTS)}")

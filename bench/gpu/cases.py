@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import MeasurementError
+from mostnet.contract import MIN_SIDE, MeasurementError
 
 #: Files of a case: the ONNX graph, the request for its plan, its facts, its frames, and the float32 reference.
 GRAPH, REQUEST, FACTS, FRAMES, REFERENCE = "case.onnx", "request.json", "case.json", "frames.npy", "reference.npz"
@@ -76,7 +76,7 @@ class Case:
         """Read ``VARIANT-SIZE`` or ``VARIANT-SIZE-PRECISION``, where SIZE is ``HxW``, ``720p`` or ``1080p``.
 
         Raises:
-            MeasurementError: the text has another form, or a part of it is unknown.
+            MeasurementError: the text has another form, a part of it is unknown, or a side is too short for a network.
         """
         parts = text.strip().split("-")
         variant, size, precision = (*parts, "fp16")[:3] if len(parts) in (2, 3) else ("", "", "")
@@ -92,6 +92,8 @@ class Case:
                 f"{text!r} is no case; expected VARIANT-SIZE or VARIANT-SIZE-PRECISION, such as dw-480x640 or "
                 "nano-720p-fp32"
             )
+        if min(size_hw) < MIN_SIDE:
+            raise MeasurementError(f"{text!r} is no case; each side of its size must be at least {MIN_SIDE} pixels")
         return cls(variant, size_hw, precision)
 
 

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mostnet.bench.machine import gpu_state
+from mostnet.bench.machine import describe_machine, gpu_state
 from mostnet.contract import MeasurementError
+from mostnet.contract.versions import mostnet_version
 
 from .agenda import ENGINE_PARTS, PLAN_PARTS, REAL_PARTS, ReportOptions, WorkItem, agenda
 from .cases import PART_NAMES
@@ -80,12 +81,15 @@ class Measurement:
         self._publish = publish
         self._path = options.out / FILE
         self._failures = dict.fromkeys(ENGINE_PARTS, 0)
+        machine = describe_machine(gpu=False)
         self.document: Document = {
             "format_version": FORMAT_VERSION,
             "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "rehearsal": options.rehearse,
             "roles": {role: case.name for role, case in vars(options.roles).items()},
-            "machine": gpu(),
+            "mostnet": mostnet_version(),
+            "minutes": options.minutes,
+            "machine": {**gpu(), "cpu": machine.cpu, "cores": machine.usable_cores},
             "left_out": dict(left_out or {}),
             "versions": {},
             "peaks": {},

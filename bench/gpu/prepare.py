@@ -28,7 +28,7 @@ from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model import VARIANTS, NetworkStream, load_checkpoint
 from mostnet.model.cost import step_flops
 
-from .cases import ALL_CASES, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases
+from .cases import ALL_CASES, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases, read_facts
 from .content import make_content, require_activity
 from .warp import prepare_warps
 
@@ -114,7 +114,9 @@ def main(argv: list[str] | None = None) -> int:
         if not args.no_warps:
             prepare_warps(args.root, opset=args.opset)
         for case in args.only:
-            if not args.again and is_prepared(args.root / case.name):
+            folder = args.root / case.name
+            if not args.again and is_prepared(folder):
+                print(f"{folder}: kept, with {read_facts(folder)['frames']} frames; --again makes it again", flush=True)
                 continue
             folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
             print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)

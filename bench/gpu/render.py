@@ -54,6 +54,7 @@ def markdown(document: Document) -> str:
         f"{document['created_utc']}, {_machine(document.get('machine', {}))}. Frames are synthetic. The methods of one "
         "case run in turn, round by round, each round in another order.",
         "",
+        f"- {_setting(document)}",
         *(f"- {PART_NAMES[part]}: {_versions(found)}" for part, found in document.get("versions", {}).items()),
         *(
             f"- {PART_NAMES[part]}, left out: {_one_line(reason)}"
@@ -207,6 +208,14 @@ def _missing(work: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _machine(machine: Mapping[str, Any]) -> str:
     clock = machine.get("clock_mhz")
     return f"driver {machine.get('driver', '-')}{'' if clock is None else f', GPU at {clock:.0f} MHz before the run'}"
+
+
+def _setting(document: Document) -> str:
+    """What measured on which processor, in how much time."""
+    machine, minutes = document.get("machine", {}), document.get("minutes")
+    limit = "no time limit" if minutes is None else f"{minutes:g} minutes"
+    cores = machine.get("cores", "-")
+    return f"mostnet {document.get('mostnet', '-')}; CPU: {machine.get('cpu', '-')}, {cores} cores usable; {limit}"
 
 
 def _peaks(peaks: Mapping[str, Any]) -> str:

@@ -9,15 +9,17 @@ Markdown after every piece of work, and the plot at the end, also when the run i
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from functools import partial
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError, MostnetError, NoGpuError, write_bytes
-from mostnet.contract.arguments import positive_float
+from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.stopping import StopRequest
 from mostnet.engine.cuda.driver import require_gpu
 
@@ -30,6 +32,7 @@ from .render import markdown
 from .rows import FILE, Document, load
 from .schedule import Schedule
 from .targets import evaluate
+from .workers.serve import LEAST_FRAMES
 
 #: Kept of the minutes to end the workers and draw the plot.
 _ENDING_S = 6.0
@@ -75,6 +78,20 @@ def _parts(text: str) -> tuple[str, ...]:
     return parts
 
 
+def _duration(text: str) -> float:
+    value = positive_float(text)
+    if value == inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
+
+
+def _frames(text: str) -> int:
+    value = positive_int(text)
+    if value < LEAST_FRAMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is too few; a round has at least {LEAST_FRAMES} frames")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mostnet.bench.gpu.report",
@@ -84,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for JSON, Markdown, plot and log")
-    add("--minutes", type=positive_float, metavar="M", help="end within this time (default: when all is done)")
+    add("--minutes", type=_duration, metavar="M", help="end within this time (default: when all is done)")
     add("--cases", type=Path, metavar="DIR", help="folder of the cases, made if missing (default: OUT/cases)")
     add("--only", type=parse_cases, metavar="dw-480x640,...", help="measure only these cases (default: all twelve)")
     add("--resume", action="store_true", help="keep the work that OUT has")
@@ -98,10 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         help="Python for a part whose libraries are not in this one; repeatable",
     )
     add("--opset", type=int, default=17, choices=(17, 18, 19), help="opset of new graphs (default: %(default)s)")
-    add("--rounds", type=int, metavar="N", help="rounds of each method (default: 5)")
-    add("--frames", type=int, metavar="N", help="most frames of a round (default: 300)")
-    add("--seconds", type=float, metavar="S", help="longest duration of a round (default: 1)")
-    add("--paced-seconds", type=float, metavar="S", help="duration of a run at a camera's rate (default: 20)")
+    add("--rounds", type=positive_int, metavar="N", help="rounds of each method (default: 5)")
+    add("--frames", type=_frames, metavar="N", help="most frames of a round (default: 300)")
+    add("--seconds", type=_duration, metavar="S", help="longest duration of a round (default: 1)")
+    add("--paced-seconds", type=_duration, metavar="S", help="duration of a run at a camera's rate (default: 20)")
     add("--rehearse", action="store_true", help="run everything, tiny, on a simulated GPU; no figure means anything")
     add("--render", type=Path, metavar="JSON", help="measure nothing; write Markdown and plot of this report to OUT")
     return parser
@@ -123,6 +140,7 @@ def _options(args: argparse.Namespace, pythons: dict[str, str]) -> ReportOptions
         reference_frames=12 if args.rehearse else None,
         soak_frames=50 if args.rehearse else 2000,
         resume=args.resume,
+        minutes=args.minutes,
         **lengths,
     )
 
@@ -171,11 +189,22 @@ def _measure(args: argparse.Namespace) -> tuple[Document, bool]:
         return measurement.document, complete and not (args.parts and left_out)
 
 
+def _make_folder(out: Path) -> str:
+    """Make the folder if it is missing; says what is wrong if nothing can be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"cannot be made: {error.strerror}"
+    return "" if os.access(out, os.W_OK | os.X_OK) else "is not writable"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    if problem := _make_folder(args.out):
+        print(f"mostnet.bench.gpu.report: OUT {args.out}: {problem}; name another folder", file=sys.stderr)
+        return 2
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
         document, complete = (load(args.render), True) if args.render is not None else _measure(args)
         for result in evaluate(document):
             print(f"{result.verdict:12s} {result.goal}: {result.found}")

@@ -59,6 +59,9 @@ class Warp(NamedTuple):
 #: Frames of ``alone``.
 COUNT = 30
 
+#: Least frames of the case.
+LEAST_FRAMES = 12
+
 #: Frames of the tests of memory.
 FRAMES = int(os.environ.get("MOSTNET_GPU_FRAMES", "2000"))
 
@@ -174,6 +177,11 @@ def case() -> Case:
     with np.load(folder / "reference.npz") as arrays:
         reference = {name: arrays[name] for name in arrays.files}
     frames = list(np.load(folder / "frames.npy"))
+    if len(frames) < LEAST_FRAMES:
+        pytest.fail(
+            f"{folder} has {len(frames)} frames; the tests need {LEAST_FRAMES}: run python -m "
+            f"mostnet.bench.gpu.prepare CASES --again --frames {LEAST_FRAMES} --only {folder.name}, and build its plan again"
+        )
     return Case(folder / plan, PlanInfo.from_json(text, source=f"{plan}.json"), frames, reference)
 
 

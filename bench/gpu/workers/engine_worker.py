@@ -24,6 +24,7 @@ from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine, Output
+from mostnet.engine.cuda.graph import load_bindings
 from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
 from mostnet.engine.options import Options
@@ -57,8 +58,11 @@ class EngineWorker:
         self._raw: RawCall | None = None
 
     def info(self) -> dict[str, Any]:
-        """Versions of the libraries."""
-        return {"versions": installed_versions(("mostnet", "numpy", *_PACKAGES[self._part]))}
+        """Versions of the libraries, and whether the engine finds what CUDA graphs need."""
+        versions = installed_versions(("mostnet", "numpy", *_PACKAGES[self._part]))
+        if self._part in PLAN_PARTS:
+            versions["CUDA graphs"] = "off" if load_bindings() is None else "on"
+        return {"versions": versions}
 
     def open(self, method: str) -> dict[str, Any]:
         """Open what the method needs, and warm up."""

@@ -23,7 +23,7 @@ from mostnet.model import load_checkpoint
 from .conftest import FRAMES
 
 
-def test_a_prepared_case(cases: Path, folder: Path) -> None:
+def test_a_prepared_case(cases: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = read_facts(folder)
     assert (facts["opset"], facts["frames"]) == (17, FRAMES)
     graph = onnx.load(folder / "case.onnx")
@@ -45,7 +45,8 @@ def test_a_prepared_case(cases: Path, folder: Path) -> None:
         {"picture_levels": moved, "flow_px": flow_px, "foreground": tooth.mean()}, rel=1e-5
     )
     before = (folder / "case.json").stat().st_mtime_ns
-    assert main([str(cases), "--only", "nano-64x96"]) == 0
+    assert main([str(cases), "--only", "nano-64x96", "--frames", "40"]) == 0
+    assert capsys.readouterr().out == f"{folder}: kept, with {FRAMES} frames; --again makes it again\n"
     assert (folder / "case.json").stat().st_mtime_ns == before, "a complete case is not made again"
     with pytest.raises(MeasurementError, match="not prepared; run python -m"):
         read_facts(cases / "sw-480x640-fp16")

@@ -38,6 +38,7 @@ def test_everything_is_measured_and_few_files_are_left(out: Path) -> None:
     document = json.loads((out / FILE).read_text())
     assert {one["state"] for one in document["work"].values()} == {"done"}
     assert set(document["left_out"]) == {"tensorrt", "rtx"}
+    assert document["minutes"] == 10 and document["versions"]["standin"]["CUDA graphs"] == "on"
     record = document["cases"][CASE.name]
     assert list(record["accuracy"]) == ["standin", "ort"]
     assert all(not found["broken_frames"] for found in record["accuracy"].values())

@@ -14,6 +14,7 @@ from mostnet.bench.gpu.render import markdown
 from mostnet.bench.gpu.rows import FILE, load
 from mostnet.bench.gpu.targets import MET, MISSED, NOT_MEASURED, REHEARSED, GoalResult, evaluate
 from mostnet.contract import MeasurementError
+from mostnet.contract.versions import mostnet_version
 
 from .made_up import CHECK, LARGE, MAIN, Bench, make_case, rows_of
 
@@ -148,10 +149,12 @@ def test_roofline_is_the_longer_of_arithmetic_and_memory(bench: Bench) -> None:
 
 def test_a_page(bench: Bench) -> None:
     bench.broken = {"open compile-cuda-graph", "soak"}
-    _, document = bench.run()
+    _, document = bench.run(minutes=9.0)
+    document["machine"].update(cpu="Test CPU", cores=4)
     text = markdown(document)
     for line in (
         "# GPU report: Test H100",
+        f"- mostnet {mostnet_version()}; CPU: Test CPU, 4 cores usable; 9 minutes\n",
         "driver 580, GPU at 1980 MHz before the run",
         "- TensorRT: python 3.12",
         "- ONNX Runtime, left out: onnxruntime cannot be imported",

@@ -21,6 +21,7 @@ from mostnet.bench.gpu.cases import ALL_CASES, Case, is_built, is_prepared, pars
 from mostnet.bench.gpu.link import ProcessLink, StopAsked, WorkerPool, run_module
 from mostnet.bench.gpu.rows import FILE
 from mostnet.contract import MeasurementError, NoGpuError
+from mostnet.contract.versions import mostnet_version
 
 from .made_up import CHECK, FIGURES, LARGE, MAIN, REST, Bench, make_case, rows_of
 
@@ -55,6 +56,8 @@ def test_a_report_measures_everything(tmp_path: Path) -> None:
     assert document["cases"][MAIN.name]["soak"] == {"part": "tensorrt", "python_blocks": 3, "frames": 2000}
     assert document["peaks"] == {"matmul_tflop_s": 700.0, "memcpy_gb_s": 3000.0, "source": "measured"}
     assert document["left_out"] == {"ort": "onnxruntime cannot be imported"}
+    assert document["machine"]["cpu"] and document["machine"]["cores"] >= 1
+    assert document["minutes"] is None and document["mostnet"] == mostnet_version()
     assert all(link.closed for link in bench.links)
     assert bench.published == len(document["work"]) + 1
 
@@ -368,6 +371,12 @@ def test_cases() -> None:
         (["--python", "tensorflow=python3"], "is not PART=PYTHON with PART one of tensorrt, rtx, standin, ort, torch"),
         (["--parts", "tensorrt,keras"], "unknown parts ['keras']; expected some of tensorrt, rtx"),
         (["--minutes", "0"], "is not a number above 0"),
+        (["--minutes", "inf"], "'inf' is not a finite number"),
+        (["--rounds", "0"], "'0' is not a whole number above 0"),
+        (["--seconds", "-1"], "'-1' is not a number above 0"),
+        (["--paced-seconds", "nan"], "'nan' is not a number above 0"),
+        (["--frames", "3"], "'3' is too few; a round has at least 10 frames"),
+        (["--only", "dw-7x9"], "'dw-7x9' is no case; each side of its size must be at least 64 pixels"),
     ],
 )
 def test_wrong_arguments(tmp_path: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -375,6 +384,19 @@ def test_wrong_arguments(tmp_path: Path, arguments: list[str], text: str, capsys
         gpu_report.main([str(tmp_path), *arguments])
     assert stop.value.code == 2
     assert text in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_wrong_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert gpu_report.main([str(file)]) == 2
+    begin = "mostnet.bench.gpu.report: OUT "
+    assert capsys.readouterr().err == f"{begin}{file}: cannot be made: File exists; name another folder\n"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert gpu_report.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{begin}{tmp_path}: is not writable; name another folder\n"
 
 
 def test_options_are_checked(tmp_path: Path) -> None:

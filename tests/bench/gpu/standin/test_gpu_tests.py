@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[4]
@@ -56,6 +57,14 @@ def test_the_gpu_tests_pass_with_the_toy_network(tmp_path: Path) -> None:
     passed, skipped = run_gpu_tests(case, frames=200)
     assert skipped == SKIPPED
     assert passed >= LEAST
+
+
+def test_a_case_with_too_few_frames_is_refused(tmp_path: Path) -> None:
+    case = tmp_path / "toy"
+    python(*BUILD, "--toy-case", str(case))
+    np.save(case / "frames.npy", np.load(case / "frames.npy")[:8])
+    with pytest.raises(AssertionError, match="toy has 8 frames; the tests need 12: run python -m "):
+        run_gpu_tests(case, "-k", "test_frames_of_the_device", frames=20)
 
 
 @pytest.mark.slow
