@@ -52,7 +52,8 @@ def markdown(document: Document) -> str:
         "",
         *([f"**{headline}**", ""] if headline else []),
         f"{document['created_utc']}, {_machine(document.get('machine', {}))}. Frames are synthetic. The methods of one "
-        "case run in turn, round by round, each round in another order.",
+        "case run in turn, round by round, each round in another order. A compiled method runs after the others, in "
+        "turn with more rounds of `stream`.",
         "",
         f"- {_setting(document)}",
         *(f"- {PART_NAMES[part]}: {_versions(found)}" for part, found in document.get("versions", {}).items()),
@@ -213,7 +214,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 def _setting(document: Document) -> str:
     """What measured on which processor, in how much time."""
     machine, minutes = document.get("machine", {}), document.get("minutes")
-    limit = "no time limit" if minutes is None else f"{minutes:g} minutes"
+    limit = "no time limit" if minutes is None else f"{minutes:g} min at most"
     cores = machine.get("cores", "-")
     return f"mostnet {document.get('mostnet', '-')}; CPU: {machine.get('cpu', '-')}, {cores} cores usable; {limit}"
 

@@ -90,7 +90,13 @@ def find_row(record: Mapping[str, Any], part: str, method: str) -> dict[str, Any
 
 
 def put_rows(rows: Iterable[MethodRow], record: dict[str, Any]) -> None:
-    """Write ``rows`` into a case's record, in place of earlier ones of the same methods."""
-    new = {(row.part, row.method): row.to_json() for row in rows}
+    """Write ``rows`` into a case's record, in place of earlier ones of the same methods.
+
+    Figures of an earlier row stay until the new one has some.
+    """
     kept = {(row["part"], row["method"]): row for row in record["rows"]}
-    record["rows"] = list({**kept, **new}.values())
+    for row in rows:
+        key = row.part, row.method
+        has_figures = row.rounds or not kept.get(key, {}).get("rounds")
+        kept[key] = row.to_json() if has_figures else {**kept[key], "error": row.error}
+    record["rows"] = list(kept.values())

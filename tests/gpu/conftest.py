@@ -179,8 +179,8 @@ def case() -> Case:
     frames = list(np.load(folder / "frames.npy"))
     if len(frames) < LEAST_FRAMES:
         pytest.fail(
-            f"{folder} has {len(frames)} frames; the tests need {LEAST_FRAMES}: run python -m "
-            f"mostnet.bench.gpu.prepare CASES --again --frames {LEAST_FRAMES} --only {folder.name}, and build its plan again"
+            f"{folder} has {len(frames)} frames; the tests need {LEAST_FRAMES}: run python -m mostnet.bench."
+            f"gpu.prepare CASES --again --frames {LEAST_FRAMES} --only {folder.name}, and build its plan again"
         )
     return Case(folder / plan, PlanInfo.from_json(text, source=f"{plan}.json"), frames, reference)
 

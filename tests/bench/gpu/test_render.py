@@ -154,7 +154,7 @@ def test_a_page(bench: Bench) -> None:
     text = markdown(document)
     for line in (
         "# GPU report: Test H100",
-        f"- mostnet {mostnet_version()}; CPU: Test CPU, 4 cores usable; 9 minutes\n",
+        f"- mostnet {mostnet_version()}; CPU: Test CPU, 4 cores usable; 9 min at most\n",
         "driver 580, GPU at 1980 MHz before the run",
         "- TensorRT: python 3.12",
         "- ONNX Runtime, left out: onnxruntime cannot be imported",

@@ -130,3 +130,16 @@ def test_the_figures_of_two_gpus_or_drivers_are_not_mixed(bench: Bench, key: str
     document["machine"] = {}
     (bench.out / FILE).write_text(json.dumps(document))
     assert bench.run(resume=True)[0], "nvidia-smi did not answer then"
+
+
+def test_a_second_try_that_is_cut_short_keeps_the_figures_of_the_first(bench: Bench) -> None:
+    bench.broken = {"open compile-cuda-graph"}
+    _, document = bench.run()
+    before = {method: row["fps"] for method, row in rows_of(document).items()}
+    bench.broken = {"open eager-fp32"}
+    bench.took_s.update({"open": 1.0, "round": 60.0})
+    _, document = bench.run(resume=True, limit_s=50.0)
+    assert document["work"][TIME]["note"].startswith("time ran out in round 1 of 3")
+    rows = rows_of(document)
+    assert {method: row["fps"] for method, row in rows.items()} == before
+    assert rows["eager-fp32"]["error"] == "open eager-fp32 is broken"
