@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from .device import NON_BLOCKING, CudaDevice
-from .waits import is_reached, wait_in_c
+from .waits import Question, wait_in_c
 
 #: An anchor is renewed after this time, in which the clocks drift apart by microseconds.
 _ANCHOR_LIFE_S = 1.0
@@ -16,9 +16,11 @@ _ANCHOR_LIFE_S = 1.0
 _WINDOW_S = 5e-5
 _TRIES = 4
 
-#: How far the two clocks drift apart, in seconds per second, and how wide a window that may excuse.
+#: A try holds the submitting thread, and the interpreter with it, for this long at most.
+_TRY_S = 5e-4
+
+#: How far the two clocks drift apart, in seconds per second.
 _DRIFT = 5e-5
-_WIDEST_S = 5e-4
 
 
 class ClockAnchor(NamedTuple):
@@ -41,6 +43,11 @@ class Clock:
         self._anchor = self._first()
         self._set_s = perf_counter()
 
+    @property
+    def latest(self) -> ClockAnchor:
+        """The latest anchor, however old."""
+        return self._anchor
+
     def anchor(self) -> ClockAnchor:
         """An anchor at most a second old, or older if the GPU has been too busy to set the clock better."""
         now_s = perf_counter()
@@ -55,33 +62,38 @@ class Clock:
 
     def _first(self) -> ClockAnchor:
         """The best of some tries, since there is no other anchor yet."""
-        best = self._try(_WINDOW_S, patient=True)
+        best = self._try(patient=True)
         for _ in range(_TRIES - 1):
-            best = min(best, self._try(_WINDOW_S, patient=True), key=lambda found: found.window_s)
+            best = min(best, self._try(patient=True), key=_window_s)
         return best
 
     def _renewed(self, known: ClockAnchor) -> ClockAnchor:
-        """A good anchor, or ``known`` if the GPU is slow; after long, one better than what drift has made of it."""
-        drift_s = _DRIFT * (perf_counter() - known.host_s)
-        limit_s = max(_WINDOW_S, known.window_s, min(drift_s, _WIDEST_S))
-        for _ in range(_TRIES):
-            found = self._try(limit_s, patient=False)
-            if found.window_s <= limit_s:
-                return found
-        return known
+        """A narrow anchor; otherwise the best of some tries if it beats ``known`` and what drift has made of it."""
+        best = self._try(patient=False)
+        for _ in range(_TRIES - 1):
+            if best.window_s <= _WINDOW_S:
+                return best
+            best = min(best, self._try(patient=False), key=_window_s)
+        limit_s = max(_WINDOW_S, known.window_s, _DRIFT * (perf_counter() - known.host_s))
+        return best if best.window_s <= limit_s else known
 
-    def _try(self, limit_s: float, *, patient: bool) -> ClockAnchor:
-        """An anchor. This thread keeps the interpreter for ``limit_s``: giving it up would widen the window.
+    def _try(self, *, patient: bool) -> ClockAnchor:
+        """An anchor. This thread keeps the interpreter for a moment: giving it up would widen the window.
 
-        After that time a ``patient`` try goes on, and any other has an endless window.
+        After that moment a ``patient`` try goes on, and any other has an endless window.
         """
         event = self._device.driver.Event()
+        question = Question(self._device)
         begun_s = perf_counter()
         event.record(self._stream)
-        while not is_reached(self._device, event.query):
-            if perf_counter() - begun_s > limit_s:
+        while not question.ask(event.query):
+            if perf_counter() - begun_s > _TRY_S:
                 if not patient:
                     return ClockAnchor(event, begun_s, inf)
                 wait_in_c(self._device, event.synchronize)
         window_s = perf_counter() - begun_s
         return ClockAnchor(event, begun_s + window_s / 2, window_s)
+
+
+def _window_s(anchor: ClockAnchor) -> float:
+    return anchor.window_s
