@@ -23,17 +23,20 @@ class ForeignStreams:
     def __init__(self, device: CudaDevice) -> None:
         self._device = device
         self._library = device.library
-        self._gate: Any = device.driver.Stream(NON_BLOCKING)
+        self._gate: Any = None
         self._event: ctypes.c_void_p | None = ctypes.c_void_p()
         self._device.check("cuEventCreate", self._library.cuEventCreate(ctypes.byref(self._event), _NO_TIMING))
 
     @property
     def gate(self) -> int:
-        """A stream that runs nothing, for a producer that does not say which stream it works on.
+        """A stream that runs nothing, for a producer that does not say which stream it works on; made at first use.
 
-        The producer makes it wait for that stream. If a CUDA graph of the producer is being captured, this stream
-        becomes a part of the capture until its end, and those of the engine do not.
+        It is not made before, because the GPU runs only eight streams without false waits. The producer makes it wait
+        for its own stream. If a CUDA graph of the producer is being captured, this stream becomes a part of the capture
+        until its end, and those of the engine do not.
         """
+        if self._gate is None:
+            self._gate = self._device.driver.Stream(NON_BLOCKING)
         return int(self._gate.handle)
 
     def follow(self, ours: int, theirs: int) -> None:

@@ -66,12 +66,13 @@ def _from_dlpack(frame: Any, ours: int, streams: ForeignStreams) -> _Found:
     device = tuple(int(part) for part in frame.__dlpack_device__())
     if device != (CUDA, 0):
         raise FrameError(f"frame is on DLPack device {device}; expected {(CUDA, 0)}, GPU 0")
+    gate = streams.gate
     try:
-        capsule = frame.__dlpack__(stream=streams.gate)
+        capsule = frame.__dlpack__(stream=gate)
         tensor = describe_capsule(capsule)
     except Exception as error:  # each library raises its own kind
         raise FrameError(f"{type(frame).__name__} does not export its memory through DLPack: {error}") from error
-    streams.follow(ours, streams.gate)
+    streams.follow(ours, gate)
     dtype = "uint8" if tensor.dtype == _UINT8 else f"of DLPack type {tensor.dtype}"
     return _Found(tensor.address, tensor.shape, tensor.strides, dtype, (capsule, frame))
 

@@ -12,7 +12,7 @@ import pytest
 
 from mostnet.bench.gpu.miniature.gpu import BASE, MiniatureStream
 from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history, reference
-from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
+from mostnet.contract import DeviceError, DeviceMemoryError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Engine
 from mostnet.engine.cuda.dlpack import export_capsule
 from mostnet.engine.cuda.frame import is_on_device
@@ -367,3 +367,17 @@ def test_frames_that_are_not_on_a_device() -> None:
     assert not is_on_device([1, 2])
     with session, pytest.raises(FrameError, match="frame is a CpuTensor, not a numpy array"):
         session.infer(CpuTensor())
+
+
+def test_a_failure_to_make_the_stream_that_waits_for_producers(machine: Machine) -> None:
+    with machine.open() as engine:
+        made = machine.gpu.alive["stream"]
+        tensor = Tensor(Produced(machine.gpu, SHAPE, stream=None).write(2))
+        machine.gpu.failures["Stream"] = (0, machine.driver.MemoryError("cuStreamCreate failed: out of memory"))
+        with pytest.raises(DeviceMemoryError, match="cuStreamCreate failed: out of memory"):
+            engine.infer(tensor)
+        for number in (2, 3):
+            tensor.produced.write(number)
+            engine.infer(tensor)
+            assert machine.gpu.alive["stream"] == made + 1
+        assert history(engine.infer(tensor).mask) == [2, 3, 3]
