@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import lru_cache
 from math import inf
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -34,7 +36,8 @@ class ClockAnchor(NamedTuple):
 class Clock:
     """Anchors, renewed every second. An event that the GPU was slow to reach sets no clock.
 
-    The driver gives elapsed times as 32-bit floats: an hour after the anchor, their resolution is 0.25 ms.
+    Any thread may ask. The driver gives elapsed times as 32-bit floats: an hour after the anchor, their resolution is
+    0.25 ms.
     """
 
     def __init__(self, device: CudaDevice) -> None:
@@ -93,6 +96,46 @@ class Clock:
                 wait_in_c(self._device, event.synchronize)
         window_s = perf_counter() - begun_s
         return ClockAnchor(event, begun_s + window_s / 2, window_s)
+
+
+class SharedClock:
+    """The clock of all lanes on a device, from the first ``take`` until every user has released it.
+
+    A lane needs no stream for a clock of its own: the GPU runs only eight streams without false waits.
+    """
+
+    def __init__(self, device: CudaDevice) -> None:
+        self._device = device
+        self._clock: Clock | None = None
+        self._users = 0
+        # Reentrant: a signal handler may close an engine while the thread that it interrupts opens another.
+        self._lock = threading.RLock()
+
+    def take(self) -> Clock:
+        """The clock, for one more user."""
+        with self._lock:
+            self._users += 1
+            try:
+                if self._clock is None:
+                    self._clock = Clock(self._device)
+                return self._clock
+            except BaseException:
+                self.release()
+                raise
+
+    def release(self) -> None:
+        """Remove a user. The last one destroys stream and anchor."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._clock is not None:
+                self._clock.close()
+                self._clock = None
+
+
+@lru_cache(maxsize=1)
+def shared_clock(device: CudaDevice) -> SharedClock:
+    """The clock of ``device``, the only one of the process."""
+    return SharedClock(device)
 
 
 def _window_s(anchor: ClockAnchor) -> float:

@@ -11,10 +11,12 @@ import pytest
 from mostnet.bench.gpu.miniature.driver import pycuda_driver
 from mostnet.bench.gpu.miniature.gpu import MiniatureEvent, MiniatureGpu, MiniatureStream
 from mostnet.bench.gpu.miniature.library import driver_library
+from mostnet.bench.gpu.standin.toy import frame_of
 from mostnet.engine.cuda import clock as cuda_clock
-from mostnet.engine.cuda.clock import Clock
+from mostnet.engine.cuda.clock import Clock, SharedClock
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.streams import CudaEvent, CudaStream
+from tests.engine.plan_setup import Machine
 
 #: A machine that does other work answers late too. So a window that these tests call narrow is wider than a real one.
 NARROW_S = 2e-3
@@ -195,3 +197,31 @@ def test_the_clock_is_set_again_and_no_time_is_read_backwards(
     assert early.time_s > 0  # against the anchor that it was recorded under
     assert late.time_s > 0
     assert gpu.violations == []
+
+
+def test_all_lanes_of_a_device_share_one_clock(machine: Machine) -> None:
+    with machine.open() as engine:
+        alone = machine.gpu.alive["stream"]
+        with engine.session(), machine.open():
+            assert machine.gpu.alive["stream"] == alone + 2 * (alone - 1)
+        engine.infer(frame_of(0))
+    machine.check_empty()
+    with machine.open() as engine:
+        assert machine.gpu.alive["stream"] == alone
+        engine.infer(frame_of(0))
+
+
+def test_a_clock_that_cannot_be_made_has_no_user(gpu: SlowGpu, device: CudaDevice) -> None:
+    shared = SharedClock(device)
+    gpu.failures["Event"] = (2, device.driver.LogicError("odd failed: invalid value"))
+    with pytest.raises(device.driver.Error, match="odd failed") as caught:
+        shared.take()
+    del caught
+    clock = shared.take()
+    assert shared.take() is clock
+    shared.release()
+    assert gpu.alive["stream"] == 1
+    shared.release()
+    assert gpu.alive["stream"] == 0
+    assert shared.take() is not clock
+    shared.release()
