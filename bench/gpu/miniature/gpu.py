@@ -50,7 +50,7 @@ class MiniatureGpu:
         time_ms: the device's clock.
         device_bytes: device memory in use.
         graph_bytes: memory that graphs took when they were uploaded, or launched without that.
-        captures: captures of other libraries, and the capture mode of each thread.
+        captures: captures in progress, and the capture mode of each thread.
         streams: the streams that exist, by their handle.
     """
 
@@ -104,9 +104,9 @@ class MiniatureGpu:
             self.failures[name] = (left - 1, error)
 
     def check_capture(self, name: str) -> None:
-        """Raise if a capture in another thread forbids the call ``name``."""
+        """Raise if a capture forbids the call ``name``."""
         if self.captures.forbid(name):
-            self.violations.append(f"{name} breaks a capture of another thread")
+            self.violations.append(f"{name} breaks a capture")
             raise MiniatureLogicError(f"{name} failed: {TEXTS[900]}")
 
     def made(self, kind: str) -> None:
@@ -282,7 +282,7 @@ class MiniatureEvent:
         self._gpu.call("cuEventElapsedTime")
         for event in (self, later):
             if event.recorded == 0 or event.reached < event.recorded:
-                raise MiniatureLogicError("cuEventElapsedTime failed: not ready")
+                raise MiniatureLogicError("cuEventElapsedTime failed: device not ready")
         if later.time_ms < self.time_ms:
             self._gpu.violations.append("events in the wrong order")
         return later.time_ms - self.time_ms
