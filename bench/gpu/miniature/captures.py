@@ -1,7 +1,7 @@
 """Captures in global mode by other libraries on the miniature GPU, and the capture modes of its threads.
 
-While one thread captures in global mode, potentially unsafe calls of every thread whose mode is global fail, and break
-the capture.
+While one thread captures in global mode, an unsafe call of another thread fails and breaks the capture, if the mode of
+that thread is global too.
 """
 
 from __future__ import annotations
