@@ -20,7 +20,7 @@ TIMED = Case("dw", (480, 640), "fp16", compute_ms=0.3)
 
 
 class Ran:
-    """A maker. It notes each program, which only makes the expected files."""
+    """A maker. ``commands`` keeps its programs, of which only ``prepare`` makes files."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> None:
         self.cases = folder / "cases"
