@@ -18,10 +18,10 @@ from .rows import FILE, FORMAT_VERSION, Document, load, save
 from .schedule import Schedule
 from .work import Work
 
-#: States of a piece of work. ``NOT_NEEDED`` is the stand-in's where TensorRT works.
+#: States of a piece of work. The stand-in's work is ``NOT_NEEDED`` if TensorRT works.
 DONE, PARTLY, FAILED, SKIPPED, NOT_NEEDED, NOT_BEGUN = "done", "partly", "failed", "skipped", "not needed", "not begun"
 
-#: A part without one success is given up after so many failures.
+#: The report gives a part up after this many failures without a success.
 _MOST_FAILURES = 2
 
 _UNCHECKED = "no runtime has given results for this case"
@@ -67,7 +67,7 @@ class Measurement:
             publish: gets the document after every piece of work.
 
         Raises:
-            MeasurementError: the earlier report cannot be read, or is a rehearsal and this one is not.
+            MeasurementError: the earlier report cannot be read, or only one of the two is a rehearsal.
         """
         self._options = options
         self._schedule = schedule or Schedule()
@@ -100,7 +100,7 @@ class Measurement:
         items, states = agenda(self._options), self.document["work"]
         for item in items:
             states.setdefault(item.key, {"case": item.case.name, "state": NOT_BEGUN, "note": ""})
-        # Work that was tried before comes last, so that what never succeeds does not hold up the rest.
+        # Work that was tried before comes last, so that hopeless work does not hold up the rest.
         order = sorted(items, key=lambda item: self._state(item) in (PARTLY, FAILED))
         with ExitStack() as held:
             held.callback(self._pool.close)
@@ -125,7 +125,7 @@ class Measurement:
         return self._state(item) in (DONE, NOT_NEEDED) and not self._work.is_outdated(item)
 
     def _try(self, item: WorkItem) -> tuple[str, str]:
-        """Do a piece of work that is needed and fits. A failure is noted, and the measurement continues."""
+        """Do a piece of work if it is needed and fits. A failure is noted, and the measurement continues."""
         if (unneeded := self._unneeded(item)) is not None:
             return unneeded
         if (shortage := self._schedule.shortage(self._work.steps(item))) is not None:

@@ -64,7 +64,7 @@ class Work:
         return next((part for part in ENGINE_PARTS if part in self._checked(case)), None)
 
     def is_outdated(self, item: WorkItem) -> bool:
-        """Whether an earlier run, without the best runtime of this one, measured the item with another."""
+        """Whether an earlier run measured the item with another runtime than the best one of this run."""
         record = self._document["cases"].get(item.case.name, {"paced": [], "soak": {}})
         runs = {"paced": [run for run in record["paced"] if _is_run_of(item, run)], "soak": [record["soak"]]}
         parts = {run.get("part") for run in runs.get(item.kind, [])}
@@ -80,7 +80,7 @@ class Work:
         return [pair for pair in item.methods if pair[0] in usable]
 
     def steps(self, item: WorkItem) -> list[WorkStep]:
-        """The least that a piece of work takes."""
+        """The steps that a piece of work takes at least."""
         case, effort, best = item.case, self._effort, self.best_part(item.case) or ""
         kinds = {
             "check": lambda: effort.check(case, item.part),
@@ -174,7 +174,7 @@ class Work:
             with self._schedule.timed(self._effort.round(row.part, row.method)):
                 row.rounds.append(link.ask("round", timeout_s=self._limit_s(_ANSWER_S), method=row.method, **size))
         except MeasurementError as error:
-            if self._schedule.left_s() > _LEAST_S:  # or else the end of the report ended the worker
+            if self._schedule.left_s() > _LEAST_S:  # otherwise the end of the report ended the worker
                 row.error = str(error)
 
     def _peaks(self, item: WorkItem, record: Record) -> list[str]:

@@ -21,7 +21,7 @@ _CAPABILITY = {75: 8, 76: 6}
 
 
 def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
-    """The functions that the engine takes from the driver; the GPU's log gets ``("follow", ours, theirs)`` of waits."""
+    """The functions that the engine takes from the driver. A wait adds ``("follow", ours, theirs)`` to ``gpu.log``."""
     events: dict[int, MiniatureEvent] = {}
     last: dict[int, int] = {}
 
