@@ -1,4 +1,4 @@
-"""Latency at the pace of a camera. With gaps between frames clocks fall, caches cool and threads sleep.
+"""Latency at the pace of a camera. In the gaps between frames clocks may fall, caches cool and threads sleep.
 
 The latency of a frame counts from its arrival by the camera's schedule, not from the moment the engine takes it. A slow
 engine can therefore not hide that frames wait for it.
@@ -92,14 +92,14 @@ class PacedRun:
         fps: rate of the camera.
         arrived: frames that arrived in the time of the run.
         latency: from each frame's arrival to its result.
-        hand_over: from each frame's arrival until the camera handed it over: the wait for an engine that was not ready,
-            or the camera's own thread that woke late.
+        hand_over: from each frame's arrival until the camera handed it over. It is long if the engine was not ready, or
+            if the camera's own thread woke late.
         late: frames without a result one period after their arrival.
         held: frames that the camera held back, because the engine asked for them after their arrival.
         unserved: frames of a slow engine that still waited when the time was up. They are late, and ``latency``
             does not include them.
         cpu_ms: CPU time of the process per frame, without the simulated camera's.
-        gpu_clock: also during the warm-up; None without an NVIDIA GPU, or if the run was too short.
+        gpu_clock: of run and warm-up; None without an NVIDIA GPU, or if the run was too short.
     """
 
     how: str
@@ -186,8 +186,8 @@ def measure_paced(
         session: any open session; its state is not reset.
         frames: uint8 ``(H, W, 3)`` BGR of the session's size.
         how: ``stream``, or ``infer`` for one call per frame.
-        warmup: untimed frames at the same pace before it.
-        tick: called after each result, outside the timings, with their number.
+        warmup: untimed frames at the same pace before the run.
+        tick: called after each result, outside the timings, with the number of results so far.
         times: other clocks, for tests.
 
     Raises:

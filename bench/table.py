@@ -96,7 +96,7 @@ def _paced_notes(paced: PacedPart) -> list[tuple[str, str]]:
         ("late", "no result one frame period after the arrival"),
         ("held", "frames that arrived before the engine was ready for them"),
         ("slower", "p50 divided by the p50 of infer back to back, without gaps between frames"),
-        ("CPU ms", "CPU time of this process per frame, all threads"),
+        ("CPU ms", "CPU time of this process per frame, all threads but the simulated camera's"),
     ]
     if any(run.latency.p999_ms is None for run in paced.runs):
         notes.append(("p99.9", f"needs {P999_FRAMES:,} frames in a run: raise --minutes"))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 
 from mostnet.contract import FRAME, CalibrationError, Metadata
 
 from .data import CalibrationData
 from .histogram import Histogram
+from .runtime import require_onnxruntime
 from .twin import float32_twin
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Values = dict[str, npt.NDArray[Any]]
 
@@ -80,6 +83,9 @@ def histograms(values: Iterator[Values], source: str) -> dict[str, Histogram]:
 
 
 def _open(model: onnx.ModelProto, tensors: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+    require_onnxruntime()
+    import onnxruntime
+
     tapped = float32_twin(model)
     outputs = {output.name for output in tapped.graph.output}
     inputs = {value.name for value in tapped.graph.input}

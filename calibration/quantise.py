@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
-from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
 
 from mostnet.contract import CalibrationError
 
+from .runtime import require_onnxruntime
 from .scales import check_scales
 
 #: Symmetric INT8 inputs and weights. Biases and outputs stay float, so that TensorRT fuses what follows a convolution.
@@ -76,7 +76,11 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
 
     Raises:
         CalibrationError: nothing to quantise, or a half-precision graph below opset 19.
+        BackendNotInstalledError: ONNX Runtime is missing.
     """
+    require_onnxruntime()
+    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
+
     nodes = [node for name, node in convolutions(model).items() if name in thresholds]
     if not nodes:
         raise CalibrationError("no convolution is left to quantise; exclude fewer, or export with --fp16")

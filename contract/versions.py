@@ -13,7 +13,7 @@ from importlib.resources import files
 #: Modules whose names differ from those of their distributions in more than hyphens.
 _MODULES = {"opencv-python": "cv2", "cuda-bindings": "cuda.bindings"}
 
-#: Distributions that hold a library which another one only requires; they may be installed without it.
+#: Distributions that hold the library itself. They may be installed without the one that only requires them.
 _PARTS = {
     "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt-rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),

@@ -80,11 +80,14 @@ class ResultPools:
     def __init__(self, specs: Iterable[TensorSpec]) -> None:
         """``specs`` are the outputs; their first axis is the batch, which results lack."""
         self._pools = {spec.name: ResultPool(spec.shape[1:], spec.dtype) for spec in specs}
+        self._closed = False
 
     def copy(self, found: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Copies of the outputs in ``found``, by name."""
+        assert not self._closed, "nothing is copied after close"
         return {name: pool.copy(found[name]) for name, pool in self._pools.items()}
 
     def close(self) -> None:
         """Free the spare memory, and let arrays free theirs. May be called twice; nothing is copied after it."""
+        self._closed = True
         self._pools = {}

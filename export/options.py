@@ -72,7 +72,7 @@ class ExportOptions:
         onnx_only: write the graph alone, without TensorRT.
         flavour: ``rtx``, ``tensorrt`` (classic), or ``auto``: classic if it is installed and there is a GPU, else RTX.
         targets: GPU architectures for TensorRT for RTX, such as ``sm_86``; None for the GPU of this machine, or, if it
-            has none, for three of workstations.
+            has none, for three architectures of workstations.
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
         verify_video: video to verify the exported graph on; None verifies nothing.
         verify_frames: largest number of frames to verify on.

@@ -61,7 +61,7 @@ class Warp(Float32Island):
         rows = torch.arange(height, dtype=torch.float32, device=flow.device)
         columns = torch.arange(width, dtype=torch.float32, device=flow.device)
         here = torch.stack((columns[None, :].expand(height, width), rows[:, None].expand(height, width)))
-        # Made on the device: a copy from the host would wait for it in every frame.
+        # Made on the device: with a copy from the host, the host would wait for the device in every frame.
         scales = [torch.full((1, 1, 1, 1), 2.0 / (side - 1), device=flow.device) for side in (width, height)]
         cells_to_grid = torch.cat(scales, dim=1)
         grid = (flow / stride + here) * cells_to_grid - 1.0

@@ -42,7 +42,7 @@ class NetworkStream:
 
         Args:
             recurrence: carry the state; without it every frame starts from zero state.
-            allow_tf32: compute float32 in TF32 on a GPU, which is faster and no reference.
+            allow_tf32: compute float32 in TF32 on a GPU; the results are then no reference.
 
         Raises:
             NoGpuError: the device cannot be used.

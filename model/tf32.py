@@ -13,7 +13,7 @@ import torch
 def tf32(enabled: bool) -> Iterator[None]:
     """Allow or forbid TF32 in matrix products and convolutions, for all threads; afterwards the switches are as before.
 
-    PyTorch itself allows it in convolutions.
+    By default, PyTorch allows TF32 in convolutions.
     """
     holders, name = _switches()
     values = ("ieee", "tf32") if name == "fp32_precision" else (False, True)

@@ -28,7 +28,7 @@ METHODS = {
     "ort": ("stream", "infer"),
 }
 
-#: Computing times of the stand-in in milliseconds, as a fast network has on a fast GPU.
+#: Computing times of the stand-in in milliseconds, so short that the runtime's own time shows.
 COMPUTE_MS = (0.3, 0.6, 1.0)
 
 #: Rates of the paced camera in frames per second, and the way in which frames are handed in.
@@ -52,7 +52,7 @@ class Roles:
 
 MEASURED = Roles(check=Case("nano", (480, 640)), main=Case("dw", (480, 640)), large=Case("dw", (800, 800)))
 
-#: Cases that a CPU can run in seconds. A rehearsal takes one unless it is asked for the large one too.
+#: Cases that a CPU can run in seconds. A rehearsal runs only the main one, unless ``only`` has the large one too.
 REHEARSED = Roles(check=Case("nano", (64, 96)), main=Case("nano", (64, 96)), large=Case("nano", (80, 80)))
 
 
@@ -63,7 +63,7 @@ class ReportOptions:
     Attributes:
         out: folder for JSON, Markdown, plot and log.
         cases: folder of the prepared cases.
-        only: the cases; those without a role in this order.
+        only: the cases to measure. Cases without a role keep this order.
         roles: the cases of particular worth.
         pythons: interpreter of each usable part.
         spare_standin: use the stand-in only if no TensorRT works.
@@ -126,7 +126,7 @@ class WorkItem:
 
     @property
     def key(self) -> str:
-        """Unique within a report, and readable. The same methods of other parts are other work."""
+        """Unique within a report, and readable. It names the parts: the same method of another part is other work."""
         parts = "+".join(dict.fromkeys(part for part, _ in self.methods))
         method = self.methods[0][1] if len(self.methods) == 1 else ""
         paced = f"{self.how} at {self.fps:g} FPS" if self.fps else ""

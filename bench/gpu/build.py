@@ -1,6 +1,6 @@
 """Build the plan of a case, as ``mostnet-export`` builds plans: ``python -m mostnet.bench.gpu.build CASES/NAME``.
 
-A Python with TensorRT and numpy suffices. A plan is built for the GPU of this machine.
+A Python with TensorRT and numpy suffices. Without ``--target``, a plan is for the GPU of this machine.
 """
 
 from __future__ import annotations

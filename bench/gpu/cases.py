@@ -13,11 +13,11 @@ from mostnet.contract import MIN_SIDE, MeasurementError
 #: Files of a case: the ONNX graph, the request for its plan, its facts, its frames, and the float32 reference.
 GRAPH, REQUEST, FACTS, FRAMES, REFERENCE = "case.onnx", "request.json", "case.json", "frames.npy", "reference.npz"
 
-#: What every part needs of a case, and the checkpoint, which PyTorch and the stand-in need.
+#: Files that every part needs, and the checkpoint, which only PyTorch and the stand-in need.
 PREPARED = (GRAPH, REQUEST, FACTS, FRAMES, REFERENCE)
 CHECKPOINT = "case.pt"
 
-#: What TensorRT is in a plan: classic TensorRT, TensorRT for RTX, or the stand-in.
+#: Plan file of each TensorRT: classic TensorRT, TensorRT for RTX, the stand-in.
 PLANS = {"tensorrt": "case.plan", "rtx": "case-rtx.plan", "standin": "case-standin.plan"}
 
 #: Libraries to measure, each with its own worker.
@@ -42,7 +42,7 @@ _PREPARE = "python -m mostnet.bench.gpu.prepare"
 #: Facts that the report reads.
 _KNOWN_FACTS = {"flops", "weight_bytes", "least_bytes", "frames"}
 
-#: Most pixels in all frames of a case's reference together.
+#: All frames of a case's reference together have at most this many pixels.
 _REFERENCE_PIXELS = 200 * 480 * 640
 _LEAST_FRAMES = 10
 
@@ -118,7 +118,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """The facts that ``mostnet.bench.gpu.prepare`` wrote about a case: FLOPs, least bytes, versions.
 
     Raises:
-        MeasurementError: the folder has not been prepared, or by an earlier version; says what it lacks.
+        MeasurementError: the folder is not prepared, or an earlier version prepared it; the error says what it lacks.
     """
     if not (folder / FACTS).is_file():
         raise MeasurementError(f"{folder}: not prepared; run {_PREPARE} {folder.parent}")

@@ -24,14 +24,14 @@ from .cases import Case
 
 SEED = 1
 
-#: Most frames of a scene that are drawn; a longer case shows them forwards and backwards. Drawing one at 480x640 takes
-#: as long as ten frames of the shipped network.
+#: At most this many frames of a scene are drawn. A longer case shows them forwards and backwards. Drawing a frame of
+#: 480x640 takes as long as ten frames of the shipped network.
 _MOST_DRAWN = 60
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a case shows to which network.
+    """Weights and frames of a case.
 
     Attributes:
         weights: where the weights come from, and whether they are trained.
@@ -69,7 +69,7 @@ def require_activity(case: Case, frames: Iterable[Frame], outputs: Iterable[Stre
     """How active the reference network is on the frames of its case.
 
     Raises:
-        MeasurementError: so little that a network which does nothing would pass the comparison.
+        MeasurementError: it does so little that a network which does nothing would pass the comparison.
     """
     each = [
         (

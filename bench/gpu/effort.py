@@ -1,4 +1,4 @@
-"""The steps that work on a case takes, as far as its files are missing and its workers do not run."""
+"""The steps that a piece of work takes. Files that exist and workers that run take none."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Effort:
         return [*self._maker.missing(case, part), *self.opening(case, part, "stream"), checking]
 
     def timing(self, case: Case, methods: list[tuple[str, str]]) -> list[WorkStep]:
-        """To time the first part without what compiles: enough to begin with a case."""
+        """To time the methods of the first part, without compiled ones. If this fits, the case can begin."""
         first = [pair for pair in methods if pair[0] == methods[0][0] and not own_worker(pair[1])] or methods[:1]
         steps = self._maker.missing(case, first[0][0])
         for index, pair in enumerate(first):
@@ -70,7 +70,7 @@ class Effort:
         return [self.round(part, method)] * self._options.rounds
 
     def round(self, part: str, method: str) -> WorkStep:
-        """One round of a method. It is as long on every case, because its seconds limit it."""
+        """One round of a method. It takes as long on every case, because ``seconds`` limits it."""
         guess_s = self._options.seconds * _ROUND_PARTS.get(part, 1.0) + _ROUND_MORE_S
         return WorkStep("round", f"{part} {method}", guess_s)
 

@@ -26,7 +26,7 @@ StopAsking = Callable[[], object]
 
 
 class StopAsked(Exception):  # noqa: N818 - no error: the user asked for it
-    """The report was asked to stop while it waited for a process, which was ended."""
+    """The report was asked to stop, and ended the process that it waited for."""
 
 
 class Link(Protocol):
@@ -79,7 +79,7 @@ class ProcessLink:
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
-        """See ``Link``. A late worker is killed, because its answer would be mistaken for the next request's."""
+        """See ``Link``. A late worker is killed, because the next request would get its answer."""
         assert self._process.stdin is not None
         try:
             print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)

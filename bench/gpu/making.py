@@ -1,4 +1,4 @@
-"""Makes the files of a case that are missing: graph, reference and plans, each in the Python that can."""
+"""Makes the missing files of a case: graph, reference and plans, each in a Python that has the libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGE = "mostnet.bench.gpu"
 
 
 class Maker:
-    """Makes cases under ``options.cases``. What it runs prints to ``log``."""
+    """Makes cases under ``options.cases``. The programs that it runs print to ``log``."""
 
     def __init__(self, options: ReportOptions, schedule: Schedule, log: Path, stop: StopAsking) -> None:
         self._options = options
@@ -60,7 +60,8 @@ class Maker:
         python = options.pythons.get("torch") or options.pythons.get("standin")
         if python is None:
             raise MeasurementError(
-                f"{self.folder(case)}: not prepared; that needs PyTorch: run {_PACKAGE}.prepare elsewhere"
+                f"{self.folder(case)}: not prepared, and no part here has PyTorch; run python -m {_PACKAGE}.prepare "
+                "where PyTorch is installed, and name its folder with --cases"
             )
         arguments = [str(options.cases), "--only", case.name, "--opset", str(options.opset), "--no-warps"]
         if options.reference_frames is not None:

@@ -20,10 +20,10 @@ from .rows import FILE, FORMAT_VERSION, Document, has_results, load, save
 from .schedule import Schedule
 from .work import Work
 
-#: States of a piece of work. ``NOT_NEEDED`` is the stand-in's where TensorRT works.
+#: States of a piece of work. The stand-in's work is ``NOT_NEEDED`` if TensorRT works.
 DONE, PARTLY, FAILED, SKIPPED, NOT_NEEDED, NOT_BEGUN = "done", "partly", "failed", "skipped", "not needed", "not begun"
 
-#: A part without one success is given up after so many failures.
+#: The report gives a part up after this many failures without a success.
 _MOST_FAILURES = 2
 
 #: Facts of the machine that must not change within a report.
@@ -72,8 +72,8 @@ class Measurement:
             publish: gets the document after every piece of work.
 
         Raises:
-            MeasurementError: the earlier report cannot be read, is a rehearsal and this one is not, is of another GPU
-                or driver, or has results that this one would replace.
+            MeasurementError: the earlier report cannot be read, only one of the two is a rehearsal, it is of another GPU
+                or driver, or it has results that this one would replace.
         """
         self._options = options
         self._schedule = schedule or Schedule()
@@ -120,7 +120,7 @@ class Measurement:
         return all(map(self._is_finished, items))
 
     def _in_order(self, items: list[WorkItem]) -> list[WorkItem]:
-        """Work that was tried before comes last, so that what never succeeds does not hold up the rest.
+        """Work that was tried before comes last, so that hopeless work does not hold up the rest.
 
         A check comes right before the first other work on its case, which needs its result.
         """
@@ -148,7 +148,7 @@ class Measurement:
         return state == NOT_NEEDED or (state == DONE and not self._work.is_outdated(item))
 
     def _try(self, item: WorkItem) -> tuple[str, str]:
-        """Do a piece of work that is needed and fits. A failure is noted, and the measurement continues."""
+        """Do a piece of work if it is needed and fits. A failure is noted, and the measurement continues."""
         if (unneeded := self._unneeded(item)) is not None:
             return unneeded
         if (shortage := self._schedule.shortage(self._work.steps(item))) is not None:

@@ -33,7 +33,7 @@ def find_parts(wanted: Collection[str], pythons: Mapping[str, str], *, rehearse:
 
     Args:
         pythons: interpreter of each part, if not this one.
-        rehearse: look for what a rehearsal needs, which runs without a GPU.
+        rehearse: look for the libraries of a rehearsal, which needs no GPU.
     """
     probes = {part: _start(part, pythons.get(part, sys.executable), rehearse) for part in wanted}
     return {part: _answer(probe) for part, probe in probes.items()}

@@ -92,7 +92,9 @@ def _write_reference(folder: Path, case: Case, frames: Sequence[Frame], device: 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.prepare", description=__doc__)
     parser.add_argument("root", type=Path, metavar="CASES", help="folder for the folders of the cases")
-    parser.add_argument("--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="(default: all)")
+    parser.add_argument(
+        "--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="cases to make (default: all)"
+    )
     parser.add_argument(
         "--opset",
         type=int,
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--frames", type=int, metavar="N", help="frames of the reference (default: 200 at 480x640)")
     parser.add_argument("--again", action="store_true", help="make complete cases again")
-    parser.add_argument("--no-warps", action="store_true", help="leave out the graphs of one warp, for tests/gpu")
+    parser.add_argument("--no-warps", action="store_true", help="leave out the graphs of one warp for tests/gpu")
     return parser
 
 

@@ -75,9 +75,9 @@ def markdown(document: Document) -> str:
     if any(record["paced"] for record in cases.values()):
         lines += _about_cameras()
     lines += [
-        "FPS include the copies for `stream` and `infer`, but not for PyTorch and the bare enqueue loop. Latencies are "
-        "of one frame, copied in and out. VRAM is the memory that opening the method added; methods that share an "
-        "engine show it at the first of them.",
+        "FPS include the copies, except for PyTorch and the bare enqueue loop. A latency is the time of one frame, "
+        "copied in and out. VRAM is the memory that the method took when it opened. If methods share an engine, only "
+        "the first one shows it.",
         "",
     ]
     return "\n".join(lines)
@@ -122,7 +122,7 @@ def _about_cameras() -> list[str]:
     """How to read the tables of the camera, and delays to compare with."""
     return [
         "Camera: milliseconds from a frame's arrival to its result. A frame is late if that takes longer than a "
-        "period. Fewer than 1,000 frames have no p99.9. GPU MHz: least, median and greatest clock.",
+        "period. A run of fewer than 1,000 frames has no p99.9. GPU MHz: lowest, median and highest clock.",
         "",
         *(f"- Published: {text} ({source})." for text, source in PUBLISHED_DELAYS),
         f"- {ENGINE_ONLY}",

@@ -34,7 +34,7 @@ from .schedule import Schedule
 from .targets import evaluate
 from .workers.serve import LEAST_FRAMES
 
-#: Kept of the minutes to end the workers and draw the plot.
+#: Seconds of ``--minutes`` that remain to end the workers and draw the plot.
 _ENDING_S = 6.0
 
 #: The state of the GPU in a rehearsal.
@@ -54,7 +54,7 @@ def write_markdown(document: Document, out: Path) -> Path:
 def write_plot(document: Document, out: Path) -> list[Path]:
     """Write ``gpu_report.png`` if something was measured; without matplotlib, say how to draw it elsewhere."""
     if find_spec("matplotlib") is None:
-        print(f"no plot: matplotlib is missing here; where it is installed, --render {FILE} draws one")
+        print(f"no plot: matplotlib is not installed; --render {FILE} draws one on a machine that has it")
         return []
     picture = draw(document)
     if picture is None:
@@ -104,8 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--minutes", type=_duration, metavar="M", help="end within this time (default: when all is done)")
     add("--cases", type=Path, metavar="DIR", help="folder of the cases, made if missing (default: OUT/cases)")
     add("--only", type=parse_cases, metavar="dw-480x640,...", help="measure only these cases (default: all twelve)")
-    add("--resume", action="store_true", help="keep the work that OUT has")
-    add("--parts", type=_parts, metavar="PART,...", help=f"of {', '.join(PARTS)} (default: all that are usable here)")
+    add("--resume", action="store_true", help="continue the report in OUT")
+    add(
+        "--parts",
+        type=_parts,
+        metavar="PART,...",
+        help=f"of {', '.join(PARTS)} (default: all that are usable here, standin only if no TensorRT works)",
+    )
     add(
         "--python",
         type=_python,
@@ -159,7 +164,7 @@ def _usable_parts(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, s
     usable = {part: pythons.get(part, sys.executable) for part in lacking if part not in left_out}
     if not usable:
         reasons = "; ".join(f"{PART_NAMES[part]}: {reason}" for part, reason in left_out.items())
-        raise MeasurementError(f"nothing to measure. {reasons}")
+        raise MeasurementError(f"nothing to measure; mend one part, or name its Python with --python. {reasons}")
     return usable, left_out
 
 

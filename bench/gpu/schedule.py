@@ -1,4 +1,4 @@
-"""What still fits into the time of a report: first guesses, corrected by what this run has measured so far."""
+"""Estimates what still fits into the time of a report, by first guesses that each timed step corrects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .cases import Case
 
 T = TypeVar("T")
 
-#: First guesses in seconds, for ``dw`` at 480x640 on a data-centre GPU. No step of a run has been measured yet.
+#: First guesses in seconds, for ``dw`` at 480x640 on a data-centre GPU. No step was timed on a GPU yet.
 GUESSES_S = {
     "prepare": 30.0,
     "build tensorrt": 120.0,
@@ -44,7 +44,7 @@ _PATIENCE, _LEAST_PATIENCE_S = 3.0, 60.0
 
 @dataclass(frozen=True)
 class WorkStep:
-    """One step of work. ``kind`` groups steps whose guesses are wrong by one factor, ``subject`` names this one."""
+    """One step of work. One factor corrects the guesses of all steps of a ``kind``. ``subject`` names this step."""
 
     kind: str
     subject: str
@@ -77,7 +77,7 @@ class Schedule:
         return float("inf") if self._end_s is None else self._end_s - self.clock()
 
     def estimate_s(self, steps: Iterable[WorkStep]) -> float:
-        """A step that was measured takes as long as the last time; another one is corrected as its kind was wrong."""
+        """Seconds for ``steps``: each takes as long as the last time, or else as its guess, corrected for its kind."""
         return sum(self._estimate_s(step) for step in steps)
 
     def shortage(self, steps: Iterable[WorkStep]) -> str | None:

@@ -35,7 +35,7 @@ class GoalResult:
 
 
 def evaluate(document: Document) -> list[GoalResult]:
-    """Every goal, in the order of the report. The figures of a rehearsal meet and miss nothing."""
+    """Every goal, in the order of the report. A rehearsal meets and misses no goal."""
     cases: dict[str, Record] = document["cases"]
     peaks, roles = document.get("peaks", {}), document["roles"]
     name, check = roles["main"], roles["check"]
@@ -94,7 +94,7 @@ def ratio(record: Record, torch_method: str) -> float | None:
 
 
 def best_compile_ratio(record: Record) -> float | None:
-    """The smallest ratio to those compiled methods that were measured."""
+    """The smallest ratio to the compiled methods that were measured."""
     ratios = [compile_ratio(record, method) for method in COMPILED]
     return min((r for r in ratios if r is not None), default=None)
 

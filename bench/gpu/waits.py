@@ -1,8 +1,8 @@
-"""What a wait for the GPU costs the thread that reads frames: ``python -m mostnet.bench.gpu.waits``, without a GPU.
+"""Measure what a wait for the GPU costs the thread that reads frames: ``python -m mostnet.bench.gpu.waits``.
 
-The events are imitations, reached at a time on the clock. Their waits are those of the engine, and for comparison a
-loop that only polls. Meanwhile a reading thread does its work for frame after frame: it copies the frame, runs some
-Python and makes calls in C that give up the interpreter, as those of the driver and of TensorRT do.
+It needs no GPU: its events are imitations, each reached at a set time. It times the waits of the engine, and for
+comparison a loop that only polls. Meanwhile a thread reads frame after frame: it copies the frame, runs some Python,
+and makes calls in C that give up the interpreter, as the driver and TensorRT do.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from mostnet.engine.cuda.streams import CudaEvent
 _SIZE_HW = (480, 640)
 _LIMIT_MS = 1000.0
 
-#: Calls in C of a frame, each a copy of some rows.
+#: Calls in C for each frame. Each copies some rows.
 _CALLS = 6
 _CALL_ROWS = 20
 
-#: The time that a query of the driver keeps the interpreter.
+#: A query keeps the interpreter for this long.
 _QUERY_S = 1.5e-6
 
-#: The polling loop that the engine had: without pause for 2 ms, then with naps.
+#: The polling loop asks without a pause for 2 ms, then with naps.
 _SPIN_S = 2e-3
 _NAP_S = 5e-5
 
@@ -51,7 +51,7 @@ class ImitatedEvent:
         self.reached_s = perf_counter() + work_s
 
     def query(self) -> bool:
-        """Keep the interpreter as long as the driver does; true if the event is reached."""
+        """Keep the interpreter for a while, as the driver does; true if the event is reached."""
         begun_s = perf_counter()
         while perf_counter() - begun_s < _QUERY_S:
             pass
@@ -73,7 +73,7 @@ class ImitatedEvent:
 
 
 def poll_only(event: CudaEvent) -> None:
-    """Wait as the engine did before."""
+    """Wait in a loop that only polls."""
     begun_s = perf_counter()
     while not event.raw.query():
         if perf_counter() - begun_s < _SPIN_S:

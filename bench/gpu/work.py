@@ -82,7 +82,7 @@ class Work:
         return [pair for pair in item.methods if pair[0] in usable]
 
     def steps(self, item: WorkItem) -> list[WorkStep]:
-        """The least that a piece of work takes."""
+        """The steps that a piece of work takes at least."""
         case, effort, best = item.case, self._effort, self.best_part(item.case) or ""
         kinds = {
             "check": lambda: effort.check(case, item.part),

@@ -1,22 +1,20 @@
-"""Keeps the engine apart from CUDA graphs that other threads of the process capture.
+"""Keeps the engine apart from CUDA graphs that the application captures.
 
-While a thread captures in global mode, as PyTorch does by default, a query, a wait or an allocation fails in every
-thread whose own mode is global, and breaks the capture. In a thread whose mode is thread-local both go on.
+A capture that is not in relaxed mode makes a query, a wait or an allocation of its own thread fail. In global mode,
+which is PyTorch's default, it does so in every thread whose own mode is global. Such a call also breaks the capture. In
+a thread whose mode is relaxed both go on: the engine's streams are no part of the capture.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from .driver import error_text
-
-#: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL.
-_THREAD_LOCAL = 1
-
-#: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED to CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD: the call did nothing.
-_ERRORS = range(900, 909)
+#: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL and _RELAXED.
+_THREAD_LOCAL, _RELAXED = 1, 2
 
 
 class _Thread(threading.local):
@@ -27,7 +25,7 @@ class _Thread(threading.local):
 
 
 class CaptureMode:
-    """The capture mode of the calling thread: thread-local from ``enter`` to ``leave``. Calls nest.
+    """The capture mode of the calling thread: relaxed from ``enter`` to ``leave``. Calls nest.
 
     The driver refuses an exchange only if it refuses all calls, so the next call reports what is wrong.
 
@@ -43,28 +41,39 @@ class CaptureMode:
         self._thread = _Thread()
 
     def enter(self) -> None:
-        """Set the mode."""
-        modes, before = self._thread.modes, None
-        if not modes:
-            before = ctypes.c_int(_THREAD_LOCAL)
-            self._exchange(ctypes.byref(before))
-        # After the exchange: a destructor or signal handler that comes in between sets and restores the mode itself.
-        modes.append(before)
+        """Set the mode; an interrupt leaves it as it was."""
+        modes = self._thread.modes
+        depth, before = len(modes), None if modes else ctypes.c_int(_RELAXED)
+        try:
+            if before is not None:
+                self._exchange(ctypes.byref(before))
+            # After the exchange: a destructor or signal handler that comes in between sets and restores its own mode.
+            modes.append(before)
+        except BaseException:
+            del modes[depth:]
+            self._restore(before, _RELAXED)
+            raise
 
     def leave(self) -> None:
         """Restore the mode."""
-        before = self._thread.modes.pop()
-        if before is not None:
+        self._restore(self._thread.modes.pop(), _RELAXED)
+
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        """Thread-local mode for a capture of our own: a call that cannot be captured fails, not just stays out of it.
+
+        A destructor that runs meanwhile enters relaxed mode as usual.
+        """
+        outer, before = self._thread.modes, ctypes.c_int(_THREAD_LOCAL)
+        try:
+            self._thread.modes = []
             self._exchange(ctypes.byref(before))
+            yield
+        finally:
+            self._restore(before, _THREAD_LOCAL)
+            self._thread.modes = outer
 
-
-class CaptureErrors:
-    """The errors of calls that came during a capture: such a call did nothing and may be made again."""
-
-    def __init__(self, library: Any) -> None:
-        """Read their texts, since pycuda gives no number; ``library`` is that of ``load_driver``."""
-        self._texts = tuple(error_text(library, status) for status in _ERRORS)
-
-    def include(self, error: BaseException) -> bool:
-        """True if ``error``, raised by pycuda, is one of them."""
-        return str(error).endswith(self._texts)
+    def _restore(self, before: ctypes.c_int | None, mode: int) -> None:
+        """Exchange ``mode`` for ``before``, if they differ: they are equal too if an exchange did not happen."""
+        if before is not None and before.value != mode:
+            self._exchange(ctypes.byref(before))

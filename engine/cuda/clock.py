@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from functools import lru_cache
 from math import inf
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from .device import NON_BLOCKING, CudaDevice
-from .waits import is_reached, wait_in_c
+from .waits import Question, wait_in_c
 
 #: An anchor is renewed after this time, in which the clocks drift apart by microseconds.
 _ANCHOR_LIFE_S = 1.0
@@ -16,9 +18,11 @@ _ANCHOR_LIFE_S = 1.0
 _WINDOW_S = 5e-5
 _TRIES = 4
 
-#: How far the two clocks drift apart, in seconds per second, and how wide a window that may excuse.
+#: A try holds the submitting thread, and the interpreter with it, for this long at most.
+_TRY_S = 5e-4
+
+#: How far the two clocks drift apart, in seconds per second.
 _DRIFT = 5e-5
-_WIDEST_S = 5e-4
 
 
 class ClockAnchor(NamedTuple):
@@ -32,7 +36,8 @@ class ClockAnchor(NamedTuple):
 class Clock:
     """Anchors, renewed every second. An event that the GPU was slow to reach sets no clock.
 
-    The driver gives elapsed times as 32-bit floats: an hour after the anchor, their resolution is 0.25 ms.
+    Any thread may ask. The driver gives elapsed times as 32-bit floats: an hour after the anchor, their resolution is
+    0.25 ms.
     """
 
     def __init__(self, device: CudaDevice) -> None:
@@ -40,6 +45,11 @@ class Clock:
         self._stream = device.driver.Stream(NON_BLOCKING)
         self._anchor = self._first()
         self._set_s = perf_counter()
+
+    @property
+    def latest(self) -> ClockAnchor:
+        """The latest anchor, however old."""
+        return self._anchor
 
     def anchor(self) -> ClockAnchor:
         """An anchor at most a second old, or older if the GPU has been too busy to set the clock better."""
@@ -55,33 +65,78 @@ class Clock:
 
     def _first(self) -> ClockAnchor:
         """The best of some tries, since there is no other anchor yet."""
-        best = self._try(_WINDOW_S, patient=True)
+        best = self._try(patient=True)
         for _ in range(_TRIES - 1):
-            best = min(best, self._try(_WINDOW_S, patient=True), key=lambda found: found.window_s)
+            best = min(best, self._try(patient=True), key=_window_s)
         return best
 
     def _renewed(self, known: ClockAnchor) -> ClockAnchor:
-        """A good anchor, or ``known`` if the GPU is slow; after long, one better than what drift has made of it."""
-        drift_s = _DRIFT * (perf_counter() - known.host_s)
-        limit_s = max(_WINDOW_S, known.window_s, min(drift_s, _WIDEST_S))
-        for _ in range(_TRIES):
-            found = self._try(limit_s, patient=False)
-            if found.window_s <= limit_s:
-                return found
-        return known
+        """A narrow anchor; otherwise the best of some tries if it beats ``known`` and what drift has made of it."""
+        best = self._try(patient=False)
+        for _ in range(_TRIES - 1):
+            if best.window_s <= _WINDOW_S:
+                return best
+            best = min(best, self._try(patient=False), key=_window_s)
+        limit_s = max(_WINDOW_S, known.window_s, _DRIFT * (perf_counter() - known.host_s))
+        return best if best.window_s <= limit_s else known
 
-    def _try(self, limit_s: float, *, patient: bool) -> ClockAnchor:
-        """An anchor. This thread keeps the interpreter for ``limit_s``: giving it up would widen the window.
+    def _try(self, *, patient: bool) -> ClockAnchor:
+        """An anchor. This thread keeps the interpreter for a moment: giving it up would widen the window.
 
-        After that time a ``patient`` try goes on, and any other has an endless window.
+        After that moment a ``patient`` try goes on, and any other has an endless window.
         """
         event = self._device.driver.Event()
+        question = Question(self._device)
         begun_s = perf_counter()
         event.record(self._stream)
-        while not is_reached(self._device, event.query):
-            if perf_counter() - begun_s > limit_s:
+        while not question.ask(event.query):
+            if perf_counter() - begun_s > _TRY_S:
                 if not patient:
                     return ClockAnchor(event, begun_s, inf)
                 wait_in_c(self._device, event.synchronize)
         window_s = perf_counter() - begun_s
         return ClockAnchor(event, begun_s + window_s / 2, window_s)
+
+
+class SharedClock:
+    """The clock of all lanes on a device, from the first ``take`` until every user has released it.
+
+    A lane needs no stream for a clock of its own: the GPU runs only eight streams without false waits.
+    """
+
+    def __init__(self, device: CudaDevice) -> None:
+        self._device = device
+        self._clock: Clock | None = None
+        self._users = 0
+        # Reentrant: a signal handler may close an engine while the thread that it interrupts opens another.
+        self._lock = threading.RLock()
+
+    def take(self) -> Clock:
+        """The clock, for one more user."""
+        with self._lock:
+            self._users += 1
+            try:
+                if self._clock is None:
+                    self._clock = Clock(self._device)
+                return self._clock
+            except BaseException:
+                self.release()
+                raise
+
+    def release(self) -> None:
+        """Remove a user. The last one destroys stream and anchor."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._clock is not None:
+                self._clock.close()
+                self._clock = None
+
+
+@lru_cache(maxsize=1)
+def shared_clock(device: CudaDevice) -> SharedClock:
+    """The clock of ``device``, the only one of the process."""
+    return SharedClock(device)
+
+
+def _window_s(anchor: ClockAnchor) -> float:
+    return anchor.window_s

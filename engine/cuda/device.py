@@ -16,33 +16,38 @@ from mostnet.contract import BackendNotInstalledError, DeviceError, DeviceMemory
 from mostnet.engine.fork import keep
 from mostnet.engine.interfaces import DeviceLostError
 
-from .capture import CaptureErrors, CaptureMode
-from .driver import error_text, load_driver
+from .capture import CaptureMode
+from .driver import KnownErrors, error_text, load_driver
 
 #: CU_STREAM_NON_BLOCKING: without it the kernels on PyTorch's default stream and ours would wait for each other.
 NON_BLOCKING = 1
 
-#: CUDA_ERROR_OUT_OF_MEMORY.
-_NO_MEMORY = 2
+#: CUDA_ERROR_OUT_OF_MEMORY and _NOT_READY.
+_NO_MEMORY, _NOT_READY = 2, 600
+
+#: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED to _STREAM_CAPTURE_WRONG_THREAD: the call did nothing.
+CAPTURE_ERRORS = range(900, 909)
 
 
 class CudaDevice:
     """The first GPU, as a reentrant context manager for any thread.
 
     It turns the errors that pycuda raises inside into ``DeviceError``, ``DeviceMemoryError`` or ``DeviceLostError``.
-    Inside, the thread neither hinders nor feels a capture in another thread; ``CaptureMode`` says how.
+    Inside, the engine neither hinders nor feels a capture in this or another thread; ``CaptureMode`` says how.
 
     Attributes:
         driver: ``pycuda.driver``.
         library: the driver through ctypes, for calls that pycuda lacks.
+        capture_mode: that of the calling thread.
     """
 
     def __init__(self, driver: Any, library: Any) -> None:
         """Retain the primary context, which PyTorch, CuPy and TensorRT use too."""
         self.driver = driver
         self.library = library
-        self._capture_mode = CaptureMode(library)
-        self._capture_errors = CaptureErrors(library)
+        self.capture_mode = CaptureMode(library)
+        self._capture_errors = KnownErrors(library, CAPTURE_ERRORS)
+        self._not_ready = KnownErrors(library, [_NOT_READY])
         driver.init()
         self._context = driver.Device(0).retain_primary_context()
         keep(self._context)  # at exit its destructor does not know that it is primary, and prints a CUDA error
@@ -53,9 +58,9 @@ class CudaDevice:
         except self.driver.Error as error:
             raise _lost(str(error)) from error
         try:
-            self._capture_mode.enter()
+            self.capture_mode.enter()
         except BaseException:  # an interrupt: ``__exit__`` will not come
-            self.driver.Context.pop()
+            self._pop()
             raise
 
     def __exit__(
@@ -67,8 +72,12 @@ class CudaDevice:
                 ours = self.failure(str(error), memory=isinstance(error, self.driver.MemoryError))
             # A kept traceback would later destroy the streams and contexts in its stack frames with no context pushed.
             clear_frames(error.__traceback__)
-        self._capture_mode.leave()
-        self.driver.Context.pop()
+        try:
+            self.capture_mode.leave()
+        finally:
+            lost = self._pop()
+        if error is None:
+            ours = lost
         if ours is not None:
             raise ours from error
 
@@ -103,10 +112,22 @@ class CudaDevice:
         """True if a call failed with ``error`` only because a CUDA graph is captured meanwhile: make it again."""
         return self._capture_errors.include(error)
 
+    def is_not_ready(self, error: BaseException) -> bool:
+        """True if a call failed with ``error`` because an event has been recorded again and not been reached since."""
+        return self._not_ready.include(error)
+
     def free_mb(self) -> float:
         """Free device memory in megabytes (10^6 bytes)."""
         free, _ = self.driver.mem_get_info()
         return float(free) / 1e6
+
+    def _pop(self) -> DeviceError | None:
+        """Pop the context; the error if that fails, which it does only on a lost GPU, for failures of earlier work."""
+        try:
+            self.driver.Context.pop()
+        except self.driver.Error as error:
+            return _lost(str(error))
+        return None
 
 
 @lru_cache(maxsize=1)

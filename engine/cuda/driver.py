@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mostnet.contract import NoGpuError
@@ -74,6 +74,18 @@ def error_text(library: Any, status: int) -> str:
     text = ctypes.c_char_p()
     library.cuGetErrorString(status, ctypes.byref(text))
     return f"CUDA error {status}" if text.value is None else text.value.decode()
+
+
+class KnownErrors:
+    """Errors of the driver that pycuda raised, told by their texts: pycuda gives no numbers."""
+
+    def __init__(self, library: Any, statuses: Iterable[int]) -> None:
+        """Read the texts; ``library`` is that of ``load_driver``."""
+        self._texts = tuple(error_text(library, status) for status in statuses)
+
+    def include(self, error: BaseException) -> bool:
+        """True if ``error`` is one of them."""
+        return str(error).endswith(self._texts)
 
 
 def open_library(*, quick: bool = False) -> Any:

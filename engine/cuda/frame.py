@@ -38,9 +38,12 @@ def adopt_frame(frame: Any, size_hw: tuple[int, int], *, ours: int, streams: For
     DLPack is preferred: PyTorch's ``__cuda_array_interface__`` names no stream, while its ``__dlpack__`` waits.
 
     Raises:
-        FrameError: wrong device, dtype, shape or strides; or the producer does not export its memory.
+        FrameError: wrong device, dtype, shape or strides; the producer does not export its memory; or a CUDA graph of
+            its stream is being captured.
     """
-    found = _from_dlpack(frame, ours) if hasattr(frame, "__dlpack__") else _from_interface(frame, ours, streams)
+    found = (
+        _from_dlpack(frame, ours, streams) if hasattr(frame, "__dlpack__") else _from_interface(frame, ours, streams)
+    )
     shape = (*size_hw, 3)
     wanted = f"expected uint8 BGR of shape {shape} on GPU 0"
     if found.dtype != "uint8":
@@ -59,15 +62,17 @@ def adopt_frame(frame: Any, size_hw: tuple[int, int], *, ours: int, streams: For
     return DeviceFrame(found.address, found.owner)
 
 
-def _from_dlpack(frame: Any, ours: int) -> _Found:
+def _from_dlpack(frame: Any, ours: int, streams: ForeignStreams) -> _Found:
     device = tuple(int(part) for part in frame.__dlpack_device__())
     if device != (CUDA, 0):
         raise FrameError(f"frame is on DLPack device {device}; expected {(CUDA, 0)}, GPU 0")
+    gate = streams.gate
     try:
-        capsule = frame.__dlpack__(stream=ours)
+        capsule = frame.__dlpack__(stream=gate)
         tensor = describe_capsule(capsule)
     except Exception as error:  # each library raises its own kind
         raise FrameError(f"{type(frame).__name__} does not export its memory through DLPack: {error}") from error
+    streams.follow(ours, gate)
     dtype = "uint8" if tensor.dtype == _UINT8 else f"of DLPack type {tensor.dtype}"
     return _Found(tensor.address, tensor.shape, tensor.strides, dtype, (capsule, frame))
 

@@ -16,7 +16,8 @@ _LOG = logging.getLogger(__name__)
 class CudaGraph:
     """Work that is recorded once and then launched as one, on the stream that it was recorded on.
 
-    The capture is thread-local: other threads of the process may go on allocating and waiting.
+    The capture is thread-local: other threads of the process may go on allocating and waiting. A call of ``enqueue``
+    that allocates or waits fails.
     """
 
     def __init__(self, device: CudaDevice, bindings: Any, stream_handle: int) -> None:
@@ -37,17 +38,10 @@ class CudaGraph:
             DeviceMemoryError: the graph does not fit.
         """
         driver = self._bindings
-        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        self._check("cuStreamBeginCapture", driver.cuStreamBeginCapture(self._stream, mode))
-        try:
-            done = enqueue()
-        except BaseException:
-            self._abandon_capture()
-            raise
-        if not done:
-            self._abandon_capture()
+        with self._device.capture_mode.strict():
+            graph = self._record(enqueue)
+        if graph is None:
             return False
-        (graph,) = self._check("cuStreamEndCapture", driver.cuStreamEndCapture(self._stream))
         try:
             (self._executable,) = self._check("cuGraphInstantiate", driver.cuGraphInstantiate(graph, 0))
         finally:
@@ -64,6 +58,22 @@ class CudaGraph:
         executable, self._executable = self._executable, None
         if executable is not None:
             self._check("cuGraphExecDestroy", self._bindings.cuGraphExecDestroy(executable))
+
+    def _record(self, enqueue: Callable[[], bool]) -> Any:
+        """The graph of what ``enqueue`` puts on the stream; None if it fails."""
+        driver = self._bindings
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self._check("cuStreamBeginCapture", driver.cuStreamBeginCapture(self._stream, mode))
+        try:
+            done = enqueue()
+        except BaseException:
+            self._abandon_capture()
+            raise
+        if not done:
+            self._abandon_capture()
+            return None
+        (graph,) = self._check("cuStreamEndCapture", driver.cuStreamEndCapture(self._stream))
+        return graph
 
     def _abandon_capture(self) -> None:
         status, graph = self._bindings.cuStreamEndCapture(self._stream)

@@ -10,7 +10,7 @@ from mostnet.engine.interfaces import Stream
 
 from .clock import Clock, ClockAnchor
 from .device import NON_BLOCKING, CudaDevice
-from .waits import is_reached, poll, wait_in_c
+from .waits import Question, poll, wait_in_c
 
 
 class CudaEvent:
@@ -42,7 +42,7 @@ class CudaEvent:
     def query(self) -> bool:
         """True once the latest record is reached, before the first record, and after ``close``."""
         raw = self.raw  # another thread may close the event in between
-        return raw is None or is_reached(self._device, raw.query)
+        return raw is None or Question(self._device).ask(raw.query)
 
     def wait(self, timeout_ms: float | None) -> bool:
         """Block until the latest record is reached; false if ``timeout_ms`` passes first.
@@ -56,14 +56,17 @@ class CudaEvent:
         if timeout_ms is None:
             wait_in_c(self._device, raw.synchronize)
             return True
-        if not poll(self.query, timeout_ms, self._recorded_s + self._took_s):
+        if not poll(self._device, raw.query, timeout_ms, self._recorded_s + self._took_s):
             return False
-        self._took_s = _time_s(anchor, raw) - self._recorded_s
+        self._learn(anchor, raw)
         return True
 
-    def record_on(self, stream: Any) -> None:
-        """Record on a stream of pycuda; ``time_s`` measures from an anchor taken before."""
-        self._anchor = self._clock.anchor()
+    def record_on(self, stream: Any, *, renew: bool = True) -> None:
+        """Record on a stream of pycuda; ``time_s`` measures from an anchor taken before.
+
+        ``renew`` allows to set the clock now if that is due, which takes a moment.
+        """
+        self._anchor = self._clock.anchor() if renew else self._clock.latest
         self._recorded_s = perf_counter()
         self.raw.record(stream)
 
@@ -71,12 +74,21 @@ class CudaEvent:
         """Destroy the event, after a wait for it in another thread."""
         self.raw = self._anchor = None
 
+    def _learn(self, anchor: ClockAnchor, raw: Any) -> None:
+        try:
+            self._took_s = _time_s(anchor, raw) - self._recorded_s
+        except self._device.driver.Error as error:
+            # Another thread has recorded the event again, to close the engine: no frame will be waited for.
+            if not self._device.is_not_ready(error):
+                raise
+
 
 class CudaStream:
     """A stream of the driver: work runs at once and enqueues itself on ``raw``."""
 
     def __init__(self, device: CudaDevice) -> None:
         self._device = device
+        self._in_stage = False
         self.raw = device.driver.Stream(NON_BLOCKING)
 
     @property
@@ -86,11 +98,13 @@ class CudaStream:
 
     def run(self, work: Callable[[Stream], None]) -> None:
         """Let ``work`` enqueue now."""
+        self._in_stage = True
         work(self)
 
     def record(self, event: CudaEvent) -> None:
-        """Enqueue a record of ``event``."""
-        event.record_on(self.raw)
+        """Enqueue a record of ``event``. At the end of a stage, setting the clock would count as time of the stage."""
+        event.record_on(self.raw, renew=not self._in_stage)
+        self._in_stage = False
 
     def wait(self, event: CudaEvent) -> None:
         """Enqueue a wait for the latest record of ``event``."""
@@ -101,7 +115,7 @@ class CudaStream:
         if timeout_ms is None:
             wait_in_c(self._device, self.raw.synchronize)
             return True
-        return poll(self._is_empty, timeout_ms)
+        return poll(self._device, self.raw.is_done, timeout_ms)
 
     def close(self) -> None:
         """Do nothing: the lane frees the stream."""
@@ -109,9 +123,6 @@ class CudaStream:
     def free(self) -> None:
         """Destroy the stream."""
         self.raw = None
-
-    def _is_empty(self) -> bool:
-        return is_reached(self._device, self.raw.is_done)
 
 
 def _time_s(anchor: ClockAnchor, event: Any) -> float:

@@ -2,23 +2,24 @@
 
 Asking takes the interpreter from other threads, above all from the one that reads frames. A call that blocks in C
 leaves it to them, but has no limit, and Python runs a signal handler only after it: Ctrl-C then takes effect when the
-work is done.
+work is done. That call spins, so each waiting session keeps a processor core busy: an event that sleeps (BLOCKING_SYNC)
+would wake up tens of microseconds late.
 
-A call fails while the calling thread itself captures a CUDA graph. Both kinds of wait then ask again after a pause.
+A call fails if it concerns a stream or an event of a CUDA graph that is being captured. Both kinds of wait then ask
+again, for a second.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from math import inf
 from select import select
 from time import perf_counter, sleep
 
-from .device import CudaDevice
+from mostnet.contract import DeviceError
 
-_LOG = logging.getLogger(__name__)
+from .device import CudaDevice
 
 #: A wait with a limit sleeps until this long before the expected end: sleeps end up to 0.1 ms late.
 _MARGIN_S = 2e-4
@@ -28,46 +29,68 @@ _STEP_S = 1e-3
 _SPIN_S = 2e-3
 _NAP_S = 5e-5
 
-#: Time between two calls that fail because of a capture.
+#: Time between two calls that fail because of a capture, and how long a wait puts up with them.
 _CAPTURE_PAUSE_S = 1e-3
+_PATIENCE_S = 1.0
 
 
-def is_reached(device: CudaDevice, query: Callable[[], object]) -> bool:
-    """What ``query`` of pycuda says; false if it fails because of a capture."""
-    try:
-        return bool(query())
-    except device.driver.Error as error:
-        if not device.is_capturing(error):
-            raise
-    return False
+class Question:
+    """Asks the driver about one wait, again and again."""
+
+    def __init__(self, device: CudaDevice) -> None:
+        self._device = device
+        self._refused_s: float | None = None
+
+    def ask(self, call: Callable[[], object]) -> bool:
+        """Whether a query of pycuda is true, or a call that blocks has returned; false if a capture makes it fail.
+
+        Raises:
+            DeviceError: for a second it has failed because of a capture.
+        """
+        try:
+            reached = call() is not False
+        except self._device.driver.Error as error:
+            if not self._device.is_capturing(error):
+                raise
+            refusal = str(error)  # the error itself would keep the event
+        else:
+            self._refused_s = None
+            return reached
+        now_s = perf_counter()
+        if self._refused_s is None:
+            self._refused_s = now_s
+        if now_s - self._refused_s > _PATIENCE_S:
+            raise DeviceError(
+                f"a CUDA graph is being captured in this thread or of a stream that the engine waits for: {refusal}; "
+                "end the capture before the engine is called, and hand in no frame that captured work writes"
+            )
+        return False
 
 
 def wait_in_c(device: CudaDevice, synchronize: Callable[[], object]) -> None:
-    """Call ``synchronize`` of pycuda, which gives the interpreter to other threads until it returns."""
-    told = False
-    while True:
-        try:
-            synchronize()
-            return
-        except device.driver.Error as error:
-            if not device.is_capturing(error):
-                raise
-            if not told:
-                # The text alone: a log that kept the error would keep the event.
-                _LOG.warning("the engine waits until the capture of a CUDA graph is over: %s", str(error))
-                told = True
+    """Call ``synchronize`` of pycuda, which gives the interpreter to other threads until it returns.
+
+    Raises:
+        DeviceError: as ``Question.ask``.
+    """
+    question = Question(device)
+    while not question.ask(synchronize):
         sleep(_CAPTURE_PAUSE_S)
 
 
-def poll(reached: Callable[[], bool], timeout_ms: float | None, expected_s: float = -inf) -> bool:
-    """Call ``reached`` until it is true; false if ``timeout_ms`` passes first.
+def poll(device: CudaDevice, query: Callable[[], object], timeout_ms: float | None, expected_s: float = -inf) -> bool:
+    """Call ``query`` of pycuda until it is true; false if ``timeout_ms`` passes first.
 
     ``expected_s`` is when it should become true, on the clock of ``time.perf_counter``; by default at once.
+
+    Raises:
+        DeviceError: as ``Question.ask``.
     """
     begun_s = perf_counter()
     deadline_s = inf if timeout_ms is None else begun_s + timeout_ms / 1e3
     expected_s = max(begun_s, expected_s)
-    while not reached():
+    question = Question(device)
+    while not question.ask(query):
         now_s = perf_counter()
         if now_s >= deadline_s:
             return False

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mostnet.contract import FINITE, FRAME, Frame, Metadata, ModelFileError, input_spec, output_specs
 from mostnet.engine.cuda.array import DeviceArray
-from mostnet.engine.cuda.clock import Clock
+from mostnet.engine.cuda.clock import shared_clock
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.foreign import ForeignStreams
 from mostnet.engine.cuda.frame import adopt_frame
@@ -214,8 +214,9 @@ class TensorRtLane:
 
     def _make_streams(self) -> None:
         self._held.callback(self._close_events)
-        self._clock = Clock(self._device)
-        self._held.callback(self._clock.close)
+        clock = shared_clock(self._device)
+        self._clock = clock.take()
+        self._held.callback(clock.release)
         streams = []
         for _ in range(3):
             streams.append(CudaStream(self._device))

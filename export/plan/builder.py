@@ -23,8 +23,8 @@ BuildProgress = Callable[[str, int, int, float], None]
 _NO_IMPLEMENTATION = "implementation"
 
 _LOOSE = (
-    "{name} has no implementation that keeps the type of every layer ({errors}); it was allowed to change the type of "
-    "layers that have none"
+    "{name} has no implementation that keeps the type of every layer ({errors}); the plan was built again, and may run "
+    "layers without one in another type"
 )
 
 

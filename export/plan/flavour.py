@@ -125,7 +125,7 @@ def set_targets(toolchain: Toolchain, config: Any) -> None:
 
 
 def gpu_hint(toolchain: Toolchain) -> str:
-    """What a failed build may be due to: TensorRT for RTX does not list the GPU of this machine. Else empty."""
+    """The end of a build error if TensorRT for RTX does not list the GPU of this machine; otherwise empty."""
     if toolchain.flavour != "rtx" or toolchain.targets or (here := gpu_architecture()) in _listed(toolchain.trt):
         return ""
     return (

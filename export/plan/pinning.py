@@ -8,7 +8,7 @@ from typing import Any
 from mostnet.contract import ExportError
 
 #: Layers that only move data. TensorRT 8.6 fuses them with each other and with constants, and the fused layer then has
-#: no implementation of a pinned type. They need none: the layers that compute with the data are pinned. Casts carry
+#: no implementation of a pinned type. They need no pin: the layers that compute with the data have one. Casts carry
 #: their type in the network.
 _MOVERS = ("CONSTANT", "SHUFFLE", "SLICE", "CONCATENATION", "GATHER", "PADDING", "IDENTITY", "CAST")
 
@@ -51,7 +51,7 @@ def prefer_types(trt: Any, config: Any) -> None:
 
 
 def _pin(layer: Any, types: list[Any]) -> None:
-    """Pin a layer to the type of each output; None leaves an output as it is, such as one of truth values."""
+    """Pin a layer to the type of each output. None leaves an output, such as one of truth values, as it is."""
     for j, kind in enumerate(types):
         if kind is not None:
             layer.set_output_type(j, kind)

@@ -37,8 +37,8 @@ def write_plan(
         timing_cache, progress: as ``build_plan`` takes them.
 
     Returns:
-        Lines on a plan that may leave requested types, then on the types in which the layers run, or on why the types
-        are unknown.
+        Lines to print: a warning if the plan may leave requested types, then the types in which the layers run, or why
+        these are unknown.
 
     Raises:
         ExportError, NoGpuError: as ``build_plan``, or a folder has the name of a file.

@@ -8,7 +8,8 @@ import pytest
 from onnx import numpy_helper
 
 from mostnet.calibration import convolutions, excluded_by, quantise
-from mostnet.contract import CalibrationError
+from mostnet.calibration import runtime as calibration_runtime
+from mostnet.contract import BackendNotInstalledError, CalibrationError
 from mostnet.export.opset import lower_opset
 from mostnet.model import Checkpoint
 
@@ -20,6 +21,12 @@ STEM = "network.extractor.stem.0"
 @pytest.fixture(scope="module")
 def names(half: onnx.ModelProto) -> list[str]:
     return list(convolutions(half))
+
+
+def test_without_onnx_runtime(half: onnx.ModelProto, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration_runtime, "find_spec", lambda name: None)
+    with pytest.raises(BackendNotInstalledError, match=r"calibrates and quantises graphs, is not installed: pip"):
+        quantise(half, {names[0]: 1.0})
 
 
 def makers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:

@@ -68,7 +68,11 @@ class Tensor:
     def __dlpack__(self, *, stream: int) -> object:
         self.asked.append(stream)
         if self.produced.stream is not None:
-            event = MiniatureEvent(self.produced.gpu)
-            event.record(self.produced.stream)
-            self.produced.gpu.streams[stream].wait_for_event(event)
+            consumer = self.produced.gpu.streams[stream]
+            if self.produced.stream.capture is not None:
+                consumer.capture = self.produced.stream.capture  # it joins the capture
+            else:
+                event = MiniatureEvent(self.produced.gpu)
+                event.record(self.produced.stream)
+                consumer.wait_for_event(event)
         return export_capsule(self.produced.address, self.produced.shape, self.dtype, self.produced)

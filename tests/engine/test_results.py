@@ -161,3 +161,12 @@ def test_the_end_of_the_process_is_quiet(kept: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nothing_is_copied_after_close() -> None:
+    pools = ResultPools([TensorSpec("mask", (1, 4, 4), "uint8")])
+    assert list(pools.copy({"mask": filled(1, (4, 4))})) == ["mask"]
+    pools.close()
+    pools.close()
+    with pytest.raises(AssertionError, match="nothing is copied after close"):
+        pools.copy({"mask": filled(1, (4, 4))})

@@ -1,4 +1,4 @@
-"""The part of TensorRT that builds plans, without building any: it records what it is told."""
+"""An imitation of the part of TensorRT that builds plans. It builds none, and records its settings."""
 
 from __future__ import annotations
 

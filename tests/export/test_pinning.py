@@ -106,8 +106,8 @@ def test_without_an_implementation_of_every_type_the_types_are_preferences(
     assert library.builds == [{"FP16", "OBEY_PRECISION_CONSTRAINTS"}, {"FP16", "PREFER_PRECISION_CONSTRAINTS"}]
     assert built.data == b"plan"
     assert built.notes == (
-        f"WARNING: tensorrt 8.6.1 has no implementation that keeps the type of every layer ({NO_FIT}); it was allowed "
-        "to change the type of layers that have none",
+        f"WARNING: tensorrt 8.6.1 has no implementation that keeps the type of every layer ({NO_FIT}); the plan was "
+        "built again, and may run layers without one in another type",
     )
 
 

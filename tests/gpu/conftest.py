@@ -31,7 +31,7 @@ MINIATURE = install(miniature=STANDIN == "miniature") if STANDIN else None
 #: File names of plans that this process can run.
 PLANS = (CASE_PLANS["standin"],) if STANDIN else (CASE_PLANS["tensorrt"], CASE_PLANS["rtx"])
 
-#: What makes the case's files.
+#: The commands that make the case's files.
 _BUILD = (
     "standin.build CASES/nano-480x640-fp16"
     if STANDIN
@@ -153,7 +153,7 @@ def case_folder(*files: str) -> Path:
 
 
 def plan_name(folder: str = ".") -> str:
-    """Name of the plan in ``folder``, beside or below that of ``MOSTNET_GPU_CASE``: the first of ``PLANS`` there."""
+    """Path of a plan, relative to ``MOSTNET_GPU_CASE``: the first of ``PLANS`` that ``folder`` has."""
     path = Path(os.environ.get("MOSTNET_GPU_CASE", ""), folder)
     return f"{folder}/{next((name for name in PLANS if (path / name).is_file()), PLANS[0])}"
 

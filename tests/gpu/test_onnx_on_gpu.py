@@ -18,7 +18,7 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def frames() -> list[np.ndarray]:
-    needed = OPTIONAL if STANDIN else ""  # who uses a stand-in may have no more than PyTorch and a driver
+    needed = OPTIONAL if STANDIN else ""  # a machine with a stand-in may have no more than PyTorch and a driver
     if STANDIN == "miniature":
         pytest.skip(f"{OPTIONAL}ONNX Runtime does not run on the miniature GPU")
     onnxruntime = pytest.importorskip("onnxruntime", reason=f"{needed}onnxruntime is not installed")

@@ -1,8 +1,8 @@
 """A GPU in miniature behind the names of ``pycuda.driver`` and ``cuda.bindings.driver``.
 
-No operation runs when it is enqueued. Each query runs a few, in an order drawn by chance, out of those that no event
-holds back: a missing wait therefore does its harm sooner or later. Memory is real, so that results depend on the order
-of the operations. ``log`` names every operation as it is enqueued.
+No operation runs when it is enqueued. Each query runs a few of the operations that no event holds back, in random
+order. A missing wait therefore does harm sooner or later. Memory is real, so that results depend on the order of the
+operations. ``log`` names every operation as it is enqueued.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class MiniatureGpu:
         stuck: no operation runs; ``awaited`` is set when a thread waits for one.
         time_ms: the device's clock.
         device_bytes: device memory in use.
-        graph_bytes: memory that graphs took when they were uploaded, or launched without that.
-        captures: captures of other libraries, and the capture mode of each thread.
+        graph_bytes: memory of graphs, taken at their upload, or at the first launch without one.
+        captures: captures in progress, and the capture mode of each thread.
         streams: the streams that exist, by their handle.
     """
 
@@ -86,7 +86,7 @@ class MiniatureGpu:
         self._depths.value = value
 
     def call(self, name: str) -> None:
-        """Enter the driver: raises without a pushed context, and where the call is to fail."""
+        """Enter the driver. It raises without a pushed context, or if the call is to fail."""
         self.calls[name] += 1
         if self.depth == 0:
             self.violations.append(f"{name} without a context")
@@ -104,9 +104,9 @@ class MiniatureGpu:
             self.failures[name] = (left - 1, error)
 
     def check_capture(self, name: str) -> None:
-        """Raise if a capture in another thread forbids the call ``name``."""
+        """Raise if a capture forbids the call ``name``."""
         if self.captures.forbid(name):
-            self.violations.append(f"{name} breaks a capture of another thread")
+            self.violations.append(f"{name} breaks a capture")
             raise MiniatureLogicError(f"{name} failed: {TEXTS[900]}")
 
     def made(self, kind: str) -> None:
@@ -150,7 +150,7 @@ class MiniatureGpu:
         return self.at(address, nbytes).view(dtype).reshape(shape)
 
     def pass_time(self, ms: float) -> None:
-        """Let an operation last so long."""
+        """Let an operation last ``ms``."""
         self.time_ms += ms
 
     def advance(self, steps: int = 3) -> None:
@@ -181,7 +181,7 @@ class MiniatureStream:
 
     Attributes:
         gpu: the device.
-        queue: operations enqueued, each after the test of whether it may run.
+        queue: operations enqueued, each in a pair with a test of whether it may run.
         capture: operations of the capture in progress; None outside.
         handle: the ``CUstream``.
     """
@@ -226,7 +226,7 @@ class MiniatureStream:
         return self
 
     def refuse_capture(self, name: str) -> None:
-        """Count a call that a capture cannot record as misuse."""
+        """Note misuse if the stream captures, because a capture cannot record the call ``name``."""
         if self.capture is not None:
             self.gpu.violations.append(f"{name} in a capture")
 
@@ -237,7 +237,7 @@ class MiniatureEvent:
     Attributes:
         recorded: number of its records.
         reached: the latest record that the device has reached.
-        time_ms: when, on the device's clock.
+        time_ms: when the device reached it, on the device's clock.
     """
 
     def __init__(self, gpu: MiniatureGpu, call: str = "Event") -> None:
@@ -282,7 +282,7 @@ class MiniatureEvent:
         self._gpu.call("cuEventElapsedTime")
         for event in (self, later):
             if event.recorded == 0 or event.reached < event.recorded:
-                raise MiniatureLogicError("cuEventElapsedTime failed: not ready")
+                raise MiniatureLogicError("cuEventElapsedTime failed: device not ready")
         if later.time_ms < self.time_ms:
             self._gpu.violations.append("events in the wrong order")
         return later.time_ms - self.time_ms

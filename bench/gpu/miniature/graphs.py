@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from types import SimpleNamespace
 
+from .captures import THREAD_LOCAL, Capture
 from .gpu import MiniatureError, MiniatureGpu, MiniatureMemoryError
 
 #: Memory that the miniature GPU takes for a graph, in bytes.
@@ -35,6 +36,7 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
 
     things: dict[int, list[Callable[[], object]]] = {}
     uploaded: set[int] = set()
+    captures: dict[int, Capture] = {}
 
     def keep(kind: str, work: list[Callable[[], object]]) -> int:
         gpu.made(kind)
@@ -47,12 +49,15 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
         if gpu.streams[stream].queue:
             gpu.violations.append("a capture begins while the stream is at work")
         gpu.streams[stream].capture = []
+        captures[stream] = gpu.captures.begin(THREAD_LOCAL)
         return status("cuStreamBeginCapture")
 
     def end(stream: int) -> tuple[object, ...]:
         captured, gpu.streams[stream].capture = gpu.streams[stream].capture, None
         assert captured is not None, "a capture ends that has not begun"
-        result = status("cuStreamEndCapture", 0)
+        capture = captures.pop(stream)
+        gpu.captures.end(capture)
+        result = (failed, None) if capture.broken else status("cuStreamEndCapture", 0)
         return (success, keep("graph", captured)) if result[0] is success else result
 
     def instantiate(graph: int, flags: int) -> tuple[object, ...]:

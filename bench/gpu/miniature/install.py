@@ -38,7 +38,7 @@ class _NoLog(list[tuple[object, ...]]):
 
 
 def install_miniature(gpu: MiniatureGpu) -> None:
-    """Let ``pycuda.driver``, ``cuda.bindings.driver`` and the CUDA driver be those of ``gpu`` in this process.
+    """Replace ``pycuda.driver``, ``cuda.bindings.driver`` and the CUDA driver by those of ``gpu`` in this process.
 
     Raises:
         MeasurementError: one of them is imported already.

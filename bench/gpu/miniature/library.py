@@ -10,8 +10,8 @@ from typing import Any
 from .captures import TEXTS
 from .gpu import BASE, MiniatureError, MiniatureEvent, MiniatureGpu, MiniatureMemoryError
 
-#: CUDA_ERROR_INVALID_VALUE, _OUT_OF_MEMORY, _INVALID_HANDLE and _ILLEGAL_ADDRESS.
-_INVALID, _NO_MEMORY, _NO_HANDLE, _LOST = 1, 2, 400, 700
+#: CUDA_ERROR_INVALID_VALUE, _OUT_OF_MEMORY, _INVALID_HANDLE, _NOT_READY and _ILLEGAL_ADDRESS.
+_INVALID, _NO_MEMORY, _NO_HANDLE, _NOT_READY, _LOST = 1, 2, 400, 600, 700
 
 #: CU_EVENT_DISABLE_TIMING and CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL.
 _NO_TIMING, _DEVICE_ORDINAL = 2, 9
@@ -21,7 +21,7 @@ _CAPABILITY = {75: 8, 76: 6}
 
 
 def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
-    """The functions that the engine takes from the driver; the GPU's log gets ``("follow", ours, theirs)`` of waits."""
+    """The functions that the engine takes from the driver. A wait adds ``("follow", ours, theirs)`` to ``gpu.log``."""
     events: dict[int, MiniatureEvent] = {}
     last: dict[int, int] = {}
 
@@ -55,6 +55,14 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
         assert flags == 0
         gpu.log.append(("follow", _number(stream), last[_number(event)]))
         return guarded(lambda: gpu.streams[_number(stream)].wait_for_event(events[_number(event)]))
+
+    def is_capturing(stream: ctypes.c_void_p, captured: Any) -> int:
+        if gpu.lost is not None:
+            return _LOST
+        if _number(stream) not in gpu.streams:
+            return _NO_HANDLE
+        captured._obj.value = int(gpu.streams[_number(stream)].capture is not None)
+        return 0
 
     def destroy(event: ctypes.c_void_p) -> int:
         del events[_number(event)]
@@ -91,6 +99,7 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
             **TEXTS,
             _NO_MEMORY: "out of memory",
             _NO_HANDLE: "invalid resource handle",
+            _NOT_READY: "device not ready",
             _LOST: gpu.lost or "an illegal memory access",
         }
         text._obj.value = known[status].encode() if status in known else None
@@ -106,6 +115,7 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
         cuEventCreate=create,
         cuEventRecord=record,
         cuStreamWaitEvent=wait,
+        cuStreamIsCapturing=is_capturing,
         cuEventDestroy_v2=destroy,
         cuPointerGetAttribute=pointer_attribute,
     )

@@ -1,6 +1,6 @@
 """Write plans of the stand-in for prepared cases: ``python -m mostnet.bench.gpu.standin.build CASES/NAME``.
 
-A plan holds the case's checkpoint and is of this machine's GPU. It takes no time to build.
+A plan holds the case's checkpoint and is for this machine's GPU. It takes no time to build.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     network = parser.add_mutually_exclusive_group()
     network.add_argument(
-        "--toy", action="store_true", help="run the toy network, of next to no work, at the case's size"
+        "--toy", action="store_true", help="run the toy network, which does next to no work, at the case's size"
     )
     network.add_argument(
         "--toy-case", action="store_true", help="write a whole case of the toy network, with its frames and reference"
     )
-    parser.add_argument("--miniature", action="store_true", help="for the miniature GPU; needs no GPU")
+    parser.add_argument("--miniature", action="store_true", help="build for the miniature GPU; needs no real one")
     return parser
 
 

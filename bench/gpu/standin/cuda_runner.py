@@ -1,8 +1,8 @@
 """Runs the networks of the stand-in in PyTorch on the GPU, on the streams and at the addresses that the engine gives.
 
-PyTorch uses the primary context, as the engine does. What a network keeps between frames is in the engine's memory
-alone. Its intermediate tensors come from a memory pool of its own. PyTorch does not know of the engine's captures, so
-only such a pool keeps their memory from other users for as long as a graph may run.
+PyTorch uses the primary context, as the engine does. A network keeps its state in the engine's memory alone. Its
+intermediate tensors come from a memory pool of its own. PyTorch does not know of the engine's captures, so only such a
+pool keeps the memory of these tensors from other users as long as a graph may run.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CudaRunner:
         """The network of ``plan``; raises as ``Runner.load``."""
         _make_repeatable()
         network = CudaNetwork(TorchNetwork(plan, device=_DEVICE), _cycles(plan.compute_ms), self._pools)
-        _CUDA.current_stream().synchronize()  # it brought the weights, and no stream of the engine waits for it
+        _CUDA.current_stream().synchronize()  # it copied the weights, and no stream of the engine waits for it
         return network
 
     def made(self, kind: str) -> None:
@@ -64,7 +64,7 @@ class CudaNetwork:
     Attributes:
         network: its weights.
         cycles: duration of the idle kernel after it.
-        pools: what orders the uses of memory pools.
+        pools: orders the uses of memory pools.
     """
 
     def __init__(self, network: TorchNetwork, cycles: int, pools: PoolKeeper) -> None:
@@ -108,8 +108,8 @@ class CudaTask:
         if sys is None or sys.is_finalizing() or not _is_alive():
             keep(self._pool)  # its destructor frees memory, and ends the process if CUDA refuses
             return
-        # cuBLAS keeps a workspace of each stream in the pool of its first user. Graphs that still run in other pools
-        # keep theirs: it goes back to a pool from which nothing else is taken.
+        # cuBLAS keeps a workspace of each stream in the pool of its first user. This clears all workspaces. A graph of
+        # another pool may still use one, without harm: nothing else is taken from that pool.
         _C._cuda_clearCublasWorkspaces()
         self._pools.retire([self.__dict__.pop("_pool")])
 

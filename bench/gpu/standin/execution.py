@@ -218,7 +218,7 @@ class StandinEngine(_OfGeneration):
     def create_execution_context(
         self, strategy: StandinEnum | None = None, runtime_config: StandinConfig | None = None
     ) -> StandinContext | None:
-        """The same in later generations."""
+        """A context in later generations; None, after an error line, if that fails."""
         chosen = strategy if runtime_config is None else runtime_config.strategy
         assert chosen is not None
         assert chosen.name == "USER_MANAGED"

@@ -20,8 +20,8 @@ _GENERATION = "8.6"
 def install(*, miniature: bool = False) -> LastingGpu | None:
     """Let ``import tensorrt`` give the stand-in, in this process.
 
-    On a GPU it needs PyTorch with CUDA. With ``miniature``, pycuda, ``cuda.bindings`` and the CUDA driver are replaced
-    too, by those of the miniature GPU, and the toy network needs no PyTorch. A second call changes nothing.
+    On a GPU it needs PyTorch with CUDA. With ``miniature``, the miniature GPU also replaces pycuda, ``cuda.bindings``
+    and the CUDA driver, and the toy network needs no PyTorch. A second call changes nothing.
 
     Returns:
         The miniature GPU; None on a real one.
@@ -46,7 +46,7 @@ def install(*, miniature: bool = False) -> LastingGpu | None:
     module.gpu = gpu
     place_module(module, origin="the stand-in of mostnet")
     _LOG.warning(
-        "a stand-in takes the place of TensorRT in this process: %s; no figure of it is one of TensorRT",
+        "a stand-in takes the place of TensorRT in this process: %s; its figures say nothing of TensorRT",
         "it runs on the miniature GPU" if miniature else "it runs PyTorch on the GPU",
     )
     return gpu

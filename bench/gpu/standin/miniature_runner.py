@@ -79,7 +79,7 @@ class MiniatureTask:
         self._ran = False
 
     def enqueue(self, stream: int) -> None:
-        """Put the operation on the stream. A capture before the first run is misuse: TensorRT initialises in it."""
+        """Put the operation on the stream. A capture before the first run is misuse: that run initialises TensorRT."""
         raw = self._gpu.streams[stream]
         if raw.capture is not None and not self._ran:
             self._gpu.violations.append("captured before the first run")

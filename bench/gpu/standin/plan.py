@@ -35,7 +35,7 @@ VERSION = "8.6-standin"
 
 _KIND = b"plan of the stand-in for TensorRT\n"
 
-#: No pixel has this value: all frames of a camera are finite.
+#: No pixel has this value, so every frame comes out finite.
 _NEVER = 256
 
 #: Frames of a toy case. Their numbers stay below those that come out "not finite".
@@ -83,7 +83,7 @@ class StandinPlan:
         """Read what ``to_bytes`` wrote.
 
         Raises:
-            ModelFileError: ``content`` is something else, or a part of it.
+            ModelFileError: ``content`` is no plan of the stand-in, or only a part of one.
         """
         if not content.startswith(_KIND):
             raise ModelFileError("this is no plan of the stand-in; python -m mostnet.bench.gpu.standin.build makes one")
@@ -120,7 +120,7 @@ def write_standin_plan(folder: Path, *, compute_ms: float | None = None, toy: bo
         raise ExportError(f"{folder}: not prepared; run python -m mostnet.bench.gpu.prepare {folder.parent}")
     metadata = PlanRequest.from_json(path.read_text(encoding="utf-8"), source=str(path)).metadata
     if metadata is None:
-        raise ExportError(f"{folder}: a part of a network, which the stand-in does not run; choose a case")
+        raise ExportError(f"{folder}: this is a part of a network, which the stand-in does not run; name a whole case")
     if metadata.precision == "int8":
         raise ExportError(f"{folder}: the stand-in runs fp32 and fp16, not int8; choose another case")
     if toy:

@@ -37,6 +37,6 @@ class PoolKeeper:
         """Free the pools of a list, which holds the last reference to each, and empty the list."""
         self._retired += pools
         pools.clear()
-        if self._user != threading.get_ident():  # or the garbage collector runs in the midst of a use, which frees them
+        if self._user != threading.get_ident():  # otherwise this thread uses a pool, and frees these at the end of it
             with self._lock:
                 self._retired.clear()

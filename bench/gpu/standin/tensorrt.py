@@ -32,11 +32,11 @@ class StandinModule(ModuleType):
 
 
 class StandinTensorRt(StandinLibrary):
-    """One generation, and what ``import`` gives of it.
+    """One generation, and its module.
 
     Attributes:
         config: the options of all contexts of TensorRT for RTX.
-        module: the module.
+        module: the module that ``import`` gives.
     """
 
     def __init__(self, runner: Runner, generation: str) -> None:

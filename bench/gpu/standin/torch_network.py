@@ -21,7 +21,7 @@ from .toy import BOUND, HISTORY, NAN
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
-#: The outputs of one frame by their names, for its inputs by theirs.
+#: Takes the inputs of one frame by name, and returns its outputs by name.
 TensorStep = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 

@@ -7,7 +7,7 @@ that a stale, swapped or half-cleared one is seen:
 state      after a frame                           shows in
 ========== ======================================= =====================================
 ``seen``   the numbers of the last 24 frames       the first 24 values of ``mask``
-``length`` minus how many these are                the next 3 values of ``mask``
+``length`` minus their number                      the next 3 values of ``mask``
 ``sum``    the sum of all numbers                  the first channel of ``flow``
 ``last``   the blue channel of the frame           the second channel of the next ``flow``
 ========== ======================================= =====================================
@@ -96,7 +96,7 @@ def step(tensors: Mapping[str, npt.NDArray[Any]], *, nan: int = NAN) -> dict[str
 
 
 def _sound(tensors: Mapping[str, npt.NDArray[Any]]) -> tuple[list[npt.NDArray[Any]], bool]:
-    """The states of floats, with zeros for values that are not finite, and whether there are none of these."""
+    """The float states, with zeros for values that are not finite, and whether all values were finite."""
     states = [tensors[f"state_in_{name}"] for name in ("seen", "sum", "last")]
     sound = [np.abs(state.astype(np.float32)) < BOUND for state in states]
     clean = [np.where(ok, state, state.dtype.type(0)) for ok, state in zip(sound, states, strict=True)]

@@ -235,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
         "--device",
         choices=("cuda", "cpu", "miniature"),
         default="cuda",
-        help="cpu is for ort without a GPU, miniature for the stand-in without one (default: %(default)s)",
+        help="without a GPU: cpu for ort, miniature for the stand-in (default: %(default)s)",
     )
     args = parser.parse_args(argv)
     answers = claim_stdout()

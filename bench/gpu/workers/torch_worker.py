@@ -23,8 +23,8 @@ from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
 from .serve import claim_stdout, limited, serve, time_each
 
-#: By name: type of the weights, TF32 in convolutions and matrix products, and the way to run. The compiled networks
-#: have neither in float32.
+#: By name: type of the weights, TF32 in convolutions and matrix products, and the way to run. TF32 does not concern
+#: the compiled networks, which run no convolution or matrix product in float32.
 METHODS = {
     "eager-fp32": (torch.float32, False, "eager"),
     "eager-tf32": (torch.float32, True, "eager"),

@@ -20,7 +20,7 @@ TIMED = Case("dw", (480, 640), "fp16", compute_ms=0.3)
 
 
 class Ran:
-    """A maker whose programs are noted, and make the files that they should."""
+    """A maker. ``commands`` keeps its programs, of which only ``prepare`` makes files."""
 
     def __init__(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, limit_s: float | None = None, **options: object
@@ -88,7 +88,7 @@ def test_an_earlier_case_is_refused_before_its_plan_is_built(tmp_path: Path, mon
 
 def test_preparing_needs_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = Ran(tmp_path, monkeypatch, pythons={"tensorrt": sys.executable})
-    with pytest.raises(MeasurementError, match=r"not prepared; that needs PyTorch: run mostnet.bench.gpu.prepare else"):
+    with pytest.raises(MeasurementError, match=r"no part here has PyTorch; run python -m mostnet.bench.gpu"):
         ran.maker.make(MAIN, "tensorrt")
 
 

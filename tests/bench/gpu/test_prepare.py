@@ -86,14 +86,16 @@ def test_a_reference_that_proves_little_makes_no_case(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_of_a_case_need_no_library_for_plots_and_recipes() -> None:
-    """They come from training, and a GPU machine has neither."""
+def test_a_case_needs_pytorch_and_onnx_alone(tmp_path: Path) -> None:
+    """A GPU machine may lack the libraries of plots, recipes and the CPU."""
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(['matplotlib', 'yaml'])); import mostnet.bench.gpu.prepare; "
-        "from mostnet.training.synth.sequence import make_sequence; make_sequence(1, frames=2, size_hw=(64, 96))"
+        "import sys; sys.modules.update(dict.fromkeys(['matplotlib', 'yaml', 'onnxruntime', 'tensorrt_rtx'])); "
+        f"from mostnet.bench.gpu.prepare import main; sys.exit(main([{str(tmp_path)!r}, '--only', 'nano-64x96', "
+        "'--frames', '4', '--no-warps']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert is_prepared(tmp_path / "nano-64x96-fp16")
 
 
 def test_the_request_matches_the_graph(folder: Path) -> None:

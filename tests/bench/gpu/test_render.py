@@ -248,7 +248,7 @@ def test_a_plot_needs_matplotlib(bench: Bench, monkeypatch: pytest.MonkeyPatch, 
     bench.run()
     monkeypatch.setattr(gpu_report, "find_spec", lambda name: None)
     assert gpu_report.main([str(bench.out), "--render", str(bench.out / FILE)]) == 0
-    assert "no plot: matplotlib is missing here; where it is installed, --render" in capsys.readouterr().out
+    assert "no plot: matplotlib is not installed; --render gpu_report.json draws one" in capsys.readouterr().out
     assert not (bench.out / "gpu_report.png").exists()
 
 

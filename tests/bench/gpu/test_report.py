@@ -319,7 +319,7 @@ def test_a_case_that_cannot_be_made_is_noted(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     _, document = bench.run(only=(REST, MAIN), pythons={"tensorrt": sys.executable})
     note = document["work"][f"check {REST.name} tensorrt"]["note"]
-    assert note.endswith("that needs PyTorch: run mostnet.bench.gpu.prepare elsewhere")
+    assert note.endswith("where PyTorch is installed, and name its folder with --cases")
     assert rows_of(document)["stream"]["rounds"] == 3
     (bench.cases / MAIN.name / "case.plan").unlink()
     (bench.out / FILE).unlink()

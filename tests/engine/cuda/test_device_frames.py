@@ -12,7 +12,7 @@ import pytest
 
 from mostnet.bench.gpu.miniature.gpu import BASE, MiniatureStream
 from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of, history, reference
-from mostnet.contract import DeviceError, EngineClosedError, EngineTimeoutError, FrameError
+from mostnet.contract import DeviceError, DeviceMemoryError, EngineClosedError, EngineTimeoutError, FrameError
 from mostnet.engine import Engine
 from mostnet.engine.cuda.dlpack import export_capsule
 from mostnet.engine.cuda.frame import is_on_device
@@ -88,8 +88,11 @@ def test_the_order_of_operations(machine: Machine) -> None:
         assert (follow, producer) == ("follow", other.stream.handle)
         assert copy_in != compute
         tensor = Tensor(other.frame(5))
+        del machine.gpu.log[:]
         list(engine.stream([tensor]))
-        assert tensor.asked == [copy_in]
+        (gate,) = tensor.asked
+        assert gate not in (copy_in, compute)
+        assert machine.gpu.log[0] == ("follow", copy_in, gate)
         del frame, tensor
 
 
@@ -261,9 +264,39 @@ def test_a_tensor_that_refuses_to_be_handed_over(machine: Machine) -> None:
 def test_a_stream_that_does_not_exist(machine: Machine) -> None:
     with machine.open() as engine:
         frame = Produced(machine.gpu, SHAPE, stream=None, handle=0xDEAD)
-        with pytest.raises(DeviceError, match="the GPU refused a call: cuEventRecord failed: invalid resource handle"):
+        with pytest.raises(DeviceError, match="refused a call: cuStreamIsCapturing failed: invalid resource handle"):
             engine.infer(frame)
         assert history(engine.infer(frame_of(1)).mask) == [1]
+
+
+@pytest.mark.parametrize("kind", ["interface", "dlpack"])
+def test_a_frame_whose_stream_is_being_captured(machine: Machine, kind: str) -> None:
+    with machine.open(timeout_ms=300) as engine, Library(machine) as other:
+        engine.infer(frame_of(1))
+        other.stream.capture = []
+        written = other.frame(2)
+        frame = written if kind == "interface" else Tensor(written)
+        for _ in range(2):
+            with pytest.raises(FrameError, match="written in a stream whose CUDA graph is being captured, so nothing"):
+                engine.infer(frame)
+        assert history(engine.infer(frame_of(3)).mask) == [1, 3]
+        captured = list(other.stream.capture)
+        for stream in machine.gpu.streams.values():
+            stream.capture = None  # the capture ends, and with it those of all streams that joined it
+        for work in captured:
+            other.stream.put(work)
+        assert history(engine.infer(frame).mask) == [1, 3, 2]
+        assert len(captured) == 1, "nothing of the engine is in the graph"
+        del captured, written, frame, stream, work
+
+
+def test_the_legacy_stream_while_a_blocking_stream_is_captured(machine: Machine) -> None:
+    with machine.open() as engine:
+        machine.library.cuStreamIsCapturing = lambda stream, captured: 906
+        frame = Produced(machine.gpu, SHAPE, stream=None, handle=LEGACY)
+        with pytest.raises(FrameError, match="whose CUDA graph is being captured"):
+            engine.infer(frame)
+        assert history(engine.infer(frame_of(3)).mask) == [3]
 
 
 def test_a_failed_copy_costs_one_frame(machine: Machine) -> None:
@@ -334,3 +367,17 @@ def test_frames_that_are_not_on_a_device() -> None:
     assert not is_on_device([1, 2])
     with session, pytest.raises(FrameError, match="frame is a CpuTensor, not a numpy array"):
         session.infer(CpuTensor())
+
+
+def test_a_failure_to_make_the_stream_that_waits_for_producers(machine: Machine) -> None:
+    with machine.open() as engine:
+        made = machine.gpu.alive["stream"]
+        tensor = Tensor(Produced(machine.gpu, SHAPE, stream=None).write(2))
+        machine.gpu.failures["Stream"] = (0, machine.driver.MemoryError("cuStreamCreate failed: out of memory"))
+        with pytest.raises(DeviceMemoryError, match="cuStreamCreate failed: out of memory"):
+            engine.infer(tensor)
+        for number in (2, 3):
+            tensor.produced.write(number)
+            engine.infer(tensor)
+            assert machine.gpu.alive["stream"] == made + 1
+        assert history(engine.infer(tensor).mask) == [2, 3, 3]

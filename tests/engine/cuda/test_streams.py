@@ -54,6 +54,32 @@ def test_a_closed_event_is_reached(device: CudaDevice) -> None:
     event.close()
 
 
+def test_an_event_that_is_recorded_again_at_the_end_of_a_wait(device: CudaDevice) -> None:
+    """A close in another thread does so."""
+    stream, event = CudaStream(device), CudaEvent(device, Clock(device))
+    query = event.raw.query
+
+    def query_and_record_again() -> bool:
+        reached = query()
+        if reached:
+            event.raw.record(stream.raw)
+        return reached
+
+    stream.record(event)
+    event.raw.query = query_and_record_again
+    assert event.wait(1000)
+    del event.raw.query
+    assert stream.drain(1000)
+
+
+def test_a_lost_gpu_is_found_at_the_end_of_a_wait(gpu: MiniatureGpu, device: CudaDevice) -> None:
+    stream, event = CudaStream(device), CudaEvent(device, Clock(device))
+    stream.record(event)
+    gpu.failures["cuEventElapsedTime"] = (0, device.driver.LogicError("odd failed: invalid resource handle"))
+    with pytest.raises(device.driver.Error, match="odd failed"):
+        event.wait(1000)
+
+
 def test_a_layout_is_aligned_and_its_views_do_not_overlap() -> None:
     layout = BlockLayout(OUTPUTS)
     assert all(offset % 256 == 0 for offset in layout.offsets.values())

@@ -81,13 +81,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 def test_poll_waits_no_longer_than_told() -> None:
+    device = SimpleNamespace(driver=SimpleNamespace(Error=OSError))
     answers = iter([False] * 3 + [True])
-    assert poll(lambda: next(answers), None)
+    assert poll(device, lambda: next(answers), None)
     begun_s = time.perf_counter()
-    assert not poll(lambda: False, 20)
+    assert not poll(device, lambda: False, 20)
     assert time.perf_counter() - begun_s >= 0.02
-    assert not poll(lambda: False, 0)
-    assert poll(lambda: True, 0)
+    assert not poll(device, lambda: False, 0)
+    assert poll(device, lambda: True, 0)
 
 
 def test_a_first_wait_asks_at_once(clock: Time) -> None:

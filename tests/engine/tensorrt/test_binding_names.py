@@ -63,7 +63,8 @@ BINDINGS = {
 DRIVER = {
     "": {"cuInit", "cuDeviceGet", "cuDeviceGetCount", "cuDeviceGetAttribute", "cuGetErrorString"}
     | {"cuThreadExchangeStreamCaptureMode", "cuPointerGetAttribute"}
-    | {"cuEventCreate", "cuEventRecord", "cuStreamWaitEvent", "cuEventDestroy_v2"},
+    | {"cuEventCreate", "cuEventRecord", "cuStreamWaitEvent", "cuEventDestroy_v2"}
+    | {"cuStreamIsCapturing"},
 }
 #: Last names of expressions that hold an object of a library, and the list that they are checked against.
 HOLDERS = {

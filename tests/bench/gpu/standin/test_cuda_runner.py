@@ -1,4 +1,4 @@
-"""The runner of a real GPU, rehearsed on the processor: an imitation of ``torch.cuda`` notes what it is asked."""
+"""The runner of a real GPU, rehearsed on the processor: an imitation of ``torch.cuda`` notes each call."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parents[4]
 
-#: What needs the real TensorRT, or CUDA in PyTorch or ONNX Runtime; and how many tests that is.
+#: Modules with tests that need the real TensorRT, or CUDA in PyTorch or ONNX Runtime, and how many such tests each has.
 SKIPPED = {"test_layers_on_gpu": 2, "test_one_warp_plan": 2, "test_onnx_on_gpu": 5, "test_buffers_on_gpu": 1}
 
-#: The least number of the others.
+#: At least this many other tests run.
 LEAST = 35
 
 BUILD = ("-m", "mostnet.bench.gpu.standin.build", "--miniature")

@@ -1,4 +1,4 @@
-"""What the stand-in notes that TensorRT would suffer in silence."""
+"""The stand-in notes misuse that TensorRT would suffer in silence."""
 
 from __future__ import annotations
 
