@@ -72,8 +72,8 @@ class Measurement:
             publish: gets the document after every piece of work.
 
         Raises:
-            MeasurementError: the earlier report cannot be read, only one of the two is a rehearsal, it is of another GPU
-                or driver, or it has results that this one would replace.
+            MeasurementError: the earlier report cannot be read, only one of the two is a rehearsal, it is of another
+                GPU or driver, or it has results that this one would replace.
         """
         self._options = options
         self._schedule = schedule or Schedule()

@@ -19,8 +19,6 @@ REHEARSED = "rehearsed"
 
 Record = Mapping[str, Any]
 
-_OVERHEAD = "infer under 100 us of host time beyond copies and compute"
-
 #: Said of a figure that is no TensorRT's.
 _SOURCES = {"standin": ", on the stand-in for TensorRT", "ort": ", on ONNX Runtime"}
 
