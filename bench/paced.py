@@ -35,7 +35,7 @@ PUBLISHED_DELAYS = (
     ),
     (
         "a surgical pipeline on a workstation GPU takes 37 ms on average, 54 ms at most",
-        "published; the paper is not known to us",
+        "we do not know the paper",
     ),
 )
 ENGINE_ONLY = (
