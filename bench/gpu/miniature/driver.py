@@ -25,6 +25,31 @@ _FREE, _TOTAL = 512_000_000, 1_000_000_000
 
 def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
     """A module like ``pycuda.driver``."""
+    memory, legacy = _MemoryCalls(gpu), LegacyStream(gpu)
+    return SimpleNamespace(
+        Error=MiniatureError,
+        MemoryError=MiniatureMemoryError,
+        LogicError=MiniatureLogicError,
+        init=lambda: None,
+        **_contexts(gpu),
+        Stream=lambda flags=0: MiniatureStream(gpu, flags),
+        Event=lambda: MiniatureEvent(gpu),
+        mem_alloc=memory.allocate,
+        pagelocked_empty=memory.pin,
+        mem_get_info=memory.info,
+        memcpy_htod_async=memory.upload,
+        memcpy_dtoh_async=memory.download,
+        memcpy_dtod_async=memory.copy,
+        memset_d8_async=memory.zero,
+        memcpy_htod=legacy.upload,
+        memcpy_dtoh=legacy.download,
+        memset_d16=legacy.fill,
+        module_from_buffer=legacy.trap,
+    )
+
+
+def _contexts(gpu: MiniatureGpu) -> dict[str, type]:
+    """The classes ``Context`` and ``Device``."""
 
     class Context:
         def push(self) -> None:
@@ -52,63 +77,49 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
             gpu.calls["retain_primary_context"] += 1
             return Context()
 
-    def mem_alloc(nbytes: int) -> MiniatureAllocation:
-        gpu.call("cuMemAlloc")
-        return MiniatureAllocation(gpu, "device memory", nbytes)
+    return {"Context": Context, "Device": Device}
 
-    def pagelocked_empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        gpu.call("cuMemHostAlloc")
+
+class _MemoryCalls:
+    """Allocations, and the copies that a stream runs."""
+
+    def __init__(self, gpu: MiniatureGpu) -> None:
+        self._gpu = gpu
+
+    def allocate(self, nbytes: int) -> MiniatureAllocation:
+        self._gpu.call("cuMemAlloc")
+        return MiniatureAllocation(self._gpu, "device memory", nbytes)
+
+    def pin(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        self._gpu.call("cuMemHostAlloc")
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        flat = np.asarray(MiniatureAllocation(gpu, "pinned memory", nbytes))
+        flat = np.asarray(MiniatureAllocation(self._gpu, "pinned memory", nbytes))
         return flat if isinstance(shape, int) and dtype == np.uint8 else np.ndarray(shape, dtype, flat.data)
 
-    def mem_get_info() -> tuple[int, int]:
-        gpu.call("cuMemGetInfo")
-        return _FREE - gpu.device_bytes - gpu.graph_bytes, _TOTAL
+    def info(self) -> tuple[int, int]:
+        self._gpu.call("cuMemGetInfo")
+        return _FREE - self._gpu.device_bytes - self._gpu.graph_bytes, _TOTAL
 
-    def htod(dest: int, src: npt.NDArray[Any], stream: MiniatureStream) -> None:
-        gpu.call("cuMemcpyHtoDAsync")
-        gpu.log.append(("upload", dest, src.nbytes))
-        stream.put(lambda: np.copyto(gpu.at(dest, src.nbytes), _bytes(src)))
+    def upload(self, dest: int, src: npt.NDArray[Any], stream: MiniatureStream) -> None:
+        self._gpu.call("cuMemcpyHtoDAsync")
+        self._gpu.log.append(("upload", dest, src.nbytes))
+        stream.put(lambda: np.copyto(self._gpu.at(dest, src.nbytes), _bytes(src)))
 
-    def dtoh(dest: npt.NDArray[Any], src: int, stream: MiniatureStream) -> None:
-        gpu.call("cuMemcpyDtoHAsync")
-        gpu.log.append(("download", src, dest.nbytes))
-        stream.put(lambda: np.copyto(_bytes(dest), gpu.at(src, dest.nbytes)))
+    def download(self, dest: npt.NDArray[Any], src: int, stream: MiniatureStream) -> None:
+        self._gpu.call("cuMemcpyDtoHAsync")
+        self._gpu.log.append(("download", src, dest.nbytes))
+        stream.put(lambda: np.copyto(_bytes(dest), self._gpu.at(src, dest.nbytes)))
 
-    def dtod(dest: int, src: int, nbytes: int, stream: MiniatureStream) -> None:
-        gpu.call("cuMemcpyDtoDAsync")
-        gpu.log.append(("copy", dest, src, nbytes))
-        stream.put(lambda: np.copyto(gpu.at(dest, nbytes), gpu.at(src, nbytes)))
+    def copy(self, dest: int, src: int, nbytes: int, stream: MiniatureStream) -> None:
+        self._gpu.call("cuMemcpyDtoDAsync")
+        self._gpu.log.append(("copy", dest, src, nbytes))
+        stream.put(lambda: np.copyto(self._gpu.at(dest, nbytes), self._gpu.at(src, nbytes)))
 
-    def memset(dest: int, value: int, nbytes: int, stream: MiniatureStream) -> None:
-        gpu.call("cuMemsetD8Async")
-        gpu.log.append(("zero", dest, nbytes))
+    def zero(self, dest: int, value: int, nbytes: int, stream: MiniatureStream) -> None:
+        self._gpu.call("cuMemsetD8Async")
+        self._gpu.log.append(("zero", dest, nbytes))
         assert value == 0
-        stream.put(lambda: gpu.at(dest, nbytes).fill(0))
-
-    legacy = LegacyStream(gpu)
-    return SimpleNamespace(
-        Error=MiniatureError,
-        MemoryError=MiniatureMemoryError,
-        LogicError=MiniatureLogicError,
-        init=lambda: None,
-        Device=Device,
-        Context=Context,
-        Stream=lambda flags=0: MiniatureStream(gpu, flags),
-        Event=lambda: MiniatureEvent(gpu),
-        mem_alloc=mem_alloc,
-        pagelocked_empty=pagelocked_empty,
-        mem_get_info=mem_get_info,
-        memcpy_htod_async=htod,
-        memcpy_dtoh_async=dtoh,
-        memcpy_dtod_async=dtod,
-        memset_d8_async=memset,
-        memcpy_htod=legacy.upload,
-        memcpy_dtoh=legacy.download,
-        memset_d16=legacy.fill,
-        module_from_buffer=legacy.trap,
-    )
+        stream.put(lambda: self._gpu.at(dest, nbytes).fill(0))
 
 
 def _bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

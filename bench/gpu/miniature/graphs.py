@@ -21,90 +21,95 @@ class CaptureResult(IntEnum):
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
 
 
+_SUCCESS, _BROKEN = CaptureResult.CUDA_SUCCESS, CaptureResult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
+
+
 def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
-    """A module like ``cuda.bindings.driver``; a graph is the list of captured operations."""
-    success, failed = CaptureResult.CUDA_SUCCESS, CaptureResult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
-
-    def status(name: str, *values: object) -> tuple[object, ...]:
-        try:
-            gpu.call(name)
-        except MiniatureMemoryError:
-            return (CaptureResult.CUDA_ERROR_OUT_OF_MEMORY, *(None for _ in values))
-        except MiniatureError:
-            return (failed, *(None for _ in values))
-        return (success, *values)
-
-    things: dict[int, list[Callable[[], object]]] = {}
-    uploaded: set[int] = set()
-    captures: dict[int, Capture] = {}
-
-    def keep(kind: str, work: list[Callable[[], object]]) -> int:
-        gpu.made(kind)
-        handle = len(gpu.calls) * 1000 + sum(gpu.calls.values())
-        things[handle] = work
-        return handle
-
-    def begin(stream: int, mode: object) -> tuple[object, ...]:
-        assert mode == "thread local"
-        if gpu.streams[stream].queue:
-            gpu.violations.append("a capture begins while the stream is at work")
-        gpu.streams[stream].capture = []
-        captures[stream] = gpu.captures.begin(THREAD_LOCAL)
-        return status("cuStreamBeginCapture")
-
-    def end(stream: int) -> tuple[object, ...]:
-        captured, gpu.streams[stream].capture = gpu.streams[stream].capture, None
-        assert captured is not None, "a capture ends that has not begun"
-        capture = captures.pop(stream)
-        gpu.captures.end(capture)
-        result = (failed, None) if capture.broken else status("cuStreamEndCapture", 0)
-        return (success, keep("graph", captured)) if result[0] is success else result
-
-    def instantiate(graph: int, flags: int) -> tuple[object, ...]:
-        result = status("cuGraphInstantiate", 0)
-        return (success, keep("executable", list(things[graph]))) if result[0] is success else result
-
-    def take_memory(executable: int) -> None:
-        if executable not in uploaded:
-            uploaded.add(executable)
-            gpu.graph_bytes += GRAPH_BYTES
-
-    def upload(executable: int, stream: int) -> tuple[object, ...]:
-        assert stream in gpu.streams
-        result = status("cuGraphUpload")
-        if result[0] is success:
-            take_memory(executable)
-        return result
-
-    def launch(executable: int, stream: int) -> tuple[object, ...]:
-        result = status("cuGraphLaunch")
-        if result[0] is success:
-            take_memory(executable)
-            gpu.log.append(("launch", executable))
-            for work in things[executable]:
-                gpu.streams[stream].put(work)
-        return result
-
-    def destroy(kind: str, name: str) -> Callable[[int], tuple[object, ...]]:
-        def call(handle: int) -> tuple[object, ...]:
-            del things[handle]
-            if handle in uploaded:
-                uploaded.remove(handle)
-                gpu.graph_bytes -= GRAPH_BYTES
-            gpu.destroyed(kind)
-            return status(name)
-
-        return call
-
+    """A module like ``cuda.bindings.driver``."""
+    graphs = _GraphCalls(gpu)
     return SimpleNamespace(
         CUresult=CaptureResult,
         CUstreamCaptureMode=SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL="thread local"),
         CUstream=int,
-        cuStreamBeginCapture=begin,
-        cuStreamEndCapture=end,
-        cuGraphInstantiate=instantiate,
-        cuGraphUpload=upload,
-        cuGraphLaunch=launch,
-        cuGraphDestroy=destroy("graph", "cuGraphDestroy"),
-        cuGraphExecDestroy=destroy("executable", "cuGraphExecDestroy"),
+        cuStreamBeginCapture=graphs.begin,
+        cuStreamEndCapture=graphs.end,
+        cuGraphInstantiate=graphs.instantiate,
+        cuGraphUpload=graphs.upload,
+        cuGraphLaunch=graphs.launch,
+        cuGraphDestroy=lambda graph: graphs.destroy("graph", "cuGraphDestroy", graph),
+        cuGraphExecDestroy=lambda executable: graphs.destroy("executable", "cuGraphExecDestroy", executable),
     )
+
+
+class _GraphCalls:
+    """Graphs and executables by their handles. Each is the list of captured operations."""
+
+    def __init__(self, gpu: MiniatureGpu) -> None:
+        self._gpu = gpu
+        self._things: dict[int, list[Callable[[], object]]] = {}
+        self._uploaded: set[int] = set()
+        self._captures: dict[int, Capture] = {}
+
+    def begin(self, stream: int, mode: object) -> tuple[object, ...]:
+        assert mode == "thread local"
+        if self._gpu.streams[stream].queue:
+            self._gpu.violations.append("a capture begins while the stream is at work")
+        self._gpu.streams[stream].capture = []
+        self._captures[stream] = self._gpu.captures.begin(THREAD_LOCAL)
+        return self._status("cuStreamBeginCapture")
+
+    def end(self, stream: int) -> tuple[object, ...]:
+        captured, self._gpu.streams[stream].capture = self._gpu.streams[stream].capture, None
+        assert captured is not None, "a capture ends that has not begun"
+        capture = self._captures.pop(stream)
+        self._gpu.captures.end(capture)
+        result = (_BROKEN, None) if capture.broken else self._status("cuStreamEndCapture", 0)
+        return (_SUCCESS, self._keep("graph", captured)) if result[0] is _SUCCESS else result
+
+    def instantiate(self, graph: int, flags: int) -> tuple[object, ...]:
+        result = self._status("cuGraphInstantiate", 0)
+        return (_SUCCESS, self._keep("executable", list(self._things[graph]))) if result[0] is _SUCCESS else result
+
+    def upload(self, executable: int, stream: int) -> tuple[object, ...]:
+        assert stream in self._gpu.streams
+        result = self._status("cuGraphUpload")
+        if result[0] is _SUCCESS:
+            self._take_memory(executable)
+        return result
+
+    def launch(self, executable: int, stream: int) -> tuple[object, ...]:
+        result = self._status("cuGraphLaunch")
+        if result[0] is _SUCCESS:
+            self._take_memory(executable)
+            self._gpu.log.append(("launch", executable))
+            for work in self._things[executable]:
+                self._gpu.streams[stream].put(work)
+        return result
+
+    def destroy(self, kind: str, call: str, handle: int) -> tuple[object, ...]:
+        del self._things[handle]
+        if handle in self._uploaded:
+            self._uploaded.remove(handle)
+            self._gpu.graph_bytes -= GRAPH_BYTES
+        self._gpu.destroyed(kind)
+        return self._status(call)
+
+    def _status(self, name: str, *values: object) -> tuple[object, ...]:
+        try:
+            self._gpu.call(name)
+        except MiniatureMemoryError:
+            return (CaptureResult.CUDA_ERROR_OUT_OF_MEMORY, *(None for _ in values))
+        except MiniatureError:
+            return (_BROKEN, *(None for _ in values))
+        return (_SUCCESS, *values)
+
+    def _keep(self, kind: str, work: list[Callable[[], object]]) -> int:
+        self._gpu.made(kind)
+        handle = len(self._gpu.calls) * 1000 + sum(self._gpu.calls.values())
+        self._things[handle] = work
+        return handle
+
+    def _take_memory(self, executable: int) -> None:
+        if executable not in self._uploaded:
+            self._uploaded.add(executable)
+            self._gpu.graph_bytes += GRAPH_BYTES

@@ -22,103 +22,107 @@ _CAPABILITY = {75: 8, 76: 6}
 
 def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
     """The functions that the engine takes from the driver. A wait adds ``("follow", ours, theirs)`` to ``gpu.log``."""
-    events: dict[int, MiniatureEvent] = {}
-    last: dict[int, int] = {}
+    events, queries = _EventCalls(gpu), _QueryCalls(gpu)
+    return SimpleNamespace(
+        cuInit=lambda flags: 0,
+        cuDeviceGetCount=lambda count: _give(count, 1),
+        cuDeviceGet=_give,
+        cuDeviceGetAttribute=lambda value, attribute, device: _give(value, _CAPABILITY[attribute]),
+        cuThreadExchangeStreamCaptureMode=queries.exchange,
+        cuGetErrorString=queries.error_string,
+        cuPointerGetAttribute=queries.pointer_attribute,
+        cuEventCreate=events.create,
+        cuEventRecord=events.record,
+        cuStreamWaitEvent=events.wait,
+        cuStreamIsCapturing=events.is_capturing,
+        cuEventDestroy_v2=events.destroy,
+    )
 
-    def guarded(work: Callable[[], None]) -> int:
-        try:
-            work()
-        except MiniatureMemoryError:
-            return _NO_MEMORY
-        except MiniatureError:
-            return _LOST
-        return 0
 
-    def create(event: Any, flags: int) -> int:
+class _EventCalls:
+    """Events of the driver by their handles, and what streams do with them. Every method returns a ``CUresult``."""
+
+    def __init__(self, gpu: MiniatureGpu) -> None:
+        self._gpu = gpu
+        self._made: dict[int, MiniatureEvent] = {}
+        self._recorded_on: dict[int, int] = {}
+
+    def create(self, event: Any, flags: int) -> int:
         assert flags == _NO_TIMING
 
         def work() -> None:
-            made = MiniatureEvent(gpu, "cuEventCreate")
-            handle = 0x5000 + gpu.calls["cuEventCreate"]
-            events[handle] = made
-            event._obj.value = handle
+            made = MiniatureEvent(self._gpu, "cuEventCreate")
+            handle = 0x5000 + self._gpu.calls["cuEventCreate"]
+            self._made[handle] = made
+            _give(event, handle)
 
-        return guarded(work)
+        return _guarded(work)
 
-    def record(event: ctypes.c_void_p, stream: ctypes.c_void_p) -> int:
-        if _number(stream) not in gpu.streams:
+    def record(self, event: ctypes.c_void_p, stream: ctypes.c_void_p) -> int:
+        if _number(stream) not in self._gpu.streams:
             return _NO_HANDLE
-        last[_number(event)] = _number(stream)
-        return guarded(lambda: events[_number(event)].record(gpu.streams[_number(stream)]))
+        self._recorded_on[_number(event)] = _number(stream)
+        return _guarded(lambda: self._made[_number(event)].record(self._gpu.streams[_number(stream)]))
 
-    def wait(stream: ctypes.c_void_p, event: ctypes.c_void_p, flags: int) -> int:
+    def wait(self, stream: ctypes.c_void_p, event: ctypes.c_void_p, flags: int) -> int:
         assert flags == 0
-        gpu.log.append(("follow", _number(stream), last[_number(event)]))
-        return guarded(lambda: gpu.streams[_number(stream)].wait_for_event(events[_number(event)]))
+        self._gpu.log.append(("follow", _number(stream), self._recorded_on[_number(event)]))
+        return _guarded(lambda: self._gpu.streams[_number(stream)].wait_for_event(self._made[_number(event)]))
 
-    def is_capturing(stream: ctypes.c_void_p, captured: Any) -> int:
-        if gpu.lost is not None:
+    def is_capturing(self, stream: ctypes.c_void_p, captured: Any) -> int:
+        if self._gpu.lost is not None:
             return _LOST
-        if _number(stream) not in gpu.streams:
+        if _number(stream) not in self._gpu.streams:
             return _NO_HANDLE
-        captured._obj.value = int(gpu.streams[_number(stream)].capture is not None)
+        return _give(captured, int(self._gpu.streams[_number(stream)].capture is not None))
+
+    def destroy(self, event: ctypes.c_void_p) -> int:
+        del self._made[_number(event)]
         return 0
 
-    def destroy(event: ctypes.c_void_p) -> int:
-        del events[_number(event)]
-        return 0
 
-    def pointer_attribute(value: Any, attribute: int, pointer: ctypes.c_uint64) -> int:
-        assert attribute == _DEVICE_ORDINAL
-        if not BASE <= pointer.value < BASE + gpu.memory.size:
-            return _INVALID
-        value._obj.value = 0
-        return 0
+class _QueryCalls:
+    """Questions about threads, errors and addresses. Every method returns a ``CUresult``."""
 
-    def count(value: Any) -> int:
-        value._obj.value = 1
-        return 0
+    def __init__(self, gpu: MiniatureGpu) -> None:
+        self._gpu = gpu
 
-    def device(value: Any, ordinal: int) -> int:
-        value._obj.value = ordinal
-        return 0
-
-    def device_attribute(value: Any, attribute: int, device: ctypes.c_int) -> int:
-        value._obj.value = _CAPABILITY[attribute]
-        return 0
-
-    def exchange(mode: Any) -> int:
-        gpu.calls["cuThreadExchangeStreamCaptureMode"] += 1
-        if gpu.lost is not None:
+    def exchange(self, mode: Any) -> int:
+        self._gpu.calls["cuThreadExchangeStreamCaptureMode"] += 1
+        if self._gpu.lost is not None:
             return _LOST
-        mode._obj.value = gpu.captures.exchange(mode._obj.value)
-        return 0
+        return _give(mode, self._gpu.captures.exchange(mode._obj.value))
 
-    def error_string(status: int, text: Any) -> int:
+    def error_string(self, status: int, text: Any) -> int:
         known = {
             **TEXTS,
             _NO_MEMORY: "out of memory",
             _NO_HANDLE: "invalid resource handle",
             _NOT_READY: "device not ready",
-            _LOST: gpu.lost or "an illegal memory access",
+            _LOST: self._gpu.lost or "an illegal memory access",
         }
-        text._obj.value = known[status].encode() if status in known else None
+        _give(text, known[status].encode() if status in known else None)
         return 0 if status in known else _INVALID
 
-    return SimpleNamespace(
-        cuInit=lambda flags: 0,
-        cuDeviceGetCount=count,
-        cuDeviceGet=device,
-        cuDeviceGetAttribute=device_attribute,
-        cuThreadExchangeStreamCaptureMode=exchange,
-        cuGetErrorString=error_string,
-        cuEventCreate=create,
-        cuEventRecord=record,
-        cuStreamWaitEvent=wait,
-        cuStreamIsCapturing=is_capturing,
-        cuEventDestroy_v2=destroy,
-        cuPointerGetAttribute=pointer_attribute,
-    )
+    def pointer_attribute(self, value: Any, attribute: int, pointer: ctypes.c_uint64) -> int:
+        assert attribute == _DEVICE_ORDINAL
+        return _give(value, 0) if BASE <= pointer.value < BASE + self._gpu.memory.size else _INVALID
+
+
+def _guarded(work: Callable[[], None]) -> int:
+    try:
+        work()
+    except MiniatureMemoryError:
+        return _NO_MEMORY
+    except MiniatureError:
+        return _LOST
+    return 0
+
+
+def _give(target: Any, value: object) -> int:
+    """Write ``value`` to what ``ctypes.byref`` refers to; returns ``CUDA_SUCCESS``."""
+    target._obj.value = value
+    return 0
 
 
 def _number(handle: ctypes.c_void_p) -> int:
