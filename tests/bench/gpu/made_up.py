@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mostnet.bench.gpu.agenda import ReportOptions, Roles
+from mostnet.bench.gpu.agenda import COMPUTE_MS, ReportOptions, Roles
 from mostnet.bench.gpu.cases import PREPARED, Case, plan_path
 from mostnet.bench.gpu.measure import Measurement
 from mostnet.bench.gpu.rows import FILE
@@ -181,3 +182,12 @@ def rows_of(document: dict[str, Any], case: Case = MAIN) -> dict[str, dict[str, 
 def roles_of(**roles: Case) -> Roles:
     """The usual roles, but for ``roles``."""
     return Roles(**{"check": CHECK, "main": MAIN, "large": LARGE, **roles})
+
+
+def make_computing_cases(bench: Bench, case: Case) -> None:
+    for compute_ms in COMPUTE_MS:
+        make_case(bench.cases, replace(case, compute_ms=compute_ms), ("standin",))
+
+
+def states(document: dict[str, Any], state: str) -> list[str]:
+    return [key for key, one in document["work"].items() if one["state"] == state]

@@ -6,24 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 
-from mostnet.bench.gpu import report as gpu_report
-from mostnet.bench.gpu.agenda import COMPUTE_MS, ReportOptions
-from mostnet.bench.gpu.cases import ALL_CASES, Case, is_built, is_prepared, parse_cases, read_facts
-from mostnet.bench.gpu.link import ProcessLink, StopAsked, WorkerPool, run_module
+from mostnet.bench.gpu.cases import read_facts
 from mostnet.bench.gpu.rows import FILE
-from mostnet.contract import MeasurementError, NoGpuError
+from mostnet.contract import MeasurementError
 from mostnet.contract.versions import mostnet_version
 
-from .made_up import CHECK, FIGURES, LARGE, MAIN, REST, Bench, make_case, rows_of
+from .made_up import CHECK, FIGURES, LARGE, MAIN, REST, Bench, make_computing_cases, rows_of, states
 
 ALL = (CHECK, MAIN, LARGE, REST)
 
@@ -31,15 +25,6 @@ ALL = (CHECK, MAIN, LARGE, REST)
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-def make_computing_cases(bench: Bench, case: Case) -> None:
-    for compute_ms in COMPUTE_MS:
-        make_case(bench.cases, replace(case, compute_ms=compute_ms), ("standin",))
-
-
-def states(document: dict[str, Any], state: str) -> list[str]:
-    return [key for key, one in document["work"].items() if one["state"] == state]
 
 
 def test_a_report_measures_everything(tmp_path: Path) -> None:
@@ -169,62 +154,6 @@ def test_a_signal_ends_the_run_and_leaves_a_report(tmp_path: Path) -> None:
     assert bench.published > 0
 
 
-def test_resume_does_only_what_is_not_done(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=(MAIN, REST))
-    bench.broken = {"round eager-tf32"}
-    complete, document = bench.run()
-    assert not complete
-    assert states(document, "partly") == [f"time {MAIN.name} tensorrt+torch", f"time {REST.name} tensorrt+torch"]
-    bench.broken = set()
-    bench.asked.clear()
-    complete, document = bench.run(resume=True)
-    assert complete
-    assert not any(do in ("check", "paced", "soak", "peaks") for _, _, do, _ in bench.asked)
-    assert len(bench.rounds(MAIN)) == len(bench.rounds(REST)) == 9 * 3
-    assert all(row["rounds"] >= 3 and row["error"] is None for row in document["cases"][MAIN.name]["rows"])
-
-
-def test_resume_begins_with_what_was_never_tried(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, only=(MAIN, REST))
-    bench.broken = {"open compile-cuda-graph"}
-    bench.run(limit_s=120.0)
-    assert not bench.rounds(REST)
-    bench.asked.clear()
-    _, document = bench.run(resume=True)
-    assert next(name for name, _, _, method in bench.asked if method == "stream") == REST.name
-    assert f"time {MAIN.name} tensorrt+torch" in states(document, "partly")
-
-
-def test_resume_measures_a_better_runtime_that_came_later(tmp_path: Path) -> None:
-    """Kits of libraries reach a GPU machine one after another."""
-    bench = Bench(tmp_path, parts=("standin", "rtx"))
-    make_computing_cases(bench, MAIN)
-    pythons = {"standin": sys.executable, "torch": sys.executable}
-    complete, document = bench.run(pythons=pythons)
-    assert complete and document["cases"][MAIN.name]["soak"]["part"] == "standin"
-    bench.asked.clear()
-    complete, document = bench.run(resume=True)
-    assert complete
-    record = document["cases"][MAIN.name]
-    assert {run["part"] for run in record["paced"]} == {record["soak"]["part"]} == {"rtx"}
-    assert len(record["paced"]) == 4
-    assert {row["part"] for row in record["rows"]} == {"standin", "rtx", "torch"}
-    assert "standin" not in {part for _, part, _, _ in bench.asked}
-
-
-def test_resume_without_time_keeps_what_was_measured(bench: Bench) -> None:
-    bench.run()
-    before = bench.document()["cases"]
-    _, after = bench.run(resume=True, limit_s=1.0)
-    assert after["cases"] == before
-
-
-def test_a_rehearsal_is_not_continued_by_a_measurement(bench: Bench) -> None:
-    bench.run(rehearse=True)
-    with pytest.raises(MeasurementError, match="a rehearsal and a measurement do not mix"):
-        bench.run(resume=True)
-
-
 def test_failures_are_reported_and_the_rest_is_measured(bench: Bench) -> None:
     bench.broken = {"open compile-cuda-graph", "round eager-fp32", "soak"}
     complete, document = bench.run()
@@ -338,154 +267,6 @@ def test_a_case_of_an_earlier_version_is_refused(bench: Bench) -> None:
     (folder / "case.json").write_text("[")
     with pytest.raises(MeasurementError, match=r"it has no frames.npy, JSON in case.json"):
         read_facts(folder)
-
-
-def test_a_plan_counts_once_it_is_described_and_each_flavour_has_its_own(tmp_path: Path) -> None:
-    folder = make_case(tmp_path, MAIN)
-    assert is_prepared(folder)
-    assert is_built(folder, "tensorrt")
-    assert not is_built(folder, "rtx") and not is_built(folder, "standin")
-    (folder / "case.plan.json").unlink()
-    assert not is_built(folder, "tensorrt"), "a build that was cut off"
-
-
-def test_cases() -> None:
-    assert [case.name for case in ALL_CASES[:4]] == [
-        "dw-480x640-fp16",
-        "sw-480x640-fp16",
-        "nano-480x640-fp16",
-        "dw-800x800-fp16",
-    ]
-    assert len(ALL_CASES) == 12
-    assert parse_cases("nano-1080p, dw-480x640-fp32") == (Case("nano", (1080, 1920)), Case("dw", (480, 640), "fp32"))
-    assert [case.reference_frames for case in ALL_CASES[::3]] == [200, 96, 66, 29]
-    for text in ("dw", "big-480x640", "dw-480", "dw-480x640-int4", "dw-480x640-fp16-x"):
-        with pytest.raises(MeasurementError, match="is no case; expected VARIANT-SIZE"):
-            Case.parse(text)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--only", "dw-1x"], "is no case"),
-        (["--python", "tensorflow=python3"], "is not PART=PYTHON with PART one of tensorrt, rtx, standin, ort, torch"),
-        (["--parts", "tensorrt,keras"], "unknown parts ['keras']; expected some of tensorrt, rtx"),
-        (["--minutes", "0"], "is not a number above 0"),
-        (["--minutes", "inf"], "'inf' is not a finite number"),
-        (["--rounds", "0"], "'0' is not a whole number above 0"),
-        (["--seconds", "-1"], "'-1' is not a number above 0"),
-        (["--paced-seconds", "nan"], "'nan' is not a number above 0"),
-        (["--frames", "3"], "'3' is too few; a round has at least 10 frames"),
-        (["--only", "dw-7x9"], "'dw-7x9' is no case; each side of its size must be at least 64 pixels"),
-    ],
-)
-def test_wrong_arguments(tmp_path: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        gpu_report.main([str(tmp_path), *arguments])
-    assert stop.value.code == 2
-    assert text in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_written_to_is_a_wrong_argument(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    assert gpu_report.main([str(file)]) == 2
-    begin = "mostnet.bench.gpu.report: OUT "
-    assert capsys.readouterr().err == f"{begin}{file}: cannot be made: File exists; name another folder\n"
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert gpu_report.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"{begin}{tmp_path}: is not writable; name another folder\n"
-
-
-def test_options_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(MeasurementError, match="expected at least 1 round"):
-        ReportOptions(out=tmp_path, cases=tmp_path, rounds=0)
-    with pytest.raises(MeasurementError, match=r"unknown parts \['keras'\]"):
-        ReportOptions(out=tmp_path, cases=tmp_path, pythons={"keras": "python"})
-
-
-def test_without_a_gpu_it_says_what_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def no_gpu() -> int:
-        raise NoGpuError("no NVIDIA driver on this machine")
-
-    monkeypatch.setattr(gpu_report, "require_gpu", no_gpu)
-    assert gpu_report.main([str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert "no NVIDIA driver on this machine; the report needs an NVIDIA GPU" in told and "--rehearse" in told
-    assert not (tmp_path / FILE).exists()
-
-
-def test_a_worker_that_hangs_or_dies(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    hangs = ProcessLink([sys.executable, "-c", "import time; time.sleep(60)"], log)
-    assert hangs.alive
-    with pytest.raises(MeasurementError, match=r"no answer to 'info' within 0 s; killed"):
-        hangs.ask("info", timeout_s=0.2)
-    hangs.close()
-    assert not hangs.alive
-    dies = ProcessLink([sys.executable, "-c", "import sys; sys.exit('no such library')"], log)
-    with pytest.raises(MeasurementError, match=r"ended with status 1; .*no such library"):
-        dies.ask("info", timeout_s=30)
-    dies.close()
-    dies.close()
-
-
-def test_workers_end_at_the_same_time(tmp_path: Path) -> None:
-    slow = "import sys, time; print(flush=True); sys.stdin.read(); time.sleep(2)"
-
-    def start(part: str, python: str, folder: Path, log: Path) -> ProcessLink:
-        return ProcessLink([python, "-c", slow], log)
-
-    pool = WorkerPool(start, tmp_path / "log.txt")
-    links = [pool.link(tmp_path, part, sys.executable) for part in ("tensorrt", "torch", "ort")]
-    for link in links:
-        link._lines.get(timeout=30)  # it runs
-    begun_s = monotonic()
-    pool.close()
-    assert monotonic() - begun_s < 5
-    assert not any(link.alive for link in links)
-
-
-def test_a_stop_ends_the_wait_for_a_worker_and_for_a_program(tmp_path: Path) -> None:
-    log, sleep = tmp_path / "log.txt", "import time; time.sleep(60)"
-    (tmp_path / "sleeper.py").write_text(sleep)
-    stopped = threading.Event()
-    threading.Timer(0.5, stopped.set).start()
-    begun_s = monotonic()
-    link = ProcessLink([sys.executable, "-c", sleep], log, stop=stopped.is_set)
-    with pytest.raises(StopAsked):
-        link.ask("info", timeout_s=60)
-    link.close()
-    with pytest.raises(StopAsked):
-        run_module(sys.executable, ["timeit", sleep], log, limit_s=60, stop=stopped.is_set)
-    assert monotonic() - begun_s < 10
-
-
-def test_a_program_that_is_too_slow_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(MeasurementError, match="timeit took longer than 1 s and was ended"):
-        run_module(sys.executable, ["timeit", "import time; time.sleep(60)"], tmp_path / "log.txt", limit_s=1)
-
-
-def test_signals_to_the_group_do_not_reach_a_worker(tmp_path: Path) -> None:
-    """Ctrl-C and ``timeout`` signal the whole group; the report must still be able to ask its workers."""
-    code = (
-        "import os, signal, sys, time, pathlib\n"
-        "from mostnet.bench.gpu.link import ProcessLink\n"
-        "signal.signal(signal.SIGTERM, lambda *_: None)  # a program that it starts does not inherit this\n"
-        "link = ProcessLink([sys.executable, '-c', 'import time; time.sleep(60)'], pathlib.Path(sys.argv[1]))\n"
-        "os.killpg(0, signal.SIGTERM)\n"
-        "time.sleep(0.5)\n"
-        "print(link.alive)\n"
-        "link._process.kill()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True, start_new_session=True
-    )
-    assert done.stdout.strip() == "True", done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mostnet.bench.gpu.rows import FILE
 from mostnet.contract import MeasurementError
 
-from .made_up import CHECK, FIGURES, MAIN, Bench, rows_of
+from .made_up import CHECK, FIGURES, MAIN, REST, Bench, make_computing_cases, rows_of, states
 
 TIME = f"time {MAIN.name} tensorrt+torch"
 
@@ -143,3 +144,59 @@ def test_a_second_try_that_is_cut_short_keeps_the_figures_of_the_first(bench: Be
     rows = rows_of(document)
     assert {method: row["fps"] for method, row in rows.items()} == before
     assert rows["eager-fp32"]["error"] == "open eager-fp32 is broken"
+
+
+def test_resume_does_only_what_is_not_done(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(MAIN, REST))
+    bench.broken = {"round eager-tf32"}
+    complete, document = bench.run()
+    assert not complete
+    assert states(document, "partly") == [f"time {MAIN.name} tensorrt+torch", f"time {REST.name} tensorrt+torch"]
+    bench.broken = set()
+    bench.asked.clear()
+    complete, document = bench.run(resume=True)
+    assert complete
+    assert not any(do in ("check", "paced", "soak", "peaks") for _, _, do, _ in bench.asked)
+    assert len(bench.rounds(MAIN)) == len(bench.rounds(REST)) == 9 * 3
+    assert all(row["rounds"] >= 3 and row["error"] is None for row in document["cases"][MAIN.name]["rows"])
+
+
+def test_resume_begins_with_what_was_never_tried(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, only=(MAIN, REST))
+    bench.broken = {"open compile-cuda-graph"}
+    bench.run(limit_s=120.0)
+    assert not bench.rounds(REST)
+    bench.asked.clear()
+    _, document = bench.run(resume=True)
+    assert next(name for name, _, _, method in bench.asked if method == "stream") == REST.name
+    assert f"time {MAIN.name} tensorrt+torch" in states(document, "partly")
+
+
+def test_resume_measures_a_better_runtime_that_came_later(tmp_path: Path) -> None:
+    """Kits of libraries reach a GPU machine one after another."""
+    bench = Bench(tmp_path, parts=("standin", "rtx"))
+    make_computing_cases(bench, MAIN)
+    pythons = {"standin": sys.executable, "torch": sys.executable}
+    complete, document = bench.run(pythons=pythons)
+    assert complete and document["cases"][MAIN.name]["soak"]["part"] == "standin"
+    bench.asked.clear()
+    complete, document = bench.run(resume=True)
+    assert complete
+    record = document["cases"][MAIN.name]
+    assert {run["part"] for run in record["paced"]} == {record["soak"]["part"]} == {"rtx"}
+    assert len(record["paced"]) == 4
+    assert {row["part"] for row in record["rows"]} == {"standin", "rtx", "torch"}
+    assert "standin" not in {part for _, part, _, _ in bench.asked}
+
+
+def test_resume_without_time_keeps_what_was_measured(bench: Bench) -> None:
+    bench.run()
+    before = bench.document()["cases"]
+    _, after = bench.run(resume=True, limit_s=1.0)
+    assert after["cases"] == before
+
+
+def test_a_rehearsal_is_not_continued_by_a_measurement(bench: Bench) -> None:
+    bench.run(rehearse=True)
+    with pytest.raises(MeasurementError, match="a rehearsal and a measurement do not mix"):
+        bench.run(resume=True)
