@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from mostnet.contract import MostnetError, PlanInfo
+from mostnet.contract import PlanInfo
 from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.interfaces import DeviceLostError, Lane
 from mostnet.engine.tensor_check import check_tensors
@@ -36,7 +36,7 @@ class PlanModel:
         try:
             with device:
                 check_tensors(path, info, *engine.specs())
-        except MostnetError:
+        except BaseException:
             self.close()
             raise
 

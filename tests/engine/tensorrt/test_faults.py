@@ -16,6 +16,7 @@ from mostnet.contract import (
     TensorSpec,
 )
 from mostnet.engine.interfaces import DeviceLostError
+from mostnet.engine.tensorrt import model as tensorrt_model
 from mostnet.engine.tensorrt.log import tensorrt_logger
 from tests.engine.backends import collect
 from tests.engine.plan_setup import STAGE_CALLS, Machine, machine_of
@@ -106,6 +107,20 @@ def test_tensorrt_refuses(machine: Machine, step: str, left: int, line: str, kin
     del caught
     machine.check_empty()
     machine.open().close()
+
+
+def test_an_interrupt_while_tensors_are_checked_leaves_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tensorrt_model, "check_tensors", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            machine.open()
+    assert machine.gpu.alive["engine"] == 0, "the weights are freed at once, while the traceback is still kept"
+    del caught
 
 
 def test_errors_of_a_good_build_are_not_those_of_a_refused_plan(machine: Machine) -> None:
