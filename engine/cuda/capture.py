@@ -1,8 +1,8 @@
 """Keeps the engine apart from CUDA graphs that the application captures.
 
-A capture that is not in relaxed mode makes a query, a wait or an allocation of its own thread fail. In global mode,
-which is PyTorch's default, it does so in every thread whose own mode is global. Such a call also breaks the capture. In
-a thread whose mode is relaxed both go on: the engine's streams are no part of the capture.
+While a thread captures, its queries, waits and allocations fail and break the capture. A capture in global mode,
+PyTorch's default, does the same to every other thread whose mode is global. Neither happens to a thread in relaxed
+mode, and the engine's streams are no part of the capture. So the engine's calls run in relaxed mode.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from types import SimpleNamespace
 
-from .captures import THREAD_LOCAL, Capture
+from .captures import GLOBAL, THREAD_LOCAL, Capture
 from .gpu import MiniatureError, MiniatureGpu, MiniatureMemoryError
 
 #: Memory that the miniature GPU takes for a graph, in bytes.
@@ -29,7 +29,9 @@ def graph_bindings(gpu: MiniatureGpu) -> SimpleNamespace:
     graphs = _GraphCalls(gpu)
     return SimpleNamespace(
         CUresult=CaptureResult,
-        CUstreamCaptureMode=SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL="thread local"),
+        CUstreamCaptureMode=SimpleNamespace(
+            CU_STREAM_CAPTURE_MODE_GLOBAL=GLOBAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=THREAD_LOCAL
+        ),
         CUstream=int,
         cuStreamBeginCapture=graphs.begin,
         cuStreamEndCapture=graphs.end,
@@ -50,12 +52,11 @@ class _GraphCalls:
         self._uploaded: set[int] = set()
         self._captures: dict[int, Capture] = {}
 
-    def begin(self, stream: int, mode: object) -> tuple[object, ...]:
-        assert mode == "thread local"
+    def begin(self, stream: int, mode: int) -> tuple[object, ...]:
         if self._gpu.streams[stream].queue:
             self._gpu.violations.append("a capture begins while the stream is at work")
         self._gpu.streams[stream].capture = []
-        self._captures[stream] = self._gpu.captures.begin(THREAD_LOCAL)
+        self._captures[stream] = self._gpu.captures.begin(mode)
         return self._status("cuStreamBeginCapture")
 
     def end(self, stream: int) -> tuple[object, ...]:
