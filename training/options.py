@@ -41,6 +41,7 @@ class TrainOptions:
         threads: CPU threads of PyTorch; 0 keeps PyTorch's default.
         workers: processes that read clips; 0 reads in the training process.
         cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
+        photo_share: fraction of every batch that is made of moving photographs, if there are any.
         seed: seed of weights, clips and augmentation.
         tasks: tasks that are trained.
         w_enhance: weight of the enhancement loss.
@@ -79,6 +80,7 @@ class TrainOptions:
     threads: int = 0
     workers: int = 0
     cache: str = "none"
+    photo_share: float = 0.75
     seed: int = 0
     tasks: tuple[str, ...] = TASKS
     w_enhance: float = 1.0
@@ -106,6 +108,8 @@ class TrainOptions:
                 raise TrainingError(f"{name} is {getattr(self, name)}; expected a number above 0")
         if not 0 <= self.ema < 1:
             raise TrainingError(f"ema is {self.ema}; expected a decay of at least 0 and below 1")
+        if not 0 <= self.photo_share <= 1:
+            raise TrainingError(f"photo_share is {self.photo_share}; expected a fraction of 0 to 1")
         if not 0 < self.scale_min <= self.scale_max:
             raise TrainingError(f"scale_min is {self.scale_min}; expected above 0 and at most {self.scale_max}")
         unknown = [task for task in self.tasks if task not in TASKS]

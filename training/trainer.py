@@ -12,15 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mostnet.contract import TrainingError, sha256, write_bytes
-from mostnet.contract.stopping import StopRequest, leave_stopping_to_the_parent
+from mostnet.contract.stopping import StopRequest
 from mostnet.model import Checkpoint, State, save_checkpoint
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import TASKS, index_split
 from mostnet.training.data.frame_source import FrameSource, TooManyBadFilesError
+from mostnet.training.photos import PhotoClips, PhotoOptions
+from mostnet.training.photos.folder import read_photos
+from mostnet.training.photos.recorded import read_paths
 
+from .batches import BatchSource
 from .extras import load_extra
 from .learner import Learner
 from .options import TrainOptions
@@ -56,17 +59,21 @@ def train(
     run_dir: Path,
     *,
     options: TrainOptions,
+    photos: Path | None = None,
+    paths: Path | None = None,
     init: Path | None = None,
     resume: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> TrainResult:
-    """Train a network on the ``train`` split of ``data``, validating on ``val``.
+    """Train a network on the ``train`` split of ``data`` and on moving photographs, validating on ``val``.
 
     The files in ``run_dir`` are ``last.pt`` (to resume from), ``model.pt`` (averaged weights, to evaluate and export),
     ``best.pt`` (the same at the best validation), ``train.csv``, ``val.csv``, ``curves.png``, ``samples.png`` and
     ``options.yaml``.
 
     Args:
+        photos: folder of photographs with tooth masks; the share ``photo_share`` of every batch is made of them.
+        paths: recorded camera paths for the photographs.
         init: checkpoint to start from instead of seeded initial weights.
         resume: continue from ``last.pt``.
         report: called with each line of progress.
@@ -84,7 +91,9 @@ def train(
             f"both --resume and --init {init}: a resumed run keeps its own weights; drop one of the two"
         )
     with StopRequest() as stop:
-        trainer = Trainer(data, run_dir, options=options, init=init, resume=resume, report=report)
+        trainer = Trainer(
+            data, run_dir, options=options, photos=photos, paths=paths, init=init, resume=resume, report=report
+        )
         return trainer.run(stop)
 
 
@@ -97,6 +106,8 @@ class Trainer:
         run_dir: Path,
         *,
         options: TrainOptions,
+        photos: Path | None,
+        paths: Path | None,
         init: Path | None,
         resume: bool,
         report: Callable[[str], None],
@@ -114,6 +125,7 @@ class Trainer:
         self.learner = Learner(options, init)
         self._init = None if init is None else {"file": init.name, "sha256": sha256(init)}
         self._open_data(data)
+        self._batches = BatchSource(self.dataset, self._open_photos(photos, paths), options, device=self.learner.device)
         if resume:
             self._restore()
         self._open_logs()
@@ -151,6 +163,18 @@ class Trainer:
         self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
         self.report(f"{data}: {len(sequences)} training sequences, {sum(map(len, sequences))} frames")
 
+    def _open_photos(self, photos: Path | None, paths: Path | None) -> PhotoClips | None:
+        if photos is None:
+            if paths is not None:
+                raise TrainingError(f"--paths {paths} moves photographs; give their folder with --photos, or drop it")
+            return None
+        options = self.options
+        found, recorded = read_photos(photos), [] if paths is None else read_paths(paths)
+        self._data_record["photos"] = {"count": len(found), "recorded_paths": len({path.name for path in recorded})}
+        self.report(f"{photos}: {len(found)} photographs, {round(options.photo_share * 100)} % of every batch")
+        clip = PhotoOptions(frames=options.clip * options.chunks, size_hw=options.crop_hw, seed=options.seed)
+        return PhotoClips(found, clip, recorded=recorded, device=self.learner.device)
+
     def _open_logs(self) -> None:
         at = self.position.step
         self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
@@ -164,25 +188,15 @@ class Trainer:
     def _chunks(self) -> Iterator[tuple[Batch, int]]:
         """Yield each batch from the current position on, once for each of its chunks that is not done."""
         options, position = self.options, self.position
-        windows = options.steps + 1  # a skipped chunk ends its window, so a step may take a whole window
-        loader: DataLoader[Batch] = DataLoader(
-            self.dataset,
-            batch_size=options.batch,
-            sampler=range(position.window * options.batch, windows * options.batch),
-            num_workers=options.workers,
-            worker_init_fn=leave_stopping_to_the_parent,
-            pin_memory=self.learner.device.type == "cuda",
-        )
-        for batch in self._save_on_bad_files(loader):
-            on_device = batch.to(self.learner.device)
+        for batch in self._save_on_bad_files(self._batches.batches(position.window)):
             while position.chunk < options.chunks:
-                yield on_device, position.chunk
+                yield batch, position.chunk
             position.window, position.chunk, self.state = position.window + 1, 0, None
 
-    def _save_on_bad_files(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+    def _save_on_bad_files(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches; if too many files are bad, save the run before the error is raised."""
         try:
-            yield from loader
+            yield from batches
         except TooManyBadFilesError as error:
             self._save()
             # A worker process of the loader adds its traceback to the text.

@@ -1,0 +1,81 @@
+"""The batches of a run: clips of a data set, moving photographs, or both in every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mostnet.contract.stopping import leave_stopping_to_the_parent
+from mostnet.training.data.clips import Batch, ClipDataset
+from mostnet.training.photos import PhotoClips
+
+from .options import TrainOptions
+
+
+class BatchSource:
+    """Makes the batches of a run. Batch ``i`` depends only on the options, the data and ``i``.
+
+    Args:
+        drawn: clips of the data set.
+        photos: moving photographs; None for none. Every batch holds the share ``photo_share`` of them.
+        device: of the network. Photographs that are not on the CPU are moved in this process, else in the workers.
+    """
+
+    def __init__(
+        self, drawn: ClipDataset, photos: PhotoClips | None, options: TrainOptions, *, device: torch.device
+    ) -> None:
+        self._drawn, self._photos, self._options, self._device = drawn, photos, options, device
+        self._photo_count = 0 if photos is None else round(options.photo_share * options.batch)
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """Yield the batches from number ``first`` to the end of the run, on the device."""
+        options = self._options
+        windows = range(first, options.steps + 1)  # a skipped chunk ends its window: a step may take a whole window
+        parts = []
+        if self._photo_count < options.batch:
+            parts.append(self._drawn_batches(windows))
+        if self._photo_count:
+            parts.append(self._photo_batches(windows))
+        for batch in zip(*parts, strict=True):
+            yield joined([part.to(self._device) for part in batch])
+
+    def _drawn_batches(self, windows: range) -> Iterable[Batch]:
+        count = self._options.batch - self._photo_count
+        return DataLoader(
+            self._drawn,
+            batch_size=count,
+            sampler=range(windows.start * count, windows.stop * count),
+            num_workers=self._options.workers,
+            worker_init_fn=leave_stopping_to_the_parent,
+            pin_memory=self._device.type == "cuda",
+        )
+
+    def _photo_batches(self, windows: range) -> Iterable[Batch]:
+        assert self._photos is not None
+        made = _PhotoBatches(self._photos, self._photo_count)
+        if self._photos.device.type != "cpu":
+            return (made[window] for window in windows)
+        return DataLoader(
+            made,
+            batch_size=None,
+            sampler=windows,
+            num_workers=self._options.workers,
+            worker_init_fn=leave_stopping_to_the_parent,
+        )
+
+
+class _PhotoBatches(Dataset[Batch]):
+    """Whole batches of moving photographs."""
+
+    def __init__(self, photos: PhotoClips, count: int) -> None:
+        self._photos, self._count = photos, count
+
+    def __getitem__(self, window: int) -> Batch:
+        return self._photos.batch(window, self._count)
+
+
+def joined(parts: list[Batch]) -> Batch:
+    """One batch of the clips of all parts."""
+    return parts[0] if len(parts) == 1 else Batch(*(torch.cat(part) for part in zip(*parts, strict=True)))
