@@ -54,7 +54,7 @@ def tooth_shade(picture: Frame, reference: Frame, mask: Mask) -> ShadeErrors | N
     if not errors.size:
         return None
     counts = np.bincount(np.rint(errors / STEP_DE00).astype(np.intp))
-    return ShadeErrors(float(errors.sum()), array("I", counts.astype(np.uintc).tobytes()))
+    return ShadeErrors(float(errors.sum(dtype=np.float64)), array("I", counts.astype(np.uintc).tobytes()))
 
 
 def mean_de00(frames: Sequence[ShadeErrors]) -> float | None:

@@ -91,6 +91,16 @@ def test_any_colours_have_the_difference_of_the_formulas_written_out() -> None:
     np.testing.assert_allclose(ciede2000(lab, near), wanted, rtol=1e-9)
 
 
+def test_single_precision_is_exact_to_a_thousandth() -> None:
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (20_000, 3), np.uint8)
+    near = np.clip(pixels + rng.integers(-9, 10, pixels.shape), 0, 255).astype(np.uint8)
+    lab, reference = lab_of_bgr(pixels), lab_of_bgr(near)
+    found = ciede2000(lab, reference)
+    assert found.dtype == lab.dtype == np.float32
+    assert np.abs(found - ciede2000(lab.astype(np.float64), reference.astype(np.float64))).max() < 1e-3
+
+
 def test_equal_colours_do_not_differ() -> None:
     lab = np.random.default_rng(1).uniform((0, -90, -90), (100, 90, 90), (40, 5, 3))
     assert (ciede2000(lab, lab) == 0).all()
@@ -113,9 +123,9 @@ def test_lab_of_the_primaries_is_the_published_one(bgr: tuple[int, ...], lab: tu
 def test_greys_have_no_colour_and_the_lightness_of_the_standard() -> None:
     levels = np.arange(256)
     lab = lab_of_bgr(np.stack([levels] * 3, axis=-1).astype(np.uint8))
-    assert np.abs(lab[:, 1:]).max() < 1e-9
+    assert np.abs(lab[:, 1:]).max() < 1e-4
     for level in (1, 10, 11, 60, 119, 200):
         value = level / 255
         light = value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
         lightness = 116 * light ** (1 / 3) - 16 if light > 0.008856452 else 903.2963 * light
-        assert lab[level, 0] == pytest.approx(lightness, abs=1e-5)
+        assert lab[level, 0] == pytest.approx(lightness, abs=1e-4)
