@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import count
 
-from mostnet.contract import DatasetError, FrameError
+from mostnet.contract import DatasetError, Frame, FrameError
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles, read_labelled_frame
 
-from .baselines import no_method, oracle_colour
-from .scores import FrameScore, Scores, score_frame, summarise
+from .baselines import dis_flow, no_method, oracle_colour
+from .rows import RowScores
+from .scores import FrameScore, score_frame
 from .streams import InferenceStream, ModelInfo
-
-
-@dataclass(frozen=True)
-class RowScores:
-    """Scores for each row of the table, over the same frames of one or more sequences in the same order."""
-
-    baseline: tuple[FrameScore, ...]
-    oracle: tuple[FrameScore, ...]
-    model: tuple[FrameScore, ...]
-
-    def summary(self) -> dict[str, Scores]:
-        """The figures of each row, by its name."""
-        return {
-            "baseline": summarise(self.baseline),
-            "oracle colour": summarise(self.oracle),
-            "model": summarise(self.model),
-        }
-
-    def only(self, index: int) -> RowScores:
-        """Frame ``index`` alone; empty if there are fewer frames."""
-        part = slice(index, index + 1)
-        return RowScores(self.baseline[part], self.oracle[part], self.model[part])
 
 
 @dataclass(frozen=True)
@@ -44,8 +23,8 @@ class SequenceScores:
     Attributes:
         name: its folder.
         rows: its frames.
-        healed: number of frames in which the network replaced values that were not finite.
-        model_ms: time in the model, over all frames.
+        healed: number of frames in which the network replaced values that were not finite, clean input included.
+        model_ms: time in the model, over all frames; clean input not included.
     """
 
     name: str
@@ -63,7 +42,7 @@ class Evaluation:
     @property
     def rows(self) -> RowScores:
         """All frames of all sequences."""
-        return _joined([sequence.rows for sequence in self.sequences])
+        return RowScores.joined([sequence.rows for sequence in self.sequences])
 
     @property
     def fps(self) -> float:
@@ -73,7 +52,7 @@ class Evaluation:
     def warm_up(self) -> list[RowScores]:
         """Scores by number of frames since the reset: the first frame of every sequence, the second, and so on."""
         rows = [sequence.rows for sequence in self.sequences]
-        return [_joined([r.only(t) for r in rows]) for t in range(max(len(r.model) for r in rows))]
+        return [RowScores.joined([r.only(t) for r in rows]) for t in range(max(len(r.model) for r in rows))]
 
 
 def evaluate(
@@ -86,23 +65,33 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model on sequences. Its state is zero at the start of each and carried from frame to frame.
 
+    A sequence with reference frames runs a second time, with these as the input: the right answer to a clean picture is
+    that picture.
+
     Args:
         stream: the model.
         sequences: at least one, from ``index_split``; see ``check_sizes``.
         frames: number of frames to take from the start of each; None for all.
         tasks: the tasks to measure the model on, of ``enhance``, ``flow`` and ``mask``.
-        progress: called with the number of frames that are done.
+        progress: called with the number of frames that are done, of ``frames_to_run``.
 
     Raises:
         DatasetError: a file is damaged, or of another size than the rest of its sequence. A split that was read only in
             part gets no figures.
         FrameError: the model does not take frames of this size, or a flow is not finite.
     """
-    evaluated: list[SequenceScores] = []
-    for sequence in sequences:
-        done = sum(len(s.rows.model) for s in evaluated)
-        evaluated.append(_evaluate_sequence(stream, sequence, frames, tasks, progress, done))
-    return Evaluation(tuple(evaluated))
+    done = count(1)
+
+    def tick() -> None:
+        if progress is not None:
+            progress(next(done))
+
+    return Evaluation(tuple(_evaluate_sequence(stream, sequence, frames, tasks, tick) for sequence in sequences))
+
+
+def frames_to_run(sequences: Sequence[SequenceFiles], frames: int | None = None) -> int:
+    """Number of frames that ``evaluate`` gives the model: those with a reference count twice."""
+    return sum(min(len(s), frames or len(s)) * (2 if "reference" in s.labels else 1) for s in sequences)
 
 
 def check_sizes(sequences: Sequence[SequenceFiles], info: ModelInfo) -> None:
@@ -172,27 +161,52 @@ def _evaluate_sequence(
     sequence: SequenceFiles,
     frames: int | None,
     tasks: Sequence[str],
-    progress: Callable[[int], None] | None,
-    done: int,
+    tick: Callable[[], None],
 ) -> SequenceScores:
-    rows: list[tuple[FrameScore, FrameScore, FrameScore]] = []
-    healed, model_ms = 0, 0.0
+    rows: list[tuple[FrameScore, ...]] = []
+    healed, model_ms, previous = 0, 0.0, None
     for labelled, output in stream_sequence(stream, read_sequence(sequence, frames=frames)):
         healed += not output.finite
         model_ms += output.latency_ms
-        baseline = score_frame(no_method(labelled.input), labelled)
-        oracle = FrameScore()
-        if labelled.reference is not None:
-            oracle = score_frame(oracle_colour(labelled.input, labelled.reference), labelled)
-        rows.append((baseline, oracle, score_frame(only_tasks(output, tasks), labelled)))
-        if progress is not None:
-            progress(done + len(rows))
-    return SequenceScores(sequence.name, RowScores(*zip(*rows, strict=True)), healed, model_ms)
+        rows.append((*_score_baselines(labelled, previous), score_frame(only_tasks(output, tasks), labelled)))
+        previous = labelled.input
+        tick()
+    baseline, oracle, dis, model = zip(*rows, strict=True)
+    clean = [FrameScore()] * len(rows)
+    if "reference" in sequence.labels:
+        clean, healed_clean = _evaluate_clean(stream, sequence, frames, tasks, tick)
+        healed += healed_clean
+    scores = RowScores(baseline, oracle, dis, model, tuple(clean))
+    return SequenceScores(sequence.name, scores, healed, model_ms)
 
 
-def _joined(rows: Sequence[RowScores]) -> RowScores:
-    return RowScores(
-        tuple(chain.from_iterable(r.baseline for r in rows)),
-        tuple(chain.from_iterable(r.oracle for r in rows)),
-        tuple(chain.from_iterable(r.model for r in rows)),
-    )
+def _score_baselines(labelled: LabelledFrame, previous: Frame | None) -> tuple[FrameScore, FrameScore, FrameScore]:
+    """Scores of no method, the oracle colour and DIS; ``previous`` is the input frame before."""
+    baseline, oracle, dis = score_frame(no_method(labelled.input), labelled), FrameScore(), FrameScore()
+    if labelled.reference is not None:
+        oracle = score_frame(oracle_colour(labelled.input, labelled.reference), labelled)
+    if labelled.flow is not None and previous is not None:
+        dis = score_frame(dis_flow(labelled.input, previous), labelled)
+    return baseline, oracle, dis
+
+
+def _evaluate_clean(
+    stream: InferenceStream,
+    sequence: SequenceFiles,
+    frames: int | None,
+    tasks: Sequence[str],
+    tick: Callable[[], None],
+) -> tuple[list[FrameScore], int]:
+    """Scores of the model with the reference frames as its input, and the number of healed frames."""
+    scores, healed = [], 0
+    for labelled, output in stream_sequence(stream, _clean(read_sequence(sequence, frames=frames))):
+        healed += not output.finite
+        scores.append(score_frame(only_tasks(output, tasks), labelled))
+        tick()
+    return scores, healed
+
+
+def _clean(frames: Iterable[LabelledFrame]) -> Iterator[LabelledFrame]:
+    for labelled in frames:
+        assert labelled.reference is not None
+        yield replace(labelled, input=labelled.reference)

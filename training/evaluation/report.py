@@ -12,12 +12,14 @@ from typing import Any
 
 from mostnet.contract import MostnetError, write_bytes
 
-from .evaluate import Evaluation, RowScores
+from .evaluate import Evaluation
+from .rows import ROW_FIGURES, RowScores
 from .scores import FrameScore
+from .shade import JUST_ACCEPTED_DE00, JUST_SEEN_DE00
 from .streams import ModelInfo
 
 FORMAT = "mostnet-evaluation"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class EvalReport:
     evaluation: Evaluation
 
     def to_json(self) -> str:
-        """The report as a JSON object; a figure whose label is missing is null."""
+        """The report as a JSON object; a figure without a label, or not of its row, is null."""
         evaluation = self.evaluation
         document = {
             "format": FORMAT,
@@ -68,6 +70,7 @@ class EvalReport:
             "labelled_frames": labelled_frames(evaluation.rows.model),
             "healed_frames": sum(sequence.healed for sequence in evaluation.sequences),
             "fps": evaluation.fps,
+            "shade_limits_de00": {"just_seen": JUST_SEEN_DE00, "just_accepted": JUST_ACCEPTED_DE00},
             "rows": _figures(evaluation.rows),
             "sequences": [
                 {"name": s.name, "frames": len(s.rows.model), "rows": _figures(s.rows)} for s in evaluation.sequences
@@ -124,6 +127,7 @@ def labelled_frames(frames: Sequence[FrameScore]) -> dict[str, int]:
     """Number of frames that each kind of figure was measured on."""
     return {
         "picture": sum(f.psnr_db is not None for f in frames),
+        "shade": sum(f.shade is not None for f in frames),
         "flow": sum(f.flow is not None and f.flow.pixels > 0 for f in frames),
         "mask": sum(f.overlap is not None for f in frames),
         "motion": sum(f.motion is not None for f in frames),
@@ -138,16 +142,10 @@ def _flat(rows: RowScores) -> dict[str, str]:
     """One CSV cell per row and figure; empty for None."""
     cells = {}
     for row, scores in rows.summary().items():
-        for figure, value in asdict(scores).items():
-            if row == "model" or _applies(row, figure):
-                cells[f"{row.replace(' ', '_')}_{figure}"] = "" if value is None else f"{value:.6g}"
+        for figure in ROW_FIGURES[row]:
+            value = getattr(scores, figure)
+            cells[f"{row.replace(' ', '_').lower()}_{figure}"] = "" if value is None else f"{value:.6g}"
     return cells
-
-
-def _applies(row: str, figure: str) -> bool:
-    """Whether a figure means anything for a row without a model."""
-    picture = figure in ("psnr_db", "ssim")
-    return picture if row == "oracle colour" else figure != "slope"
 
 
 def _csv(records: Sequence[Mapping[str, object]]) -> str:

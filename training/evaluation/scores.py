@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mostnet.contract import Frame
 from mostnet.contract.metrics import FlowError, Overlap, flow_error, overlap, psnr_db
 from mostnet.engine import Output
 from mostnet.training.data.dataset import LabelledFrame
 
+from .baselines import best_colours
 from .motion import ToothMotion, tooth_motion
+from .shade import ShadeErrors, mean_de00, percentile_de00, tooth_shade
 from .ssim import ssim
 
 #: A larger PSNR counts as this in a mean, because the PSNR of equal pictures is infinite.
@@ -28,6 +31,8 @@ class FrameScore:
         flow: end-point errors over the valid pixels; None for the first frame of a sequence.
         overlap: of the masks.
         motion: of the teeth; None also if hardly any are visible.
+        fit_db: PSNR of the picture in its best colours, see ``best_colours``.
+        shade: of the teeth; None also if none is visible.
     """
 
     psnr_db: float | None = None
@@ -35,6 +40,8 @@ class FrameScore:
     flow: FlowError | None = None
     overlap: Overlap | None = None
     motion: ToothMotion | None = None
+    fit_db: float | None = None
+    shade: ShadeErrors | None = None
 
 
 @dataclass(frozen=True)
@@ -43,16 +50,22 @@ class Scores:
 
     Attributes:
         psnr_db: mean over frames, each capped at ``PSNR_CAP_DB``.
+        fit_db: the same of the pictures in their best colours: how good they are apart from a tint.
         ssim: mean over frames.
+        shade_mean_de00: CIEDE2000 difference of the shade, mean over the tooth pixels of all frames.
+        shade_p95_de00: 95th percentile of the same.
         epe_px: mean over all valid pixels of all frames, so that a frame with few of them counts little.
         iou: summed intersections of all frames over their summed unions.
-        iou_frame_mean: mean of the frames' IoU. The talk that ``mostnet.model`` follows does not say which it reports.
+        iou_frame_mean: mean of the frames' IoU, as the source of the method counts it.
         motion_px: mean over frames of the tooth motion's error.
         slope: slope of predicted against true displacement at tooth pixels.
     """
 
     psnr_db: float | None = None
+    fit_db: float | None = None
     ssim: float | None = None
+    shade_mean_de00: float | None = None
+    shade_p95_de00: float | None = None
     epe_px: float | None = None
     iou: float | None = None
     iou_frame_mean: float | None = None
@@ -64,22 +77,19 @@ def score_frame(output: Output, labels: LabelledFrame, *, quick: bool = False) -
     """Measure one frame's outputs; an output that is None is not measured.
 
     Args:
-        quick: leave out SSIM and tooth motion, which take most of the time.
+        quick: leave out fit, SSIM, shade and tooth motion, which take most of the time.
 
     Raises:
         FrameError: an output and its label differ in shape, or a flow is not finite where it is valid.
     """
-    psnr = similarity = errors = masks = motion = None
-    if output.enhanced is not None and labels.reference is not None:
-        psnr = psnr_db(output.enhanced, labels.reference)
-        similarity = None if quick else ssim(output.enhanced, labels.reference)
+    masks = errors = motion = None
     if output.mask is not None and labels.mask is not None:
         masks = overlap(output.mask, labels.mask)
     if output.flow is not None and labels.flow is not None and labels.valid is not None:
         errors = flow_error(output.flow, labels.flow, labels.valid)
         if labels.mask is not None and not quick:
             motion = tooth_motion(output.flow, labels.flow, labels.valid, labels.mask)
-    return FrameScore(psnr, similarity, errors, masks, motion)
+    return replace(_score_picture(output.enhanced, labels, quick), flow=errors, overlap=masks, motion=motion)
 
 
 def summarise(frames: Iterable[FrameScore]) -> Scores:
@@ -88,17 +98,41 @@ def summarise(frames: Iterable[FrameScore]) -> Scores:
     flows = [f.flow for f in frames if f.flow is not None]
     overlaps = [f.overlap for f in frames if f.overlap is not None]
     motions = [f.motion for f in frames if f.motion is not None]
+    shades = [f.shade for f in frames if f.shade is not None]
     union = sum(o.union for o in overlaps)
     iou = Overlap(sum(o.intersection for o in overlaps), union).iou if overlaps else None
     return Scores(
-        psnr_db=_mean([min(f.psnr_db, PSNR_CAP_DB) for f in frames if f.psnr_db is not None]),
+        psnr_db=_mean_db([f.psnr_db for f in frames]),
+        fit_db=_mean_db([f.fit_db for f in frames]),
         ssim=_mean([f.ssim for f in frames if f.ssim is not None]),
+        shade_mean_de00=mean_de00(shades),
+        shade_p95_de00=percentile_de00(shades, 95),
         epe_px=_ratio(sum(f.sum_px for f in flows), sum(f.pixels for f in flows)),
         iou=iou,
         iou_frame_mean=_mean([o.iou for o in overlaps]),
         motion_px=_mean([m.error_px for m in motions]),
         slope=_ratio(sum(m.dot for m in motions), sum(m.square for m in motions)),
     )
+
+
+def _score_picture(picture: Frame | None, labels: LabelledFrame, quick: bool) -> FrameScore:
+    """The measures of the picture alone."""
+    reference = labels.reference
+    if picture is None or reference is None:
+        return FrameScore()
+    score = FrameScore(psnr_db=psnr_db(picture, reference))
+    if quick:
+        return score
+    return replace(
+        score,
+        ssim=ssim(picture, reference),
+        fit_db=psnr_db(best_colours(picture, reference), reference),
+        shade=None if labels.mask is None else tooth_shade(picture, reference, labels.mask),
+    )
+
+
+def _mean_db(values: Sequence[float | None]) -> float | None:
+    return _mean([min(value, PSNR_CAP_DB) for value in values if value is not None])
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -1,15 +1,15 @@
 """Evaluations as tables: for a terminal, for a model card, and side by side for an ablation.
 
-``python -m mostnet.training.evaluation.tables card RUN_DIR EVALUATION.json NAME`` writes a model card, and
+``python -m mostnet.training.evaluation.tables card RUN_DIR EVALUATION.json ... NAME`` writes a model card, and
 ``... ablation NAME=EVALUATION.json ...`` prints how much each part of the method contributes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +17,28 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mostnet.contract import MostnetError, sha256, write_bytes
-from mostnet.model import load_checkpoint
-from mostnet.training.extras import load_extra
+from mostnet.contract import MostnetError, write_bytes
 
+from .card import WEIGHTS, write_card
+from .evaluate import Evaluation
+from .figures import MOTION_AND_MASKS, PICTURES, SHADE_NOTE, Figures, FigureTable, cell, markdown
 from .report import EvalReport, labelled_frames, read_report
 
-#: Where the package keeps its weights, from the root of the repository.
-WEIGHTS = Path("api/weights")
-
-_COLUMNS = ("method", "PSNR", "SSIM", "EPE", "IoU", "P (M)", "FPS", "tooth motion px", "slope")
 #: For each kind of measure: its columns, the label it needs, and the task of the network.
 _MEASURES = {
-    "picture": ("PSNR, SSIM", "reference", "enhance"),
+    "picture": ("PSNR, fit, SSIM", "reference", "enhance"),
+    "shade": ("tooth shade", "reference and mask", "enhance"),
     "flow": ("EPE", "flow", "flow"),
     "mask": ("IoU", "mask", "mask"),
     "motion": ("tooth motion, slope", "flow and mask", "flow"),
 }
-#: Figures of a model card, and their decimals.
-_DIGITS = {"psnr_db": 2, "ssim": 3, "epe_px": 2, "iou": 3, "motion_px": 2, "slope": 3}
 _ABLATION_COLUMNS = ("network", "steps", "PSNR", "difference", "SSIM", "EPE", "IoU", "tooth motion px")
-
-_LIMITS = """\
-- **Not for clinical use.** Nothing here was tested on patients or by clinicians; it is no medical device.
-- The figures hold for the data named above. Synthetic data is simpler than a mouth: its figures say that the method
-  works, not how well it does on real video. Blood, gloves, other instruments and light that the generator does not
-  draw are unknown to this network.
-- A picture that looks clean can be wrong: the network may smooth away or invent detail. Keep the input frame at hand.
-- Frame sizes and frame rates far from the training ones are untested.
-"""
-
-
-def cell(value: float | None, digits: int) -> str:
-    """A figure of a table; a dash for None."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def print_report(report: EvalReport, console: Console) -> None:
-    """Print the table, which is also valid Markdown, and below it notes on the figures."""
-    console.print(_terminal_table(report))
+    """Print the tables, which are also valid Markdown, and below them notes on the figures."""
+    for table in _terminal_tables(report):
+        console.print(table)
     for line in notes(report):
         console.print(line, soft_wrap=True)
 
@@ -67,14 +50,17 @@ def notes(report: EvalReport) -> list[str]:
         f"{model.file}: {model.precision}, {model.runs_in}, on {report.data.name}/{report.data.split}: "
         f"{len(evaluation.sequences)} sequences, {len(evaluation.rows.model)} frames. FPS is of this run."
     ]
+    if labelled_frames(evaluation.rows.baseline)["shade"]:
+        lines.append(SHADE_NOTE)
     lines += [line for kind in _MEASURES if (line := _coverage(report, kind))]
+    lines += _clean_coverage(evaluation)
     if not model.recurrence:
         lines.append("Trained and run without recurrence: every frame starts from zero state, so there is no flow.")
     if not model.alignment:
         lines.append("Trained and run without alignment of the previous features.")
     healed = sum(sequence.healed for sequence in evaluation.sequences)
     if healed:
-        lines.append(f"NOT FINITE: {healed} frames were healed by the network itself")
+        lines.append(f"NOT FINITE: {healed} frames were healed by the network itself, clean input included")
     if not model.trained:
         lines.append("The model is untrained: seeded initial weights.")
     return lines
@@ -93,24 +79,37 @@ def _coverage(report: EvalReport, kind: str) -> str:
     return f"{columns}: over the {count} of {possible} frames that have a usable {label} label" * (count < possible)
 
 
-def _terminal_table(report: EvalReport) -> Table:
-    """The rows and columns of Table I in the talk that ``mostnet.model`` follows, and the motion of the teeth."""
+def _clean_coverage(evaluation: Evaluation) -> list[str]:
+    """A note if the model did not run on clean input, or only in some sequences."""
+    rows = evaluation.rows
+    count = labelled_frames(rows.baseline)["picture"]
+    if count == 0:
+        return ["clean input: '-', skipped because no sequence has reference frames"]
+    if count < len(rows.model):
+        return [f"clean input: run on the {count} of {len(rows.model)} frames that have a reference"]
+    return []
+
+
+def _terminal_tables(report: EvalReport) -> list[Table]:
+    """The figures of Table I in the talk that ``mostnet.model`` follows, tooth shade, and the motion of the teeth."""
+    rows = {name: asdict(scores) for name, scores in report.evaluation.rows.summary().items()}
+    model = report.model
+    size_and_speed = {"P (M)": cell(model.parameters_m, 2), "FPS": cell(report.evaluation.fps, 1)}
+    return [
+        _terminal_table(PICTURES, rows, model.variant, {}),
+        _terminal_table(MOTION_AND_MASKS, rows, model.variant, size_and_speed),
+    ]
+
+
+def _terminal_table(
+    figures: FigureTable, rows: Mapping[str, Figures], variant: str, of_model: Mapping[str, str]
+) -> Table:
+    """One table; ``of_model`` has more columns, which only the model fills."""
     table = Table(box=box.MARKDOWN)
-    for column in _COLUMNS:
+    for column in (*figures.header(), *of_model):
         table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
-    for name, scores in report.evaluation.rows.summary().items():
-        is_model = name == "model"
-        table.add_row(
-            report.model.variant if is_model else name,
-            cell(scores.psnr_db, 2),
-            cell(scores.ssim, 3),
-            cell(scores.epe_px, 2),
-            cell(scores.iou, 3),
-            cell(report.model.parameters_m if is_model else None, 2),
-            cell(report.evaluation.fps if is_model else None, 1),
-            cell(scores.motion_px, 2),
-            cell(scores.slope if is_model else None, 3),
-        )
+    for name, cells in figures.cells(rows, variant).items():
+        table.add_row(*cells, *(value if name == "model" else "-" for value in of_model.values()))
     return table
 
 
@@ -126,13 +125,12 @@ def ablation_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
     full_name, full = next(iter(reports.items()))
     for name, report in reports.items():
         _check_same_frames(full_name, full, name, report)
-    rows = [_ABLATION_COLUMNS, ("---", *["---:"] * (len(_ABLATION_COLUMNS) - 1))]
-    rows += [_ablation_cells(name, full["rows"][name], None, None) for name in ("baseline", "oracle colour")]
+    rows = [_ablation_cells(name, full["rows"][name], None, None) for name in ("baseline", "oracle colour")]
     for name, report in reports.items():
         full_db = None if report is full else full["rows"]["model"]["psnr_db"]
         steps = (report["model"]["training"] or {}).get("steps")
         rows.append(_ablation_cells(name, report["rows"]["model"], full_db, steps))
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    return markdown(_ABLATION_COLUMNS, rows)
 
 
 def _ablation_cells(
@@ -169,99 +167,6 @@ def _check_same_frames(full_name: str, full: Mapping[str, Any], name: str, repor
         )
 
 
-def write_card(run_dir: Path, evaluation: Path, name: str, *, folder: Path = WEIGHTS, command: str = "") -> Path:
-    """Write ``folder/NAME.md``, the model card of the checkpoint in ``run_dir`` that was evaluated; returns its path.
-
-    Args:
-        run_dir: folder that ``mostnet-train`` wrote.
-        evaluation: the ``evaluation.json`` of one of its checkpoints.
-        name: name under which the weights ship.
-        command: the exact training command; by default, a command that repeats the training from the recipe.
-
-    Raises:
-        MostnetError: ``run_dir`` does not have the evaluated checkpoint, or the checkpoint is untrained.
-        CheckpointError: the checkpoint cannot be read.
-    """
-    report = read_report(evaluation)
-    checkpoint = load_checkpoint(_find_checkpoint(run_dir, report))
-    if checkpoint.training is None:
-        raise MostnetError(f"{report['model']['file']} has no record of a training run; a card is for trained weights")
-    sections = [
-        _card_head(name, report),
-        f"## Figures\n\n{_card_figures(report)}",
-        f"## Training\n\n{_card_training(checkpoint.training, command)}",
-        f"## Data\n\n{_card_data(checkpoint.training, report)}",
-        f"## Limits\n\n{_LIMITS}",
-    ]
-    path = folder / f"{name}.md"
-    write_bytes(path, "\n".join(sections).encode())
-    return path
-
-
-def _find_checkpoint(run_dir: Path, report: Mapping[str, Any]) -> Path:
-    model = report["model"]
-    for path in sorted(run_dir.glob("*.pt")):
-        if sha256(path) == model["sha256"]:
-            return path
-    raise MostnetError(
-        f"{run_dir}: no checkpoint here is the one that was evaluated ({model['file']}, SHA-256 "
-        f"{model['sha256'][:12]}...); run mostnet-eval on the model.pt or best.pt of this run"
-    )
-
-
-def _card_head(name: str, report: Mapping[str, Any]) -> str:
-    model = report["model"]
-    return (
-        f"# Model card: {name}\n\n"
-        f"MOST-NET+ `{model['variant']}`, {cell(model['parameters_m'], 2)} M parameters: from each frame of intra-oral "
-        "video an enhanced picture, the optical flow to the previous frame, and a mask of the teeth.\n\n"
-        f"SHA-256 of the checkpoint that was evaluated: `{model['sha256']}`\n"
-    )
-
-
-def _card_figures(report: Mapping[str, Any]) -> str:
-    data, model = report["data"], report["model"]
-    lines = [
-        f"`{data['name']}/{data['split']}`: {len(report['sequences'])} sequences, {report['frames']} frames, streamed "
-        f"with carried state; {model['precision']}, {model['runs_in']}.\n",
-        "| method | PSNR dB | SSIM | EPE px | IoU | tooth motion px | slope |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row, figures in report["rows"].items():
-        cells = [cell(figures[key], digits) for key, digits in _DIGITS.items()]
-        if row != "model":
-            cells[-1] = "-"
-        lines.append(f"| {model['variant'] if row == 'model' else row} | {' | '.join(cells)} |")
-    versions = ", ".join(f"{package} {version}" for package, version in report["versions"].items())
-    return "\n".join(lines) + f"\n\nMeasured with `{report['command']}`; {versions}.\n"
-
-
-def _card_training(record: Mapping[str, Any], command: str) -> str:
-    minutes = record.get("minutes")
-    wall = "not recorded" if minutes is None else f"{minutes:.0f} minutes"
-    data = (record.get("data") or {}).get("name", "DATA")
-    init = record.get("init")
-    start = f" --init {init['file']}" if init else ""
-    before = f" on from the weights of {init['file']}" if init else ""
-    command = command or f"mostnet-train {data} --config recipe.yaml --out RUN_DIR{start}"
-    recipe = load_extra("yaml").safe_dump(record.get("options"), sort_keys=False)
-    return (
-        f"{record.get('steps', '?')} steps{before}, wall time {wall}, torch {record.get('torch', '?')}.\n\n"
-        f"```sh\n{command}\n```\n\n`recipe.yaml`:\n\n```yaml\n{recipe}```\n"
-    )
-
-
-def _card_data(record: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-    data = report["data"]
-    trained_on = json.dumps(record.get("data"), indent=1, default=str)
-    evaluated_on = json.dumps(data["descriptions"], indent=1)
-    return (
-        "Trained on:\n\n"
-        f"```json\n{trained_on}\n```\n\n"
-        f"Evaluated on `{data['split']}` of `{data['name']}`, whose splits are:\n\n```json\n{evaluated_on}\n```\n"
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mostnet.training.evaluation.tables", description="Make tables from the files of mostnet-eval."
@@ -269,11 +174,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="table", required=True)
     card = commands.add_parser("card", help="write the model card of a trained checkpoint")
     card.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder that mostnet-train wrote")
-    card.add_argument("evaluation", type=Path, metavar="EVALUATION.json", help="file that mostnet-eval wrote")
+    card.add_argument(
+        "evaluations",
+        type=Path,
+        nargs="+",
+        metavar="EVALUATION.json",
+        help="file that mostnet-eval wrote; several of one checkpoint, each on other data, go into one card",
+    )
     card.add_argument("name", metavar="NAME", help="name of the weights: the card is NAME.md")
     card.add_argument("--folder", type=Path, default=WEIGHTS, metavar="DIR", help="(default: %(default)s)")
     card.add_argument(
         "--command", default="", metavar="TEXT", help="exact training command (default: uses recipe.yaml)"
+    )
+    card.add_argument(
+        "--attribution", type=Path, metavar="FILE.md", help="text on the makers and the licence of the training data"
     )
     ablation = commands.add_parser(
         "ablation", help="compare the first network, which has the full method, with networks that lack a part of it"
@@ -281,6 +195,17 @@ def _parser() -> argparse.ArgumentParser:
     ablation.add_argument("evaluations", type=_named_path, nargs="+", metavar="NAME=EVALUATION.json")
     ablation.add_argument("--out", type=Path, metavar="FILE.md", help="also write the table (default: only print)")
     return parser
+
+
+def _card_of(args: argparse.Namespace) -> Path:
+    return write_card(
+        args.run_dir,
+        args.evaluations,
+        args.name,
+        folder=args.folder,
+        command=args.command,
+        attribution=args.attribution,
+    )
 
 
 def _named_path(text: str) -> tuple[str, Path]:
@@ -298,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("two evaluations have the same name")
     try:
         if args.table == "card":
-            print(write_card(args.run_dir, args.evaluation, args.name, folder=args.folder, command=args.command))
+            print(_card_of(args))
             return 0
         table = ablation_table({name: read_report(path) for name, path in args.evaluations})
         if args.out is not None:

@@ -11,8 +11,14 @@ from mostnet.contract.metrics import FlowError
 from mostnet.engine import Output
 from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.evaluation.contact_sheet import Pick, Shown, pick_frames, teeth_picture, write_sheet
-from mostnet.training.evaluation.evaluate import Evaluation, RowScores, SequenceScores
+from mostnet.training.evaluation.evaluate import Evaluation, SequenceScores
+from mostnet.training.evaluation.rows import RowScores
 from mostnet.training.evaluation.scores import FrameScore
+
+
+def rows_of(frames: tuple[FrameScore, ...]) -> RowScores:
+    """The same scores in every row."""
+    return RowScores(baseline=frames, oracle=frames, dis=frames, model=frames, clean=frames)
 
 
 def evaluation_of(*psnr_db: list[float]) -> Evaluation:
@@ -20,7 +26,7 @@ def evaluation_of(*psnr_db: list[float]) -> Evaluation:
     sequences = []
     for i, values in enumerate(psnr_db):
         frames = tuple(FrameScore(psnr_db=value, ssim=0.5) for value in values)
-        sequences.append(SequenceScores(f"s{i}", RowScores(frames, frames, frames), 0, 1.0))
+        sequences.append(SequenceScores(f"s{i}", rows_of(frames), 0, 1.0))
     return Evaluation(tuple(sequences))
 
 
@@ -39,7 +45,7 @@ def test_no_frame_twice_and_the_first_only_if_there_is_no_other() -> None:
 
 def test_ranked_by_flow_where_pictures_have_no_reference() -> None:
     frames = tuple(FrameScore(flow=FlowError(error * 10, 10)) for error in (0, 3, 1, 2))
-    evaluation = Evaluation((SequenceScores("s", RowScores(frames, frames, frames), 0, 1.0),))
+    evaluation = Evaluation((SequenceScores("s", rows_of(frames), 0, 1.0),))
     assert [pick.frame for pick in pick_frames(evaluation, each=1)] == [1, 3, 2]
 
 

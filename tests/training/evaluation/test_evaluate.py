@@ -18,10 +18,10 @@ from mostnet.export.exporter import ExportOptions, export
 from mostnet.model import Checkpoint, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.evaluation.cli import main
-from mostnet.training.evaluation.evaluate import check_sizes, evaluate
+from mostnet.training.evaluation.evaluate import check_sizes, evaluate, frames_to_run
 from mostnet.training.evaluation.open_model import open_model
 from mostnet.training.evaluation.run import EvalOptions, evaluate_file
-from mostnet.training.evaluation.scores import PSNR_CAP_DB
+from mostnet.training.evaluation.scores import PSNR_CAP_DB, FrameScore, Scores
 from mostnet.training.evaluation.streams import CheckpointStream
 from tests.training.moving_scenes import moving_clip, write_sequence
 
@@ -56,11 +56,12 @@ def engine_file(checkpoint: Path) -> Path:
 
 
 class PerfectModel:
-    """Its outputs are the labels."""
+    """Its outputs are the labels, for a degraded frame and for a clean one."""
 
     def __init__(self, data: Path) -> None:
         frames = [read_labelled_frame(s, t) for s in index_split(data, "test") for t in range(len(s))]
         self._answers = {frame.input.tobytes(): frame for frame in frames}
+        self._answers |= {frame.reference.tobytes(): frame for frame in frames}
         self.resets = 0
 
     def reset(self) -> None:
@@ -75,11 +76,13 @@ def test_a_perfect_model_has_perfect_figures(data: Path) -> None:
     model = PerfectModel(data)
     evaluation = evaluate(model, index_split(data, "test"))
     scores = evaluation.rows.summary()["model"]
-    assert scores.psnr_db == PSNR_CAP_DB and scores.ssim == pytest.approx(1)
+    assert scores.psnr_db == scores.fit_db == PSNR_CAP_DB and scores.ssim == pytest.approx(1)
+    assert scores.shade_mean_de00 == scores.shade_p95_de00 == 0
     assert scores.epe_px == 0 and scores.iou == 1
     assert scores.motion_px == pytest.approx(0, abs=1e-9) and scores.slope == pytest.approx(1)
-    assert model.resets == 3
-    assert evaluation.fps == pytest.approx(500)
+    assert evaluation.rows.summary()["clean input"] == scores
+    assert model.resets == 6
+    assert evaluation.fps == pytest.approx(500), "the time on clean input counts too"
 
 
 def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
@@ -88,7 +91,58 @@ def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
     baseline = evaluation.rows.summary()["baseline"]
     assert baseline.epe_px == pytest.approx(5) and baseline.motion_px == pytest.approx(5)
     assert baseline.iou == pytest.approx(np.mean([frame.mask > 0 for frame in frames]))
-    assert evaluation.rows.summary()["oracle colour"].psnr_db > baseline.psnr_db + 10
+    oracle = evaluation.rows.summary()["oracle colour"]
+    assert oracle.psnr_db == baseline.fit_db > baseline.psnr_db + 10
+    assert baseline.slope is None and oracle.fit_db is None and oracle.epe_px is None
+    assert 0 < oracle.shade_mean_de00 < oracle.shade_p95_de00 < baseline.shade_mean_de00
+
+
+def test_dis_row_has_flow_alone(data: Path) -> None:
+    dis = evaluate(PerfectModel(data), index_split(data, "test")).rows.summary()["DIS"]
+    assert dis.epe_px < 0.5 and dis.motion_px < 0.5 and dis.slope == pytest.approx(1, abs=0.05)
+    assert dis == Scores(epe_px=dis.epe_px, motion_px=dis.motion_px, slope=dis.slope)
+
+
+class Recorder:
+    """Returns its input, the number of frames since the reset as flow, and every pixel as tooth."""
+
+    def __init__(self) -> None:
+        self.frames: list[list[np.ndarray]] = []
+
+    def reset(self) -> None:
+        self.frames.append([])
+
+    def infer(self, frame: np.ndarray) -> Output:
+        self.frames[-1].append(frame)
+        flow = np.full((2, *frame.shape[:2]), len(self.frames[-1]), np.float32)
+        mask = np.full(frame.shape[:2], 255, np.uint8)
+        return Output(frame, flow, mask, len(self.frames) % 2 == 1, 0, None, 100.0 if len(self.frames) % 2 else 7.0)
+
+
+def test_clean_input_is_the_reference_from_zero_state(data: Path) -> None:
+    model, sequence = Recorder(), index_split(data, "test")[0]
+    evaluation = evaluate(model, [sequence], frames=3)
+    ordinary, clean = model.frames
+    labelled = [read_labelled_frame(sequence, t) for t in range(3)]
+    assert all((a == b.input).all() for a, b in zip(ordinary, labelled, strict=True))
+    assert all((a == b.reference).all() for a, b in zip(clean, labelled, strict=True))
+    rows = evaluation.rows.summary()
+    assert rows["clean input"].psnr_db == PSNR_CAP_DB and rows["clean input"].shade_p95_de00 == 0
+    for figure in ("epe_px", "motion_px", "slope", "iou", "iou_frame_mean"):
+        assert getattr(rows["clean input"], figure) == getattr(rows["model"], figure) is not None
+    assert rows["model"].psnr_db == rows["baseline"].psnr_db
+    assert evaluation.fps == pytest.approx(10) and evaluation.sequences[0].healed == 3
+
+
+def test_without_references_the_model_runs_once(data: Path, tmp_path: Path) -> None:
+    clip = replace(moving_clip(3, size_hw=SIZE), reference=None)
+    write_sequence(tmp_path / "test" / "blind", clip)
+    (sequence,) = index_split(tmp_path, "test")
+    model = Recorder()
+    rows = evaluate(model, [sequence]).rows
+    assert len(model.frames) == 1 and rows.clean == (FrameScore(),) * 3
+    assert rows.summary()["clean input"] == Scores() and rows.summary()["DIS"].epe_px < 1
+    assert frames_to_run([sequence, *index_split(data, "test")], 4) == 3 + 2 * (4 + 4 + 3)
 
 
 def test_warm_up_is_counted_from_each_reset(data: Path) -> None:
@@ -101,7 +155,8 @@ def test_warm_up_is_counted_from_each_reset(data: Path) -> None:
 def test_progress_counts_frames(data: Path) -> None:
     told: list[int] = []
     evaluate(PerfectModel(data), index_split(data, "test"), frames=4, progress=told.append)
-    assert told == list(range(1, 12))
+    assert told == list(range(1, 1 + frames_to_run(index_split(data, "test"), 4)))
+    assert told[-1] == 22
 
 
 def test_sequences_do_not_leak_into_each_other(data: Path, checkpoint: Path) -> None:
@@ -168,18 +223,31 @@ def test_command_prints_the_table_and_writes_everything(
     assert main([str(checkpoint), str(data), "--out", str(tmp_path), "--threads", "1", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if line.startswith("|")]
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["baseline", "oracle colour", "nano"]
+    names = [line.split("|")[1].strip() for line in lines]
+    assert names[2:6] == ["baseline", "oracle colour", "nano", "nano, clean input"]
+    assert names[8:] == ["baseline", "DIS", "nano", "nano, clean input"]
+    assert max(len(line) for line in lines) <= 110
     assert "EPE: over the 8 of 10 frames that have a usable flow label" in printed
     assert "IoU: over the 10 of 13 frames that have a usable mask label" in printed
+    assert "tooth shade: over the 10 of 13 frames that have a usable reference and mask label" in printed
+    assert "Half of the observers see 0.8 and half accept 1.8" in printed and "clean input:" not in printed
     assert "untrained" in printed
     document = json.loads((tmp_path / "evaluation.json").read_text())
     assert document["data"] == {"name": "tiny", "split": "test", "descriptions": {"test": {"seed": 5}}}
-    assert document["labelled_frames"] == {"picture": 13, "flow": 8, "mask": 10, "motion": 8}
-    assert f"{document['rows']['model']['psnr_db']:.2f}" in lines[4]
+    assert document["labelled_frames"] == {"picture": 13, "shade": 10, "flow": 8, "mask": 10, "motion": 8}
+    assert document["format_version"] == 2
+    assert document["shade_limits_de00"] == {"just_seen": 0.8, "just_accepted": 1.8}
+    assert document["rows"]["oracle colour"]["psnr_db"] == document["rows"]["baseline"]["fit_db"]
+    cells = [cell.strip() for cell in lines[4].split("|")]
+    wanted = [document["rows"]["model"][f] for f in ("psnr_db", "fit_db", "ssim", "shade_mean_de00", "shade_p95_de00")]
+    assert cells[2:7] == [f"{value:.{digits}f}" for value, digits in zip(wanted, (2, 2, 3, 2, 2), strict=True)]
+    assert f"{document['rows']['model']['iou_frame_mean']:.3f}" == lines[10].split("|")[6].strip()
     with (tmp_path / "sequences.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["sequence"] for row in rows] == ["full0", "full1", "partly"]
     assert float(rows[0]["baseline_epe_px"]) == pytest.approx(5) and rows[2]["model_epe_px"] == ""
+    assert float(rows[0]["dis_epe_px"]) < 1 and "dis_psnr_db" not in rows[0] and "baseline_slope" not in rows[0]
+    assert float(rows[0]["clean_input_psnr_db"]) > 0 and float(rows[0]["oracle_colour_shade_p95_de00"]) > 0
     with (tmp_path / "warm_up.csv").open() as file:
         assert [row["sequences"] for row in csv.DictReader(file)] == ["3", "3", "3", "2", "2"]
     assert cv2.imread(str(tmp_path / "contact_sheet.png")) is not None
@@ -190,10 +258,34 @@ def test_missing_labels_are_dashes_with_a_reason(
 ) -> None:
     assert main([str(checkpoint), str(data), "--split", "val", "--frames", "2", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    cells = [cell.strip() for cell in next(x for x in printed.splitlines() if x.startswith("| nano")).split("|")]
-    assert cells[4:6] == ["-", "-"] and cells[2] != "-"
+    pictures, motion = ([c.strip() for c in x.split("|")] for x in printed.splitlines() if x.startswith("| nano  "))
+    assert pictures[5:7] == ["-", "-"] and "-" not in pictures[2:5]
+    assert motion[2:7] == ["-"] * 5
+    assert "tooth shade: '-', no frame has a reference and mask label to measure on" in printed
+    assert "Half of the observers" not in printed
     assert "EPE: '-', no frame has a flow label to measure on" in printed
     assert "IoU: '-', no frame has a mask label to measure on" in printed
+
+
+def test_no_references_are_dashes_with_a_reason(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "test" / "blind", replace(moving_clip(2, size_hw=SIZE), reference=None))
+    assert main([str(checkpoint), str(tmp_path), "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "PSNR, fit, SSIM: '-', no frame has a reference label to measure on" in printed
+    assert "clean input: '-', skipped because no sequence has reference frames" in printed
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["rows"]["clean input"]["iou"] is None
+
+
+def test_some_references_are_said_of_the_clean_input(
+    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = moving_clip(2, size_hw=SIZE)
+    write_sequence(tmp_path / "test" / "blind", replace(clip, reference=None))
+    write_sequence(tmp_path / "test" / "full", clip)
+    assert main([str(checkpoint), str(tmp_path), "--device", "cpu"]) == 0
+    assert "clean input: run on the 2 of 4 frames that have a reference" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
