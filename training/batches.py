@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -56,7 +57,7 @@ class BatchSource:
         assert self._photos is not None
         made = _PhotoBatches(self._photos, self._photo_count)
         if self._photos.device.type != "cpu":
-            return (made[window] for window in windows)
+            return _made_ahead(made, windows)
         return DataLoader(
             made,
             batch_size=None,
@@ -74,6 +75,24 @@ class _PhotoBatches(Dataset[Batch]):
 
     def __getitem__(self, window: int) -> Batch:
         return self._photos.batch(window, self._count)
+
+
+def _made_ahead(made: _PhotoBatches, windows: range) -> Iterator[Batch]:
+    """Make each batch on the GPU while the network learns from the one before it.
+
+    Work ahead begins with the second batch. A step on the first one may capture a CUDA graph, and nothing else may use the
+    GPU then.
+    """
+    for window in windows[:1]:
+        yield made[window]
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(made.__getitem__, window) for window in windows[1:2]]
+        for window in windows[2:]:
+            batch = coming.pop().result()
+            coming.append(pool.submit(made.__getitem__, window))
+            yield batch
+        for last in coming:
+            yield last.result()
 
 
 def joined(parts: list[Batch]) -> Batch:

@@ -12,12 +12,11 @@ from mostnet.contract import NoGpuError, TrainingError
 from mostnet.model import MostNet, State, initial_checkpoint, load_checkpoint
 from mostnet.training.data.clips import Batch
 
-from .ablations import Stepper, remove_alignment
-from .losses import LossOptions, Target, TaskWeights, frame_losses
+from .ablations import remove_alignment
+from .chunk_losses import ChunkLosses, GraphedLosses
+from .losses import LossOptions, TaskWeights
 from .options import TrainOptions
 from .schedule import AveragedWeights
-
-_AMP_TYPES = {"off": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class StepResult(NamedTuple):
@@ -62,7 +61,8 @@ class Learner:
         self.optimiser = make_optimiser(self.model, self.weights, options)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
         self.average = AveragedWeights(self.model, options.ema)
-        self._stepper = Stepper(self.model, recurrence=options.recurrence, compiled=options.compile)
+        plain = ChunkLosses(self.model, options, losses)
+        self._losses = GraphedLosses(plain) if options.cuda_graph else plain
 
     def step(self, batch: Batch, state: State | None, *, rate: float, number: int) -> StepResult:
         """Take one optimiser step on a chunk.
@@ -97,19 +97,6 @@ class Learner:
         self.scaler.update()
         return norm, is_sound
 
-    def _losses(self, batch: Batch, state: State | None) -> tuple[dict[str, Tensor], State | None]:
-        """Mean loss of each task over the frames of a chunk, and the state after it."""
-        amp = self.options.amp
-        sums: dict[str, Tensor] = {}
-        count = batch.input.shape[1]
-        for t in range(count):
-            frame = batch.input[:, t].permute(0, 3, 1, 2).float() / 255
-            with torch.autocast(self.device.type, _AMP_TYPES[amp], enabled=amp != "off"):
-                prediction, state = self._stepper(frame, state)
-            losses = frame_losses(prediction, frame_target(batch, t), self.weights.options)
-            sums = {task: sums.get(task, 0) + loss / count for task, loss in losses.items()}
-        return sums, state
-
     def averaged_copy(self) -> MostNet:
         """A copy of the network with the averaged weights, on the CPU."""
         model = MostNet(self.model.config)
@@ -143,13 +130,18 @@ def choose_device(options: TrainOptions) -> torch.device:
 
     Raises:
         NoGpuError: CUDA was requested, but there is no GPU.
-        TrainingError: half precision without CUDA.
+        TrainingError: half precision or a CUDA graph without CUDA, or a CUDA graph of what it cannot hold.
     """
     if options.device == "cuda" and not torch.cuda.is_available():
         raise NoGpuError("device is cuda, and PyTorch finds no GPU; use --device cpu, or install a CUDA build of torch")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     if options.amp == "fp16" and name != "cuda":
         raise TrainingError("amp is fp16, which needs CUDA; use --amp bf16 on the CPU")
+    if options.cuda_graph:
+        if name != "cuda":
+            raise TrainingError("cuda_graph needs CUDA; drop --cuda-graph on the CPU")
+        if options.compile or not options.recurrence:
+            raise TrainingError("cuda_graph does not go with compile, or without recurrence; drop --cuda-graph")
     return torch.device(name)
 
 
@@ -162,15 +154,3 @@ def make_optimiser(model: nn.Module, weights: nn.Module, options: TrainOptions) 
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=options.lr)
-
-
-def frame_target(batch: Batch, t: int) -> Target:
-    """Labels of frame ``t`` of every clip."""
-    return Target(
-        reference=batch.reference[:, t].permute(0, 3, 1, 2).float() / 255,
-        mask=batch.mask[:, t, None].float() / 255,
-        flow=batch.flow[:, t],
-        valid=batch.valid[:, t, None].float(),
-        has_reference=batch.has_reference.float(),
-        has_mask=batch.has_mask.float(),
-    )

@@ -37,6 +37,7 @@ class TrainOptions:
         amp: precision of the network: ``off``, ``bf16`` or ``fp16`` (CUDA only); losses are float32.
         channels_last: use the channels-last memory layout.
         compile: run the network through ``torch.compile``.
+        cuda_graph: replay every step of the network as a CUDA graph, which is faster for small networks.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of PyTorch; 0 keeps PyTorch's default.
         workers: processes that read clips; 0 reads in the training process.
@@ -76,6 +77,7 @@ class TrainOptions:
     amp: str = "off"
     channels_last: bool = False
     compile: bool = False
+    cuda_graph: bool = False
     device: str = "auto"
     threads: int = 0
     workers: int = 0
