@@ -66,11 +66,10 @@ class GraphedLosses:
         with torch.no_grad():
             _, state = self._flat.losses(batch, None)
         self._first = tuple(torch.zeros_like(part) for part in state)
-        sample = (
-            *(part.clone(memory_format=torch.contiguous_format) for part in batch),
-            *map(torch.clone, self._first),
-        )
-        self._replay = cast(nn.Module, torch.cuda.make_graphed_callables(self._flat, sample, allow_unused_input=True))
+        copies = [part.clone(memory_format=torch.contiguous_format) for part in batch]
+        sample = (*copies, *(part.clone() for part in self._first))
+        graphed = torch.cuda.make_graphed_callables(self._flat, sample, allow_unused_input=True)
+        self._replay = cast(nn.Module, graphed)
 
 
 class _FlatLosses(nn.Module):
@@ -83,7 +82,8 @@ class _FlatLosses(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         count = len(Batch._fields)
         losses, state = self.losses(Batch(*tensors[:count]), tensors[count:])
-        return (*(losses[task] for task in TASKS), *state)
+        assert state is not None
+        return (*(losses[task] for task in TASKS), *(part.detach() for part in state))
 
 
 def frame_target(batch: Batch, t: int) -> Target:

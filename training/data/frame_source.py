@@ -78,7 +78,7 @@ class FrameSource:
 
     def _load(self) -> None:
         keys = [(s, t) for s, sequence in enumerate(self.sequences) for t in range(len(sequence))]
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        with ThreadPoolExecutor() as pool:
             for key, frame in zip(keys, pool.map(self._decode_or_error, keys), strict=True):
                 if isinstance(frame, DatasetError):
                     self._count_bad(key, frame)
