@@ -1,0 +1,54 @@
+"""Batches of moving photographs that are made ahead, and the options of a CUDA graph."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from mostnet.contract import TrainingError
+from mostnet.training.batches import _made_ahead
+from mostnet.training.learner import choose_device
+from mostnet.training.options import TrainOptions
+
+
+class _Made:
+    """Notes which window is made by which thread."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+
+    def __getitem__(self, window: int) -> int:
+        self.asked.append((window, threading.current_thread() is threading.main_thread()))
+        return window
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_batches_made_ahead_come_in_order(count: int) -> None:
+    assert list(_made_ahead(_Made(), range(7, 7 + count))) == list(range(7, 7 + count))  # type: ignore[arg-type]
+
+
+def test_nothing_is_made_ahead_during_the_first_step() -> None:
+    made = _Made()
+    batches = _made_ahead(made, range(9))  # type: ignore[arg-type]
+    next(batches)
+    assert made.asked == [(0, True)]
+    next(batches)
+    assert [window for window, _ in made.asked][:2] == [0, 1]
+    assert not any(here for window, here in made.asked if window)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_cuda_graph_needs_cuda() -> None:
+    with pytest.raises(TrainingError, match="cuda_graph needs CUDA; drop --cuda-graph on the CPU"):
+        choose_device(TrainOptions(cuda_graph=True))
+
+
+@pytest.mark.parametrize("other", [{"compile": True}, {"recurrence": False}])
+def test_a_cuda_graph_holds_neither_a_compiled_network_nor_one_without_state(
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, bool]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(TrainingError, match="does not go with compile, or without recurrence"):
+        choose_device(TrainOptions(cuda_graph=True, **other))
