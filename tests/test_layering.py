@@ -35,6 +35,7 @@ SIBLINGS = {
     "export.plan": set(),
     "training.data": set(),
     "training.synth": {"training.data"},
+    "training.photos": {"training.data", "training.synth"},
     "training.evaluation": {"training.data"},
     "bench.gpu": set(),
     "bench.steady": set(),
