@@ -38,7 +38,7 @@ class PhotoOptions:
 
     frames: int
     size_hw: tuple[int, int]
-    clean: float = 0.15
+    clean: float = 0.2
     strength: tuple[float, float] = (0.1, 1.0)
     front: float = 0.45
     no_mouth: float = 0.1
