@@ -95,6 +95,7 @@ class Measurement:
             "peaks": {},
             "cases": {},
             "work": {},
+            "steps": self._schedule.steps,
         }
         if self._path.is_file():
             self._continue(load(self._path))
@@ -197,6 +198,7 @@ class Measurement:
                 "name another OUT"
             )
         self.document.update({key: earlier[key] for key in ("versions", "peaks", "cases", "work")})
+        self._schedule.steps.update(earlier.get("steps", {}))
 
     def _state(self, item: WorkItem) -> str:
         return str(self.document["work"].get(item.key, {"state": NOT_BEGUN})["state"])
