@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import sqrt
 from random import Random
 from statistics import median
 from time import monotonic
@@ -76,7 +77,7 @@ def _guess_s(kind: str, case: Case) -> float:
         return GUESSES_S[kind] + _DRAWING_S * drawn * pixels
     if kind == "check":
         return GUESSES_S[kind]
-    return GUESSES_S[kind] * _SHARES[case.variant] * max(1.0, pixels**0.5)
+    return GUESSES_S[kind] * _SHARES[case.variant] * max(1.0, sqrt(pixels))
 
 
 class Schedule:
