@@ -35,6 +35,10 @@ COMPUTE_MS = (0.3, 0.6, 1.0)
 PACED = ((60.0, "stream"), (30.0, "stream"), (25.0, "stream"), (60.0, "infer"))
 
 
+#: Kinds of work.
+KINDS = ("check", "time", "peaks", "paced", "soak")
+
+
 @dataclass(frozen=True)
 class Roles:
     """Cases of particular worth.
@@ -64,6 +68,7 @@ class ReportOptions:
         out: folder for JSON, Markdown, plot and log.
         cases: folder of the prepared cases.
         only: the cases to measure. Cases without a role keep this order.
+        kinds: the kinds of work to do.
         roles: the cases of particular worth.
         pythons: interpreter of each usable part.
         spare_standin: use the stand-in only if no TensorRT works.
@@ -82,6 +87,7 @@ class ReportOptions:
     out: Path
     cases: Path
     only: tuple[Case, ...] = ALL_CASES
+    kinds: tuple[str, ...] = KINDS
     roles: Roles = MEASURED
     pythons: dict[str, str] = field(default_factory=lambda: dict.fromkeys(PARTS, sys.executable))
     spare_standin: bool = True
@@ -111,7 +117,7 @@ class WorkItem:
     """One piece of work on one case, which is done or skipped as a whole.
 
     Attributes:
-        kind: ``check``, ``time``, ``peaks``, ``paced`` or ``soak``.
+        kind: one of ``KINDS``.
         part: the part to check.
         methods: parts and methods to time.
         fps, how: rate of the camera, and ``stream`` or ``infer``.
@@ -162,7 +168,7 @@ def agenda(options: ReportOptions) -> list[WorkItem]:
     items += [WorkItem("soak", main), *compiled(main)]
     items += [item for case in options.only for item in check_and_time(case)]
     items += [item for case in options.only for item in compiled(case)]
-    return list(dict.fromkeys(items))
+    return [item for item in dict.fromkeys(items) if item.kind in options.kinds]
 
 
 def _computing(case: Case, compute_ms: float) -> WorkItem:

@@ -20,13 +20,9 @@ from mostnet.model import StreamOutput, initial_checkpoint, save_checkpoint
 from mostnet.model.shipped import shipped_checkpoints
 from mostnet.training.synth.sequence import make_sequence
 
-from .cases import Case
+from .cases import MOST_DRAWN, Case
 
 SEED = 1
-
-#: At most this many frames of a scene are drawn. A longer case shows them forwards and backwards. Drawing a frame of
-#: 480x640 takes as long as ten frames of the shipped network.
-_MOST_DRAWN = 60
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def make_content(case: Case, checkpoint: Path, count: int) -> Content:
         frames = synthetic_frames(case.size_hw, count, seed=SEED)
         return Content("seeded, untrained", f"moving texture, seed {SEED}", frames)
     shutil.copyfile(shipped, checkpoint)
-    drawn = make_sequence(SEED, frames=min(count, _MOST_DRAWN), size_hw=case.size_hw).input
+    drawn = make_sequence(SEED, frames=min(count, MOST_DRAWN), size_hw=case.size_hw).input
     frames = tuple(drawn[index] for index in back_and_forth(len(drawn), count))
     return Content(f"shipped {case.variant}, trained", f"synthetic teeth in motion, seed {SEED}", frames)
 

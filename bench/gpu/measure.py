@@ -27,7 +27,7 @@ DONE, PARTLY, FAILED, SKIPPED, NOT_NEEDED, NOT_BEGUN = "done", "partly", "failed
 _MOST_FAILURES = 2
 
 #: Facts of the machine that must not change within a report.
-_SAME = ("name", "driver")
+_SAME = ("name", "driver", "cpu", "cores")
 
 _UNCHECKED = "no runtime has given results for this case"
 
@@ -73,7 +73,7 @@ class Measurement:
 
         Raises:
             MeasurementError: the earlier report cannot be read, only one of the two is a rehearsal, it is of another
-                GPU or driver, or it has results that this one would replace.
+                GPU, driver or processor, or it has results that this one would replace.
         """
         self._options = options
         self._schedule = schedule or Schedule()
@@ -95,6 +95,7 @@ class Measurement:
             "peaks": {},
             "cases": {},
             "work": {},
+            "steps": self._schedule.steps,
         }
         if self._path.is_file():
             self._continue(load(self._path))
@@ -193,10 +194,11 @@ class Measurement:
         known = [key for key in _SAME if key in before and key in now]
         if changed := [f"{key} {before[key]}, now {now[key]}" for key in known if before[key] != now[key]]:
             raise MeasurementError(
-                f"{self._path}: measured with another GPU or driver ({'; '.join(changed)}); their figures do not mix: "
-                "name another OUT"
+                f"{self._path}: measured with another GPU, driver or processor ({'; '.join(changed)}); their figures "
+                "do not mix: name another OUT"
             )
         self.document.update({key: earlier[key] for key in ("versions", "peaks", "cases", "work")})
+        self._schedule.steps.update(earlier.get("steps", {}))
 
     def _state(self, item: WorkItem) -> str:
         return str(self.document["work"].get(item.key, {"state": NOT_BEGUN})["state"])

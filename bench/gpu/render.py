@@ -8,7 +8,7 @@ from typing import Any
 from mostnet.bench.paced import ENGINE_ONLY, PUBLISHED_DELAYS
 
 from .cases import PART_NAMES
-from .rows import Document
+from .rows import Document, find_row
 from .targets import (
     best_compile_ratio,
     evaluate,
@@ -38,6 +38,9 @@ _FINISHED = ("done", "not needed")
 
 _REHEARSAL = "Rehearsal on a simulated GPU: no figure on this page means anything."
 
+#: Half precision does half the work of TF32 or less. If it takes this share of the time, something else is the limit.
+_LAUNCH_BOUND = 0.9
+
 #: Longest text from elsewhere, such as an error, in characters.
 _MOST_CHARACTERS = 200
 
@@ -62,6 +65,7 @@ def markdown(document: Document) -> str:
             for part, reason in document.get("left_out", {}).items()
         ),
         f"- peaks: {_peaks(peaks)}",
+        *_steps(document.get("steps", {})),
         "",
         f"| goal{mark} | found | verdict |",
         "|---|---|---|",
@@ -76,8 +80,9 @@ def markdown(document: Document) -> str:
         lines += _about_cameras()
     lines += [
         "FPS include the copies, except for PyTorch and the bare enqueue loop. A latency is the time of one frame, "
-        "copied in and out. VRAM is the memory that the method took when it opened. If methods share an engine, only "
-        "the first one shows it.",
+        "copied in and out. GPU ms is the time of one frame by events on the GPU, with the gaps between kernels. "
+        "VRAM is the memory that the GPU had in use after the method opened and not before. A dash: it took no "
+        "more, because it uses what a method above it has opened.",
         "",
     ]
     return "\n".join(lines)
@@ -102,7 +107,13 @@ def camera_name(run: Mapping[str, Any]) -> str:
 
 
 def _case(name: str, mark: str, record: Mapping[str, Any], peaks: Mapping[str, Any]) -> list[str]:
-    about = [_about(record, peaks), *_accuracy(record["accuracy"]), _derived(record, peaks), _clocks(record["gpu"])]
+    about = [
+        _about(record, peaks),
+        *_accuracy(record["accuracy"]),
+        _derived(record, peaks),
+        _launch_bound(record),
+        _clocks(record["gpu"]),
+    ]
     lines = [f"## {name}{mark}", "", *(f"- {text}" for text in about if text)]
     if record["rows"]:
         lines += [
@@ -145,7 +156,9 @@ def _row(row: Mapping[str, Any]) -> str:
     label = method_name(row["part"], row["method"])
     if row["fps"] is None:
         return f"| {label} | {_one_line(row['error'] or 'not measured')} | | | | | 0 |"
-    cells = (_number(row[key]) for key in ("fps", "p50_ms", "p99_ms", "gpu_ms", "vram_mib"))
+    cells = [_number(row[key]) for key in ("fps", "p50_ms", "p99_ms", "gpu_ms")]
+    vram_mib = row["vram_mib"] or 0.0
+    cells.append(_number(vram_mib if vram_mib > 0 else None))  # reports before "steps" hold differences below 0
     failed = f" (then failed: {_one_line(row['error'])})" if row["error"] else ""
     return f"| {label}{failed} | {' | '.join(cells)} | {row['rounds']} |"
 
@@ -180,6 +193,22 @@ def _derived(record: Mapping[str, Any], peaks: Mapping[str, Any]) -> str:
     )
     known = [f"{label} {value:.4g}{unit}" for label, value, unit in figures if value is not None]
     return "; ".join(known) + "." if known else ""
+
+
+def _launch_bound(record: Mapping[str, Any]) -> str:
+    """How to read eager PyTorch where the host is slower than the GPU."""
+    half, single = (find_row(record, "torch", method) for method in ("eager-fp16", "eager-tf32"))
+    if (
+        half is None
+        or single is None
+        or not half["gpu_ms"]
+        or half["gpu_ms"] < _LAUNCH_BOUND * (single["gpu_ms"] or 0.0)
+    ):
+        return ""
+    return (
+        f"Eager PyTorch takes {half['gpu_ms']:.3g} ms in FP16 and {single['gpu_ms']:.3g} ms in FP32 with TF32 on: the "
+        "host launches kernels more slowly than the GPU runs them. These figures, p99 included, tell of the host."
+    )
 
 
 def _clocks(states: list[Mapping[str, Any]]) -> str:
@@ -224,6 +253,14 @@ def _peaks(peaks: Mapping[str, Any]) -> str:
         return "not measured"
     tflops, copies = _number(peaks.get("matmul_tflop_s")), _number(peaks.get("memcpy_gb_s"))
     return f"{tflops} TFLOP/s in FP16 matrix products, {copies} GB/s copying ({peaks.get('source', '-')})"
+
+
+def _steps(steps: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+    """Where the time of the report went, the longest first."""
+    found = {kind: [took_s for each in subjects.values() for took_s in each] for kind, subjects in steps.items()}
+    ordered = sorted(found.items(), key=lambda item: -sum(item[1]))
+    texts = [f"{kind} {sum(each):.1f} s" + (f" ({len(each)} times)" if len(each) > 1 else "") for kind, each in ordered]
+    return [f"- time: {', '.join(texts)}"] if texts else []
 
 
 def _versions(found: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.stopping import StopRequest
 from mostnet.engine.cuda.driver import require_gpu
 
-from .agenda import MEASURED, REHEARSED, ReportOptions
+from .agenda import KINDS, MEASURED, REHEARSED, ReportOptions
 from .cases import ALL_CASES, PART_NAMES, PARTS, parse_cases
 from .measure import Measurement, start_worker
 from .parts import find_parts
@@ -71,11 +71,11 @@ def _python(text: str) -> tuple[str, str]:
     return part, python
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    parts = tuple(dict.fromkeys(text.split(",")))
-    if unknown := sorted(set(parts) - set(PARTS)):
-        raise argparse.ArgumentTypeError(f"unknown parts {unknown}; expected some of {', '.join(PARTS)}")
-    return parts
+def _some_of(what: str, known: tuple[str, ...], text: str) -> tuple[str, ...]:
+    chosen = tuple(dict.fromkeys(text.split(",")))
+    if unknown := sorted(set(chosen) - set(known)):
+        raise argparse.ArgumentTypeError(f"unknown {what} {unknown}; expected some of {', '.join(known)}")
+    return chosen
 
 
 def _duration(text: str) -> float:
@@ -104,10 +104,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--minutes", type=_duration, metavar="M", help="end within this time (default: when all is done)")
     add("--cases", type=Path, metavar="DIR", help="folder of the cases, made if missing (default: OUT/cases)")
     add("--only", type=parse_cases, metavar="dw-480x640,...", help="measure only these cases (default: all twelve)")
+    add(
+        "--kinds",
+        type=partial(_some_of, "kinds", KINDS),
+        default=KINDS,
+        metavar="KIND,...",
+        help=f"do only this work, of {', '.join(KINDS)} (default: all)",
+    )
     add("--resume", action="store_true", help="continue the report in OUT")
     add(
         "--parts",
-        type=_parts,
+        type=partial(_some_of, "parts", PARTS),
         metavar="PART,...",
         help=f"of {', '.join(PARTS)} (default: all that are usable here, standin only if no TensorRT works)",
     )
@@ -137,6 +144,7 @@ def _options(args: argparse.Namespace, pythons: dict[str, str]) -> ReportOptions
         out=args.out,
         cases=args.cases or args.out / "cases",
         only=args.only or ((roles.main,) if args.rehearse else ALL_CASES),
+        kinds=args.kinds,
         roles=roles,
         pythons=pythons,
         spare_standin=args.parts is None,

@@ -122,14 +122,14 @@ def roofline_share(record: Record, peaks: Mapping[str, Any]) -> float | None:
 
 def stream_share(record: Record) -> float | None:
     """Throughput of ``stream`` in percent of the bare enqueue loop's: compared round by round, then the median."""
-    pairs = _pairs(record, "stream", "enqueue", "fps_rounds")
-    return float(np.median([100 * a / b for a, b in pairs])) if pairs else None
+    shares = _stream_shares(record)
+    return float(np.median(shares)) if shares else None
 
 
 def overhead_us(record: Record) -> float | None:
     """Median latency of ``infer`` minus the bare call's with copies: compared round by round, then the median."""
-    pairs = _pairs(record, "infer", "enqueue+copies", "p50_rounds")
-    return float(np.median([1e3 * (a - b) for a, b in pairs])) if pairs else None
+    rounds_us = _overheads_us(record)
+    return float(np.median(rounds_us)) if rounds_us else None
 
 
 def paced_ratio(record: Record) -> float | None:
@@ -148,6 +148,14 @@ def _paced_run(record: Record) -> Record:
     """The run at 60 FPS through ``stream``; empty if it was not measured."""
     runs: list[Record] = record.get("paced", [])
     return next((one for one in runs if (one["fps"], one["how"]) == (60.0, "stream")), {})
+
+
+def _stream_shares(record: Record) -> list[float]:
+    return [100 * a / b for a, b in _pairs(record, "stream", "enqueue", "fps_rounds")]
+
+
+def _overheads_us(record: Record) -> list[float]:
+    return [1e3 * (a - b) for a, b in _pairs(record, "infer", "enqueue+copies", "p50_rounds")]
 
 
 def _pairs(record: Record, ours: str, bare: str, key: str) -> list[tuple[float, float]]:
@@ -199,14 +207,15 @@ def _least(
 
 @dataclass(frozen=True)
 class _Figure:
-    """A figure of a case, and the part that it was measured on; None if it was not."""
+    """A figure of a case, the part that it was measured on, or None if it was not, and the figure of each round."""
 
     value: Callable[[Record], float | None]
     part: Callable[[Record], str | None]
+    rounds: Callable[[Record], list[float]] = lambda record: []
 
 
-_STREAM = _Figure(stream_share, lambda record: runtime_part(record, "stream", "enqueue"))
-_INFER = _Figure(overhead_us, lambda record: runtime_part(record, "infer", "enqueue+copies"))
+_STREAM = _Figure(stream_share, lambda record: runtime_part(record, "stream", "enqueue"), _stream_shares)
+_INFER = _Figure(overhead_us, lambda record: runtime_part(record, "infer", "enqueue+copies"), _overheads_us)
 _PACED = _Figure(paced_ratio, lambda record: _paced_run(record).get("part"))
 _SOAK = _Figure(soak_blocks, lambda record: record.get("soak", {}).get("part"))
 
@@ -219,7 +228,14 @@ def _every(cases: Mapping[str, Record], goal: str, figure: _Figure, bound: float
     name = min(found, key=lambda key: sign * found[key])
     met = sign * found[name] >= sign * bound
     source = _SOURCES.get(figure.part(cases[name]) or "", "")
-    return GoalResult(goal, f"{found[name]:.4g}{unit} at worst ({name}{source})", MET if met else MISSED)
+    about = f"{name}{source}{_spread(figure.rounds(cases[name]))}"
+    return GoalResult(goal, f"{found[name]:.4g}{unit} at worst ({about})", MET if met else MISSED)
+
+
+def _spread(rounds: list[float]) -> str:
+    """The range of the rounds, which tells how far a median near its bound can be trusted."""
+    least, most = (f"{end(rounds, default=0.0):.4g}" for end in (min, max))
+    return "" if least == most else f"; rounds {least} to {most}"
 
 
 def _rehearsed(result: GoalResult) -> GoalResult:

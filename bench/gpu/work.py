@@ -54,6 +54,7 @@ class Work:
         self._effort = Effort(options, maker, pool)
         self._gpu = gpu
         self._save = save
+        self._engine_mib: dict[tuple[str, str], float | None] = {}  # by case and part, as the check opened it
 
     def works(self, part: str) -> bool:
         """Whether the part has given results for a case."""
@@ -115,6 +116,9 @@ class Work:
         self._maker.make(case, item.part)
         record["facts"] = read_facts(self._maker.folder(case))
         try:
+            self._engine_mib[case.name, item.part] = self._open_method(
+                case, item.part, "stream", self._limit_s(_OPEN_S)
+            )
             link = self._link(case, item.part)
             with self._schedule.timed(WorkStep.guessed("check", case, item.part)):
                 found = link.ask("check", timeout_s=self._limit_s(_ANSWER_S), precision=case.precision)
@@ -171,15 +175,25 @@ class Work:
         return rows, notes
 
     def _open(self, case: Case, part: str, method: str, limit_s: float) -> MethodRow:
-        before = self._gpu().get("memory_mib")
         try:
-            link = self._link(case, part, method)
-            with self._schedule.timed(open_step(case, part, method)):
-                link.ask("open", timeout_s=limit_s, method=method)
+            vram_mib = self._open_method(case, part, method, limit_s)
         except (MeasurementError, OSError) as error:
             return MethodRow(part, method, error=str(error))
+        if vram_mib is None and method == "stream":
+            vram_mib = self._engine_mib.get((case.name, part))
+        return MethodRow(part, method, vram_mib=vram_mib)
+
+    def _open_method(self, case: Case, part: str, method: str, limit_s: float) -> float | None:
+        """Open a method; returns the memory in MiB that the GPU then has in use and had not before.
+
+        None if there is no more: the method uses what another one has opened, or the GPU does not tell.
+        """
+        link = self._link(case, part, method)  # first: this ends the workers of other cases, which frees memory
+        before = self._gpu().get("memory_mib")
+        with self._schedule.timed(open_step(case, part, method)):
+            link.ask("open", timeout_s=limit_s, method=method)
         after = self._gpu().get("memory_mib")
-        return MethodRow(part, method, vram_mib=None if before is None or after is None else after - before)
+        return after - before if before is not None and after is not None and after > before else None
 
     def _run_rounds(self, case: Case, rows: list[MethodRow], record: Record) -> list[str]:
         """Measure each round in another order, so that no method always follows the same one."""
@@ -214,7 +228,9 @@ class Work:
         if "torch" in self._options.pythons:
             self._maker.make(item.case, "torch")
             small = _SMALL_PEAKS if self._options.rehearse else {}
-            peaks.update(self._link(item.case, "torch").ask("peaks", timeout_s=limit_s, **small), source="measured")
+            link = self._link(item.case, "torch")
+            with self._schedule.timed(WorkStep.guessed("peaks", item.case)):
+                peaks.update(link.ask("peaks", timeout_s=limit_s, **small), source="measured")
         elif (part := self.best_part(item.case)) in PLAN_PARTS:
             peaks.update(self._link(item.case, part).ask("copy_peak", timeout_s=limit_s))
             name = self._document["machine"].get("name", "")

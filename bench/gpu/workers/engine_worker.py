@@ -23,7 +23,7 @@ from mostnet.bench.paced import measure_paced
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.versions import installed_versions
-from mostnet.engine import Engine, Output
+from mostnet.engine import Engine, EngineStats, Output
 from mostnet.engine.cuda.graph import load_bindings
 from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
@@ -150,26 +150,30 @@ class EngineWorker:
         engine = self._open_engine()
         before = engine.stats
         samples, fps = time_each(engine.infer, limited(self._frames, count=count, seconds=seconds))
-        after = engine.stats
+        return {"fps": fps, "samples_ms": samples, **self._split(before, engine.stats)}
+
+    def _stream(self, count: int, seconds: float) -> dict[str, Any]:
+        engine = self._open_engine()
+        before = engine.stats
+        samples: list[float] = []
+        marks_s: list[float] = []
+        for output in engine.stream(limited(self._frames, count=count, seconds=seconds)):
+            marks_s.append(perf_counter())
+            samples.append(output.latency_ms)
+        # From the first result to the last: filling the pipeline does not count.
+        fps = (len(marks_s) - 1) / (marks_s[-1] - marks_s[0])
+        return {"fps": fps, "samples_ms": samples, **self._split(before, engine.stats)}
+
+    def _split(self, before: EngineStats, after: EngineStats) -> dict[str, Any]:
+        """The parts of the mean latency of the frames between two readings: ``split_ms``, and ``gpu_ms`` of plans."""
         frames = after.frames - before.frames
 
         def mean_ms(name: str) -> float:
             return float(getattr(after, name) * after.frames - getattr(before, name) * before.frames) / frames
 
         split = {name: mean_ms(name) for name in ("copy_in_ms", "compute_ms", "copy_out_ms", "host_ms")}
-        answer = {"fps": fps, "samples_ms": samples, "split_ms": split}
         # With ONNX Runtime, compute_ms is the time of a call on the host.
-        return {**answer, "gpu_ms": split["compute_ms"]} if self._part in PLAN_PARTS else answer
-
-    def _stream(self, count: int, seconds: float) -> dict[str, Any]:
-        source = limited(self._frames, count=count, seconds=seconds)
-        samples: list[float] = []
-        marks_s: list[float] = []
-        for output in self._open_engine().stream(source):
-            marks_s.append(perf_counter())
-            samples.append(output.latency_ms)
-        # From the first result to the last: filling the pipeline does not count.
-        return {"fps": (len(marks_s) - 1) / (marks_s[-1] - marks_s[0]), "samples_ms": samples}
+        return {"split_ms": split, **({"gpu_ms": split["compute_ms"]} if self._part in PLAN_PARTS else {})}
 
     def _enqueue(self, count: int, seconds: float) -> dict[str, Any]:
         raw = self._open_raw()

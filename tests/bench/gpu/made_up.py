@@ -36,6 +36,9 @@ FIGURES = {
 #: Seconds that a request takes on the made-up clock; a round takes 1.
 TOOK_S = {"open": 2.0, "check": 3.0, "round": 1.0, "paced": 20.0, "soak": 5.0, "peaks": 2.0}
 
+#: Methods of one part that share a model; a check opens that of ``stream``.
+_MODELS = {"": "engine", "stream": "engine", "infer": "engine", "enqueue": "raw", "enqueue+copies": "raw"}
+
 CHECK, MAIN, LARGE = Case("nano", (480, 640)), Case("dw", (480, 640)), Case("dw", (800, 800))
 REST = Case("sw", (480, 640))
 
@@ -48,6 +51,12 @@ class FakeLink:
     def __init__(self, bench: Bench, part: str, folder: Path) -> None:
         self.bench, self.part, self.folder = bench, part, folder
         self.closed = False
+        self.models: set[str] = set()
+
+    @property
+    def memory_mib(self) -> float:
+        """Memory of the GPU that the worker holds."""
+        return 0.0 if self.closed else 100.0 * len(self.models)
 
     @property
     def alive(self) -> bool:
@@ -62,6 +71,8 @@ class FakeLink:
         if took_s > timeout_s:
             self.close()
             raise MeasurementError(f"no answer to {do!r} within {timeout_s:.0f} s; killed")
+        if do in ("open", "check"):
+            self.models.add(_MODELS.get(method, method))
         if (self.folder.name, do) in bench.signals:
             bench.stopped = True
         if bench.broken & {do, f"{do} {method}", f"{self.part} {do}"}:
@@ -146,14 +157,13 @@ class Bench:
         return self.links[-1]
 
     def run(self, *, limit_s: float | None = None, **options: Any) -> tuple[bool, dict[str, Any]]:
-        memory = iter(range(100, 100_000, 7))
         options = {"only": self.only, "rounds": 3, "pythons": self.pythons, **options}
         measurement = Measurement(
             ReportOptions(out=self.out, cases=self.cases, **options),
             left_out={"ort": "onnxruntime cannot be imported"},
             schedule=Schedule(limit_s, clock=lambda: self.now_s),
             start=self.start,
-            gpu=lambda: {"name": "Test H100", "driver": "580", "memory_mib": next(memory), "clock_mhz": 1980.0},
+            gpu=self._gpu,
             stop=lambda: self.stopped,
             publish=self._publish,
         )
@@ -169,6 +179,10 @@ class Bench:
     def rounds(self, case: Case = MAIN) -> list[str]:
         """Part and method of each round on a case, in the order in which they were measured."""
         return [f"{part}:{method}" for name, part, do, method in self.asked if (name, do) == (case.name, "round")]
+
+    def _gpu(self) -> dict[str, Any]:
+        memory_mib = sum(link.memory_mib for link in self.links)
+        return {"name": "Test H100", "driver": "580", "memory_mib": memory_mib, "clock_mhz": 1980.0}
 
     def _publish(self, document: dict[str, Any]) -> None:
         self.published += 1

@@ -19,6 +19,7 @@ from mostnet.contract import MeasurementError, NoGpuError
         (["--only", "dw-1x"], "is no case"),
         (["--python", "tensorflow=python3"], "is not PART=PYTHON with PART one of tensorrt, rtx, standin, ort, torch"),
         (["--parts", "tensorrt,keras"], "unknown parts ['keras']; expected some of tensorrt, rtx"),
+        (["--kinds", "time,sing"], "unknown kinds ['sing']; expected some of check, time, peaks, paced, soak"),
         (["--minutes", "0"], "is not a number above 0"),
         (["--minutes", "inf"], "'inf' is not a finite number"),
         (["--rounds", "0"], "'0' is not a whole number above 0"),

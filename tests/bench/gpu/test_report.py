@@ -52,8 +52,32 @@ def test_every_round_is_in_the_file_before_the_next(bench: Bench) -> None:
     assert bench.saved == list(range(10 * 3)), "a run that is cut short must leave every round before"
     infer = rows_of(bench.document())["infer"]
     assert (infer["fps"], infer["p50_ms"], infer["p99_ms"], infer["samples"]) == (700.0, 1.45, 1.45, 27)
-    assert infer["vram_mib"] == 7
     assert rows_of(bench.document())["enqueue"]["p50_ms"] is None, "the bare enqueue loop waits for no frame"
+
+
+def test_memory_is_what_a_method_adds_to_that_of_its_own_case(tmp_path: Path) -> None:
+    """Methods share an engine, the check opens it, and the workers of the case before end when a worker starts."""
+    bench = Bench(tmp_path, only=(CHECK, MAIN, REST))
+    _, document = bench.run()
+    for case in (CHECK, MAIN, REST):
+        assert {method: row["vram_mib"] for method, row in rows_of(document, case).items()} == {
+            "stream": 100.0,
+            "infer": None,
+            "enqueue": 100.0,
+            "enqueue+copies": None,
+            **dict.fromkeys(FIGURES["torch"], 100.0),
+        }, case
+
+
+def test_the_report_keeps_how_long_each_step_took(bench: Bench) -> None:
+    _, document = bench.run()
+    steps = document["steps"]
+    assert steps["check"] == {f"{MAIN.name} tensorrt": [3.0]}
+    assert steps["peaks"] == {MAIN.name: [2.0]}
+    assert steps["open plan"][f"{MAIN.name} tensorrt stream"] == [2.0, 2.0], "once for the check, once to be timed"
+    assert steps["round"]["torch eager-fp16"] == [1.0] * 3
+    _, document = bench.run(resume=True)
+    assert document["steps"] == steps, "those of an earlier run stay"
 
 
 def test_correctness_comes_first_and_each_case_is_checked_before_it_is_timed(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_compiler_that_hangs_takes_nothing_from_the_other_methods(bench: Bench
     _, document = bench.run(limit_s=540.0)
     rounds = [do for _, _, do, method in bench.asked if method == "compile-cuda-graph" or do == "round"]
     assert rounds[: 7 * 3] == ["round"] * 7 * 3, "the compiler comes after the rounds of all others"
-    assert "no answer to 'open' within 251 s" in rows_of(document)["compile-cuda-graph"]["error"], "half of the time"
+    assert "no answer to 'open' within 250 s" in rows_of(document)["compile-cuda-graph"]["error"], "half of the time"
     states = {key: one["state"] for key, one in document["work"].items()}
     assert states[f"soak {MAIN.name}"] == states[f"paced {MAIN.name} infer at 60 FPS"] == "done"
 
@@ -92,14 +92,14 @@ def test_a_compiled_method_takes_its_rounds_in_turn_with_the_stream(bench: Bench
 
 
 def test_the_estimate_of_the_peaks_counts_preparing_and_starting_pytorch(tmp_path: Path) -> None:
-    """About 5 s to measure, 10 s to start PyTorch, and 30 s to prepare the case."""
+    """About 1 s to measure, 4 s to start PyTorch, and 22 s to prepare the case."""
     bench = Bench(tmp_path)
     bench.broken = {"tensorrt check"}
     (bench.cases / MAIN.name / "case.json").unlink()
-    for limit_s in (14.0, 44.0):
+    for limit_s in (14.0, 26.0):
         _, document = bench.run(limit_s=limit_s, resume=True)
         note = document["work"][f"peaks {MAIN.name}"]["note"]
-        assert note == f"needs about 45 s; {limit_s:.0f} s were left"
+        assert note == f"needs about 27 s; {limit_s:.0f} s were left"
 
 
 def test_peaks_of_no_runtime_are_skipped(tmp_path: Path) -> None:
@@ -121,12 +121,15 @@ def test_without_resume_a_report_is_replaced_only_if_it_has_no_result(tmp_path: 
     assert bench.document() == document
 
 
-@pytest.mark.parametrize(("key", "value"), [("name", "Test A100"), ("driver", "570")])
-def test_the_figures_of_two_gpus_or_drivers_are_not_mixed(bench: Bench, key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"), [("name", "Test A100"), ("driver", "570"), ("cpu", "Test CPU"), ("cores", 96)]
+)
+def test_the_figures_of_two_machines_are_not_mixed(bench: Bench, key: str, value: object) -> None:
+    """A network that takes less than half a millisecond is as fast as the processor copies."""
     _, document = bench.run()
     document["machine"][key] = value
     (bench.out / FILE).write_text(json.dumps(document))
-    with pytest.raises(MeasurementError, match=rf"another GPU or driver \({key} {value}, now .*another OUT"):
+    with pytest.raises(MeasurementError, match=rf"another GPU, driver or processor \({key} {value}, now .*another OUT"):
         bench.run(resume=True)
     document["machine"] = {}
     (bench.out / FILE).write_text(json.dumps(document))

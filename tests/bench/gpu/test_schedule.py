@@ -13,7 +13,11 @@ from mostnet.bench.gpu.cases import ALL_CASES, Case
 from mostnet.bench.gpu.schedule import GUESSES_S, Schedule, WorkStep, shuffled
 from mostnet.contract import MeasurementError
 
-DW, NANO = Case("dw", (480, 640)), Case("nano", (480, 640))
+DW, NANO, LARGE = Case("dw", (480, 640)), Case("nano", (480, 640)), Case("dw", (1080, 1920))
+
+
+def guess_s(kind: str, case: Case) -> float:
+    return WorkStep.guessed(kind, case).guess_s
 
 
 class ManualClock:
@@ -101,6 +105,15 @@ def test_chosen_cases_alone() -> None:
     ]
 
 
+def test_chosen_kinds_alone() -> None:
+    assert keys("tensorrt", only=(NANO, DW), kinds=("check", "time")) == [
+        "check nano-480x640-fp16 tensorrt",
+        "check dw-480x640-fp16 tensorrt",
+        "time dw-480x640-fp16 tensorrt",
+        "time nano-480x640-fp16 tensorrt",
+    ]
+
+
 def test_a_rehearsal_compiles_nothing() -> None:
     only = (REHEARSED.main, REHEARSED.large)
     options = ReportOptions(out=Path(), cases=Path(), only=only, roles=REHEARSED, rehearse=True)
@@ -140,8 +153,16 @@ def test_a_failed_step_corrects_nothing() -> None:
 
 
 def test_guesses_grow_with_network_and_frame() -> None:
-    dw, nano, large = (WorkStep.guessed("prepare", case).guess_s for case in (DW, NANO, Case("dw", (1080, 1920))))
-    assert nano < dw == GUESSES_S["prepare"] < large
+    dw, nano, large = (guess_s("build rtx", case) for case in (DW, NANO, LARGE))
+    assert nano < dw == GUESSES_S["build rtx"] < large
+
+
+def test_a_reference_has_as_many_pixels_at_every_size() -> None:
+    """What takes long is the export, and for nano the drawing of teeth."""
+    for kind in ("prepare", "check"):
+        assert guess_s(kind, DW) == guess_s(kind, LARGE) == GUESSES_S[kind]
+    assert guess_s("prepare", NANO) == GUESSES_S["prepare"] + 12.0
+    assert guess_s("check", NANO) == GUESSES_S["check"]
 
 
 def test_without_a_limit_everything_fits() -> None:
