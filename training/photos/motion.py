@@ -1,7 +1,7 @@
 """Camera poses of clips, sampled densely in time, and the exact flow that follows from them.
 
-A pose is x and y of the camera in view heights, roll in radians, and the logarithm of the zoom. Every row of a frame has
-its own time (rolling shutter), and a pose of its own: the mean over its exposure.
+A pose is x and y of the camera in view heights, roll in radians, and the logarithm of the zoom. Every row of a frame
+has its own time (rolling shutter), and a pose of its own: the mean over its exposure.
 """
 
 from __future__ import annotations

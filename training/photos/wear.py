@@ -131,7 +131,7 @@ def degrade(clips: Tensor, wear: Wear, noise: torch.Generator) -> Tensor:
 
 def _defocused(clips: Tensor, deviation: Tensor) -> Tensor:
     """A Gaussian blur of its own for each clip."""
-    n, frames, channels, height, width = clips.shape
+    _, frames, channels, height, width = clips.shape
     at = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, device=clips.device)
     kernel = torch.exp(-0.5 * (at / deviation.clamp_min(1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(frames * channels, 0)
@@ -149,7 +149,7 @@ def _toned(clips: Tensor, wear: Wear) -> Tensor:
 
 def _through_drops(clips: Tensor, drops: Tensor) -> Tensor:
     """Bend the picture behind each drop, and add the drop's highlight."""
-    n, frames, _, height, width = clips.shape
+    n, _, _, height, width = clips.shape
     y = ((torch.arange(height, device=clips.device) - (height - 1) / 2)[:, None] / height).expand(height, width)
     x = ((torch.arange(width, device=clips.device) - (width - 1) / 2) / height).expand(height, width)
     seen_x, seen_y, shine = x.expand(n, -1, -1), y.expand(n, -1, -1), torch.zeros(n, height, width, device=x.device)
