@@ -14,7 +14,18 @@ from mostnet.contract import DatasetError, check_size
 from mostnet.training.data.clips import Batch
 
 from .folder import Photo
-from .motion import PathSource, Shutter, backward_flow, calm_readout, known, margin_rows, moved, sample, world_points
+from .motion import (
+    PathSource,
+    Shutter,
+    backward_flow,
+    calm_readout,
+    known,
+    margin_rows,
+    moved,
+    sample,
+    steps_needed,
+    world_points,
+)
 from .recorded import RecordedPath
 from .sheets import Sheet, SheetMaker
 from .wear import degrade, draw_wear
@@ -81,10 +92,16 @@ class PhotoClips:
         """Load the photographs onto ``device``.
 
         Raises:
-            DatasetError: there are no photographs.
+            DatasetError: there are no photographs, or every recorded path is shorter than a clip.
         """
         if not photos:
             raise DatasetError("no photographs; expected at least one")
+        longest = max((len(path.shift) for path in recorded), default=0)
+        if recorded and longest < steps_needed(options.frames):
+            raise DatasetError(
+                f"the longest recorded path has {longest} frames of known motion, but a clip of {options.frames} "
+                f"frames takes {steps_needed(options.frames)}; make shorter clips, or do without recorded paths"
+            )
         self.options = options
         self.device = device or torch.device("cpu")
         self._sheets = SheetMaker(

@@ -35,8 +35,8 @@ def read_photos(folder: Path) -> list[Photo]:
     """Read every photograph of a folder, in the order of the names.
 
     Raises:
-        DatasetError: no such folder, no photographs, a photograph without mask, a file that is damaged or too small, or
-            a mask of another size.
+        DatasetError: no such folder, no photographs, a photograph without mask, a file that is damaged or too small, a
+            mask of another size, or one whose values are not those of a tooth mask.
     """
     images = photo_files(folder)
     with ThreadPoolExecutor() as pool:
@@ -51,7 +51,9 @@ def photo_files(folder: Path) -> list[Path]:
     """
     if not (folder / "image").is_dir() or not (folder / "mask").is_dir():
         raise DatasetError(f"{folder}: expected the folders image and mask, with image/NAME.jpg and mask/NAME.png")
-    images = sorted(path for path in (folder / "image").iterdir() if path.suffix.lower() in _PICTURES)
+    images = sorted(
+        path for path in (folder / "image").iterdir() if path.suffix.lower() in _PICTURES and path.name[0] != "."
+    )
     if not images:
         raise DatasetError(f"{folder / 'image'}: no photographs; expected {', '.join(_PICTURES)} files")
     return images
@@ -79,7 +81,8 @@ def read_photo(path: Path) -> Photo:
     """Read the photograph ``DIR/image/NAME.jpg`` and its mask.
 
     Raises:
-        DatasetError: one of the two is missing, damaged or too small, or they differ in size.
+        DatasetError: one of the two is missing, damaged or too small, they differ in size, or every value of the mask
+            counts as background although some are not 0.
     """
     mask_path = _mask_file(path)
     image, mask = cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
@@ -94,5 +97,10 @@ def read_photo(path: Path) -> Photo:
         )
     if min(mask.shape) < _LEAST_SIDE:
         raise DatasetError(f"{path}: is {mask.shape[0]}x{mask.shape[1]}; expected sides of {_LEAST_SIDE} or more")
+    if 0 < mask.max() < FOREGROUND:
+        raise DatasetError(
+            f"{mask_path}: its greatest value is {mask.max()}, so that no pixel counts as tooth; expected 255 on teeth "
+            "and 0 elsewhere (a palette or 0/1 mask must be converted), or only 0 where there is no tooth"
+        )
     tooth = np.where(mask >= FOREGROUND, 255, 0).astype(np.uint8)
     return Photo(path.stem, np.dstack([image, tooth]))
