@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for all files of the run")
     parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` per line")
-    parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs: DIR/image/*.jpg and DIR/mask/*.png")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="move photographs: DIR/image/*.jpg, DIR/mask/*.png")
     parser.add_argument("--paths", type=Path, metavar="FILE.csv", help="recorded camera paths for the photographs")
     parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: the shipped weights")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN_DIR, with its options")

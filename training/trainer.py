@@ -20,7 +20,7 @@ from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import TASKS, index_split
 from mostnet.training.data.frame_source import FrameSource, TooManyBadFilesError
 from mostnet.training.photos import PhotoClips, PhotoOptions
-from mostnet.training.photos.folder import read_photos
+from mostnet.training.photos.folder import photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
 
 from .batches import BatchSource
@@ -170,7 +170,11 @@ class Trainer:
             return None
         options = self.options
         found, recorded = read_photos(photos), [] if paths is None else read_paths(paths)
-        self._data_record["photos"] = {"count": len(found), "recorded_paths": len({path.name for path in recorded})}
+        self._data_record["photos"] = {
+            "count": len(found),
+            "sha256": photos_sha256(photos),
+            "recorded_paths": len({path.name for path in recorded}),
+        }
         self.report(f"{photos}: {len(found)} photographs, {round(options.photo_share * 100)} % of every batch")
         clip = PhotoOptions(frames=options.clip * options.chunks, size_hw=options.crop_hw, seed=options.seed)
         return PhotoClips(found, clip, recorded=recorded, device=self.learner.device)
@@ -271,13 +275,21 @@ class Trainer:
 
     def _save(self) -> None:
         state = None if self.state is None else list(self.state)
-        parts = {**self.learner.state_dict(), "state": state, "init": self._init, "torch_rng": torch.get_rng_state()}
+        parts = {
+            **self.learner.state_dict(),
+            "state": state,
+            "init": self._init,
+            "photos": self._data_record.get("photos"),
+            "torch_rng": torch.get_rng_state(),
+        }
         save_run(self.run_dir / LAST, position=self.position, options=self.options, parts=parts)
         save_checkpoint(self._checkpoint(), self.run_dir / MODEL)
 
     def _restore(self) -> None:
         self.position, saved, parts = load_run(self.run_dir / LAST)
         _check_same_run(saved, self.options, self.run_dir)
+        if "photos" in parts:  # a run of an earlier version has no such part
+            _check_same_photos(parts["photos"], self._data_record.get("photos"), self.run_dir)
         self.learner.load_state_dict(parts)
         self._init = parts.get("init")
         self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
@@ -330,10 +342,23 @@ def _clip_options(options: TrainOptions) -> ClipOptions:
 
 def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -> None:
     """Refuse a change of an option that the saved state depends on."""
-    for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit"):
+    for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit", "photo_share"):
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
             raise TrainingError(f"{run_dir}: was started with {name} {before}, and cannot be resumed with {now}")
+
+
+def _check_same_photos(before: dict[str, Any] | None, now: dict[str, Any] | None, run_dir: Path) -> None:
+    """Refuse other photographs or paths: the saved state belongs to clips of the first ones."""
+    if before != now:
+        was, given = ("no photographs" if record is None else _photo_text(record) for record in (before, now))
+        raise TrainingError(
+            f"{run_dir}: was started with {was}, and is resumed with {given}; give the same --photos and --paths"
+        )
+
+
+def _photo_text(record: dict[str, Any]) -> str:
+    return f"{record['count']} photographs ({record['sha256'][:8]}) and {record['recorded_paths']} recorded paths"
 
 
 def _data_record(data: Path) -> dict[str, Any]:

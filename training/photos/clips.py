@@ -14,7 +14,18 @@ from mostnet.contract import DatasetError, check_size
 from mostnet.training.data.clips import Batch
 
 from .folder import Photo
-from .motion import PathSource, Shutter, backward_flow, calm_readout, known, margin_rows, moved, sample, world_points
+from .motion import (
+    PathSource,
+    Shutter,
+    backward_flow,
+    calm_readout,
+    known,
+    margin_rows,
+    moved,
+    sample,
+    steps_needed,
+    world_points,
+)
 from .recorded import RecordedPath
 from .sheets import Sheet, SheetMaker
 from .wear import degrade, draw_wear
@@ -53,14 +64,21 @@ class PhotoOptions:
         for name in ("clean", "front", "no_mouth"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DatasetError(f"{name} is {getattr(self, name)}; expected a fraction of 0 to 1")
+        low, high = self.strength
+        if not 0 <= low <= high <= 1:
+            raise DatasetError(f"strength is {low} to {high}; expected least and greatest, from 0 to 1")
+        if min(self.calm) < 0 or not sum(self.calm) <= 1:
+            raise DatasetError(f"calm is {self.calm[0]} and {self.calm[1]}; expected two fractions, together 1 at most")
+        if not self.tint >= 0 or self.seed < 0:
+            raise DatasetError(f"tint is {self.tint}, seed {self.seed}; expected 0 or more of each")
 
 
 class PhotoClips:
     """An endless, seeded list of batches: batch ``i`` depends only on the arguments and ``i``.
 
     Each clip is a photograph as a flat sheet, in many clips with a second sheet in front, under a moving camera with a
-    rolling shutter. The degraded input is the mean over the exposure. The reference is sharp, and drawn at the mean pose
-    of the exposure. Flow and mask are exact.
+    rolling shutter. The degraded input is the mean over the exposure. The reference is sharp, and drawn at the mean
+    pose of the exposure. Flow and mask are exact.
     """
 
     def __init__(
@@ -74,10 +92,16 @@ class PhotoClips:
         """Load the photographs onto ``device``.
 
         Raises:
-            DatasetError: there are no photographs.
+            DatasetError: there are no photographs, or every recorded path is shorter than a clip.
         """
         if not photos:
             raise DatasetError("no photographs; expected at least one")
+        longest = max((len(path.shift) for path in recorded), default=0)
+        if recorded and longest < steps_needed(options.frames):
+            raise DatasetError(
+                f"the longest recorded path has {longest} frames of known motion, but a clip of {options.frames} "
+                f"frames takes {steps_needed(options.frames)}; make shorter clips, or do without recorded paths"
+            )
         self.options = options
         self.device = device or torch.device("cpu")
         self._sheets = SheetMaker(
@@ -93,9 +117,7 @@ class PhotoClips:
         noise = torch.Generator(self.device).manual_seed(int(rng.integers(1 << 62)))
         back = self._sheets.background(rng, count)
         front = self._sheets.foreground(rng, count, share=options.front)
-        wear = draw_wear(
-            rng, count, options.frames, none=options.clean, strength=options.strength, device=self.device
-        )
+        wear = draw_wear(rng, count, options.frames, none=options.clean, strength=options.strength, device=self.device)
         sharp = wear.strength == 0
         tables = np.stack([self._paths.draw(rng, options.frames) for _ in range(count)])
         shutter = self._shutter(rng, tables, sharp)

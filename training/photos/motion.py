@@ -1,7 +1,7 @@
 """Camera poses of clips, sampled densely in time, and the exact flow that follows from them.
 
-A pose is x and y of the camera in view heights, roll in radians, and the logarithm of the zoom. Every row of a frame has
-its own time (rolling shutter), and a pose of its own: the mean over its exposure.
+A pose is x and y of the camera in view heights, roll in radians, and the logarithm of the zoom. Every row of a frame
+has its own time (rolling shutter), and a pose of its own: the mean over its exposure.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ def margin_rows(height: int) -> int:
     return round(_MARGIN * height)
 
 
+def steps_needed(frames: int) -> int:
+    """Frames of known motion that a recorded path must have for a clip of ``frames`` frames."""
+    return frames + 2 * _BEFORE
+
+
 class PathSource:
     """Draws camera paths: still, straight, of a hand, or recorded.
 
@@ -94,11 +99,11 @@ class PathSource:
         return _hand(rng, time) if pose is None else pose
 
     def _record(self, rng: np.random.Generator, time: Array, frames: int) -> Array | None:
-        """A window of a recorded path, played at half to twice its speed, mirrored or reversed at random.
+        """A window of a recorded path, its motion made smaller or larger, mirrored or reversed at random.
 
         None if there is none that is long enough.
         """
-        count = frames + 2 * _BEFORE
+        count = steps_needed(frames)
         fitting = [path for path in self._recorded if len(path.shift) >= count]
         if not fitting:
             return None

@@ -2,7 +2,7 @@
 
 Columns ``path,fps,frame,dx,dy,angle,zoom``: one row for each frame, with the similarity that carries the previous frame
 onto this one, about the centre of the picture. ``dx`` and ``dy`` are fractions of the frame's height, ``angle`` is in
-radians, ``zoom`` is a factor. Empty cells mean that the motion is unknown, as at a cut.
+radians, ``zoom`` is a factor. Empty cells, or a row left out, mean that the motion is unknown, as at a cut.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from mostnet.contract import DatasetError
 
 _COLUMNS = ("path", "fps", "frame", "dx", "dy", "angle", "zoom")
+_MOTION = ("fps", "dx", "dy", "angle", "zoom")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,54 +59,64 @@ def read_paths(path: Path) -> list[RecordedPath]:
     Raises:
         DatasetError: no such file, a column is missing, a cell is no number, or no motion is known.
     """
+    runs: list[list[_Step]] = [[]]
+    for step in _steps(path):
+        if runs[-1] and not (step.moves and step.follows(runs[-1][-1])):
+            runs.append([])
+        if step.moves:
+            runs[-1].append(step)
+    found = [_path(run) for run in runs if run]
+    if not found:
+        raise DatasetError(f"{path}: no row has a motion; expected numbers in dx, dy, angle and zoom")
+    return found
+
+
+class _Step(NamedTuple):
+    """One row of the file; ``motion`` is fps, dx, dy, angle and zoom, or empty if the motion is unknown."""
+
+    name: str
+    frame: int
+    motion: tuple[float, ...]
+
+    @property
+    def moves(self) -> bool:
+        return bool(self.motion)
+
+    def follows(self, before: _Step) -> bool:
+        return (self.name, self.frame) == (before.name, before.frame + 1)
+
+
+def _steps(path: Path) -> list[_Step]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise DatasetError(f"{path}: has no column {missing[0]}; expected the columns {','.join(_COLUMNS)}")
-            rows = list(reader)
+            return [_step(path, reader.line_num, row) for row in reader]
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not a CSV file in UTF-8 ({error.reason} at byte {error.start})") from error
-    runs: list[RecordedPath] = []
-    steps: list[tuple[float, ...]] = []
-    before: dict[str, str] | None = None
-    for line, row in enumerate(rows, start=2):
-        step = _step(path, line, row)
-        if before is not None and (step is None or before["path"] != row["path"]):
-            runs += _run(before, steps)
-            steps = []
-        if step is not None:
-            steps.append(step)
-        before = row
-    if before is not None:
-        runs += _run(before, steps)
-    if not runs:
-        raise DatasetError(f"{path}: no row has a motion; expected numbers in dx, dy, angle and zoom")
-    return runs
+    except csv.Error as error:
+        raise DatasetError(f"{path}: not a CSV file ({error}); write it again") from error
 
 
-def _step(path: Path, line: int, row: dict[str, str]) -> tuple[float, ...] | None:
-    """The motion of one row; None for empty cells."""
-    cells = [(row[name] or "").strip() for name in ("fps", "dx", "dy", "angle", "zoom")]
-    if not any(cells[1:]):
-        return None
+def _step(path: Path, line: int, row: dict[str, str | None]) -> _Step:
+    name, frame, *cells = ((row[column] or "").strip() for column in ("path", "frame", *_MOTION))
+    known = any(cells[1:])
     try:
-        values = tuple(float(cell) for cell in cells)
+        number, values = int(frame), tuple(float(cell) for cell in cells if known)
     except ValueError:
-        values = (math.nan,)
-    if not all(map(math.isfinite, values)) or values[0] <= 0 or values[-1] <= 0:
+        number, values = 0, (math.nan,)
+    if not all(map(math.isfinite, values)) or (known and min(values[0], values[-1]) <= 0):
         raise DatasetError(
-            f"{path}, line {line}: fps, dx, dy, angle and zoom are {', '.join(map(repr, cells))}; expected numbers, "
-            "fps and zoom above 0, or four empty cells for an unknown motion"
+            f"{path}, line {line}: frame is {frame!r}; fps, dx, dy, angle and zoom are {', '.join(map(repr, cells))}; "
+            "expected a whole number, then five numbers with fps and zoom above 0, or empty dx, dy, angle and zoom"
         )
-    return values
+    return _Step(name, number, values)
 
 
-def _run(row: dict[str, str], steps: list[tuple[float, ...]]) -> list[RecordedPath]:
-    if not steps:
-        return []
-    fps, dx, dy, angle, zoom = np.array(steps).T
-    return [RecordedPath(row["path"], float(fps[0]), dx + 1j * dy, zoom * np.exp(1j * angle))]
+def _path(run: list[_Step]) -> RecordedPath:
+    fps, dx, dy, angle, zoom = np.array([step.motion for step in run]).T
+    return RecordedPath(run[0].name, float(fps[0]), dx + 1j * dy, zoom * np.exp(1j * angle))

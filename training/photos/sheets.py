@@ -26,7 +26,15 @@ _LEAST_DETAIL = 0.6
 #: Number of pictures without a mouth, of instruments and of outlines that are drawn once.
 _BANK = 32
 #: BGR of gloves, rubber dams, cotton, steel and lips.
-_TINTS = ((200, 140, 60), (170, 110, 190), (90, 150, 60), (235, 238, 240), (205, 215, 220), (150, 150, 150), (120, 110, 190))
+_TINTS = (
+    (200, 140, 60),
+    (170, 110, 190),
+    (90, 150, 60),
+    (235, 238, 240),
+    (205, 215, 220),
+    (150, 150, 150),
+    (120, 110, 190),
+)
 
 
 class Sheet(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from .jpeg import compress
 
 _GAMMA = 2.2
+#: Pixels at up to 240 rows. The greatest deviation is 1.6.
 _BLUR_RADIUS = 6
 _MOST_DROPS = 3
 #: Share of clips with drops on the lens, and with grain as soft as that of a demosaiced picture.
@@ -131,11 +133,12 @@ def degrade(clips: Tensor, wear: Wear, noise: torch.Generator) -> Tensor:
 
 def _defocused(clips: Tensor, deviation: Tensor) -> Tensor:
     """A Gaussian blur of its own for each clip."""
-    n, frames, channels, height, width = clips.shape
-    at = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, device=clips.device)
+    _, frames, channels, height, width = clips.shape
+    radius = max(_BLUR_RADIUS, math.ceil(_BLUR_RADIUS * height / 240))
+    at = torch.arange(-radius, radius + 1, device=clips.device)
     kernel = torch.exp(-0.5 * (at / deviation.clamp_min(1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(frames * channels, 0)
-    planes = F.pad(clips.reshape(1, -1, height, width), [_BLUR_RADIUS] * 4, mode="reflect")
+    planes = F.pad(clips.reshape(1, -1, height, width), [radius] * 4, mode="reflect")
     planes = F.conv2d(planes, kernel[:, None, :, None], groups=len(kernel))
     return F.conv2d(planes, kernel[:, None, None, :], groups=len(kernel)).view_as(clips)
 
@@ -149,7 +152,7 @@ def _toned(clips: Tensor, wear: Wear) -> Tensor:
 
 def _through_drops(clips: Tensor, drops: Tensor) -> Tensor:
     """Bend the picture behind each drop, and add the drop's highlight."""
-    n, frames, _, height, width = clips.shape
+    n, _, _, height, width = clips.shape
     y = ((torch.arange(height, device=clips.device) - (height - 1) / 2)[:, None] / height).expand(height, width)
     x = ((torch.arange(width, device=clips.device) - (width - 1) / 2) / height).expand(height, width)
     seen_x, seen_y, shine = x.expand(n, -1, -1), y.expand(n, -1, -1), torch.zeros(n, height, width, device=x.device)

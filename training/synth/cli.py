@@ -1,12 +1,13 @@
-"""``mostnet-synth``: a data set of synthetic sequences, from the command line."""
+"""``mostnet-synth``: a data set of synthetic sequences or of moving photographs, from the command line."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,50 +18,119 @@ from mostnet.training.data.dataset import SPLITS
 
 from .files import write_split
 
+_SIZE = (240, 320)
+_FRAMES, _STILL_FRAMES = 30, 3
+#: Options of moving photographs: flag, names of its values, and help. The defaults are those of ``PhotoOptions``.
+_PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
+    "strength": (("LO", "HI"), "least and greatest strength of the degradations, 0 to 1 (default: 0.1 1)"),
+    "clean": (("SHARE",), "share of clips without any degradation (default: 0.15)"),
+    "front": (("SHARE",), "share of clips with a second sheet in front (default: 0.45)"),
+    "no_mouth": (("SHARE",), "share of sheets without a mouth (default: 0.1)"),
+    "calm": (("STILL", "STRAIGHT"), "shares of clips that stand still and that move straight (default: 0.08 0.1)"),
+    "tint": (("SIGMA",), "deviation of a random gain of each channel of input and reference (default: 0.05)"),
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 for an error, 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 130 after Ctrl-C."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    _check(parser, args)
     columns = (TextColumn("sequences"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("sequences", total=args.sequences)
-            folder = write_split(
-                args.out,
-                args.split,
-                sequences=args.sequences,
-                frames=args.frames,
-                size_hw=args.size,
-                seed=args.seed,
-                workers=args.workers,
-                progress=lambda done: bar.update(task, completed=done),
-            )
+            made = _write(args, lambda done: bar.update(task, completed=done))
     except (MostnetError, OSError) as error:
         print(f"mostnet-synth: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"mostnet-synth: stopped; remove {args.out / args.split} before the next try", file=sys.stderr)
         return 128 + signal.SIGINT
-    print(f"{folder}: {args.sequences} sequences of {args.frames} frames, {args.size[0]}x{args.size[1]}")
+    print(made)
     return 0
+
+
+def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
+    """Write the split; returns a line that describes it."""
+    frames = args.frames if args.frames is not None else _STILL_FRAMES if args.still else _FRAMES
+    size, seed = args.size or _SIZE, args.seed or 0
+    common: dict[str, Any] = {"sequences": args.sequences, "progress": progress}
+    if args.photos is None:
+        folder = write_split(
+            args.out, args.split, frames=frames, size_hw=size, seed=seed, workers=args.workers, **common
+        )
+    else:
+        from mostnet.training.photos import PhotoOptions, files  # takes PyTorch, which drawn sequences do without
+
+        if args.still:
+            folder = files.write_still(args.out, args.split, args.photos, frames=frames, **common)
+            return f"{folder}: still photographs, {frames} frames of each"
+        chosen = {name: _value(getattr(args, name)) for name in _PHOTO_FLAGS if getattr(args, name) is not None}
+        options = PhotoOptions(frames=frames, size_hw=size, seed=seed, **chosen)
+        folder = files.write_moving(args.out, args.split, args.photos, options, paths=args.paths, **common)
+    return f"{folder}: {args.sequences} sequences of {frames} frames, {size[0]}x{size[1]}"
+
+
+def _value(numbers: list[float]) -> float | tuple[float, ...]:
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exit with status 2 if flags do not belong together."""
+
+    def given(*names: str) -> list[str]:
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]
+
+    moving = given("paths", *_PHOTO_FLAGS)
+    if args.photos is None and (moving or args.still):
+        parser.error(f"{'--still' if args.still else moving[0]} belongs to photographs; add --photos DIR, or drop it")
+    for flag in given("size", "seed") + moving if args.still else ():
+        parser.error(f"{flag} has no use with --still, which leaves photographs as they are; drop one of the two")
+    if args.photos is not None and args.workers != 1:
+        parser.error("--workers serves drawn sequences; photographs take the threads of PyTorch; drop it")
+    if args.sequences is None and not args.still:
+        parser.error("the following arguments are required: --sequences")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mostnet-synth",
-        description="Write synthetic intra-oral sequences with exact flow, tooth masks and clean references.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Write intra-oral sequences with exact flow, tooth masks and clean references: drawn scenes, or "
+        "moving photographs.",
+        epilog="Exit status: 0 done, 1 failed, 2 wrong arguments.",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="data set to add the split to; OUT/SPLIT must not exist")
-    parser.add_argument("--sequences", type=int, required=True, metavar="N", help="number of sequences")
-    parser.add_argument("--frames", type=int, default=30, metavar="T", help="frames of each sequence")
-    parser.add_argument(
-        "--size", type=size_hw("240x320"), default="240x320", metavar="HxW", help="frame size in pixels"
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="data set to add the split to; OUT/SPLIT must not exist")
+    add("--sequences", type=int, metavar="N", help="number of sequences; --still takes all photographs without it")
+    add(
+        "--frames",
+        type=int,
+        metavar="T",
+        help=f"frames of each sequence (default: {_FRAMES}, still {_STILL_FRAMES})",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="first seed within the split's own range")
-    parser.add_argument("--split", choices=SPLITS, default="train", help="split to write; no two splits share a seed")
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="number of processes")
+    shown = f"{_SIZE[0]}x{_SIZE[1]}"
+    add("--size", type=size_hw(shown), metavar="HxW", help=f"frame size in pixels (default: {shown})")
+    add(
+        "--seed",
+        type=int,
+        metavar="S",
+        help="first seed within the split's own range; no two splits share a seed (default: 0)",
+    )
+    add("--split", choices=SPLITS, default="train", help="split to write (default: %(default)s)")
+    add("--workers", type=int, default=1, metavar="K", help="processes that draw scenes (default: %(default)s)")
+    _add_photo_flags(parser)
     return parser
+
+
+def _add_photo_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("photographs")
+    group.add_argument("--photos", type=Path, metavar="DIR", help="move photographs: DIR/image/*.jpg, DIR/mask/*.png")
+    group.add_argument("--paths", type=Path, metavar="FILE.csv", help="recorded camera paths")
+    group.add_argument("--still", action="store_true", help="each photograph once, clean, unmoved and at its own size")
+    for name, (values, text) in _PHOTO_FLAGS.items():
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(flag, type=float, nargs=len(values), metavar=values, help=text)
 
 
 if __name__ == "__main__":

@@ -16,20 +16,22 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mostnet.contract import DatasetError, check_size, write_bytes
+from mostnet.contract import DatasetError, Frame, check_size, write_bytes
+from mostnet.contract.metrics import Mask
 from mostnet.contract.versions import mostnet_version
-from mostnet.training.data.dataset import SPLITS
+from mostnet.training.data.dataset import SPLITS, LabelledFrame
 from mostnet.training.data.flow_files import write_flow
 
 from .sequence import SynthOptions, SynthSequence, make_sequence
@@ -37,8 +39,7 @@ from .sequence import SynthOptions, SynthSequence, make_sequence
 #: Number of seeds reserved for each split, in the order of ``SPLITS``, so that no two splits share a seed.
 SEEDS_PER_SPLIT = 1_000_000_000
 
-_QUALITY = 95
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+_ENCODING = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 3]}
 
 
 def sequence_seeds(split: str, *, seed: int, sequences: int) -> range:
@@ -82,19 +83,44 @@ def write_split(
     check_size(size_hw)
     if frames < 1 or workers < 1:
         raise DatasetError(f"{frames} frames and {workers} workers; expected at least 1 of each")
+    folder = new_split(out, split)
+    options = options or SynthOptions()
+    work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
+    _run(work, seeds, workers, progress)
+    described = {**asdict(options), "path": None if options.path is None else "given"}
+    describe(folder, seeds, sequences=sequences, frames=frames, size_hw=size_hw, options=described)
+    return folder
+
+
+def new_split(out: Path, split: str) -> Path:
+    """Make the folder of a split.
+
+    Raises:
+        DatasetError: it exists.
+    """
     folder = out / split
     if folder.exists():
         raise DatasetError(f"{folder} exists; remove it, or write to another folder than {out}")
     folder.mkdir(parents=True)
-    options = options or SynthOptions()
-    work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
-    _run(work, seeds, workers, progress)
-    _describe(folder, split, seeds, frames, size_hw, options)
     return folder
 
 
 def write_sequence(folder: Path, sequence: SynthSequence) -> None:
-    """Write one sequence as ``folder``, which appears when it is complete.
+    """Write one drawn sequence as ``folder``, which appears when it is complete.
+
+    Raises:
+        DatasetError: the folder exists.
+    """
+    fields = (sequence.input, sequence.reference, sequence.mask, sequence.flow, sequence.valid)
+    with whole_folder(folder) as temporary:
+        write_frames(temporary, map(LabelledFrame, *fields), input_suffix=".jpg")
+        rows = sequence.similarity.reshape(-1, 6)
+        np.savetxt(temporary / "similarity.csv", rows, fmt="%.9g", delimiter=",", header="a00,a01,a02,a10,a11,a12")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder, which becomes ``folder`` at the end of the block, or vanishes if the block fails.
 
     Raises:
         DatasetError: the folder exists.
@@ -104,7 +130,7 @@ def write_sequence(folder: Path, sequence: SynthSequence) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _fill(temporary, sequence)
+        yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can enter
@@ -113,21 +139,24 @@ def write_sequence(folder: Path, sequence: SynthSequence) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fill(folder: Path, sequence: SynthSequence) -> None:
-    for kind in ("input", "reference", "mask", "flow"):
-        (folder / kind).mkdir()
-    for k in range(len(sequence.input)):
-        _write_picture(folder / f"input/{k:06}.jpg", sequence.input[k], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        _write_picture(folder / f"reference/{k:06}.png", sequence.reference[k], _PNG)
-        _write_picture(folder / f"mask/{k:06}.png", sequence.mask[k], _PNG)
-        write_flow(folder / f"flow/{k:06}.png", sequence.flow[k], sequence.valid[k])
-    rows = sequence.similarity.reshape(-1, 6)
-    np.savetxt(folder / "similarity.csv", rows, fmt="%.9g", delimiter=",", header="a00,a01,a02,a10,a11,a12")
+def write_frames(folder: Path, frames: Iterable[LabelledFrame], *, input_suffix: str = ".png") -> None:
+    """Write frames and the labels that they have into an empty folder."""
+    for k, frame in enumerate(frames):
+        write_picture(folder / f"input/{k:06}{input_suffix}", frame.input)
+        if frame.reference is not None:
+            write_picture(folder / f"reference/{k:06}.png", frame.reference)
+        if frame.mask is not None:
+            write_picture(folder / f"mask/{k:06}.png", frame.mask)
+        if frame.flow is not None and frame.valid is not None:
+            (folder / "flow").mkdir(exist_ok=True)
+            write_flow(folder / f"flow/{k:06}.png", frame.flow, frame.valid)
 
 
-def _write_picture(path: Path, picture: npt.NDArray[np.uint8], options: list[int]) -> None:
-    done, data = cv2.imencode(path.suffix, picture, options)
+def write_picture(path: Path, picture: Frame | Mask) -> None:
+    """Write a picture in the format of the suffix, ``.png`` or ``.jpg``; makes its folder."""
+    done, data = cv2.imencode(path.suffix, picture, _ENCODING[path.suffix])
     assert done
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(data.tobytes())
 
 
@@ -165,16 +194,17 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _describe(
-    folder: Path, split: str, seeds: range, frames: int, size_hw: tuple[int, int], options: SynthOptions
-) -> None:
-    description = {
-        "split": split,
-        "seeds": [seeds.start, seeds.stop - 1],
-        "sequences": len(seeds),
-        "frames": frames,
-        "size_hw": size_hw,
-        "options": {**asdict(options), "path": None if options.path is None else "given"},
-        "versions": {"mostnet": mostnet_version(), "numpy": np.__version__, "opencv": cv2.__version__},
+def describe(folder: Path, seeds: range | None, *, versions: Mapping[str, str] | None = None, **record: Any) -> None:
+    """Write ``dataset.json``, which says how a split was made, and with which versions of which libraries."""
+    document = {
+        "split": folder.name,
+        "seeds": None if seeds is None else [seeds.start, seeds.stop - 1],
+        **record,
+        "versions": {
+            "mostnet": mostnet_version(),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            **(versions or {}),
+        },
     }
-    write_bytes(folder / "dataset.json", json.dumps(description, indent=2).encode())
+    write_bytes(folder / "dataset.json", json.dumps(document, indent=2).encode())
