@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +31,13 @@ MIXED = replace(SMALL, steps=4, batch=4, clip=1, chunks=2, photo_share=0.5, save
 
 
 @pytest.fixture(autouse=True)
-def few_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Few drawn instruments and outlines, and one thread."""
     monkeypatch.setattr(sheets, "_BANK", 2)
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(count)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def batches(data: Path, options: TrainOptions, *, first: int = 0, with_photos: bool = True) -> list[Batch]:
     """The batches from number ``first`` on."""
-    torch.set_num_threads(1)
     drawn = ClipDataset(FrameSource(index_split(data, "train")), ClipOptions(frames=2, crop_hw=(64, 80)))
     moving = PhotoClips(drawn_photos(3), PhotoOptions(frames=2, size_hw=(64, 80))) if with_photos else None
     return list(BatchSource(drawn, moving, options, device=torch.device("cpu")).batches(first))
@@ -93,7 +99,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(data: Path, photos: Path
     """At step 1 a window is half done, with its state; at step 2 it is done."""
     paths = write_paths(tmp_path / "paths.csv", [swinging_path()])
     train(data, tmp_path / "whole", options=MIXED, photos=photos, paths=paths)
-    stop = StopAfter(f"step {at} ", 15)  # type: ignore[arg-type]
+    stop = StopAfter(f"step {at} ", signal.SIGTERM)
     assert not train(data, tmp_path / "run", options=MIXED, photos=photos, paths=paths, report=stop).finished
     train(data, tmp_path / "run", options=MIXED, photos=photos, paths=paths, resume=True)
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")

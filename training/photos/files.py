@@ -79,7 +79,7 @@ def write_moving(
         else {"count": len({path.name for path in recorded}), "sha256": sha256(paths)},
         "options": {name: value for name, value in chosen.items() if name != "seed"},
     }
-    describe(folder, seeds, versions={"torch": str(torch.__version__)}, **record)
+    describe(folder, record, seeds=seeds, versions={"torch": str(torch.__version__)})
     return folder
 
 
@@ -131,7 +131,7 @@ def write_still(
         "photographs": {"count": len(files), "sha256": photos_sha256(photos)},
         "options": {"still": True},
     }
-    describe(folder, None, **record)
+    describe(folder, record)
     return folder
 
 

@@ -66,7 +66,9 @@ def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
         if args.still:
             folder = files.write_still(args.out, args.split, args.photos, frames=frames, **common)
             return f"{folder}: still photographs, {frames} frames of each"
-        chosen = {name: _value(getattr(args, name)) for name in _PHOTO_FLAGS if getattr(args, name) is not None}
+        chosen: dict[str, Any] = {
+            name: _value(getattr(args, name)) for name in _PHOTO_FLAGS if getattr(args, name) is not None
+        }
         options = PhotoOptions(frames=frames, size_hw=size, seed=seed, **chosen)
         folder = files.write_moving(args.out, args.split, args.photos, options, paths=args.paths, **common)
     return f"{folder}: {args.sequences} sequences of {frames} frames, {size[0]}x{size[1]}"

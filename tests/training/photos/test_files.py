@@ -183,7 +183,7 @@ def test_flags_that_do_not_belong_together(
     ("arguments", "text"),
     [
         (["--sequences", "0"], "0 sequences from seed 0; expected at least 1 sequence"),
-        (["--sequences", "1", "--seed", "-1"], "tint is 0.05, seed -1; expected 0 or more of each"),
+        (["--sequences", "1", "--seed", "-1"], "seed is -1; expected 0 or more"),
         (["--sequences", "1", "--frames", "0"], "frames is 0; expected at least 1"),
         (["--sequences", "1", "--size", "32x96"], "frame size is 32x96; each side must be at least 64"),
         (["--sequences", "1", "--strength", "0.9", "0.1"], "strength is 0.9 to 0.1; expected least and greatest"),
