@@ -69,8 +69,9 @@ class PhotoOptions:
             raise DatasetError(f"strength is {low} to {high}; expected least and greatest, from 0 to 1")
         if min(self.calm) < 0 or not sum(self.calm) <= 1:
             raise DatasetError(f"calm is {self.calm[0]} and {self.calm[1]}; expected two fractions, together 1 at most")
-        if not self.tint >= 0 or self.seed < 0:
-            raise DatasetError(f"tint is {self.tint}, seed {self.seed}; expected 0 or more of each")
+        for name in ("tint", "seed"):
+            if not getattr(self, name) >= 0:
+                raise DatasetError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
 
 class PhotoClips:
@@ -126,7 +127,7 @@ class PhotoClips:
         poses = [sample(table, times), self._front_poses(rng, table, times)]
         parallax = [self._tensor(np.ones(count)), self._tensor(np.exp(rng.uniform(-0.4, 0.4, count)))]
         tint = self._tensor(1 + options.tint * rng.normal(0, 1, (count, 3)) * (rng.random((count, 1)) < 0.5))
-        taken, reference, tooth, surface = self._pictures((back, front), poses, parallax, shutter.instants)
+        taken, reference, tooth, surface = self._pictures((back, front), poses, parallax)
         taken, reference = ((part * tint.view(count, 1, 3, 1, 1)).clamp(0, 1) for part in (taken, reference))
         taken = torch.where(sharp.view(-1, 1, 1, 1, 1), reference, taken)
         flow, valid = self._motion(poses, parallax, surface)
@@ -159,26 +160,21 @@ class PhotoClips:
         return sample(table + self._tensor(own * share), times)
 
     def _pictures(
-        self, sheets: Sequence[Sheet], poses: Sequence[Tensor], parallax: Sequence[Tensor], instants: int
+        self, sheets: Sequence[Sheet], poses: Sequence[Tensor], parallax: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Blurred and sharp pictures ``(N, T, 3, H, W)``, tooth ``(N, T, H, W)``, and the surface in front."""
-        blurred = sharp = tooth = None
-        surface = None
-        for sheet, pose, share in zip(sheets, poses, parallax, strict=True):
-            mean = pose.mean(3, keepdim=True)
-            seen = self._seen(sheet, torch.cat([pose, mean], 3), share)  # (N, T, instants + 1, 5, H, W)
-            colour, alpha = seen[:, :, :, :3], seen[:, :, :, 4:]
-            if blurred is None:
-                blurred, sharp, tooth = colour[:, :, :-1], colour[:, :, -1], seen[:, :, -1, 3]
-                surface = torch.zeros_like(tooth, dtype=torch.uint8)
-                continue
-            clear = 1 - alpha
-            blurred = blurred * clear[:, :, :-1] + colour[:, :, :-1]
-            sharp = sharp * clear[:, :, -1] + colour[:, :, -1]
-            tooth = tooth * clear[:, :, -1, 0] + seen[:, :, -1, 3]
-            surface = (alpha[:, :, -1, 0] >= 0.5).to(torch.uint8)
-        assert blurred is not None and sharp is not None and tooth is not None and surface is not None
-        return blurred.mean(2), sharp, tooth, surface
+        """Blurred and sharp pictures ``(N, T, 3, H, W)``, tooth ``(N, T, H, W)``, and the surface in front.
+
+        The pictures at all instants come first, the one at the mean pose last.
+        """
+        back, front = (
+            self._seen(sheet, torch.cat([pose, pose.mean(3, keepdim=True)], 3), share)  # (N, T, instants + 1, 5, H, W)
+            for sheet, pose, share in zip(sheets, poses, parallax, strict=True)
+        )
+        clear = 1 - front[:, :, :, 4:]
+        colour = back[:, :, :, :3] * clear + front[:, :, :, :3]
+        tooth = back[:, :, -1, 3] * clear[:, :, -1, 0] + front[:, :, -1, 3]
+        surface = (front[:, :, -1, 4] >= 0.5).to(torch.uint8)
+        return colour[:, :, :-1].mean(2), colour[:, :, -1], tooth, surface
 
     def _seen(self, sheet: Sheet, pose: Tensor, parallax: Tensor) -> Tensor:
         """A sheet at poses ``(N, 4, T, K, H + 2 margin)``: ``(N, T, K, 5, H, W)``."""

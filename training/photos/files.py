@@ -79,7 +79,7 @@ def write_moving(
         else {"count": len({path.name for path in recorded}), "sha256": sha256(paths)},
         "options": {name: value for name, value in chosen.items() if name != "seed"},
     }
-    describe(folder, seeds, versions={"torch": str(torch.__version__)}, **record)
+    describe(folder, record, seeds=seeds, versions={"torch": str(torch.__version__)})
     return folder
 
 
@@ -117,8 +117,8 @@ def write_still(
     files = photo_files(photos)
     if frames < 1 or (sequences is not None and not 1 <= sequences <= len(files)):
         raise DatasetError(
-            f"{sequences or len(files)} sequences of {frames} frames; expected at least 1 frame, and 1 to "
-            f"{len(files)} sequences, one per photograph"
+            f"{len(files) if sequences is None else sequences} sequences of {frames} frames; expected at least 1 "
+            f"frame, and 1 to {len(files)} sequences, one per photograph"
         )
     folder = new_split(out, split)
     for index, file in enumerate(files[:sequences]):
@@ -131,7 +131,7 @@ def write_still(
         "photographs": {"count": len(files), "sha256": photos_sha256(photos)},
         "options": {"still": True},
     }
-    describe(folder, None, **record)
+    describe(folder, record)
     return folder
 
 

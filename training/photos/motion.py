@@ -183,8 +183,8 @@ def backward_flow(rows: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tenso
     columns = torch.linspace(0, width - 1, width // _STEP + 1, device=rows.device)
     world = world_points(rows[:, :, 1:, margin : margin + height], columns, size_hw)
     found, error = _follow(world, rows[:, :, :-1], size_hw)
-    here = torch.stack(torch.broadcast_tensors(columns, torch.arange(height, device=rows.device)[:, None].float()))
-    flow = (found - here.view(1, 2, 1, height, -1)).transpose(1, 2)
+    y, x = torch.meshgrid(torch.arange(height, device=rows.device).float(), columns, indexing="ij")
+    flow = (found - torch.stack([x, y])[:, None]).transpose(1, 2)
     fine = torch.arange(width, device=rows.device) / (width - 1) * (len(columns) - 1)
     weights = (1 - (fine - torch.arange(len(columns), device=rows.device)[:, None]).abs()).clamp_min(0)
     solved = (error > _SOLVED_PX).float() @ weights == 0

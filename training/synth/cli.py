@@ -56,23 +56,33 @@ def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
     frames = args.frames if args.frames is not None else _STILL_FRAMES if args.still else _FRAMES
     size, seed = args.size or _SIZE, args.seed or 0
     common: dict[str, Any] = {"sequences": args.sequences, "progress": progress}
-    if args.photos is None:
-        folder = write_split(
-            args.out, args.split, frames=frames, size_hw=size, seed=seed, workers=args.workers, **common
-        )
-    else:
-        from mostnet.training.photos import PhotoOptions, files  # takes PyTorch, which drawn sequences do without
+    if args.still:
+        from mostnet.training.photos.files import write_still
 
-        if args.still:
-            folder = files.write_still(args.out, args.split, args.photos, frames=frames, **common)
-            return f"{folder}: still photographs, {frames} frames of each"
-        chosen = {name: _value(getattr(args, name)) for name in _PHOTO_FLAGS if getattr(args, name) is not None}
-        options = PhotoOptions(frames=frames, size_hw=size, seed=seed, **chosen)
-        folder = files.write_moving(args.out, args.split, args.photos, options, paths=args.paths, **common)
+        folder = write_still(args.out, args.split, args.photos, frames=frames, **common)
+        return f"{folder}: still photographs, {frames} frames of each"
+    if args.photos is None:
+        common |= {"frames": frames, "size_hw": size, "seed": seed, "workers": args.workers}
+        folder = write_split(args.out, args.split, **common)
+    else:
+        folder = _write_moving(args, {"frames": frames, "size_hw": size, "seed": seed}, common)
     return f"{folder}: {args.sequences} sequences of {frames} frames, {size[0]}x{size[1]}"
 
 
-def _value(numbers: list[float]) -> float | tuple[float, ...]:
+def _write_moving(args: argparse.Namespace, clip: dict[str, Any], common: dict[str, Any]) -> Path:
+    import torch  # drawn sequences do without
+
+    from mostnet.training.photos import PhotoOptions
+    from mostnet.training.photos.files import write_moving
+
+    torch.set_num_threads(1)  # more threads wait for each other, as the tensors of one clip are small
+    chosen = {name: _value(getattr(args, name)) for name in _PHOTO_FLAGS if getattr(args, name) is not None}
+    options = PhotoOptions(**clip, **chosen)
+    return write_moving(args.out, args.split, args.photos, options, paths=args.paths, **common)
+
+
+def _value(numbers: list[float]) -> Any:
+    """One number, or a tuple of several."""
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
 
@@ -88,7 +98,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     for flag in given("size", "seed") + moving if args.still else ():
         parser.error(f"{flag} has no use with --still, which leaves photographs as they are; drop one of the two")
     if args.photos is not None and args.workers != 1:
-        parser.error("--workers serves drawn sequences; photographs take the threads of PyTorch; drop it")
+        parser.error("--workers serves drawn sequences; photographs are written by one process; drop it")
     if args.sequences is None and not args.still:
         parser.error("the following arguments are required: --sequences")
 

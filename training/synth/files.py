@@ -88,7 +88,8 @@ def write_split(
     work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
     _run(work, seeds, workers, progress)
     described = {**asdict(options), "path": None if options.path is None else "given"}
-    describe(folder, seeds, sequences=sequences, frames=frames, size_hw=size_hw, options=described)
+    record = {"sequences": sequences, "frames": frames, "size_hw": size_hw, "options": described}
+    describe(folder, record, seeds=seeds)
     return folder
 
 
@@ -194,7 +195,9 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def describe(folder: Path, seeds: range | None, *, versions: Mapping[str, str] | None = None, **record: Any) -> None:
+def describe(
+    folder: Path, record: Mapping[str, Any], *, seeds: range | None = None, versions: Mapping[str, str] | None = None
+) -> None:
     """Write ``dataset.json``, which says how a split was made, and with which versions of which libraries."""
     document = {
         "split": folder.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -225,13 +226,10 @@ print(hashlib.sha256(b"".join(part.numpy().tobytes() for part in batch)).hexdige
 """
 
 
-def digest_in_another_process() -> str:
+def test_a_batch_is_the_same_in_another_process() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    return done.stdout
-
-
-def test_a_batch_is_the_same_in_every_process() -> None:
-    assert digest_in_another_process() == digest_in_another_process()
+    batch = PhotoClips(drawn_photos(), PhotoOptions(frames=2, size_hw=(64, 80))).batch(3, 3)
+    assert done.stdout.strip() == hashlib.sha256(b"".join(array(part).tobytes() for part in batch)).hexdigest()
 
 
 def test_a_batch_depends_on_its_number_and_the_seed_alone() -> None:
@@ -268,8 +266,8 @@ def test_no_global_generator_is_touched() -> None:
         ({"strength": (0.5, 3.0)}, "strength is 0.5 to 3.0; expected least and greatest, from 0 to 1"),
         ({"calm": (0.7, 0.7)}, "calm is 0.7 and 0.7; expected two fractions, together 1 at most"),
         ({"calm": (-0.1, 0.5)}, "calm is -0.1 and 0.5; expected two fractions"),
-        ({"tint": -1.0}, "tint is -1.0, seed 0; expected 0 or more of each"),
-        ({"seed": -1}, "tint is 0.05, seed -1; expected 0 or more of each"),
+        ({"tint": -1.0}, "tint is -1.0; expected 0 or more"),
+        ({"seed": -1}, "seed is -1; expected 0 or more"),
     ],
 )
 def test_options_out_of_range(options: dict[str, object], text: str) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,11 @@ def test_what_is_written_is_what_was_made(tmp_path: Path) -> None:
     described = json.loads((tmp_path / "val/dataset.json").read_text())
     assert described["seeds"] == [1_000_000_007, 1_000_000_008]
     assert described["options"]["fps"] == 25.0 and set(described["versions"]) == {"mostnet", "numpy", "opencv"}
+
+
+def test_drawn_sequences_do_without_pytorch() -> None:
+    script = "import sys, mostnet.training.synth.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_workers_write_the_same_files(tmp_path: Path) -> None:
