@@ -160,36 +160,38 @@ class PhotoClips:
         return sample(table + self._tensor(own * share), times)
 
     def _pictures(
-        self, sheets: Sequence[Sheet], poses: Sequence[Tensor], parallax: Sequence[Tensor]
+        self, sheets: tuple[Sheet, Sheet], poses: Sequence[Tensor], parallax: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Blurred and sharp pictures ``(N, T, 3, H, W)``, tooth ``(N, T, H, W)``, and the surface in front.
+        """Blurred and sharp pictures ``(N, T, 3, H, W)``, tooth ``(N, T, H, W)``, and the surface in front."""
+        moments = [torch.cat([pose, pose.mean(3, keepdim=True)], 3) for pose in poses]  # the last one is sharp
+        back, front = sheets
+        seen = self._seen(back._replace(canvas=back.canvas[:, :4]), moments[0], parallax[0], "reflection")
+        surface = torch.zeros_like(seen[:, :, -1, 3], dtype=torch.uint8)
+        covered = (front.canvas[:, 4].flatten(1).amax(1) > 0).nonzero()[:, 0]
+        if len(covered):
+            sheet = Sheet(*(part[covered] for part in front))
+            over = self._seen(sheet, moments[1][covered], parallax[1][covered], "zeros")
+            seen = seen.index_copy(0, covered, seen[covered] * (1 - over[:, :, :, 4:]) + over[:, :, :, :4])
+            surface = surface.index_copy(0, covered, (over[:, :, -1, 4] >= 0.5).to(torch.uint8))
+        return seen[:, :, :-1, :3].mean(2), seen[:, :, -1, :3], seen[:, :, -1, 3], surface
 
-        The pictures at all instants come first, the one at the mean pose last.
-        """
-        back, front = (
-            self._seen(sheet, torch.cat([pose, pose.mean(3, keepdim=True)], 3), share)  # (N, T, instants + 1, 5, H, W)
-            for sheet, pose, share in zip(sheets, poses, parallax, strict=True)
-        )
-        clear = 1 - front[:, :, :, 4:]
-        colour = back[:, :, :, :3] * clear + front[:, :, :, :3]
-        tooth = back[:, :, -1, 3] * clear[:, :, -1, 0] + front[:, :, -1, 3]
-        surface = (front[:, :, -1, 4] >= 0.5).to(torch.uint8)
-        return colour[:, :, :-1].mean(2), colour[:, :, -1], tooth, surface
-
-    def _seen(self, sheet: Sheet, pose: Tensor, parallax: Tensor) -> Tensor:
-        """A sheet at poses ``(N, 4, T, K, H + 2 margin)``: ``(N, T, K, 5, H, W)``."""
+    def _seen(self, sheet: Sheet, pose: Tensor, parallax: Tensor, padding: str) -> Tensor:
+        """The C channels of a sheet at poses ``(N, 4, T, K, H + 2 margin)``: ``(N, T, K, C, H, W)``."""
         height, width = self.options.size_hw
         margin = margin_rows(height)
         n, _, frames, count, _ = pose.shape
         rows = moved(pose[..., margin : margin + height], parallax)
-        columns = torch.arange(width, device=pose.device).float()
-        place = world_points(rows, columns, (height, width)).flatten(2, 4).permute(0, 2, 3, 1)  # (N, T K H, W, 2)
+        # Along a row the position on the canvas is linear, so the two ends determine it.
+        ends = world_points(rows, torch.tensor([0.0, width - 1.0], device=pose.device), (height, width))
+        place = ends.flatten(2, 4).permute(0, 2, 3, 1)  # (N, T K H, 2, 2)
         size = place.new_tensor([sheet.canvas.shape[3] - 1, sheet.canvas.shape[2] - 1])
-        grid = (place * sheet.per_unit.view(n, 1, 1, 2) + sheet.origin.view(n, 1, 1, 2)) * (2 / size) - 1
-        opaque = bool((sheet.canvas[:, 4].amin() == 1).item())
-        padding = "reflection" if opaque else "zeros"
-        seen = F.grid_sample(sheet.canvas, grid, padding_mode=padding, align_corners=True)
-        return seen.view(n, 5, frames, count, height, width).permute(0, 2, 3, 1, 4, 5)
+        place = (place * sheet.per_unit.view(n, 1, 1, 2) + sheet.origin.view(n, 1, 1, 2)) * (2 / size) - 1
+        first, last = place[:, :, :1], place[:, :, 1:]
+        share = torch.linspace(0, 1, width, device=pose.device)[:, None]
+        seen = F.grid_sample(
+            sheet.canvas, torch.addcmul(first, last - first, share), padding_mode=padding, align_corners=True
+        )
+        return seen.view(n, -1, frames, count, height, width).permute(0, 2, 3, 1, 4, 5)
 
     def _motion(self, poses: Sequence[Tensor], parallax: Sequence[Tensor], surface: Tensor) -> tuple[Tensor, Tensor]:
         """Flow ``(N, T, 2, H, W)`` of the surface in front, and where it is known, bool ``(N, T, H, W)``."""

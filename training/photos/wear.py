@@ -172,7 +172,7 @@ def _through_drops(clips: Tensor, drops: Tensor) -> Tensor:
 def _noisy(levels: Tensor, wear: Wear, noise: torch.Generator) -> Tensor:
     """Shot noise grows with the light, read noise does not (Foi et al., IEEE TIP 17 (2008), eq. 3)."""
     grain = torch.randn(levels.shape, generator=noise, device=levels.device)
-    soft = F.avg_pool2d(F.pad(grain.flatten(0, 1), [1, 0, 1, 0], mode="reflect"), 2, stride=1).view_as(grain) * 2
-    grain = torch.where(wear.soft.view(-1, 1, 1, 1, 1) > 0, soft, grain)
+    pairs = (grain + grain.roll(1, -1)) / 2
+    grain = torch.where(wear.soft.view(-1, 1, 1, 1, 1) > 0, pairs + pairs.roll(1, -2), grain)
     deviation = (levels.clamp_min(0) * (0.7 / 128) + 0.3).sqrt()
     return levels + wear.grain.view(-1, 1, 1, 1, 1) * deviation * grain
