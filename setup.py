@@ -48,7 +48,7 @@ setup(
             "mostnet-bench = mostnet.bench.cli:main",
             "mostnet-run = mostnet.video.cli:main",
             "mostnet-train = mostnet.training.cli:main",
-            "mostnet-synth = mostnet.training.synth.cli:main",
+            "mostnet-synth = mostnet.training.synth_cli:main",
             "mostnet-eval = mostnet.training.evaluation.cli:main",
         ]
     },

@@ -34,7 +34,7 @@ SIBLINGS = {
     "video.steady": set(),
     "export.plan": set(),
     "training.data": set(),
-    "training.synth": {"training.data", "training.photos"},  # its command line also moves photographs
+    "training.synth": {"training.data"},
     "training.photos": {"training.data", "training.synth"},
     "training.evaluation": {"training.data"},
     "bench.gpu": set(),

@@ -94,6 +94,6 @@ def test_synthetic_sequences_are_made_without_an_installed_distribution(unpacked
     folder, data = tmp_path / "tree", tmp_path / "data"
     shutil.copytree(unpacked / "mostnet", folder / "mostnet")
     words = ["--split", "test", "--sequences", "1", "--frames", "2", "--size", "64x96"]
-    run_unpacked(folder, "mostnet.training.synth.cli", str(data), *words)
+    run_unpacked(folder, "mostnet.training.synth_cli", str(data), *words)
     description = json.loads((data / "test" / "dataset.json").read_text())
     assert description["versions"]["mostnet"] == (ROOT / "api" / "VERSION").read_text().strip()

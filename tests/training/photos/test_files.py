@@ -13,7 +13,7 @@ from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.files import write_moving, write_still
 from mostnet.training.photos.folder import photos_sha256
-from mostnet.training.synth.cli import main
+from mostnet.training.synth_cli import main
 
 from .drawn import array, drawn_photo, drawn_photos, swinging_path, write_paths, write_photos
 

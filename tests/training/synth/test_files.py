@@ -12,7 +12,7 @@ import pytest
 from mostnet.contract import DatasetError
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.synth import make_sequence
-from mostnet.training.synth.cli import main
+from mostnet.training.synth_cli import main
 from mostnet.training.synth.files import sequence_seeds, write_sequence, write_split
 
 SMALL = ["--frames", "2", "--size", "64x96"]
@@ -38,7 +38,7 @@ def test_what_is_written_is_what_was_made(tmp_path: Path) -> None:
 
 
 def test_drawn_sequences_do_without_pytorch() -> None:
-    script = "import sys, mostnet.training.synth.cli; sys.exit('torch' in sys.modules)"
+    script = "import sys, mostnet.training.synth_cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

@@ -16,14 +16,14 @@ from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
 from mostnet.training.data.dataset import SPLITS
 
-from .files import write_split
+from mostnet.training.synth.files import write_split
 
 _SIZE = (240, 320)
 _FRAMES, _STILL_FRAMES = 30, 3
 #: Options of moving photographs: flag, names of its values, and help. The defaults are those of ``PhotoOptions``.
 _PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
     "strength": (("LO", "HI"), "least and greatest strength of the degradations, 0 to 1 (default: 0.1 1)"),
-    "clean": (("SHARE",), "share of clips without any degradation (default: 0.15)"),
+    "clean": (("SHARE",), "share of clips without any degradation (default: 0.2)"),
     "front": (("SHARE",), "share of clips with a second sheet in front (default: 0.45)"),
     "no_mouth": (("SHARE",), "share of sheets without a mouth (default: 0.1)"),
     "calm": (("STILL", "STRAIGHT"), "shares of clips that stand still and that move straight (default: 0.08 0.1)"),
@@ -57,7 +57,7 @@ def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
     size, seed = args.size or _SIZE, args.seed or 0
     common: dict[str, Any] = {"sequences": args.sequences, "progress": progress}
     if args.still:
-        from mostnet.training.photos.files import write_still
+        from mostnet.training.photos.files import write_still  # needs torch, which drawn sequences do without
 
         folder = write_still(args.out, args.split, args.photos, frames=frames, **common)
         return f"{folder}: still photographs, {frames} frames of each"
@@ -70,7 +70,7 @@ def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
 
 
 def _write_moving(args: argparse.Namespace, clip: dict[str, Any], common: dict[str, Any]) -> Path:
-    import torch  # drawn sequences do without
+    import torch
 
     from mostnet.training.photos import PhotoOptions
     from mostnet.training.photos.files import write_moving
