@@ -33,6 +33,8 @@ _SOLVED_PX = 0.02
 #: Rounding must not put the edge of a still frame outside of it.
 _EDGE_PX = 1e-3
 _FPS = 25.0
+#: Greatest motion of a recorded path from frame to frame, in view heights: a faster one leaves nothing to follow.
+_FASTEST = 0.15
 #: Greatest speed of the picture down the frame, relative to the shutter's. At 1 the shutter would see places twice.
 _WOBBLE = 0.3
 
@@ -109,7 +111,8 @@ class PathSource:
             return None
         path = fitting[int(rng.integers(len(fitting)))]
         poses = path.poses(int(rng.integers(len(path.shift) - count + 1)), count)
-        poses = poses * np.exp(rng.uniform(np.log(0.6), np.log(2.5)))
+        fastest = float(np.hypot(*np.diff(poses[:2], axis=1)).max())
+        poses = poses * min(np.exp(rng.uniform(np.log(0.6), np.log(2.5))), _FASTEST / max(fastest, 1e-9))
         if rng.random() < 0.5:
             poses = poses * np.array([-1, 1, -1, 1])[:, None]  # mirrored left and right
         if rng.random() < 0.5:
