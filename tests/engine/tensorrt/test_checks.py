@@ -141,8 +141,8 @@ def test_a_gpu_that_tensorrt_for_rtx_leaves_out(plan: Path, targets: tuple[str, 
     assert str(caught.value).endswith(
         "nano.plan: tensorrt_rtx 1.4.0 runs no plan on the GPU of this machine, sm_90; it supports sm_86, sm_89; use "
         "such a GPU, or open nano.onnx instead (mostnet-export --onnx-only makes it), which runs on this GPU through "
-        "ONNX Runtime (pip install 'mostnet[gpu]'), or with classic TensorRT build it again on this machine: mostnet-export "
-        "CKPT.pt --fp32 --size 64x80 --opset 19 --flavour tensorrt"
+        "ONNX Runtime (pip install 'mostnet[gpu]'), or with classic TensorRT build it again on this machine: "
+        "mostnet-export CKPT.pt --fp32 --size 64x80 --opset 19 --flavour tensorrt"
     )
     plan.with_suffix(".onnx").write_bytes(b"x")
     with pytest.raises(
