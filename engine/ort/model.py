@@ -27,6 +27,7 @@ from mostnet.engine.interfaces import Lane
 from mostnet.engine.options import Options
 from mostnet.engine.tensor_check import check_tensors
 
+from .cuda_libraries import load_cuda_libraries
 from .file import check_onnx_file, onnx_digest
 from .lanes import DeviceLane, HostLane
 
@@ -46,6 +47,10 @@ _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
 }
+
+
+class _CudaMissingError(NoGpuError):
+    """There is a GPU and an ONNX Runtime for it, but a library between them is missing."""
 
 
 class OnnxModel:
@@ -141,7 +146,8 @@ def _open_session(path: Path, options: Options) -> tuple[Any, str]:
         except (BackendNotInstalledError, NoGpuError) as error:
             if options.provider == "cuda":
                 raise
-            _LOG.info("%s: not on CUDA: %s", path, error)
+            level = logging.WARNING if isinstance(error, _CudaMissingError) else logging.INFO
+            _LOG.log(level, "%s: not on CUDA: %s", path, error)
     return _create(path, options, [_CPU]), "cpu"
 
 
@@ -154,11 +160,14 @@ def _open_cuda(path: Path, options: Options) -> Any:
             "pip uninstall onnxruntime, then pip install 'mostnet[gpu]'; or open the engine with provider='cpu'"
         )
     require_gpu()
+    failures = load_cuda_libraries(onnxruntime)
     session = _create(path, options, [(_CUDA, _CUDA_OPTIONS), _CPU])
     if _CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU and only logs it
-        raise NoGpuError(
+        raise _CudaMissingError(
             f"ONNX Runtime {onnxruntime.__version__} could not open the GPU: a CUDA or cuDNN library of the version it "
-            "wants is missing, its log above names it; install that, or open the engine with provider='cpu'"
+            f"wants is missing ({'; '.join(failures) or 'its log above names it'}); "
+            f"pip install 'onnxruntime-gpu[cuda,cudnn]=={onnxruntime.__version__}', or open the engine with "
+            "provider='cpu'"
         )
     return session
 

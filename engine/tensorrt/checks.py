@@ -13,7 +13,7 @@ from mostnet.engine.interfaces import Model
 from mostnet.engine.options import Options
 
 from .cache import cache_path
-from .library import MODULES, TensorRtEngine, load_library
+from .library import MODULES, TensorRtEngine, load_library, rtx_architectures
 from .model import PlanModel
 
 
@@ -52,16 +52,19 @@ def check_fit(path: Path, info: PlanInfo, trt: Any, architecture: str) -> None:
     Raises:
         PlanMismatchError: it does not; says what it needs, what this machine has, and how to build the right plan.
     """
-    flavour, fits = info.flavour, architecture in info.targets
-    if flavour == "rtx" and not fits and not hasattr(trt.ComputeCapability, architecture.replace("sm_", "SM")):
-        flavour = "tensorrt"  # TensorRT for RTX leaves some GPUs out
-    rebuild = _rebuild_advice(info, flavour)
+    if info.flavour == "rtx" and architecture not in (known := rtx_architectures(trt)):
+        raise PlanMismatchError(
+            f"{path}: {trt.__name__} {trt.__version__} runs no plan on the GPU of this machine, {architecture}; it "
+            f"supports {', '.join(known)}; use such a GPU, or {_on_onnx_runtime(path)}, or with classic TensorRT "
+            f"{_rebuild_advice(info, 'tensorrt')}"
+        )
+    rebuild = _rebuild_advice(info, info.flavour)
     if trt.__version__ != info.tensorrt_version:
         raise PlanMismatchError(
             f"{path}: built by {trt.__name__} {info.tensorrt_version}, and a plan loads only in that version; "
             f"{trt.__version__} is installed; install {trt.__name__}=={info.tensorrt_version}, or {rebuild}"
         )
-    if not fits:
+    if architecture not in info.targets:
         raise PlanMismatchError(
             f"{path}: built for {', '.join(info.targets)}; the GPU of this machine is {architecture}; {rebuild}"
         )
@@ -130,7 +133,15 @@ def _rebuild_advice(info: PlanInfo, flavour: str) -> str:
 
 
 def _alternative(path: Path) -> str:
+    return f"{_graph_instead(path)}, which runs on the CPU"
+
+
+def _on_onnx_runtime(path: Path) -> str:
+    return f"{_graph_instead(path)}, which runs on this GPU through ONNX Runtime (pip install 'mostnet[gpu]')"
+
+
+def _graph_instead(path: Path) -> str:
     graph = path.with_suffix(".onnx")
     if graph.is_file():
-        return f"open {graph.name} beside it instead, which runs on the CPU"
-    return f"open {graph.name} instead (mostnet-export --onnx-only makes it), which runs on the CPU"
+        return f"open {graph.name} beside it instead"
+    return f"open {graph.name} instead (mostnet-export --onnx-only makes it)"

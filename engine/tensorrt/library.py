@@ -33,6 +33,15 @@ def load_library(name: str) -> Any:
         raise BackendNotInstalledError(f"{name} is installed but does not load: {error}") from error
 
 
+def rtx_architectures(trt: Any) -> tuple[str, ...]:
+    """The GPU architectures, such as ``sm_86``, for which this TensorRT for RTX builds plans and on which it runs them.
+
+    On an H200, which is sm_90, version 1.7.1 builds a plan and then refuses to run it.
+    """
+    numbers = sorted(int(name[2:]) for name in vars(trt.ComputeCapability) if name.startswith("SM"))
+    return tuple(f"sm_{number}" for number in numbers)
+
+
 class TensorRtEngine:
     """A deserialised plan, with its weights on the device until its last user releases it.
 
@@ -65,7 +74,7 @@ class TensorRtEngine:
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             errors = self.log.take_errors()
-            if _says_no_memory(errors):
+            if says_no_memory(errors):
                 raise device.failure(f"{path}: no GPU memory for the weights: {errors}", memory=True)
             raise PlanMismatchError(f"{path}: {trt.__name__} {trt.__version__} refuses the plan: {errors}; {rebuild}")
         try:
@@ -119,7 +128,7 @@ class TensorRtEngine:
     def failure(self, what: str) -> DeviceError:
         """The exception for ``what``, with the error lines that TensorRT logged."""
         errors = self.log.take_errors()
-        return self._device.failure(f"{what}: {errors}", memory=_says_no_memory(errors))
+        return self._device.failure(f"{what}: {errors}", memory=says_no_memory(errors))
 
     def retain(self) -> None:
         """Add a user. The opener of the plan is the first."""
@@ -154,5 +163,6 @@ class TensorRtEngine:
         return self._engine.create_execution_context_without_device_memory()
 
 
-def _says_no_memory(errors: str) -> bool:
+def says_no_memory(errors: str) -> bool:
+    """Whether error lines of TensorRT tell of too little memory."""
     return any(words in errors.lower() for words in _NO_MEMORY)

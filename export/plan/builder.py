@@ -11,7 +11,7 @@ from typing import Any
 from mostnet.contract import ExportError, write_bytes
 from mostnet.engine.tensorrt.log import tensorrt_logger
 
-from .flavour import Toolchain, gpu_hint, network_flags, set_targets, strongly_typed
+from .flavour import Toolchain, network_flags, set_targets, strongly_typed
 from .network import check_network
 from .pinning import pin_types, prefer_types
 from .request import PlanRequest
@@ -88,7 +88,7 @@ def build_plan(
     if monitor is not None and monitor.error is not None:
         raise monitor.error
     if plan is None:
-        raise ExportError(f"{toolchain.name} could not build the plan: {errors}{gpu_hint(toolchain)}")
+        raise ExportError(f"{toolchain.name} could not build the plan: {errors}")
     if cache is not None and timing_cache is not None:
         write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
     return BuiltPlan(bytes(plan), tuple(notes))

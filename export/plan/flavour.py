@@ -8,10 +8,16 @@ from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, ExportError, NoGpuError
 from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
-from mostnet.engine.tensorrt.library import MODULES, load_library
+from mostnet.engine.tensorrt.library import MODULES, load_library, rtx_architectures
 
 #: Targets of TensorRT for RTX on a machine without a GPU: Ampere, Ada and Blackwell workstations.
 DEFAULT_TARGETS = ("sm_86", "sm_89", "sm_120")
+
+#: The ways on for a GPU that TensorRT for RTX leaves out.
+_WITHOUT_RTX = (
+    "build for it with classic TensorRT (pip install 'mostnet[tensorrt]', --flavour tensorrt), export the graph alone "
+    f"for ONNX Runtime (--onnx-only), or build for other GPUs (--target {','.join(DEFAULT_TARGETS)})"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def find_toolchain(flavour: str, targets: tuple[str, ...] | None) -> Toolchain:
     Raises:
         BackendNotInstalledError: the library is not installed, or does not load.
         NoGpuError: classic TensorRT on a machine without a GPU.
-        ExportError: targets that this TensorRT cannot build for.
+        ExportError: targets, or a GPU of this machine, that this TensorRT cannot build for.
     """
     chosen = choose_flavour(flavour)
     trt = load_library(MODULES[chosen])
@@ -82,7 +88,7 @@ def resolve_targets(trt: Any, flavour: str, targets: tuple[str, ...] | None) -> 
     """The GPU architectures to build for, such as ``sm_86``; empty means the GPU of this machine.
 
     Raises:
-        ExportError: targets for classic TensorRT, or an architecture that this TensorRT does not know.
+        ExportError: targets for classic TensorRT, or a GPU that TensorRT for RTX does not support.
     """
     if flavour == "tensorrt":
         if targets:
@@ -90,16 +96,18 @@ def resolve_targets(trt: Any, flavour: str, targets: tuple[str, ...] | None) -> 
                 "classic TensorRT builds for the GPU it runs on; leave --target out, or use --flavour rtx"
             )
         return ()
+    known = rtx_architectures(trt)
+    supported = f"{trt.__name__} {trt.__version__} supports {', '.join(known)}"
     if not targets and _has_gpu():
+        if (here := gpu_architecture()) not in known:
+            raise ExportError(f"the GPU of this machine is {here}, and {supported}; {_WITHOUT_RTX}")
         return ()
     chosen = tuple(dict.fromkeys(targets or DEFAULT_TARGETS))
-    known = _listed(trt)
     unknown = [target for target in chosen if target not in known]
     if unknown:
-        ordered = sorted(known, key=lambda name: int(name[3:]))
         raise ExportError(
-            f"no target {', '.join(unknown)} in {trt.__name__} {trt.__version__}; it has {', '.join(ordered)}, and "
-            "without --target it builds for the GPU of this machine"
+            f"no target {', '.join(unknown)}: {supported}; for other GPUs, build on one with classic TensorRT "
+            "(--flavour tensorrt)"
         )
     return chosen
 
@@ -124,16 +132,6 @@ def set_targets(toolchain: Toolchain, config: Any) -> None:
             raise ExportError(f"{toolchain.name} refuses the target {capability}; build for another with --target")
 
 
-def gpu_hint(toolchain: Toolchain) -> str:
-    """The end of a build error if TensorRT for RTX does not list the GPU of this machine; otherwise empty."""
-    if toolchain.flavour != "rtx" or toolchain.targets or (here := gpu_architecture()) in _listed(toolchain.trt):
-        return ""
-    return (
-        f"; it does not list the GPU of this machine, {here}: build with classic TensorRT (--flavour tensorrt), or for "
-        "other GPUs (--target)"
-    )
-
-
 def strongly_typed(trt: Any) -> bool:
     """Whether networks take their precision from the ONNX types (TensorRT 9 and later)."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
@@ -145,11 +143,6 @@ def network_flags(trt: Any) -> int:
     # TensorRT 10 has EXPLICIT_BATCH too, deprecated and without effect.
     name = next((n for n in ("STRONGLY_TYPED", "EXPLICIT_BATCH") if hasattr(kinds, n)), None)
     return 0 if name is None else 1 << int(getattr(kinds, name))
-
-
-def _listed(trt: Any) -> set[str]:
-    """The architectures, such as ``sm_86``, that TensorRT for RTX can target from any machine."""
-    return {f"sm_{name[2:]}" for name in vars(trt.ComputeCapability) if name.startswith("SM")}
 
 
 def _require_own_gpu(toolchain: Toolchain) -> None:

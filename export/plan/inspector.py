@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mostnet.contract import InspectionError, NoGpuError
+from mostnet.contract import ExportError, InspectionError, NoGpuError
 from mostnet.engine.cuda.driver import gpu_architecture
+from mostnet.engine.tensorrt.library import says_no_memory
 from mostnet.engine.tensorrt.log import tensorrt_logger
 
 from .layers import PlanLayer, parse_layers
@@ -21,6 +22,7 @@ def inspect_plan(trt: Any, plan: bytes, *, targets: tuple[str, ...] = ()) -> tup
 
     Raises:
         InspectionError: no GPU fits the plan, or TensorRT refuses the plan or reports no types; says what is needed.
+        ExportError: TensorRT refuses the plan, which it built for the GPU of this machine.
     """
     _require_target(targets)
     logger = tensorrt_logger(trt)
@@ -28,7 +30,13 @@ def inspect_plan(trt: Any, plan: bytes, *, targets: tuple[str, ...] = ()) -> tup
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise InspectionError(f"{trt.__name__} {trt.__version__} refuses the plan: {logger.take_errors()}")
+        errors = logger.take_errors()
+        if not targets and not says_no_memory(errors):
+            raise ExportError(
+                f"{trt.__name__} {trt.__version__} built a plan for the GPU of this machine, and refuses to run it: "
+                f"{errors}; build with another version or flavour of TensorRT, or export the graph alone (--onnx-only)"
+            )
+        raise InspectionError(f"{trt.__name__} {trt.__version__} refuses the plan: {errors}")
     if not (hasattr(engine, "create_engine_inspector") and hasattr(trt, "LayerInformationFormat")):
         raise InspectionError(
             f"{trt.__name__} {trt.__version__} has no engine inspector; TensorRT 8.2 or later has one"

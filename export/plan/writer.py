@@ -41,7 +41,8 @@ def write_plan(
         these are unknown.
 
     Raises:
-        ExportError, NoGpuError: as ``build_plan``, or a folder has the name of a file.
+        ExportError, NoGpuError: as ``build_plan``, or this machine cannot run the plan that was built for it, or a
+            folder has the name of a file.
     """
     with tempfile.TemporaryDirectory(prefix=".mostnet-plan-", dir=graph.parent) as folder:
         plan = Path(folder) / (name or f"{graph.stem}.plan")

@@ -26,17 +26,32 @@ def build(library: FakeBuilders, targets: tuple[str, ...] | None = None, kind: s
     return config.capabilities
 
 
-@pytest.fixture
-def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with a GPU that TensorRT for RTX does not list."""
+def gpu(monkeypatch: pytest.MonkeyPatch, architecture: str) -> None:
+    """A machine with this GPU."""
     monkeypatch.setattr(flavour, "require_gpu", lambda: 1)
-    monkeypatch.setattr(flavour, "gpu_architecture", lambda: "sm_90")
+    monkeypatch.setattr(flavour, "gpu_architecture", lambda: architecture)
 
 
-@pytest.mark.usefixtures("hopper")
-def test_with_a_gpu_a_plan_is_for_it() -> None:
+def test_with_a_gpu_a_plan_is_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu(monkeypatch, "sm_89")
     assert build(FakeBuilders("rtx")) == {0: "CURRENT"}
-    assert build(FakeBuilders("rtx"), ("sm_89", "sm_120")) == {0: "SM89", 1: "SM120"}
+    assert build(FakeBuilders("rtx"), ("sm_86", "sm_120")) == {0: "SM86", 1: "SM120"}
+    assert build(FakeBuilders("10"), kind="tensorrt") == {}
+
+
+def test_a_gpu_that_tensorrt_for_rtx_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an H200 it builds a plan without complaint, and then refuses to run it."""
+    gpu(monkeypatch, "sm_90")
+    library = FakeBuilders("rtx")
+    with pytest.raises(ExportError) as caught:
+        build(library)
+    assert str(caught.value) == (
+        "the GPU of this machine is sm_90, and tensorrt_rtx 1.7.1 supports sm_75, sm_86, sm_89, sm_120; build for it "
+        "with classic TensorRT (pip install 'mostnet[tensorrt]', --flavour tensorrt), export the graph alone for ONNX "
+        "Runtime (--onnx-only), or build for other GPUs (--target sm_86,sm_89,sm_120)"
+    )
+    assert library.builds == []
+    assert build(library, ("sm_89", "sm_120")) == {0: "SM89", 1: "SM120"}, "a plan for another machine"
     assert build(FakeBuilders("10"), kind="tensorrt") == {}
 
 
@@ -54,16 +69,14 @@ def test_without_a_gpu_a_plan_is_for_workstations(monkeypatch: pytest.MonkeyPatc
         build_plan(Toolchain(FakeBuilders("rtx").module, "rtx"), b"graph", REQUEST)
 
 
-@pytest.mark.usefixtures("hopper")
-def test_a_gpu_that_tensorrt_does_not_list() -> None:
+def test_targets_that_tensorrt_refuses() -> None:
     library = FakeBuilders("rtx")
-    with pytest.raises(ExportError, match=r"no target sm_90 in .*; it has sm_75, .*, and without --target it builds"):
+    with pytest.raises(
+        ExportError, match=r"no target sm_90: tensorrt_rtx 1\.7\.1 supports sm_75, .*--flavour tensorrt"
+    ):
         build(library, ("sm_90",))
     with pytest.raises(ExportError, match=r"tensorrt_rtx 1\.7\.1 refuses the target SM75"):
         build(library, ("sm_75",))
-    library.failures = ["this GPU is not supported"]
-    with pytest.raises(ExportError, match=r"not supported; it does not list the GPU .* sm_90: build with classic"):
-        build(library)
 
 
 @pytest.mark.parametrize("floats", ["fp16", "fp32"])
@@ -81,6 +94,6 @@ def test_builder_parser_and_runtime_share_one_logger(monkeypatch: pytest.MonkeyP
     library = FakeBuilders("10")
     build(library, kind="tensorrt")
     with pytest.raises(InspectionError, match="refuses the plan"):
-        inspect_plan(library.module, b"plan")
+        inspect_plan(library.module, b"plan", targets=("sm_86",))
     assert len(library.loggers) == 3
     assert all(logger is tensorrt_logger(library.module) for logger in library.loggers)

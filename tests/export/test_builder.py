@@ -158,9 +158,13 @@ def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mostnet.export.plan.flavour._has_gpu", lambda: False)
     assert resolve_targets(trt, "rtx", None) == ("sm_86", "sm_89", "sm_120")
     monkeypatch.setattr("mostnet.export.plan.flavour._has_gpu", lambda: True)
+    monkeypatch.setattr("mostnet.export.plan.flavour.gpu_architecture", lambda: "sm_86")
     assert resolve_targets(trt, "rtx", None) == ()
+    monkeypatch.setattr("mostnet.export.plan.flavour.gpu_architecture", lambda: "sm_90")
+    with pytest.raises(ExportError, match=r"this machine is sm_90, and tensorrt_rtx .* supports sm_75, sm_80, sm_86"):
+        resolve_targets(trt, "rtx", None)
     assert resolve_targets(trt, "rtx", ("sm_75", "sm_75")) == ("sm_75",)
-    with pytest.raises(ExportError, match=r"no target sm_90 in tensorrt_rtx .*; it has sm_75, sm_80, sm_86"):
+    with pytest.raises(ExportError, match=r"no target sm_90: tensorrt_rtx .* supports sm_75, sm_80, sm_86"):
         resolve_targets(trt, "rtx", ("sm_86", "sm_90"))
     assert resolve_targets(trt, "tensorrt", None) == ()
     with pytest.raises(ExportError, match="leave --target out"):

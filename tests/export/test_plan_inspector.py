@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mostnet.bench.gpu.standin.tensorrt import StandinModule
-from mostnet.contract import InspectionError, NoGpuError
+from mostnet.contract import ExportError, InspectionError, NoGpuError
 from mostnet.engine.tensorrt import log as tensorrt_log
 from mostnet.export.plan import inspector as plan_inspector
 from mostnet.export.plan.inspector import inspect_plan
@@ -32,7 +32,14 @@ class Inspector:
         return answer
 
 
-def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacking: str = "") -> StandinModule:
+def fake_trt(
+    answer: object,
+    *,
+    alone: object = None,
+    engine: bool = True,
+    error: str = "the plan is of another version",
+    lacking: str = "",
+) -> StandinModule:
     """A TensorRT whose engine inspector gives ``answer``, and ``alone`` before a context is made."""
     inspector = Inspector(answer, answer if alone is None else alone)
     made = SimpleNamespace(create_engine_inspector=lambda: inspector, create_execution_context=lambda: "a context")
@@ -49,7 +56,7 @@ def fake_trt(answer: object, *, alone: object = None, engine: bool = True, lacki
         def deserialize_cuda_engine(self, plan: bytes) -> object:
             assert plan == b"plan"
             if not engine:
-                self.logger.log(ILogger.ERROR, "the plan is of another version")
+                self.logger.log(ILogger.ERROR, error)
             return made if engine else None
 
     return StandinModule(
@@ -94,7 +101,21 @@ def test_a_context_is_made_where_the_engine_alone_tells_no_types() -> None:
 )
 def test_the_error_says_why_a_plan_cannot_be_inspected(options: dict[str, Any], error: str) -> None:
     with pytest.raises(InspectionError, match=error):
-        inspect_plan(fake_trt(**{"answer": DIALECTS["10"](), **options}), b"plan")
+        inspect_plan(fake_trt(**{"answer": DIALECTS["10"](), **options}), b"plan", targets=("sm_86",))
+
+
+def test_a_plan_for_this_gpu_that_it_does_not_run_is_a_failed_export() -> None:
+    """On an H200, TensorRT for RTX refuses the plan that it has just built."""
+    with pytest.raises(
+        ExportError, match=r"tensorrt 10\.9 built .* refuses to run it: the plan is of another version; "
+    ):
+        inspect_plan(fake_trt(DIALECTS["10"](), engine=False), b"plan")
+
+
+def test_a_gpu_whose_memory_is_taken_fails_no_export() -> None:
+    trt = fake_trt(DIALECTS["10"](), engine=False, error="out of memory")
+    with pytest.raises(InspectionError, match=r"refuses the plan: out of memory"):
+        inspect_plan(trt, b"plan")
 
 
 def test_without_the_right_gpu_the_error_says_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,18 +132,23 @@ def test_another_gpu_than_the_plan_was_built_for(plan: Path) -> None:
     )
 
 
-def test_a_gpu_that_the_flavour_leaves_out(plan: Path) -> None:
-    with pytest.raises(PlanMismatchError, match=r"this machine is sm_90; .* --opset 19 --flavour tensorrt$"):
-        check_fit(plan, read_plan_info(plan), LIBRARY, "sm_90")
-
-
-def test_a_plan_that_was_built_on_a_gpu_that_the_flavour_leaves_out(plan: Path) -> None:
-    """It opens there, and another version is to build it again there."""
-    info = replace(read_plan_info(plan), targets=("sm_90",))
-    check_fit(plan, info, LIBRARY, "sm_90")
-    newer = SimpleNamespace(**{**vars(LIBRARY), "__version__": "1.5.0"})
-    with pytest.raises(PlanMismatchError, match=r"1\.5\.0 is installed; .* --opset 19 --flavour rtx$"):
-        check_fit(plan, info, newer, "sm_90")
+@pytest.mark.parametrize("targets", [("sm_86",), ("sm_90",)])
+def test_a_gpu_that_tensorrt_for_rtx_leaves_out(plan: Path, targets: tuple[str, ...]) -> None:
+    """It builds a plan on an H200 and refuses to run it, so building it again would not help."""
+    info = replace(read_plan_info(plan), targets=targets)
+    with pytest.raises(PlanMismatchError) as caught:
+        check_fit(plan, info, LIBRARY, "sm_90")
+    assert str(caught.value).endswith(
+        "nano.plan: tensorrt_rtx 1.4.0 runs no plan on the GPU of this machine, sm_90; it supports sm_86, sm_89; use "
+        "such a GPU, or open nano.onnx instead (mostnet-export --onnx-only makes it), which runs on this GPU through "
+        "ONNX Runtime (pip install 'mostnet[gpu]'), or with classic TensorRT build it again on this machine: "
+        "mostnet-export CKPT.pt --fp32 --size 64x80 --opset 19 --flavour tensorrt"
+    )
+    plan.with_suffix(".onnx").write_bytes(b"x")
+    with pytest.raises(
+        PlanMismatchError, match=r"or open nano\.onnx beside it instead, which runs on this GPU through"
+    ):
+        check_fit(plan, info, LIBRARY, "sm_90")
 
 
 def test_another_version_than_the_plan_was_built_by(plan: Path) -> None:
