@@ -80,8 +80,8 @@ class _PhotoBatches(Dataset[Batch]):
 def _made_ahead(made: _PhotoBatches, windows: range) -> Iterator[Batch]:
     """Make each batch on the GPU while the network learns from the one before it.
 
-    Work ahead begins with the second batch. A step on the first one may capture a CUDA graph, and nothing else may use the
-    GPU then.
+    Work ahead begins with the second batch. A step on the first one may capture a CUDA graph, and nothing else may use
+    the GPU then.
     """
     for window in windows[:1]:
         yield made[window]

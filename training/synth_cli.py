@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
 from mostnet.training.data.dataset import SPLITS
-
 from mostnet.training.synth.files import write_split
 
 _SIZE = (240, 320)

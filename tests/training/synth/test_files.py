@@ -12,8 +12,8 @@ import pytest
 from mostnet.contract import DatasetError
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.synth import make_sequence
-from mostnet.training.synth_cli import main
 from mostnet.training.synth.files import sequence_seeds, write_sequence, write_split
+from mostnet.training.synth_cli import main
 
 SMALL = ["--frames", "2", "--size", "64x96"]
 
