@@ -16,7 +16,13 @@ import pytest
 ROOT = Path(__file__).parents[4]
 
 #: Modules with tests that need the real TensorRT, or CUDA in PyTorch or ONNX Runtime, and how many such tests each has.
-SKIPPED = {"test_layers_on_gpu": 2, "test_one_warp_plan": 2, "test_onnx_on_gpu": 5, "test_buffers_on_gpu": 1}
+SKIPPED = {
+    "test_training_on_gpu": 2,
+    "test_layers_on_gpu": 2,
+    "test_one_warp_plan": 2,
+    "test_onnx_on_gpu": 5,
+    "test_buffers_on_gpu": 1,
+}
 
 #: At least this many other tests run.
 LEAST = 39
