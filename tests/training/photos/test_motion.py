@@ -175,3 +175,10 @@ def test_windows_of_a_recorded_path_are_scaled_mirrored_and_reversed() -> None:
 
 def test_a_path_that_is_too_short_is_not_used() -> None:
     assert not recorded_draws(swinging_path(steps_needed(FRAMES) - 1), 40)
+
+
+def test_a_violent_recorded_path_is_played_smaller() -> None:
+    violent = RecordedPath("C", 25.0, np.full(40, 0.5 + 0.3j), np.ones(40, complex))
+    for poses in recorded_draws(violent, 20):
+        steps = np.hypot(*np.diff(poses[:2], axis=1))
+        np.testing.assert_allclose(steps.max(), 0.15, rtol=1e-6)
