@@ -24,7 +24,8 @@ _SIZE = "480x640"
 _STILL = 40
 
 _NOTICE = """\
-The shipped weights were trained on drawn scenes and photographs (model card: api/weights/nano.md). Not for clinical use."""
+The shipped weights were trained on drawn scenes and photographs (model card: api/weights/nano.md).
+Not for clinical use."""
 
 
 def main() -> int:
