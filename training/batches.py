@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mostnet.contract import TrainingError
 from mostnet.contract.stopping import leave_stopping_to_the_parent
 from mostnet.training.data.clips import Batch, ClipDataset
 from mostnet.training.photos import PhotoClips
@@ -16,11 +17,11 @@ from .options import TrainOptions
 
 
 class BatchSource:
-    """Makes the batches of a run. Batch ``i`` depends only on the options, the data and ``i``.
+    """Makes the batches of a run. Batch ``i`` depends only on the device, the options, the data and ``i``.
 
     Args:
         drawn: clips of the data set.
-        photos: moving photographs; None for none. Every batch holds the share ``photo_share`` of them.
+        photos: moving photographs; None for none. Every batch holds ``photo_clips`` of them.
         device: of the network. Photographs that are not on the CPU are moved in this process, else in the workers.
     """
 
@@ -28,7 +29,7 @@ class BatchSource:
         self, drawn: ClipDataset, photos: PhotoClips | None, options: TrainOptions, *, device: torch.device
     ) -> None:
         self._drawn, self._photos, self._options, self._device = drawn, photos, options, device
-        self._photo_count = 0 if photos is None else round(options.photo_share * options.batch)
+        self._photo_count = 0 if photos is None else photo_clips(options)
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Yield the batches from number ``first`` to the end of the run, on the device."""
@@ -44,13 +45,15 @@ class BatchSource:
 
     def _drawn_batches(self, windows: range) -> Iterable[Batch]:
         count = self._options.batch - self._photo_count
+        # The thread that pins memory uses the GPU, which a step that captures a CUDA graph must have alone.
+        pins = self._device.type == "cuda" and not self._options.cuda_graph
         return DataLoader(
             self._drawn,
             batch_size=count,
             sampler=range(windows.start * count, windows.stop * count),
             num_workers=self._options.workers,
             worker_init_fn=leave_stopping_to_the_parent,
-            pin_memory=self._device.type == "cuda",
+            pin_memory=pins,
         )
 
     def _photo_batches(self, windows: range) -> Iterable[Batch]:
@@ -65,6 +68,22 @@ class BatchSource:
             num_workers=self._options.workers,
             worker_init_fn=leave_stopping_to_the_parent,
         )
+
+
+def photo_clips(options: TrainOptions) -> int:
+    """Number of moving photographs in every batch: the share, but at least one and not all unless the share is 1.
+
+    Raises:
+        TrainingError: a batch of one clip cannot be shared.
+    """
+    share, batch = options.photo_share, options.batch
+    if share in (0, 1):
+        return round(share * batch)
+    if batch == 1:
+        raise TrainingError(
+            f"photo_share is {share}, but a batch has one clip; raise --batch, or make the share 0 or 1"
+        )
+    return min(max(round(share * batch), 1), batch - 1)
 
 
 class _PhotoBatches(Dataset[Batch]):

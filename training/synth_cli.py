@@ -25,8 +25,11 @@ _PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
     "clean": (("SHARE",), "share of clips without any degradation (default: 0.2)"),
     "front": (("SHARE",), "share of clips with a second sheet in front (default: 0.45)"),
     "no_mouth": (("SHARE",), "share of sheets without a mouth (default: 0.1)"),
-    "calm": (("STILL", "STRAIGHT"), "shares of clips that stand still and that move straight (default: 0.08 0.1)"),
-    "tint": (("SIGMA",), "deviation of a random gain of each channel of input and reference (default: 0.05)"),
+    "calm": (("STILL", "STRAIGHT"), "shares of cameras that stand still and that move straight (default: 0.08 0.1)"),
+    "tint": (
+        ("SIGMA",),
+        "deviation of a random gain of each channel of input and reference, in half of the clips (default: 0.05)",
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.folder import photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
 
-from .batches import BatchSource
+from .batches import BatchSource, photo_clips
 from .extras import load_extra
 from .learner import Learner
 from .options import TrainOptions
@@ -174,8 +174,11 @@ class Trainer:
             "count": len(found),
             "sha256": photos_sha256(photos),
             "recorded_paths": len({path.name for path in recorded}),
+            "paths_sha256": None if paths is None else sha256(paths),
         }
-        self.report(f"{photos}: {len(found)} photographs, {round(options.photo_share * 100)} % of every batch")
+        self.report(
+            f"{photos}: {len(found)} photographs, {photo_clips(options)} of {options.batch} clips of every batch"
+        )
         clip = PhotoOptions(frames=options.clip * options.chunks, size_hw=options.crop_hw, seed=options.seed)
         return PhotoClips(found, clip, recorded=recorded, device=self.learner.device)
 
@@ -192,10 +195,15 @@ class Trainer:
     def _chunks(self) -> Iterator[tuple[Batch, int]]:
         """Yield each batch from the current position on, once for each of its chunks that is not done."""
         options, position = self.options, self.position
+        if position.chunk >= options.chunks:  # saved at the end of a window
+            self._next_window()
         for batch in self._save_on_bad_files(self._batches.batches(position.window)):
             while position.chunk < options.chunks:
                 yield batch, position.chunk
-            position.window, position.chunk, self.state = position.window + 1, 0, None
+            self._next_window()
+
+    def _next_window(self) -> None:
+        self.position.window, self.position.chunk, self.state = self.position.window + 1, 0, None
 
     def _save_on_bad_files(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches; if too many files are bad, save the run before the error is raised."""
@@ -350,6 +358,8 @@ def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -
 
 def _check_same_photos(before: dict[str, Any] | None, now: dict[str, Any] | None, run_dir: Path) -> None:
     """Refuse other photographs or paths: the saved state belongs to clips of the first ones."""
+    if before and now:
+        now = {name: value for name, value in now.items() if name in before}  # a file of an earlier version has fewer
     if before != now:
         was, given = ("no photographs" if record is None else _photo_text(record) for record in (before, now))
         raise TrainingError(
@@ -358,7 +368,8 @@ def _check_same_photos(before: dict[str, Any] | None, now: dict[str, Any] | None
 
 
 def _photo_text(record: dict[str, Any]) -> str:
-    return f"{record['count']} photographs ({record['sha256'][:8]}) and {record['recorded_paths']} recorded paths"
+    paths = f"{record['recorded_paths']} recorded paths ({(record.get('paths_sha256') or 'none')[:8]})"
+    return f"{record['count']} photographs ({record['sha256'][:8]}) and {paths}"
 
 
 def _data_record(data: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mostnet.contract import TrainingError
-from mostnet.training.batches import _made_ahead
+from mostnet.training.batches import _made_ahead, photo_clips
 from mostnet.training.learner import choose_device
 from mostnet.training.options import TrainOptions
 
@@ -37,6 +37,21 @@ def test_nothing_is_made_ahead_during_the_first_step() -> None:
     next(batches)
     assert [window for window, _ in made.asked][:2] == [0, 1]
     assert not any(here for window, here in made.asked if window)
+
+
+@pytest.mark.parametrize(
+    ("share", "batch", "count"), [(0.0, 4, 0), (0.1, 4, 1), (0.75, 2, 1), (0.75, 4, 3), (0.95, 4, 3), (1.0, 4, 4)]
+)
+def test_a_batch_has_photographs_and_drawn_clips_unless_the_share_says_otherwise(
+    share: float, batch: int, count: int
+) -> None:
+    assert photo_clips(TrainOptions(photo_share=share, batch=batch)) == count
+
+
+def test_a_batch_of_one_clip_cannot_be_shared() -> None:
+    assert photo_clips(TrainOptions(photo_share=1.0, batch=1)) == 1
+    with pytest.raises(TrainingError, match=r"photo_share is 0\.75, but a batch has one clip; raise --batch"):
+        photo_clips(TrainOptions(photo_share=0.75, batch=1))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

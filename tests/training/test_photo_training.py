@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mostnet.contract import DatasetError, TrainingError
+from mostnet.contract import DatasetError, TrainingError, sha256
 from mostnet.model import load_checkpoint
 from mostnet.training.batches import BatchSource, joined
 from mostnet.training.cli import main
@@ -107,14 +107,28 @@ def test_an_interrupted_run_resumes_to_the_same_weights(data: Path, photos: Path
     assert all(torch.equal(value, expected[name]) for name, value in parts.items())
 
 
+def test_a_run_that_was_saved_at_the_end_of_a_window_goes_on_with_the_next(
+    data: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch of a process must be used: its first step may capture a CUDA graph, and only then alone."""
+    stop = StopAfter("step 2 ", signal.SIGTERM)
+    train(data, tmp_path / "run", options=MIXED, photos=photos, report=stop)
+    assert load_run(tmp_path / "run/last.pt")[0].chunk == MIXED.chunks
+    asked: list[int] = []
+    batches_from = BatchSource.batches
+    monkeypatch.setattr(BatchSource, "batches", lambda self, first: asked.append(first) or batches_from(self, first))
+    train(data, tmp_path / "run", options=MIXED, photos=photos, resume=True)
+    assert asked == [1]
+
+
 def test_a_run_resumes_with_the_same_photographs_only(data: Path, photos: Path, tmp_path: Path) -> None:
     options, run = replace(MIXED, steps=1), tmp_path / "run"
     train(data, run, options=options, photos=photos)
     more = replace(options, steps=2)
     with pytest.raises(
         TrainingError,
-        match=r"was started with 3 photographs \(\w{8}\) and 0 recorded paths, and is resumed with no photographs; "
-        "give the same --photos and --paths",
+        match=r"was started with 3 photographs \(\w{8}\) and 0 recorded paths \(none\), and is resumed with no "
+        "photographs; give the same --photos and --paths",
     ):
         train(data, run, options=more, resume=True)
     other = write_photos(tmp_path / "other", drawn_photos(2))
@@ -123,6 +137,13 @@ def test_a_run_resumes_with_the_same_photographs_only(data: Path, photos: Path, 
     paths = write_paths(tmp_path / "paths.csv", [swinging_path()])
     with pytest.raises(TrainingError, match=r"and is resumed with 3 photographs \(\w{8}\) and 1 recorded paths"):
         train(data, run, options=more, photos=photos, paths=paths, resume=True)
+    moved = tmp_path / "moved"
+    train(data, moved, options=options, photos=photos, paths=paths)
+    others = write_paths(tmp_path / "others.csv", [swinging_path(seed=1)])
+    with pytest.raises(
+        TrainingError, match=r"1 recorded paths \(\w{8}\), and is resumed with .* 1 recorded paths \(\w{8}\);"
+    ):
+        train(data, moved, options=more, photos=photos, paths=others, resume=True)
     with pytest.raises(TrainingError, match=r"was started with photo_share 0.5, and cannot be resumed with 0.75"):
         train(data, run, options=replace(more, photo_share=0.75), photos=photos, resume=True)
     train(data, tmp_path / "plain", options=options)
@@ -137,9 +158,14 @@ def test_the_record_names_the_photographs(data: Path, photos: Path, tmp_path: Pa
     train(data, tmp_path / "run", options=replace(MIXED, steps=1), photos=photos, paths=paths, report=lines.append)
     record = load_checkpoint(tmp_path / "run/model.pt").training
     assert record is not None
-    assert record["data"]["photos"] == {"count": 3, "sha256": photos_sha256(photos), "recorded_paths": 1}
+    assert record["data"]["photos"] == {
+        "count": 3,
+        "sha256": photos_sha256(photos),
+        "recorded_paths": 1,
+        "paths_sha256": sha256(paths),
+    }
     assert record["options"]["photo_share"] == 0.5
-    assert f"{photos}: 3 photographs, 50 % of every batch" in lines
+    assert f"{photos}: 3 photographs, 2 of 4 clips of every batch" in lines
     assert str(photos) not in str(record)
 
 

@@ -142,7 +142,10 @@ def _figures_of_one(report: Mapping[str, Any]) -> str:
 def _training(record: Mapping[str, Any], command: str) -> str:
     minutes = record.get("minutes")
     wall = "not recorded" if minutes is None else f"{minutes:.0f} minutes"
-    data = (record.get("data") or {}).get("name", "DATA")
+    trained_on = record.get("data") or {}
+    data, photos = trained_on.get("name", "DATA"), trained_on.get("photos")
+    if photos:
+        data += " --photos PHOTOS" + " --paths paths.csv" * bool(photos["recorded_paths"])
     init = record.get("init")
     start = f" --init {init['file']}" if init else ""
     before = f" on from the weights of {init['file']}" if init else ""

@@ -42,8 +42,8 @@ class PhotoOptions:
         strength: least and greatest strength of the degradations of the others.
         front: fraction of clips with a second sheet in front.
         no_mouth: fraction of sheets that show fractals or dead leaves instead of a photograph.
-        calm: fraction of clips that stand still, and fraction that move straight.
-        tint: standard deviation of a random gain of each channel of the reference, and so of the input.
+        calm: fraction of cameras that stand still, and fraction that move straight.
+        tint: standard deviation of a random gain of each channel of reference and input, in half of the clips.
         seed: seed of every random choice.
     """
 

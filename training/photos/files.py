@@ -120,6 +120,8 @@ def write_still(
             f"{len(files) if sequences is None else sequences} sequences of {frames} frames; expected at least 1 "
             f"frame, and 1 to {len(files)} sequences, one per photograph"
         )
+    for file in files[:sequences]:
+        read_photo(file)  # a bad one ends the command before anything is written
     folder = new_split(out, split)
     for index, file in enumerate(files[:sequences]):
         with whole_folder(folder / f"{index:06}") as temporary:

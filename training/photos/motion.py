@@ -144,7 +144,7 @@ def sample(table: Tensor, time: Tensor) -> Tensor:
 
 
 def calm_readout(table: Array, readout: float) -> float:
-    """``readout`` in frames, shortened so that the picture never moves down nearly as fast as the shutter."""
+    """``readout`` in frames, shortened so that the camera's shift never outruns 0.3 of the shutter's speed."""
     speed = float(np.abs(np.diff(table[1])).max()) * _SAMPLES  # view heights per frame
     return min(readout, _WOBBLE / max(speed, 1e-9))
 

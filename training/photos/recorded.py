@@ -28,7 +28,7 @@ class RecordedPath:
 
     Attributes:
         name: of the recording.
-        fps: frames per second.
+        fps: frames per second of the recording. A clip takes one step per frame, whatever the rate.
         shift: complex ``(N,)``: ``dx + 1j dy`` of each step, in frame heights.
         turn: complex ``(N,)``: ``zoom exp(1j angle)`` of each step.
     """

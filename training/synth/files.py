@@ -97,8 +97,10 @@ def new_split(out: Path, split: str) -> Path:
     """Make the folder of a split.
 
     Raises:
-        DatasetError: it exists.
+        DatasetError: it exists, or there is no such split.
     """
+    if split not in SPLITS:
+        raise DatasetError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     folder = out / split
     if folder.exists():
         raise DatasetError(f"{folder} exists; remove it, or write to another folder than {out}")

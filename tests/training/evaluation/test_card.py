@@ -41,6 +41,15 @@ def test_card_says_what_was_trained_how_and_how_good_it_is(run_dir: Path, tmp_pa
     assert "Not for clinical use" in text and sha256(run_dir / "model.pt") in text
 
 
+def test_card_repeats_a_training_with_photographs(tmp_path: Path) -> None:
+    photos = {"count": 3, "sha256": "ab", "recorded_paths": 1}
+    record = {**RECORD, "data": {**RECORD["data"], "photos": photos}}
+    save_checkpoint(Checkpoint("nano", initial_checkpoint("nano").model, record), tmp_path / "model.pt")
+    evaluation = written(tmp_path / "e.json", document(sha256=sha256(tmp_path / "model.pt")))
+    text = write_card(tmp_path, [evaluation], "nano", folder=tmp_path).read_text()
+    assert "mostnet-train scenes --photos PHOTOS --paths paths.csv --config recipe.yaml --out RUN_DIR" in text
+
+
 def test_card_takes_the_exact_command(run_dir: Path, tmp_path: Path) -> None:
     evaluation = written(tmp_path / "e.json", document(sha256=sha256(run_dir / "model.pt")))
     path = write_card(run_dir, [evaluation], "nano", folder=tmp_path, command="mostnet-train X --steps 9")

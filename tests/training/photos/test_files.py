@@ -222,3 +222,15 @@ def test_ctrl_c_leaves_whole_sequences_and_no_description(
     assert run(tmp_path / "set", "--photos", photos, "--sequences", 3, *SMALL) == 130
     assert "stopped; remove" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "set/train").iterdir()] == ["000000"]
+
+
+def test_a_damaged_photograph_ends_the_command_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
+    sorted((photos / "image").iterdir())[-1].write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match="damaged"):
+        write_still(tmp_path / "set", "test", photos, frames=1)
+    assert not (tmp_path / "set").exists()
+
+
+def test_there_are_three_splits(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="unknown split 'other'; expected one of train, val, test"):
+        write_still(tmp_path / "set", "other", photos, frames=1)
