@@ -121,10 +121,8 @@ class SheetMaker:
             canvas = torch.cat([tool[:3], torch.zeros_like(tool[:1]), tool[3:]])
             return canvas, *self._placed(rng, 0.0, (0.8, 1.3))
         alpha = self._outlines[int(rng.integers(_BANK))].float() / 255
-        if kind < 0.7:
-            paint, *_ = self._window(rng, whole=False)
-        else:
-            paint, *_ = self._window(rng, whole=False)
+        paint, *_ = self._window(rng, whole=False)
+        if kind >= 0.7:
             tint = np.asarray(_TINTS[int(rng.integers(len(_TINTS)))]) / 255 * rng.uniform(0.6, 1.1)
             relief = paint[:3].mean(0, keepdim=True)
             relief = relief / relief.mean().clamp_min(0.05)
