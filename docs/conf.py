@@ -12,7 +12,14 @@ version = release = _mostnet_version()
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "api/weights/*.md"]
+include_patterns = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/*.md",
+    "api/weights/*.md",
+    "bench/results/*/*.md",
+]
 exclude_patterns = [".*", "build", "demo"]
 
 myst_heading_anchors = 3
