@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     _check(parser, args)
+    folder = args.out / args.split
+    was_there = folder.exists()
     columns = (TextColumn("sequences"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -47,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mostnet-synth: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"mostnet-synth: stopped; remove {args.out / args.split} before the next try", file=sys.stderr)
+        begun = folder.exists() and not was_there
+        advice = f"remove {folder} before the next try" if begun else "nothing was written"
+        print(f"mostnet-synth: stopped; {advice}", file=sys.stderr)
         return 128 + signal.SIGINT
     print(made)
     return 0

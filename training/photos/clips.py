@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mostnet.contract import DatasetError, check_size
 from mostnet.training.data.clips import Batch
+from mostnet.training.synth.labels import margin_rows
 
 from .folder import Photo
 from .motion import (
@@ -20,7 +21,6 @@ from .motion import (
     backward_flow,
     calm_readout,
     known,
-    margin_rows,
     moved,
     sample,
     steps_needed,
@@ -45,6 +45,10 @@ class PhotoOptions:
         calm: fraction of cameras that stand still, and fraction that move straight.
         tint: standard deviation of a random gain of each channel of reference and input, in half of the clips.
         seed: seed of every random choice.
+
+    Raises:
+        DatasetError: a number is out of its range.
+        FrameError: the size is too small for the network.
     """
 
     frames: int

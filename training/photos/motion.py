@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mostnet.training.synth.camera_path import random_path
+from mostnet.training.synth.labels import margin_rows
 
 from .recorded import RecordedPath
 
@@ -24,8 +25,6 @@ Array = npt.NDArray[np.float64]
 _SAMPLES = 48
 #: Frames that a path is known before the first frame and after the last.
 _BEFORE = 1
-#: Rows are followed this far out of the frame, as a fraction of its height.
-_MARGIN = 0.25
 #: Columns between which flow is interpolated: along a row it is a smooth function.
 _STEP = 8
 _ITERATIONS = 10
@@ -33,6 +32,8 @@ _SOLVED_PX = 0.02
 #: Rounding must not put the edge of a still frame outside of it.
 _EDGE_PX = 1e-3
 _FPS = 25.0
+#: Share of the moving paths that are recorded ones, if there are any.
+_RECORDED = 0.4
 #: Greatest motion of a recorded path from frame to frame, in view heights: a faster one leaves nothing to follow.
 _FASTEST = 0.15
 #: Greatest speed of the picture down the frame, relative to the shutter's. At 1 the shutter would see places twice.
@@ -64,11 +65,6 @@ class Shutter:
         return frame + within[:, None, :, None] + late[:, None, None, :]
 
 
-def margin_rows(height: int) -> int:
-    """Number of rows beyond either edge of the frame whose poses are needed."""
-    return round(_MARGIN * height)
-
-
 def steps_needed(frames: int) -> int:
     """Frames of known motion that a recorded path must have for a clip of ``frames`` frames."""
     return frames + 2 * _BEFORE
@@ -97,7 +93,7 @@ class PathSource:
             speed = np.exp(rng.uniform(np.log(0.002), np.log(0.08))) * np.exp(1j * rng.uniform(0, 2 * np.pi))
             velocity = np.array([speed.real, speed.imag, 0, 0])
             return velocity[:, None] * (time - frames / 2)
-        pose = self._record(rng, time, frames) if rng.random() < 0.4 else None
+        pose = self._record(rng, time, frames) if rng.random() < _RECORDED else None
         return _hand(rng, time) if pose is None else pose
 
     def _record(self, rng: np.random.Generator, time: Array, frames: int) -> Array | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract import DatasetError
+from mostnet.training import synth_cli
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.synth import make_sequence
 from mostnet.training.synth.files import sequence_seeds, write_sequence, write_split
@@ -111,3 +112,20 @@ def test_an_interrupted_sequence_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "000001").mkdir()
     with pytest.raises(DatasetError, match="000001 exists; remove it first"):
         write_sequence(tmp_path / "000001", made)
+
+
+@pytest.mark.parametrize(("there", "advice"), [(False, "remove {} before the next try"), (True, "nothing was written")])
+def test_ctrl_c_does_not_call_for_the_removal_of_another_run(
+    there: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "set/train"
+    if there:
+        folder.mkdir(parents=True)
+
+    def interrupted(*_: object) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(synth_cli, "_write", interrupted)
+    assert main([str(tmp_path / "set"), "--sequences", "1"]) == 130
+    assert advice.format(folder) in capsys.readouterr().err
