@@ -13,10 +13,12 @@ import torch
 from mostnet.contract import CheckpointError, atomic_path
 
 from .config import VARIANTS, ModelConfig
-from .network import MostNet
+from .network import ColourMap, MostNet
 
 FORMAT = "mostnet-checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: Prefix of the weights that networks of format 1 did not have.
+_COLOUR_MAP = "colour."
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code that it may hold.
 
+    One of format 1 becomes a network of format 2 that computes the same.
+
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, or
             its weights do not fit its config; the message says which.
@@ -62,15 +66,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
             "write checkpoints with mostnet.model.save_checkpoint"
         )
     version = document.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in (1, FORMAT_VERSION):
         raise CheckpointError(
-            f"{path}: checkpoint format {version!r}, this mostnet reads {FORMAT_VERSION}; "
+            f"{path}: checkpoint format {version!r}, this mostnet reads 1 and {FORMAT_VERSION}; "
             "save it again with a mostnet of that version"
         )
     missing = [key for key in ("variant", "config", "weights") if key not in document]
     if missing:
         raise CheckpointError(f"{path}: the checkpoint lacks {', '.join(missing)}; save it again")
-    variant, model = document["variant"], _build(document["config"], document["weights"], path)
+    variant = document["variant"]
+    model = _build(document["config"], document["weights"], path, has_colour_map=version > 1)
     if not isinstance(variant, str) or VARIANTS.get(variant, model.config) != model.config:
         raise CheckpointError(f"{path}: calls itself variant {variant!r}, but has another config; rename its variant")
     return Checkpoint(variant, model, document.get("training"))
@@ -99,7 +104,7 @@ def _read(path: Path) -> Any:
         raise CheckpointError(f"{path}: {problem} ({path.stat().st_size} bytes); copy it again") from error
 
 
-def _build(config: Any, weights: Any, path: Path) -> MostNet:
+def _build(config: Any, weights: Any, path: Path, *, has_colour_map: bool) -> MostNet:
     if not isinstance(config, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: config and weights of the checkpoint must be dictionaries; save it again")
     try:
@@ -108,6 +113,8 @@ def _build(config: Any, weights: Any, path: Path) -> MostNet:
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: this mostnet does not support its config ({error})") from error
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if not has_colour_map:
+        wanted = {name: shape for name, shape in wanted.items() if not name.startswith(_COLOUR_MAP)}
     for name, value in weights.items():
         if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.is_floating_point():
             raise CheckpointError(f"{path}: weight {name!r} is not a dense tensor of real numbers; save it again")
@@ -123,5 +130,16 @@ def _build(config: Any, weights: Any, path: Path) -> MostNet:
             raise CheckpointError(f"{path}: weight {name} has shape {found[name]}, the config wants {shape}")
         if not bool(torch.isfinite(weights[name].float()).all()):
             raise CheckpointError(f"{path}: weight {name} is not finite; training diverged, use an earlier checkpoint")
-    model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    added = {} if has_colour_map else _idle_colour_map(model.config)
+    model.load_state_dict({name: value.float() for name, value in weights.items()} | added, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def _idle_colour_map(config: ModelConfig) -> dict[str, torch.Tensor]:
+    """Seeded weights of a colour map that changes nothing, and that training can wake."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        colour = ColourMap(config.channels[-1])
+    for part in colour.decide.parameters():
+        part.data.zero_()
+    return {_COLOUR_MAP + name: value for name, value in colour.state_dict().items()}

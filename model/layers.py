@@ -118,11 +118,11 @@ class ChannelAttentionFusion(nn.Module):
 
     def forward(self, current: Tensor, aligned: Tensor) -> Tensor:
         both = torch.cat((current, aligned), dim=1)
-        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(_mean(both)))))
+        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(mean(both)))))
         return F.relu(self.mix_conv(both * weights))
 
 
-def _mean(x: Tensor) -> Tensor:
+def mean(x: Tensor) -> Tensor:
     """Mean over the picture, ``(N, C, 1, 1)``.
 
     One axis after the other: in half precision, a runtime that sums all cells before it divides overflows.

@@ -15,7 +15,7 @@ from mostnet.contract import StatePair, check_size
 
 from .config import STRIDES, ModelConfig
 from .flow import FlowEstimator, FlowResize, FlowUpdate, MatchHead, Matching, has_history
-from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu, patch_conv_relu
+from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu, mean, patch_conv_relu
 
 #: The recurrent tensors of one stream, in the order of ``MostNet.state_pairs``.
 State = tuple[Tensor, ...]
@@ -23,6 +23,8 @@ State = tuple[Tensor, ...]
 _COLOURS = 3
 #: Sub-pixels of one cell at the finest scale, as channels of a pixel shuffle.
 _SUBPIXELS = _COLOURS * STRIDES[0] ** 2
+#: Channels of the colour map.
+_VOTES = 64
 
 
 class ScalePrediction(NamedTuple):
@@ -67,13 +69,33 @@ class Extractor(nn.Module):
         self.join = nn.ModuleList(conv_relu(c[i + 1] + extra, c[i + 1]) for i in range(2))
         self.blocks = nn.ModuleList(blocks(c[i], config.extractor_blocks[i]) for i in range(3))
 
-    def forward(self, frame: Tensor) -> list[Tensor]:
+    def forward(self, frame: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The features, finest first, and the frame averaged over the coarsest cells."""
         features = [self.blocks[0](self.stem(frame))]
         for i in range(2):
             frame = F.avg_pool2d(frame, 2)
             joined = self.join[i](torch.cat((self.down[i](features[-1]), self.image[i](frame)), dim=1))
             features.append(self.blocks[i + 1](joined))
-        return features
+        return features, F.avg_pool2d(frame, STRIDES[-1] // 4)
+
+
+class ColourMap(nn.Module):
+    """One scale and one shift of each colour for the whole frame: exposure and cast, which no single cell can tell.
+
+    Every cell votes from its colour and its decoded features. The mean of the votes decides.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.vote = conv(channels + _COLOURS, _VOTES, kernel=1)
+        self.weigh = conv(_VOTES, _VOTES, kernel=1)
+        self.decide = conv(_VOTES, 2 * _COLOURS, kernel=1)
+
+    def forward(self, decoded: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift ``(N, 3, 1, 1)``, from tensors ``(N, _, H, W)`` of the coarsest scale."""
+        votes = F.relu(self.vote(torch.cat((decoded, thumbnail), dim=1)))
+        scale, shift = torch.split(self.decide(F.relu(self.weigh(mean(votes)))), _COLOURS, dim=1)
+        return 1.0 + scale, shift
 
 
 class Branch(nn.Module):
@@ -103,7 +125,9 @@ class Branch(nn.Module):
         decoded: Tensor = self.blocks(fused)
         return decoded
 
-    def predict(self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None) -> ScalePrediction:
+    def predict(
+        self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None, colour: tuple[Tensor, Tensor]
+    ) -> ScalePrediction:
         """Predictions of this branch. ``flow`` is its first estimate, which is refined if the branch predicts flow."""
         residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), list(self.head_channels), dim=1)
         if self.finest:
@@ -114,14 +138,16 @@ class Branch(nn.Module):
             base = F.avg_pool2d(frame, self.stride)
             gain = 1.0 + gain
         refined = None if seen is None else self.refine_flow(flow, refinement[0], seen)
-        return ScalePrediction(self.stride, base * gain + residual, mask_logit, refined)
+        scale, shift = colour
+        return ScalePrediction(self.stride, (base * gain + residual) * scale + shift, mask_logit, refined)
 
 
 class MostNet(nn.Module):
     """The network of one variant.
 
-    The enhanced picture is ``frame * (1 + gain) + residual``, where training starts from zero gain and residual.
-    State tensors are ``hidden<stride>``, and ``match<stride>`` at the scales that predict flow. Tanh bounds ``hidden``,
+    The enhanced picture is ``(frame * (1 + gain) + residual) * scale + shift``: gain and residual of each cell clean
+    the frame, scale and shift of the whole frame correct its colours. Training starts from the frame as it is. State
+    tensors are ``hidden<stride>``, and ``match<stride>`` at the scales that predict flow. Tanh bounds ``hidden``,
     so that the recurrence cannot diverge and fits half precision.
     """
 
@@ -138,6 +164,7 @@ class MostNet(nn.Module):
         )
         self.resize_flow = FlowResize()
         self.branches = nn.ModuleList(Branch(config, scale) for scale in range(len(STRIDES)))
+        self.colour = ColourMap(config.channels[-1])
 
     def state_pairs(self, size_hw: tuple[int, int], *, dtype: str = "float32") -> tuple[StatePair, ...]:
         """Names and shapes (batch 1) of the state for frames of ``size_hw``.
@@ -186,9 +213,9 @@ class MostNet(nn.Module):
         hidden, previous_match = self._split(frame, self.zero_state(frame) if state is None else state)
         missing = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
         padded = F.pad(frame, missing, mode="replicate") if any(missing) else frame
-        features = self.extractor(padded)
+        features, thumbnail = self.extractor(padded)
         match = [head(features[scale]) for head, scale in zip(self.match_heads, self.config.flow_scales, strict=True)]
-        scales, new_hidden = self._decode(padded, features, hidden, match, previous_match)
+        scales, new_hidden = self._decode(padded, thumbnail, features, hidden, match, previous_match)
         return tuple(scales), (*new_hidden, *match)
 
     def finish(self, scales: tuple[ScalePrediction, ...], size_hw: tuple[int, int]) -> Prediction:
@@ -232,13 +259,20 @@ class MostNet(nn.Module):
         return state[: len(STRIDES)], state[len(STRIDES) :]
 
     def _decode(
-        self, frame: Tensor, features: list[Tensor], hidden: State, match: list[Tensor], previous_match: State
+        self,
+        frame: Tensor,
+        thumbnail: Tensor,
+        features: list[Tensor],
+        hidden: State,
+        match: list[Tensor],
+        previous_match: State,
     ) -> tuple[list[ScalePrediction], list[Tensor]]:
         """From coarse to fine, estimate flow, align and fuse, decode, refine. Returns both lists finest first."""
         scales: list[ScalePrediction] = []
         new_hidden: list[Tensor] = []
         flow: Tensor | None = None
         decoded: Tensor | None = None
+        colour: tuple[Tensor, Tensor] | None = None
         for scale in reversed(range(len(STRIDES))):
             size_hw = (features[scale].shape[-2], features[scale].shape[-1])
             flow = None if flow is None else self.resize_flow(flow, size_hw)
@@ -251,7 +285,8 @@ class MostNet(nn.Module):
             assert flow is not None
             branch = cast(Branch, self.branches[scale])
             decoded = branch(features[scale], hidden[scale], flow, decoded)
-            prediction = branch.predict(decoded, frame, flow, seen)
+            colour = self.colour(decoded, thumbnail) if colour is None else colour
+            prediction = branch.predict(decoded, frame, flow, seen, colour)
             flow = flow if prediction.flow is None else prediction.flow
             scales.insert(0, prediction._replace(matching=matching))
             new_hidden.insert(0, torch.tanh(branch.remember(decoded)))

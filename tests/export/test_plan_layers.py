@@ -51,10 +51,10 @@ def arguments(checkpoint: Path, output: Path, *more: str) -> list[str]:
 def test_asked_types(half: onnx.ModelProto) -> None:
     first = next(node.name for node in half.graph.node if node.op_type == "Conv")
     asked = asked_types(half, floats="fp16", int8=(HEAD,), kept=(first, "network.another/relu"))
-    assert len(asked) == 48
+    assert len(asked) == 51
     assert [node for node, kind in asked.items() if kind == "FP32"] == [first]
     assert [node.rpartition("/")[0] for node, kind in asked.items() if kind == "INT8"] == [HEAD]
-    assert sum(kind == "FP16" for kind in asked.values()) == 46
+    assert sum(kind == "FP16" for kind in asked.values()) == 49
 
 
 def test_an_export_tells_and_writes_what_runs(
@@ -63,13 +63,13 @@ def test_an_export_tells_and_writes_what_runs(
     inspected({})
     assert main(arguments(checkpoint_path, tmp_path)) == 0
     plan = tmp_path / f"tiny-{SIZE_TEXT}-fp16.plan"
-    line = f"{plan.name}: 48 of 48 FP16 convolutions run in FP16; 0 not found under their names\n"
+    line = f"{plan.name}: 51 of 51 FP16 convolutions run in FP16; 0 not found under their names\n"
     assert line in capsys.readouterr().out
     document = json.loads(plan.with_suffix(".layers.json").read_text())
     assert document["plan_sha256"] == sha256(plan)
     assert document["tensorrt"].startswith("tensorrt_rtx 1.")
-    assert len(document["convolutions"]) == len(document["layers"]) == 48
-    assert read_counts(plan) == {"FP16": 48}
+    assert len(document["convolutions"]) == len(document["layers"]) == 51
+    assert read_counts(plan) == {"FP16": 51}
 
 
 def test_int8_that_runs_otherwise_is_a_warning(
@@ -80,14 +80,14 @@ def test_int8_that_runs_otherwise_is_a_warning(
     capsys: Capture,
 ) -> None:
     inspected({"network.branches.1.head": "Int8", "network.branches.2.head": "Int8"})
-    most = ["extractor", "estimators", "match_heads", "fuse", "blocks", "from_coarser", "remember"]
+    most = ["extractor", "estimators", "match_heads", "fuse", "blocks", "from_coarser", "remember", "colour"]
     more = [word for name in most for word in ("--exclude", name)]
     more += ["--int8", "--calib", str(video_path), "--calib-frames", "4"]
     assert main(arguments(checkpoint_path, tmp_path, *more)) == 0
     text = capsys.readouterr().out
-    assert "2 of 3 INT8 convolutions run in INT8; 45 of 45 FP16 convolutions run in FP16; 0 not found" in text
+    assert "2 of 3 INT8 convolutions run in INT8; 48 of 48 FP16 convolutions run in FP16; 0 not found" in text
     assert f"WARNING: INT8 in the graph, but not run in INT8 by TensorRT: {HEAD} FP16\n" in text
-    assert read_counts(tmp_path / f"tiny-{SIZE_TEXT}-int8.plan") == {"FP16": 46, "INT8": 2}
+    assert read_counts(tmp_path / f"tiny-{SIZE_TEXT}-int8.plan") == {"FP16": 49, "INT8": 2}
 
 
 def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
@@ -103,7 +103,7 @@ def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
     monkeypatch.setattr(writer, "inspect_plan", none)
     name = f"tiny-{SIZE_TEXT}-fp16"
     older = tmp_path / f"{name}.layers.json"
-    older.write_text(json.dumps({"format_version": 1, "plan_sha256": "of another", "runs": {"FP16": 48}}))
+    older.write_text(json.dumps({"format_version": 1, "plan_sha256": "of another", "runs": {"FP16": 51}}))
     assert main(arguments(checkpoint_path, tmp_path)) == 0
     text = capsys.readouterr().out
     reason = "no NVIDIA driver [/here]; inspecting the plan needs a GPU that it was built for (sm_86)"

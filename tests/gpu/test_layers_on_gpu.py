@@ -77,5 +77,5 @@ def test_the_inspector_finds_int8_convolutions() -> None:
     plan = build_plan(toolchain, graph.SerializeToString(), request)
     layers = inspect_plan(toolchain.trt, plan.data, targets=toolchain.targets)
     found = match_convolutions(layers, request.convolutions)
-    assert sum(one.asked == "INT8" for one in found) == len(modules) == 42
+    assert sum(one.asked == "INT8" for one in found) == len(modules) == 43
     check_found(found, narrowed_layers(layers, request.wide))

@@ -93,8 +93,24 @@ def test_other_pytorch_file(path: Path) -> None:
 
 
 def test_other_version(path: Path) -> None:
-    edit(path, format_version=2)
-    with pytest.raises(CheckpointError, match="checkpoint format 2, this mostnet reads 1"):
+    edit(path, format_version=3)
+    with pytest.raises(CheckpointError, match="checkpoint format 3, this mostnet reads 1 and 2"):
+        load_checkpoint(path)
+
+
+def test_format_1_had_no_colour_map(path: Path) -> None:
+    start = initial_checkpoint("nano", seed=5).model  # its colour map changes nothing
+    start.branches[0].head.bias.data[:20] = 0.01
+    frame = torch.rand(1, 3, 64, 64)
+    wanted = start.step(frame)[0].enhanced
+    older = {name: value for name, value in start.state_dict().items() if not name.startswith("colour.")}
+    edit(path, format_version=1, weights=older)
+    model = load_checkpoint(path).model
+    assert torch.equal(model.step(frame)[0].enhanced, wanted)
+    model.requires_grad_(True).step(frame)[0].enhanced.square().mean().backward()
+    assert model.colour.decide.weight.grad.abs().sum() > 0, "training cannot wake the colour map"
+    edit(path, format_version=2, weights=older)
+    with pytest.raises(CheckpointError, match=r"6 missing \['colour\.decide\.bias'"):
         load_checkpoint(path)
 
 

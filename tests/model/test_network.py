@@ -118,6 +118,23 @@ def test_wrong_number_of_state_tensors(network: MostNet, clip: torch.Tensor) -> 
         network(clip[:, :0])
 
 
+def test_the_colour_map_is_one_for_the_frame(clip: torch.Tensor) -> None:
+    model = initial_checkpoint("nano", seed=1, random_head=True).model
+    plain = initial_checkpoint("nano", seed=1, random_head=True).model
+    plain.colour.decide.weight.zero_()
+    for frames in (clip[:, 0], clip[:, 0] * 0.3):
+        changed, kept = (net.step(frames)[0].scales for net in (model, plain))
+        ratios = []
+        for one, other in zip(changed, kept, strict=True):
+            for channel in range(3):
+                x, y = other.enhanced[0, channel].flatten(), one.enhanced[0, channel].flatten()
+                scale, shift = torch.linalg.lstsq(torch.stack([x, torch.ones_like(x)], 1), y[:, None]).solution[:, 0]
+                torch.testing.assert_close(scale * x + shift, y, atol=1e-4, rtol=0)
+                ratios.append(float(scale))
+        assert max(abs(ratio - 1) for ratio in ratios) > 0.01, "the map does nothing"
+        torch.testing.assert_close(torch.tensor(ratios[:3] * 3), torch.tensor(ratios), atol=1e-3, rtol=0)
+
+
 def test_gradients_reach_every_parameter(clip: torch.Tensor) -> None:
     model = initial_checkpoint("nano", random_head=True).model.train().requires_grad_(True)
     predictions, _ = model(clip[:, :3])

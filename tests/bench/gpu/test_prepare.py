@@ -104,7 +104,7 @@ def test_the_request_matches_the_graph(folder: Path) -> None:
     assert request == PlanRequest.of(graph, metadata=request.metadata, floats="fp16", islands=request.islands)
     assert request.metadata is not None and request.metadata.size_hw == (64, 96)
     assert "network.resize_flow" in request.islands
-    assert len(request.convolutions) == 48 and set(request.convolutions.values()) == {"FP16"}
+    assert len(request.convolutions) == 51 and set(request.convolutions.values()) == {"FP16"}
     assert set(request.tensor_types.values()) == {"FLOAT", "HALF"}
     assert sum("warp/grid_sampler" in name for name in request.wide) == 4
     assert not set(request.wide) & set(request.convolutions)
