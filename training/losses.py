@@ -2,7 +2,9 @@
 
 Enhancement, against the reference averaged over each cell:
     - the Charbonnier penalty of the error, and of its horizontal and vertical differences (the detail term);
-    - the root mean square error of each frame, because PSNR measures it.
+    - the root mean square error of each frame, because PSNR measures it;
+    - both again after the best affine map of each channel onto the reference (the fit term). A frame does not say how
+      bright or tinted the reference is. Without this term, a wrong guess outweighs every error of a detail.
 
 Flow:
     - the generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014),
@@ -33,6 +35,8 @@ from mostnet.training.data.dataset import TASKS
 _PICTURE_EPSILON = 1e-3
 _FLOW_EPSILON_PX = 0.05
 _FLOW_EXPONENT = 0.45
+#: Variance below which a channel counts as flat, and the greatest scale of the fit term.
+_FLAT, _MOST_SCALE = 1e-6, 4.0
 #: Weights of the finest scale, of each other scale, and of each scale's flow relative to the flow at the frame's size.
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
 #: Weight of the motion term relative to the end-point error, and the least share of tooth in a frame for it to count.
@@ -68,6 +72,7 @@ class LossOptions:
         flow: weight of the flow loss.
         mask: weight of the mask loss.
         detail: weight of the detail term relative to the error.
+        fit: weight of the fit term relative to the error.
     """
 
     tasks: tuple[str, ...] = TASKS
@@ -75,6 +80,7 @@ class LossOptions:
     flow: float = 0.02
     mask: float = 0.1
     detail: float = 0.5
+    fit: float = 1.0
 
     def weight(self, task: str) -> float:
         """The weight of a task, zero if it is not trained."""
@@ -119,7 +125,7 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
         cell = cells[scale.stride]
         if "enhance" in options.tasks:
             labels = target if i == 0 else cell  # the finest scale predicts every pixel
-            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, labels, options.detail)
+            losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, labels, options)
         if "mask" in options.tasks:
             losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
         if "flow" in options.tasks and scale.flow is not None:
@@ -199,15 +205,36 @@ def matching_divergence(matching: Matching, cell: Target, stride: int) -> Tensor
     return divergence.sum() / counts.sum().clamp_min(1)
 
 
-def _enhance_loss(enhanced: Tensor, target: Target, detail: float) -> Tensor:
-    error = enhanced.float() - target.reference
-    root_mean_square = torch.sqrt(error.square().mean((1, 2, 3)) + _PICTURE_EPSILON**2) - _PICTURE_EPSILON
-    loss = charbonnier(error).mean((1, 2, 3)) + root_mean_square
-    if detail:
+def _enhance_loss(enhanced: Tensor, target: Target, options: LossOptions) -> Tensor:
+    enhanced = enhanced.float()
+    error = enhanced - target.reference
+    loss = _picture_error(error)
+    if options.detail:
         across = charbonnier(error[..., 1:] - error[..., :-1]).mean((1, 2, 3))
         down = charbonnier(error[..., 1:, :] - error[..., :-1, :]).mean((1, 2, 3))
-        loss = loss + detail * (across + down)
+        loss = loss + options.detail * (across + down)
+    if options.fit:
+        scale, shift = best_map(enhanced.detach(), target.reference)
+        loss = loss + options.fit * _picture_error(enhanced * scale + shift - target.reference)
     return _mean_of_labelled(loss, target.has_reference)
+
+
+def _picture_error(error: Tensor) -> Tensor:
+    """Charbonnier penalty and root mean square of each frame, ``(N,)``."""
+    root_mean_square = torch.sqrt(error.square().mean((1, 2, 3)) + _PICTURE_EPSILON**2) - _PICTURE_EPSILON
+    return charbonnier(error).mean((1, 2, 3)) + root_mean_square
+
+
+def best_map(picture: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift ``(N, C, 1, 1)`` that carry each channel of ``picture`` onto ``reference`` by least squares.
+
+    A flat channel is only shifted. The scale is at most 4, so that a nearly flat channel makes no large gradients.
+    """
+    mean, wanted = picture.mean((2, 3), keepdim=True), reference.mean((2, 3), keepdim=True)
+    variance = (picture - mean).square().mean((2, 3), keepdim=True)
+    covariance = ((picture - mean) * (reference - wanted)).mean((2, 3), keepdim=True)
+    scale = torch.where(variance > _FLAT, covariance / variance.clamp_min(_FLAT), 1.0).clamp(0, _MOST_SCALE)
+    return scale, wanted - scale * mean
 
 
 def _mask_loss(mask_logit: Tensor, target: Target) -> Tensor:

@@ -18,6 +18,7 @@ from mostnet.training.losses import (
     LossOptions,
     Target,
     TaskWeights,
+    best_map,
     frame_losses,
     matching_divergence,
     target_cells,
@@ -57,7 +58,7 @@ def make_prediction(*, picture: float, flow: tuple[float, float], logit: Tensor 
 
 
 def test_values_on_a_hand_made_case() -> None:
-    """A constant error of 0.1 has no detail; the flow is off by (3, 4), that is by 5 pixels; the mask is undecided."""
+    """The error of 0.1 has no detail and no fit error. Flow is off by (3, 4), so by 5 pixels. The mask is undecided."""
     losses = frame_losses(make_prediction(picture=0.6, flow=(7.0, 1.0)), make_target(), LossOptions())
     charbonnier = math.sqrt(0.1**2 + 1e-6) - 1e-3  # and so is the root mean square of a constant error
     assert float(losses["enhance"]) == pytest.approx(1.5 * 2 * charbonnier, rel=1e-4)
@@ -92,10 +93,43 @@ def test_root_mean_square_counts_each_frame_for_itself() -> None:
     target.reference[1, :, :32] -= 0.4
     charbonnier = [math.sqrt(error**2 + 1e-6) - 1e-3 for error in (0.1, 0.4)]
     wanted = (2 * charbonnier[0] + charbonnier[1] / 2 + 0.4 / math.sqrt(2) - 1e-3) / 2
-    options = LossOptions(detail=0.0)
+    options = LossOptions(detail=0.0, fit=0.0)
     prediction = make_prediction(picture=0.5, flow=(0.0, 0.0))
     finest = prediction._replace(scales=prediction.scales[:1])
     assert float(frame_losses(finest, target, options)["enhance"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_best_map_is_the_least_squares_fit_of_each_channel() -> None:
+    generator = torch.Generator().manual_seed(1)
+    picture = torch.rand(2, 3, 16, 20, generator=generator)
+    picture[1, 2] = 0.4  # flat: only shifted
+    factor, offset = torch.rand(2, 2, 3, 1, 1, generator=generator) + 0.3
+    reference = picture * factor + offset + 0.05 * torch.randn(picture.shape, generator=generator)
+    scale, shift = best_map(picture, reference)
+    for n, c in [(n, c) for n in range(2) for c in range(3)]:
+        if (n, c) != (1, 2):
+            wanted = np.polyfit(picture[n, c].flatten().numpy(), reference[n, c].flatten().numpy(), 1)
+            np.testing.assert_allclose([scale[n, c].item(), shift[n, c].item()], wanted, rtol=1e-3, atol=1e-4)
+    assert scale[1, 2].item() == 1
+    assert (shift[1, 2] + 0.4).item() == pytest.approx(reference[1, 2].mean().item(), abs=1e-5)
+
+
+def test_a_wrong_colour_does_not_hide_an_error_of_a_detail() -> None:
+    """A dark picture lacks a stripe. With the fit term, the loss asks to brighten the stripe more than the rest."""
+    target = make_target()
+    target.reference[:] = torch.linspace(0.3, 0.8, 64)
+    target.reference[..., 30:34, :] += 0.1
+    slopes = []
+    for fit in (0.0, 1.0):
+        picture = (torch.linspace(0.3, 0.8, 64) - 0.2).expand(2, 3, *SIZE).clone().requires_grad_(True)
+        prediction = make_prediction(picture=0.5, flow=(0.0, 0.0))
+        prediction = prediction._replace(scales=(prediction.scales[0]._replace(enhanced=picture),))
+        frame_losses(prediction, target, LossOptions(detail=0.0, fit=fit))["enhance"].backward()
+        assert picture.grad is not None
+        stripe, rest = picture.grad[..., 30:34, :].mean(), picture.grad[..., :20, :].mean()
+        assert stripe < 0 and rest <= 0
+        slopes.append(float(stripe / rest))
+    assert slopes[0] < 1.5 < 3 < slopes[1]
 
 
 def test_tooth_motion_error_is_the_error_of_the_fitted_similarity() -> None:
