@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     columns = (TextColumn("sequences"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("sequences", total=args.sequences)
+            task = bar.add_task("sequences", total=_count(args))
             made = _write(args, lambda done: bar.update(task, completed=done))
     except (MostnetError, OSError) as error:
         print(f"mostnet-synth: {' '.join(str(error).split())}", file=sys.stderr)
@@ -55,6 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
     print(made)
     return 0
+
+
+def _count(args: argparse.Namespace) -> int:
+    """Number of sequences that will be written."""
+    if args.sequences is not None:
+        return int(args.sequences)
+    from mostnet.training.photos.folder import photo_files  # needs torch, which drawn sequences do without
+
+    return len(photo_files(args.photos))
 
 
 def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:

@@ -108,10 +108,13 @@ def test_help_shows_the_defaults_of_the_options(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_still_photographs_are_their_own_reference(tmp_path: Path, suffix: str) -> None:
+def test_still_photographs_are_their_own_reference(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = [drawn_photo(0, size_hw=(65, 97)), drawn_photo(1, size_hw=(120, 70))]
     folder = write_photos(tmp_path / "photos", photos, suffix=suffix)
     assert run(tmp_path / "set", "--photos", folder, "--still", "--split", "val") == 0
+    assert "2/2" in capsys.readouterr().err
     sequences = index_split(tmp_path / "set", "val")
     assert [len(sequence) for sequence in sequences] == [3, 3]
     for sequence, photo in zip(sequences, photos, strict=True):
