@@ -136,10 +136,8 @@ def _build(config: Any, weights: Any, path: Path, *, has_colour_map: bool) -> Mo
 
 
 def _idle_colour_map(config: ModelConfig) -> dict[str, torch.Tensor]:
-    """Seeded weights of a colour map that changes nothing, and that training can wake."""
+    """Seeded weights of a colour map that changes nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         colour = ColourMap(config.channels[-1])
-    for part in colour.decide.parameters():
-        part.data.zero_()
     return {_COLOUR_MAP + name: value for name, value in colour.state_dict().items()}

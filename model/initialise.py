@@ -65,6 +65,8 @@ def _initialise(model: MostNet) -> None:
                 module.head.weight.data[-2:].mul_(_FLOW_GAIN)
             # tanh of a unit-variance input: neither saturated nor linear.
             nn.init.normal_(module.remember.weight, std=float(module.remember.in_channels) ** -0.5)
+    model.colour.reset_parameters()
+    nn.init.normal_(model.colour.decide.weight)
 
 
 def _bias(module: nn.Conv2d) -> Tensor:

@@ -23,8 +23,8 @@ State = tuple[Tensor, ...]
 _COLOURS = 3
 #: Sub-pixels of one cell at the finest scale, as channels of a pixel shuffle.
 _SUBPIXELS = _COLOURS * STRIDES[0] ** 2
-#: Channels of the colour map.
-_VOTES = 64
+#: Channels of the colour map, and the deviation of its first weights on colours, which spread by a fifth in a frame.
+_VOTES, _COLOUR_CONTRAST = 64, 2.0
 
 
 class ScalePrediction(NamedTuple):
@@ -90,11 +90,22 @@ class ColourMap(nn.Module):
         self.vote = conv(channels + _COLOURS, _VOTES, kernel=1)
         self.weigh = conv(_VOTES, _VOTES, kernel=1)
         self.decide = conv(_VOTES, 2 * _COLOURS, kernel=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Make the map change nothing, with layers before the last that differ enough between frames to learn from."""
+        channels = self.vote.in_channels - _COLOURS
+        nn.init.normal_(self.vote.weight[:, :channels].detach(), std=channels**-0.5)
+        nn.init.normal_(self.vote.weight[:, channels:].detach(), std=_COLOUR_CONTRAST)
+        nn.init.uniform_(self.vote.bias, -1.0, 1.0)
+        nn.init.normal_(self.weigh.weight, std=_VOTES**-0.5)
+        for part in (self.weigh.bias, self.decide.weight, self.decide.bias):
+            nn.init.zeros_(part)
 
     def forward(self, decoded: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift ``(N, 3, 1, 1)``, from tensors ``(N, _, H, W)`` of the coarsest scale."""
         votes = F.relu(self.vote(torch.cat((decoded, thumbnail), dim=1)))
-        scale, shift = torch.split(self.decide(F.relu(self.weigh(mean(votes)))), _COLOURS, dim=1)
+        scale, shift = torch.split(self.decide(torch.tanh(self.weigh(mean(votes)))), _COLOURS, dim=1)
         return 1.0 + scale, shift
 
 

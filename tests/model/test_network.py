@@ -135,6 +135,20 @@ def test_the_colour_map_is_one_for_the_frame(clip: torch.Tensor) -> None:
         torch.testing.assert_close(torch.tensor(ratios[:3] * 3), torch.tensor(ratios), atol=1e-3, rtol=0)
 
 
+def test_the_colour_map_learns_quickly() -> None:
+    """A colour map that starts with a nearly constant hidden layer cannot tell frames apart, and never learns to."""
+    checkpoint = initial_checkpoint("nano", seed=1).model
+    hidden: list[torch.Tensor] = []
+    checkpoint.colour.decide.register_forward_hook(lambda _, inputs, output: hidden.append(inputs[0]))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(12):
+        colours = torch.rand(1, 3, 1, 1, generator=generator)
+        checkpoint.step((colours + 0.2 * torch.randn(1, 3, 64, 64, generator=generator)).clamp(0, 1))
+    values = torch.cat(hidden).flatten(1)
+    assert values.std(0).median() > 0.1, "the hidden layer hardly differs between frames"
+    assert values.abs().median() < 0.95, "the hidden layer is saturated"
+
+
 def test_gradients_reach_every_parameter(clip: torch.Tensor) -> None:
     model = initial_checkpoint("nano", random_head=True).model.train().requires_grad_(True)
     predictions, _ = model(clip[:, :3])
