@@ -66,7 +66,7 @@ def draw_wear(
 ) -> Wear:
     """Degradations of ``count`` clips: none for the share ``none``, else of a strength from least to greatest."""
     strengths = rng.uniform(*strength, count) * (rng.random(count) >= none)
-    harm = strengths * rng.uniform(0.1, 1.0, count)  # what no map of the colours undoes: blur, noise and compression
+    harm = strengths * rng.uniform(0.3, 1.0, count)  # what no map of the colours undoes: blur, noise and compression
     s = strengths[:, None]
 
     def some(share: float) -> np.ndarray:
@@ -75,8 +75,8 @@ def draw_wear(
 
     time = np.arange(frames) / 25
     waves = np.sin(2 * np.pi * rng.uniform(0.1, 1.2, (count, 1)) * time + rng.uniform(0, 6.3, (count, 1)))
-    gain = np.exp(s * (rng.normal(-0.7, 0.75, (count, 1)) + 0.08 * waves))
-    veil = s * rng.uniform(0, 0.6, (count, 1)) * some(0.65)[:, None] * (1 + 0.3 * waves)
+    gain = np.exp(s * (rng.normal(-0.7, 0.4, (count, 1)) + 0.08 * waves))
+    veil = s * rng.uniform(0, 0.6, (count, 1)) * some(0.6)[:, None] * (1 + 0.3 * waves)
     drops = np.stack(
         [
             rng.uniform(-0.7, 0.7, (count, _MOST_DROPS)),
@@ -91,13 +91,13 @@ def draw_wear(
         strengths,
         harm * np.exp(rng.uniform(np.log(0.2), np.log(1.6), count)) * some(0.7),
         gain,
-        np.exp(s * (rng.normal(0, 0.17, (count, 3)))),
+        np.exp(s * (rng.normal(0, 0.2, (count, 3)))),
         np.exp(strengths * rng.uniform(-0.5, 0.5, count)),
         np.clip(veil, 0, 0.6),
         np.clip(rng.uniform(0.3, 0.85, (count, 1)) * rng.uniform(0.85, 1.15, (count, 3)), 0, 1),
         rng.random((count, 1, 4, 5)),
         np.stack([*rng.uniform(-0.2, 0.2, (2, count)), strengths * rng.uniform(0, 0.8, count) * some(0.5)], -1),
-        harm * np.exp(rng.uniform(np.log(0.5), np.log(20.0), count)),
+        harm * np.exp(rng.uniform(np.log(1.0), np.log(25.0), count)),
         some(_SOFT),
         np.where(strengths > 0, 100 - harm * rng.uniform(0, 70, count), 101),
         drops,
