@@ -53,7 +53,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code that it may hold.
 
-    One of format 1 becomes a network of format 2 that computes the same.
+    A checkpoint of format 1 becomes a network of format 2 that computes the same.
 
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, or

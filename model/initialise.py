@@ -22,8 +22,8 @@ _RECURRENT_GAIN = 0.5
 _FLOW_GAIN = 0.05
 #: Standard deviations of the heads after scaling: enhancement residual and gain (frame is 0..1), mask logit.
 _HEAD_STD = (0.06, 0.1, 2.0)
-#: Standard deviation of the shift of a random colour map, and of its scale around 1.
-_COLOUR_STD = 0.05
+#: Size of the shift of a random colour map, and of its scale's distance from 1, on the last frame of the noise clip.
+_COLOUR_SIZE = 0.05
 #: Mean mask logit: a close view shows more tooth than background.
 _MASK_OFFSET = 1.0
 
@@ -31,8 +31,9 @@ _MASK_OFFSET = 1.0
 def initial_checkpoint(variant: str, *, seed: int = 0, random_head: bool = False) -> Checkpoint:
     """An untrained network whose weights depend only on ``variant``, ``seed`` and ``random_head``.
 
-    Enhancement head and colour map are zero, so the network returns its frame. With ``random_head`` they are random and
-    visibly change the picture, for tests of export and runtime. The mask covers part of the frame in both cases.
+    Enhancement head and colour map change nothing, so the network returns its frame. With ``random_head`` they are
+    random and visibly change the picture, for tests of export and runtime. The mask covers part of the frame in both
+    cases.
 
     Raises:
         KeyError: there is no such variant.
@@ -95,7 +96,7 @@ def _zero_enhancement(model: MostNet) -> None:
 def _scale_heads(model: MostNet) -> None:
     """Scale each row of each head to zero mean and ``_HEAD_STD`` on a seeded clip of moving noise.
 
-    The colour map has one value per frame, whose size is set without regard to the mean.
+    The outputs of the colour map are scaled to ``_COLOUR_SIZE``.
     """
     for branch in _branches(model):
         taps = branch.head.weight.data[_mask_row(branch)]
@@ -110,7 +111,7 @@ def _scale_heads(model: MostNet) -> None:
     for hook in hooks:
         hook.remove()
     size = captured[model.colour.decide].abs().clamp_min(1e-6)
-    model.colour.decide.weight.data.mul_(_COLOUR_STD / size.view(-1, 1, 1, 1))
+    model.colour.decide.weight.data.mul_(_COLOUR_SIZE / size.view(-1, 1, 1, 1))
     for branch in _branches(model):
         start = 0
         for rows, std in zip(branch.head_channels, _HEAD_STD, strict=False):

@@ -23,7 +23,8 @@ State = tuple[Tensor, ...]
 _COLOURS = 3
 #: Sub-pixels of one cell at the finest scale, as channels of a pixel shuffle.
 _SUBPIXELS = _COLOURS * STRIDES[0] ** 2
-#: Channels of the colour map, and the deviation of its first weights on colours, which spread by a fifth in a frame.
+#: Channels of the colour map, and the standard deviation of its first weights on colours. The colours of a frame spread
+#: by about a fifth.
 _VOTES, _COLOUR_CONTRAST = 64, 2.0
 
 
@@ -80,9 +81,10 @@ class Extractor(nn.Module):
 
 
 class ColourMap(nn.Module):
-    """One scale and one shift of each colour for the whole frame: exposure and cast, which no single cell can tell.
+    """One scale and one shift of each colour for the whole frame. They correct exposure and cast.
 
-    Every cell votes from its colour and its decoded features. The mean of the votes decides.
+    No single cell can tell these. Every cell votes from its colour and its decoded features. The mean of the votes
+    decides.
     """
 
     def __init__(self, channels: int) -> None:

@@ -3,8 +3,9 @@
 Enhancement, against the reference averaged over each cell:
     - the Charbonnier penalty of the error, and of its horizontal and vertical differences (the detail term);
     - the root mean square error of each frame, because PSNR measures it;
-    - both again after the best affine map of each channel onto the reference (the fit term). A frame does not say how
-      bright or tinted the reference is. Without this term, a wrong guess outweighs every error of a detail.
+    - the penalty of the error and the root mean square again, after the best affine map of each channel onto the
+      reference (the fit term). A frame does not say how bright or tinted the reference is. Without this term, a wrong
+      guess outweighs every error of a detail.
 
 Flow:
     - the generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014),
@@ -228,7 +229,8 @@ def _picture_error(error: Tensor) -> Tensor:
 def best_map(picture: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Scale and shift ``(N, C, 1, 1)`` that carry each channel of ``picture`` onto ``reference`` by least squares.
 
-    A flat channel is only shifted. The scale is at most 4, so that a nearly flat channel makes no large gradients.
+    A flat channel is only shifted. The scale is from 0 to 4: no channel is inverted, and a nearly flat one makes no
+    large gradients.
     """
     mean, wanted = picture.mean((2, 3), keepdim=True), reference.mean((2, 3), keepdim=True)
     variance = (picture - mean).square().mean((2, 3), keepdim=True)

@@ -14,7 +14,7 @@ from mostnet.contract import TrainingError, atomic_path
 from .options import TrainOptions
 
 FORMAT = "mostnet-training"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass

@@ -124,26 +124,28 @@ def test_the_colour_map_is_one_for_the_frame(clip: torch.Tensor) -> None:
     plain.colour.decide.weight.zero_()
     for frames in (clip[:, 0], clip[:, 0] * 0.3):
         changed, kept = (net.step(frames)[0].scales for net in (model, plain))
-        ratios = []
+        ratios, shifts = [], []
         for one, other in zip(changed, kept, strict=True):
             for channel in range(3):
                 x, y = other.enhanced[0, channel].flatten(), one.enhanced[0, channel].flatten()
                 scale, shift = torch.linalg.lstsq(torch.stack([x, torch.ones_like(x)], 1), y[:, None]).solution[:, 0]
                 torch.testing.assert_close(scale * x + shift, y, atol=1e-4, rtol=0)
                 ratios.append(float(scale))
+                shifts.append(float(shift))
         assert max(abs(ratio - 1) for ratio in ratios) > 0.01, "the map does nothing"
-        torch.testing.assert_close(torch.tensor(ratios[:3] * 3), torch.tensor(ratios), atol=1e-3, rtol=0)
+        for values in (ratios, shifts):
+            torch.testing.assert_close(torch.tensor(values[:3] * 3), torch.tensor(values), atol=1e-3, rtol=0)
 
 
-def test_the_colour_map_learns_quickly() -> None:
+def test_the_colour_map_starts_with_layers_that_tell_frames_apart() -> None:
     """A colour map that starts with a nearly constant hidden layer cannot tell frames apart, and never learns to."""
-    checkpoint = initial_checkpoint("nano", seed=1).model
+    model = initial_checkpoint("nano", seed=1).model
     hidden: list[torch.Tensor] = []
-    checkpoint.colour.decide.register_forward_hook(lambda _, inputs, output: hidden.append(inputs[0]))
+    model.colour.decide.register_forward_hook(lambda _, inputs, output: hidden.append(inputs[0]))
     generator = torch.Generator().manual_seed(0)
     for _ in range(12):
         colours = torch.rand(1, 3, 1, 1, generator=generator)
-        checkpoint.step((colours + 0.2 * torch.randn(1, 3, 64, 64, generator=generator)).clamp(0, 1))
+        model.step((colours + 0.2 * torch.randn(1, 3, 64, 64, generator=generator)).clamp(0, 1))
     values = torch.cat(hidden).flatten(1)
     assert values.std(0).median() > 0.1, "the hidden layer hardly differs between frames"
     assert values.abs().median() < 0.95, "the hidden layer is saturated"

@@ -114,6 +114,14 @@ def test_best_map_is_the_least_squares_fit_of_each_channel() -> None:
     assert (shift[1, 2] + 0.4).item() == pytest.approx(reference[1, 2].mean().item(), abs=1e-5)
 
 
+def test_best_map_inverts_nothing_and_has_a_greatest_scale() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 1, *SIZE)
+    for factor, wanted in ((-0.5, 0.0), (9.0, 4.0)):
+        scale, shift = best_map(ramp, factor * ramp)
+        assert scale.item() == pytest.approx(wanted)
+        assert (scale * ramp + shift).mean().item() == pytest.approx(factor / 2, abs=1e-5)
+
+
 def test_a_wrong_colour_does_not_hide_an_error_of_a_detail() -> None:
     """A dark picture lacks a stripe. With the fit term, the loss asks to brighten the stripe more than the rest."""
     target = make_target()

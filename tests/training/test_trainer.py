@@ -269,6 +269,13 @@ def test_states_that_cannot_be_resumed(tmp_path: Path, content: bytes | None, me
         load_run(tmp_path / "last.pt")
 
 
+def test_the_state_of_an_older_network_is_refused(whole_run: Path, tmp_path: Path) -> None:
+    document = torch.load(whole_run / "last.pt", weights_only=True)
+    torch.save({**document, "format_version": 1}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match="state format 1, this mostnet reads 2; resume with the version of mostnet"):
+        load_run(tmp_path / "last.pt")
+
+
 def test_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     yaml = tmp_path / "small.yaml"
     yaml.write_text("steps: 50\nbatch: 2\nclip: 2\nlr: 1e-4\ncrop_hw: [64, 80]\nvalidate_every: 0\n")
