@@ -96,13 +96,14 @@ class ColourMap(nn.Module):
 
     def reset_parameters(self) -> None:
         """Make the map change nothing, with layers before the last that differ enough between frames to learn from."""
+        for part in self.parameters():
+            nn.init.zeros_(part)
+        assert self.vote.bias is not None
         channels = self.vote.in_channels - _COLOURS
         nn.init.normal_(self.vote.weight[:, :channels].detach(), std=channels**-0.5)
         nn.init.normal_(self.vote.weight[:, channels:].detach(), std=_COLOUR_CONTRAST)
         nn.init.uniform_(self.vote.bias, -1.0, 1.0)
         nn.init.normal_(self.weigh.weight, std=_VOTES**-0.5)
-        for part in (self.weigh.bias, self.decide.weight, self.decide.bias):
-            nn.init.zeros_(part)
 
     def forward(self, decoded: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift ``(N, 3, 1, 1)``, from tensors ``(N, _, H, W)`` of the coarsest scale."""
