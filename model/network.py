@@ -142,7 +142,11 @@ class Branch(nn.Module):
     def predict(
         self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None, colour: tuple[Tensor, Tensor]
     ) -> ScalePrediction:
-        """Predictions of this branch. ``flow`` is its first estimate, which is refined if the branch predicts flow."""
+        """Predictions of this branch.
+
+        ``flow`` is its first estimate, which is refined if the branch predicts flow. ``colour`` is the scale and shift
+        of the frame's colour map.
+        """
         residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), list(self.head_channels), dim=1)
         if self.finest:
             base = frame
