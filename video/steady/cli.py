@@ -34,6 +34,7 @@ def compare_videos(before: Path, after: Path, *, frames: int | None = None) -> F
 
     Raises:
         VideoError: a file cannot be read.
+        FrameError: the two videos differ in size.
         ValueError: no pair of frames could be matched.
     """
     with VideoReader(before) as one, VideoReader(after) as other:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import Frame
+from mostnet.contract import Frame, FrameError
 
 from .path_filter import STOP_BAND
 from .similarity import Similarity
@@ -103,10 +103,17 @@ def compare(before: Iterable[Frame], after: Iterable[Frame]) -> Fidelity:
     """Cropping and distortion of ``after`` against ``before``, frame by frame.
 
     Raises:
+        FrameError: the frames of the two videos differ in size.
         ValueError: no pair of frames could be matched.
     """
     crops, bends = [], []
     for one, other in zip(before, after, strict=False):
+        if one.shape != other.shape:
+            (high, wide), (height, width) = one.shape[:2], other.shape[:2]
+            raise FrameError(
+                f"the video has frames of {height}x{width}, its reference has {high}x{wide}; compare videos of one "
+                "size, not one that shows several pictures side by side"
+            )
         found = _affine_between(*(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in (one, other)))
         if found is None:
             continue

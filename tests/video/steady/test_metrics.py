@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mostnet.contract import FrameError
 from mostnet.video.steady import cli
 from mostnet.video.steady.metrics import compare, jitter, measure, vibration
 
@@ -76,6 +77,12 @@ def test_too_little_to_measure():
     with pytest.raises(ValueError, match="no frames of the two videos could be matched"):
         compare([grey], [grey])
     assert measure([grey, grey]).untracked == 1
+
+
+def test_videos_of_two_sizes_are_refused() -> None:
+    one, wide = np.zeros((64, 80, 3), np.uint8), np.zeros((64, 160, 3), np.uint8)
+    with pytest.raises(FrameError, match="the video has frames of 64x160, its reference has 64x80; compare"):
+        compare([one], [wide])
 
 
 def test_files_of_one_name_are_two_rows():
