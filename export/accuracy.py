@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import FOREGROUND
+from mostnet.contract import FOREGROUND, Frame
 from mostnet.contract.metrics import end_point_error_px, overlap, psnr_db
 
+_WHITE = 255.0
 _FEW_PX, _FEW_SHARE = 8, 20_000
 #: A mask with a smaller share of foreground, or of background, is trivial.
 _LEAST_FOREGROUND = 0.05
@@ -88,10 +89,10 @@ def few_pixels(mask: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) ->
 
 @dataclass(frozen=True)
 class Activity:
-    """How active the reference network is, averaged over the clip: a network that does nothing passes any comparison.
+    """How active the reference network is, in one frame or over a clip: one that does nothing passes any comparison.
 
     Attributes:
-        picture_levels: mean absolute difference of enhanced picture and frame, in grey levels.
+        picture_levels: root mean square difference of enhanced picture and frame, in grey levels.
         flow_px: mean length of the flow vectors.
         foreground: share of mask pixels that are tooth.
     """
@@ -100,12 +101,35 @@ class Activity:
     flow_px: float
     foreground: float
 
-    @property
-    def trivial(self) -> tuple[str, ...]:
-        """Why the comparison proves little; empty if it proves something."""
+    @classmethod
+    def of(cls, frame: Frame, outputs: Sequence[npt.NDArray[Any]]) -> Activity:
+        """The activity in one frame, from the reference's enhanced picture, flow and mask, in this order."""
+        picture, flow, mask = outputs
+        change = np.subtract(picture, frame, dtype=np.float32)
+        return cls(
+            math.sqrt(float(np.mean(change * change))),
+            float(np.mean(np.hypot(*flow))),
+            float(np.mean(mask >= FOREGROUND)),
+        )
+
+    @classmethod
+    def over(cls, frames: Sequence[Activity]) -> Activity:
+        """The activity over a clip."""
+        return cls(
+            math.sqrt(float(np.mean([frame.picture_levels**2 for frame in frames]))),
+            float(np.mean([frame.flow_px for frame in frames])),
+            float(np.mean([frame.foreground for frame in frames])),
+        )
+
+    def trivial(self, bounds: Bounds) -> tuple[str, ...]:
+        """Why a comparison within ``bounds`` proves little; empty if it proves something.
+
+        A picture is trivial if the frame itself would be within its bound.
+        """
         reasons = []
-        if self.picture_levels < 2:
-            reasons.append(f"the picture changes by {self.picture_levels:.2f} grey levels, under 2")
+        allowed = _WHITE * 10 ** (-bounds.psnr_db / 20)
+        if self.picture_levels <= allowed:
+            reasons.append(f"the picture changes by {self.picture_levels:.2f} grey levels, at most {allowed:.2f}")
         if self.flow_px < 1:
             reasons.append(f"the flow is {self.flow_px:.2f} px long, under 1")
         if not _LEAST_FOREGROUND <= self.foreground <= 1 - _LEAST_FOREGROUND:

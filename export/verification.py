@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 import cv2
-import numpy as np
 from rich.table import Table
 
-from mostnet.contract import FOREGROUND, Frame, VerificationError
+from mostnet.contract import Frame, VerificationError
 from mostnet.engine import Output
 from mostnet.model import Checkpoint, NetworkStream, StreamOutput
 
@@ -52,7 +51,7 @@ class VerificationReport:
     @property
     def trivial(self) -> tuple[str, ...]:
         """Why passing proves little; empty if it proves something."""
-        return self.activity.trivial
+        return self.activity.trivial(self.bounds)
 
     def drift(self) -> tuple[FrameAccuracy, FrameAccuracy]:
         """Means over the first and the last tenth of the clip: a state that drifts makes the last tenth worse."""
@@ -140,19 +139,12 @@ def verify(
         VerificationError: fewer than two frames, so that no state was carried.
     """
     found: list[FrameAccuracy] = []
-    activity: list[tuple[float, float, float]] = []
+    activity: list[Activity] = []
     for frame, wanted in reference_stream(checkpoint, frames):
         found.append(frame_accuracy(candidate.infer(frame), wanted))
-        activity.append(
-            (
-                float(np.mean(cv2.absdiff(wanted.enhanced, frame))),
-                float(np.mean(np.hypot(*wanted.flow))),
-                float(np.mean(wanted.mask >= FOREGROUND)),
-            )
-        )
+        activity.append(Activity.of(frame, wanted[:3]))
         if progress is not None:
             progress(len(found))
     if len(found) < 2:
         raise VerificationError(f"verification needs at least two frames to carry state between, got {len(found)}")
-    levels, flow_px, foreground = (float(np.mean(column)) for column in zip(*activity, strict=True))
-    return VerificationReport(name, tuple(found), Activity(levels, flow_px, foreground), BOUNDS[precision])
+    return VerificationReport(name, tuple(found), Activity.over(activity), BOUNDS[precision])

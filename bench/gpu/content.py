@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from mostnet.bench.frames import synthetic_frames
-from mostnet.contract import FOREGROUND, Frame, MeasurementError
-from mostnet.export.accuracy import Activity
+from mostnet.contract import Frame, MeasurementError
+from mostnet.export.accuracy import BOUNDS, Activity
 from mostnet.model import StreamOutput, initial_checkpoint, save_checkpoint
 from mostnet.model.shipped import shipped_checkpoints
 from mostnet.training.synth.sequence import make_sequence
@@ -67,18 +65,10 @@ def require_activity(case: Case, frames: Iterable[Frame], outputs: Iterable[Stre
     Raises:
         MeasurementError: it does so little that a network which does nothing would pass the comparison.
     """
-    each = [
-        (
-            float(np.abs(output.enhanced.astype(np.int16) - frame).mean()),
-            float(np.hypot(*output.flow).mean()),
-            float((output.mask >= FOREGROUND).mean()),
-        )
-        for frame, output in zip(frames, outputs, strict=True)
-    ]
-    activity = Activity(*(float(np.mean(column)) for column in zip(*each, strict=True)))
-    if activity.trivial:
+    activity = Activity.over([Activity.of(*pair) for pair in zip(frames, (o[:3] for o in outputs), strict=True)])
+    reasons = activity.trivial(BOUNDS[case.precision])
+    if reasons:
         raise MeasurementError(
-            f"{case.name}: its reference proves little ({'; '.join(activity.trivial)}); use more frames or a larger "
-            "size"
+            f"{case.name}: its reference proves little ({'; '.join(reasons)}); use more frames or a larger size"
         )
     return activity

@@ -106,15 +106,38 @@ def test_identity_network_is_trivial(clip: list[np.ndarray]) -> None:
 @pytest.mark.parametrize(
     ("activity", "text"),
     [
-        (Activity(1.99, 5, 0.5), "the picture changes by 1.99 grey levels, under 2"),
+        (Activity(1.43, 5, 0.5), "the picture changes by 1.43 grey levels, at most 1.43"),
         (Activity(9, 0.99, 0.5), "the flow is 0.99 px long, under 1"),
         (Activity(9, 5, 0.049), "the mask is 4.9% foreground"),
         (Activity(9, 5, 0.951), "the mask is 95.1% foreground"),
     ],
 )
 def test_trivial_reasons(activity: Activity, text: str) -> None:
-    assert len(activity.trivial) == 1
-    assert text in activity.trivial[0]
+    reasons = activity.trivial(BOUNDS["fp16"])
+    assert len(reasons) == 1
+    assert text in reasons[0]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_picture_is_trivial_where_the_frame_itself_would_pass(clip: list[np.ndarray], precision: str) -> None:
+    bounds, frame = BOUNDS[precision], clip[0]
+    flow, mask = np.full((2, *frame.shape[:2]), 3, np.float32), np.zeros(frame.shape[:2], np.uint8)
+    mask[: len(mask) // 2] = 255
+    seen = set()
+    for step in range(1, 9):
+        picture = np.where(frame < 128, frame + step, frame - step).astype(np.uint8)
+        nothing_passes = FrameAccuracy.of((frame, flow, mask), (picture, flow, mask), finite=True).keeps(bounds)
+        assert bool(Activity.of(frame, (picture, flow, mask)).trivial(bounds)) is nothing_passes
+        seen.add(nothing_passes)
+    assert seen == ({True, False} if precision != "fp32" else {False})
+
+
+def test_activity_of_a_clip_is_of_all_its_pixels() -> None:
+    frame = np.full((4, 4, 3), 100, np.uint8)
+    still, moved = np.zeros((2, 4, 4), np.float32), np.full((2, 4, 4), 3, np.float32)
+    masks = np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8)
+    parts = [Activity.of(frame, (frame + 6, still, masks[0])), Activity.of(frame, (frame - 8, moved, masks[1]))]
+    assert Activity.over(parts) == Activity(pytest.approx(50**0.5), pytest.approx(18**0.5 / 2), 0.5)
 
 
 def test_a_healed_frame_does_not_pass() -> None:
