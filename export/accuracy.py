@@ -124,7 +124,7 @@ class Activity:
     def trivial(self, bounds: Bounds) -> tuple[str, ...]:
         """Why a comparison within ``bounds`` proves little; empty if it proves something.
 
-        A picture is trivial if the frame itself would be within its bound.
+        The picture is trivial if the input frames themselves, averaged over the clip, would keep its bound.
         """
         reasons = []
         allowed = _WHITE * 10 ** (-bounds.psnr_db / 20)

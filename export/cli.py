@@ -136,7 +136,7 @@ def _report(results: Sequence[ExportResult], console: Console, *, allow_trivial:
     )
     if allow_trivial:
         return 0
-    console.print("Verify on a video with motion and a trained checkpoint, or pass --allow-trivial.")
+    console.print("Verify a trained checkpoint on a degraded video of moving teeth, or pass --allow-trivial.")
     return TRIVIAL
 
 

@@ -2,10 +2,11 @@
 
 Enhancement, against the reference averaged over each cell:
     - the Charbonnier penalty of the error, and of its horizontal and vertical differences (the detail term);
-    - the logarithm of the mean square error of each frame, because PSNR measures it (L. Chen et al., "Simple Baselines
-      for Image Restoration", ECCV 2022). One dB counts the same in a good picture as in a bad one, down to 46 dB;
-    - both again, after the best affine map of each channel onto the reference (the fit term). A frame does not say how
-      bright or tinted the reference is. Without this term, a wrong guess outweighs every error of a detail.
+    - the logarithm of the mean square error of each frame, because PSNR measures it (L. Chen et al., HINet, CVPR
+      Workshops 2021). In this term, one dB counts the same in a good picture as in a bad one, up to about 40 dB;
+    - the Charbonnier penalty and the logarithm again, after the best affine map of each channel onto the reference (the
+      fit term). A frame does not say how bright or tinted the reference is. Without this term, a wrong guess outweighs
+      every error of a detail.
 
 Flow:
     - the generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014),
@@ -36,8 +37,8 @@ from mostnet.training.data.dataset import TASKS
 _PICTURE_EPSILON = 1e-3
 _FLOW_EPSILON_PX = 0.05
 _FLOW_EXPONENT = 0.45
-#: Root mean square error that is good enough (46 dB), and the loss of an error that is e times as large.
-_INVISIBLE, _PER_FACTOR = 0.005, 0.03
+#: Root mean square error that is good enough (46 dB), and what each factor of e above it adds to the loss.
+_GOOD_ENOUGH, _PER_FACTOR = 0.005, 0.03
 #: Variance below which a channel counts as flat, and the greatest scale of the fit term.
 _FLAT, _MOST_SCALE = 1e-6, 4.0
 #: Weights of the finest scale, of each other scale, and of each scale's flow relative to the flow at the frame's size.
@@ -224,7 +225,7 @@ def _enhance_loss(enhanced: Tensor, target: Target, options: LossOptions) -> Ten
 
 def _picture_error(error: Tensor) -> Tensor:
     """Charbonnier penalty and logarithm of the mean square of each frame, ``(N,)``."""
-    factors = 0.5 * torch.log1p(error.square().mean((1, 2, 3)) / _INVISIBLE**2)
+    factors = 0.5 * torch.log1p(error.square().mean((1, 2, 3)) / _GOOD_ENOUGH**2)
     return charbonnier(error).mean((1, 2, 3)) + _PER_FACTOR * factors
 
 

@@ -124,12 +124,27 @@ def test_a_picture_is_trivial_where_the_frame_itself_would_pass(clip: list[np.nd
     flow, mask = np.full((2, *frame.shape[:2]), 3, np.float32), np.zeros(frame.shape[:2], np.uint8)
     mask[: len(mask) // 2] = 255
     seen = set()
-    for step in range(1, 9):
+    for step in range(9):
         picture = np.where(frame < 128, frame + step, frame - step).astype(np.uint8)
         nothing_passes = FrameAccuracy.of((frame, flow, mask), (picture, flow, mask), finite=True).keeps(bounds)
         assert bool(Activity.of(frame, (picture, flow, mask)).trivial(bounds)) is nothing_passes
         seen.add(nothing_passes)
-    assert seen == ({True, False} if precision != "fp32" else {False})
+    assert seen == {True, False}
+
+
+def test_each_precision_has_its_own_limit() -> None:
+    frames = (FrameAccuracy(60.0, 0.0, 1.0, True),) * 2
+    found = {
+        precision: bool(VerificationReport("small changes", frames, Activity(3, 5, 0.5), bounds).trivial)
+        for precision, bounds in BOUNDS.items()
+    }
+    assert found == {"fp32": False, "fp16": False, "int8": True}
+
+
+def test_one_active_frame_among_still_ones_is_trivial() -> None:
+    frames = [Activity(3.0, 5, 0.5), *[Activity(0.0, 5, 0.5)] * 9]
+    assert Activity.over(frames).trivial(BOUNDS["fp16"]) != ()
+    assert Activity.over(frames[:4]).trivial(BOUNDS["fp16"]) == ()
 
 
 def test_activity_of_a_clip_is_of_all_its_pixels() -> None:
