@@ -31,7 +31,7 @@ EXTRAS = {
 
 setup(
     name="mostnet",
-    version=(ROOT / "api" / "VERSION").read_text().strip(),
+    version=(ROOT / "api" / "VERSION").read_text(encoding="utf-8").strip(),
     description="MOST-NET+ for intra-oral video: enhancement, optical flow and tooth mask in real time",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

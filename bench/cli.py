@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import MostnetError
+from mostnet.contract.terminal import PLAIN, command
 from mostnet.engine.options import PROVIDERS
 
 from .options import DEFAULT_MINUTES, MIN_FRAMES, BenchOptions
@@ -105,6 +106,7 @@ def _options(args: argparse.Namespace) -> BenchOptions:
     )
 
 
+@command("mostnet-bench", interrupted="interrupted; nothing was written")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -114,22 +116,15 @@ def main(argv: list[str] | None = None) -> int:
         options = _options(args)
     except ValueError as error:
         parser.error(str(error))
-    try:
-        for path in (args.json, args.plot):
-            if path is not None:
-                _require_writable(path)
-        if args.plot is not None:
-            require_matplotlib()
-        with PartProgress(Console(stderr=True)) as progress:
-            command = shlex.join(["mostnet-bench", *argv])
-            report = benchmark(args.engine, options, progress=progress.update, command=command)
-        _write(report, args)
-    except (MostnetError, OSError) as error:
-        print(f"mostnet-bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mostnet-bench: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    for path in (args.json, args.plot):
+        if path is not None:
+            _require_writable(path)
+    if args.plot is not None:
+        require_matplotlib()
+    with PartProgress(Console(file=sys.stderr, **PLAIN)) as progress:
+        line = shlex.join(["mostnet-bench", *argv])
+        report = benchmark(args.engine, options, progress=progress.update, command=line)
+    _write(report, args)
     return 0
 
 
@@ -148,7 +143,7 @@ def _require_writable(path: Path) -> None:
 
 
 def _write(report: BenchReport, args: argparse.Namespace) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console(file=sys.stdout, **PLAIN)
     print_report(report, console)
     if args.json is not None:
         report.write_json(args.json)

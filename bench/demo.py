@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 
 from mostnet.contract import BackendNotInstalledError, MostnetError, atomic_path
+from mostnet.contract.terminal import command, complain
 from mostnet.export.cli import main as export_main
 from mostnet.export.plan.flavour import choose_flavour
 from mostnet.video import VideoReader, demo_clip
@@ -28,6 +29,7 @@ The shipped weights were trained on drawn scenes and photographs (model card: ap
 Not for clinical use."""
 
 
+@command("demo")
 def main() -> int:
     """Run every step in the folder ``demo``; returns the exit status of the first step that fails."""
     folder = Path("demo")
@@ -49,11 +51,11 @@ def main() -> int:
         ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--stabilise"]),
         ("mostnet-bench", bench_main, bench),
     ]
-    for command, call, arguments in steps:
-        print(f"\n$ {command} {shlex.join(arguments)}", flush=True)
+    for name, call, arguments in steps:
+        print(f"\n$ {name} {shlex.join(arguments)}", flush=True)
         status = call(arguments)
         if status != 0:
-            print(f"demo: {command} failed with exit status {status}", file=sys.stderr)
+            complain("demo", f"{name} failed with exit status {status}")
             return status
     _write_still(video, picture)
     print("\nWritten:")
@@ -81,7 +83,4 @@ def _write_still(video: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MostnetError as problem:
-        sys.exit(f"demo: {problem}")
+    sys.exit(main())

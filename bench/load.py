@@ -40,7 +40,7 @@ def _read() -> tuple[float, float, float] | None:
     stat = Path("/proc/stat")
     if not stat.is_file():
         return None
-    fields = stat.read_text().split("\n", 1)[0].split()[1:9]
+    fields = stat.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in fields)
     busy_s = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
     times = os.times()

@@ -76,7 +76,7 @@ def _query_gpu(*fields: str) -> list[str] | None:
         return None
     command = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_S)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=_NVIDIA_SMI_S)
     except subprocess.TimeoutExpired:
         return None
     lines = done.stdout.strip().splitlines()
@@ -140,7 +140,7 @@ def _status_mib(key: str) -> float | None:
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
-    for line in status.read_text().splitlines():
+    for line in status.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024 / _MIB
     return None
@@ -149,7 +149,7 @@ def _status_mib(key: str) -> float | None:
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() in ("model name", "Model"):
                 return value.strip()

@@ -7,6 +7,7 @@ two take turns, for consumers that keep results for different times.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from time import perf_counter
 import numpy as np
 
 from mostnet.contract import FINITE, output_specs
+from mostnet.contract.terminal import command
 from mostnet.engine.results import ResultPools
 
 from .machine import describe_machine
@@ -50,8 +52,9 @@ def measure_owned(frames: int, rounds: int) -> dict[str, tuple[float, float]]:
     return {name: (float(fresh), float(again)) for name, (fresh, again) in _medians(samples).items()}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print a table."""
+@command("mostnet.bench.owned")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print a table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.owned", description=__doc__)
     parser.add_argument("--frames", type=int, default=200, help="frames per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each consumer (default: %(default)s)")
@@ -62,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, (fresh, again) in rows.items():
         print(f"{name:<18}{fresh:10.0f}{again:10.0f}{fresh / again:8.2f}")
     print(", ".join(f"{name} {value}" for name, value in asdict(describe_machine(gpu=False)).items()))
+    return 0
 
 
 def _from(pools: ResultPools, found: dict[str, np.ndarray]) -> Take:
@@ -89,4 +93,4 @@ def _medians(samples: dict[str, list[list[float]]]) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,12 @@ class PartProgress:
     """One line per part, on a terminal only, removed when the ``with`` block ends."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._lines = Progress(
             *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
         )

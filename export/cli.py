@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.terminal import PLAIN, command
 from mostnet.export.plan.flavour import DEFAULT_TARGETS
 from mostnet.model import checkpoint_path
 
@@ -99,21 +99,13 @@ def _options(args: argparse.Namespace) -> ExportOptions:
     )
 
 
+@command("mostnet-export", interrupted="interrupted; nothing was written")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    console = Console(highlight=False)
-    try:
-        options = _options(args)
-        results = export_sizes(
-            checkpoint_path(args.checkpoint), options, args.size or [options.size_hw], console=console
-        )
-    except (MostnetError, OSError) as error:
-        print(f"mostnet-export: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mostnet-export: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    console = Console(file=sys.stdout, **PLAIN)
+    options = _options(args)
+    results = export_sizes(checkpoint_path(args.checkpoint), options, args.size or [options.size_hw], console=console)
     return _report(results, console, allow_trivial=args.allow_trivial)
 
 

@@ -29,7 +29,7 @@ from .evidence import require_chart
 from .graph import graph_metadata, save_graph
 from .options import ExportOptions
 from .precision import Preparation
-from .progress import show_step
+from .progress import say, show_step
 from .publish import publish
 from .verification import VerificationReport, read_frames, verify
 
@@ -111,7 +111,7 @@ def export_sizes(
     for result in results:
         plan = result.onnx.with_suffix(".plan")
         if toolchain is None and plan.exists():
-            console.print(f"{plan} is from an earlier export and was not changed", soft_wrap=True)
+            say(console, f"{plan} is from an earlier export and was not changed")
     return tuple(results)
 
 
@@ -182,10 +182,10 @@ def _build(toolchain: Toolchain, graph: Path, request: PlanRequest, options: Exp
             progress=lambda phase, done, total, _: step.update(done, total, phase=phase),
         )
     for line in lines:
-        console.print(f"{graph.stem}.plan: {line}", soft_wrap=True, markup=False)
+        say(console, f"{graph.stem}.plan: {line}")
     layers = graph.with_suffix(".layers.json")
     if not layers.exists() and (options.output / layers.name).exists():
-        console.print(f"{layers.name} is from an earlier plan and was not changed", soft_wrap=True)
+        say(console, f"{layers.name} is from an earlier plan and was not changed")
 
 
 def _verify(
@@ -205,7 +205,7 @@ def _verify(
         except (NoGpuError, BackendNotInstalledError, PlanMismatchError) as error:
             if path.suffix == ".onnx":
                 raise
-            console.print(f"{path.name} was built and checked, but not run: {error}", soft_wrap=True)
+            say(console, f"{path.name} was built and checked, but not run: {error}")
             continue
         with engine, show_step(console, f"verify {path.name}") as step:
             frames = read_frames(options.verify_video, size_hw=metadata.size_hw, limit=options.verify_frames)

@@ -37,7 +37,7 @@ from .evidence import range_markdown, write_calibration
 from .graph import build_graph, float32_islands, graph_metadata
 from .opset import TRACED_OPSET, lower_opset
 from .options import CalibrationOptions, ExportOptions
-from .progress import show_step
+from .progress import say, show_step
 from .sensitivity import Choice, Judge, choose_layers
 
 
@@ -131,10 +131,10 @@ class Preparation:
         if risky:
             names = ", ".join(f"{r.node} ({r.risk}: {r.largest:.4g})" for r in risky[:5])
             more = f" and {len(risky) - 5} more" if len(risky) > 5 else ""
-            self.console.print(f"kept in float32, at risk in FP16: {names}{more}", soft_wrap=True)
+            say(self.console, f"kept in float32, at risk in FP16: {names}{more}")
         else:
             largest = f"the largest is {ranges[0].largest:.4g} of 65504, in {ranges[0].node}"
-            self.console.print(f"no tensor is at risk in FP16: {largest}", soft_wrap=True)
+            say(self.console, f"no tensor is at risk in FP16: {largest}")
         return kept
 
     def _quantise(self, graph: onnx.ModelProto) -> tuple[onnx.ModelProto, Mapping[str, float]]:
@@ -166,11 +166,12 @@ class Preparation:
         )
         quantised = quantise_states(quantise(graph, thresholds), states)
         convs = sum(node.op_type == "Conv" for node in quantised.graph.node)
-        self.console.print(f"{len(thresholds)} of {convs} convolutions are INT8, the others {options.rest.upper()}")
+        say(self.console, f"{len(thresholds)} of {convs} convolutions are INT8, the others {options.rest.upper()}")
         if states:
             before, after = (_state_bytes(one) / 1000 for one in (graph, quantised))
-            self.console.print(
-                f"{len(states)} of {len(pairs)} states are INT8: {after:.0f} kB a frame instead of {before:.0f}"
+            say(
+                self.console,
+                f"{len(states)} of {len(pairs)} states are INT8: {after:.0f} kB a frame instead of {before:.0f}",
             )
         return quantised, thresholds
 
@@ -180,7 +181,7 @@ class Preparation:
         key = CacheKey(self.checkpoint_sha256, data.digest(), options.rest, options.carry_state)
         if options.cache is not None and options.cache.exists():
             cached = read_cache(options.cache, key)
-            self.console.print(f"ranges read from {options.cache}", soft_wrap=True)
+            say(self.console, f"ranges read from {options.cache}")
             return cached
         tensors = {name: node.input[0] for name, node in convolutions(graph).items()}
         tensors.update((pair.output.name, pair.output.name) for pair in graph_metadata(graph).states)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 
 class StepProgress:
@@ -27,10 +28,15 @@ class StepProgress:
         self._progress.update(self._task, total=1, completed=1, description=self._title)
 
 
+def say(console: Console, line: str) -> None:
+    """Print a line as it is: a name such as ``a[/b]`` is no markup, whatever the console's settings."""
+    console.print(Text(line), soft_wrap=True)
+
+
 @contextmanager
 def show_step(console: Console, title: str) -> Iterator[StepProgress]:
     """A progress line for the length of the block."""
-    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         step = StepProgress(progress, title)
         yield step

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mostnet.contract import MostnetError
+from mostnet.contract.terminal import PLAIN, command
 
 from .checkpoint import save_checkpoint
 from .config import VARIANTS
@@ -52,17 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("mostnet.model")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
     if args.command is None:
-        Console(width=120).print(variant_table())
+        Console(file=sys.stdout, width=120, **PLAIN).print(variant_table())
         return 0
-    try:
-        save_checkpoint(initial_checkpoint(args.variant, seed=args.seed, random_head=args.random_head), args.output)
-    except (MostnetError, OSError) as error:
-        print(f"mostnet.model: {error}", file=sys.stderr)
-        return 1
+    save_checkpoint(initial_checkpoint(args.variant, seed=args.seed, random_head=args.random_head), args.output)
     head = "random" if args.random_head else "identity"
     print(f"{args.output}: {args.variant}, seed {args.seed}, {head} enhancement head, untrained")
     return 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.terminal import command
 from mostnet.model import checkpoint_path
 
 from .options import TrainOptions
@@ -77,24 +76,20 @@ def chosen_options(args: argparse.Namespace) -> TrainOptions:
     return options.updated({name: value for name, value in given.items() if value is not None}, source="flags")
 
 
+@command("mostnet-train")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
-    try:
-        train(
-            args.data,
-            args.out,
-            options=chosen_options(args),
-            photos=args.photos,
-            paths=args.paths,
-            init=None if args.init is None else checkpoint_path(args.init),
-            resume=args.resume,
-            report=lambda line: print(line, flush=True),
-        )
-    except (MostnetError, OSError) as error:
-        print(f"mostnet-train: {error}", file=sys.stderr)
-        return 1
+    train(
+        args.data,
+        args.out,
+        options=chosen_options(args),
+        photos=args.photos,
+        paths=args.paths,
+        init=None if args.init is None else checkpoint_path(args.init),
+        resume=args.resume,
+        report=lambda line: print(line, flush=True),
+    )
     return 0
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.terminal import PLAIN, command, complain
 from mostnet.training.data.dataset import SPLITS
 from mostnet.training.synth.files import write_split
 
+_NAME = "mostnet-synth"
 _SIZE = (240, 320)
 _FRAMES, _STILL_FRAMES = 30, 3
 #: Options of moving photographs: flag, names of its values, and help. The defaults are those of ``PhotoOptions``.
@@ -33,6 +34,7 @@ _PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+@command(_NAME)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 130 after Ctrl-C."""
     parser = _parser()
@@ -42,16 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     was_there = folder.exists()
     columns = (TextColumn("sequences"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(file=sys.stderr, **PLAIN)) as bar:
             task = bar.add_task("sequences", total=_count(args))
             made = _write(args, lambda done: bar.update(task, completed=done))
-    except (MostnetError, OSError) as error:
-        print(f"mostnet-synth: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         begun = folder.exists() and not was_there
         advice = f"remove {folder} before the next try" if begun else "nothing was written"
-        print(f"mostnet-synth: stopped; {advice}", file=sys.stderr)
+        complain(_NAME, f"stopped; {advice}")
         return 128 + signal.SIGINT
     print(made)
     return 0
@@ -120,7 +119,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mostnet-synth",
+        prog=_NAME,
         description="Write intra-oral sequences with exact flow, tooth masks and clean references: drawn scenes, or "
         "moving photographs.",
         epilog="Exit status: 0 done, 1 failed, 2 wrong arguments.",

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mostnet.contract import ENHANCED, MostnetError
+from mostnet.contract import ENHANCED
 from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.stopping import StopRequest
+from mostnet.contract.terminal import PLAIN, command, complain
 from mostnet.engine import Engine
 from mostnet.video.steady.border import BORDERS
 from mostnet.video.steady.stabiliser import StabiliserOptions
@@ -23,7 +24,10 @@ from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
 from .window import Window
 
+_NAME = "mostnet-run"
 
+
+@command(_NAME)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, 1 for an error, or 128 + the number of the signal that stopped it."""
     parser = _parser()
@@ -34,21 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if options.output is None and not options.view:
         parser.error("give --output, --view or both")
-    try:
-        outputs = outputs_needed(options.layout, stabilise=options.stabilise)
-        with Engine(options.engine, outputs=outputs) as engine:
-            return _run(options, engine)
-    except (MostnetError, OSError) as error:
-        return _fail(error)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    outputs = outputs_needed(options.layout, stabilise=options.stabilise)
+    with Engine(options.engine, outputs=outputs) as engine:
+        return _run(options, engine)
 
 
 def _run(options: argparse.Namespace, engine: Engine) -> int:
     failure: IncompleteVideoError | None = None
     with StopRequest(second=signal.default_int_handler) as stop:
         try:
-            with RunProgress(Console(stderr=True)) as progress:
+            with RunProgress(Console(file=sys.stderr, **PLAIN)) as progress:
                 summary = run(
                     _source(options.video),
                     engine,
@@ -65,13 +64,14 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
         except IncompleteVideoError as error:
             summary, failure = error.summary, error
     _report(summary)
-    status = 0 if failure is None else _fail(failure)
-    return 128 + (stop.signal or 0) if summary.stopped else status
+    if failure is not None:
+        complain(_NAME, failure)
+    return 128 + (stop.signal or 0) if summary.stopped else int(failure is not None)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mostnet-run",
+        prog=_NAME,
         description="Run a video through a MOST-NET+ engine and write the result as H.264 in MP4.",
     )
     parser.add_argument("video", help="video file, camera number, or 'demo' for the clip that comes with mostnet")
@@ -160,11 +160,6 @@ def _events(summary: RunSummary) -> str:
         "reconnects": summary.reconnects,
     }
     return "".join(f"{count} {name}, " for name, count in counts.items() if count)
-
-
-def _fail(error: MostnetError | OSError) -> int:
-    print(f"mostnet-run: {' '.join(str(error).split())}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class RunProgress:
             self._bar.update(self._task, completed=done, total=total, speed=speed)
         elif now_s - self._line_s >= _LINE_EVERY_S:
             self._line_s = now_s
-            self._console.print(f"{done} of {total or '?'} frames, {speed}", highlight=False)
+            self._console.print(f"{done} of {total or '?'} frames, {speed}")
 
     def __enter__(self) -> RunProgress:
         self._begun_s = self._line_s = perf_counter()

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from mostnet.contract import ExportError, MostnetError
+from mostnet.contract import ExportError
+from mostnet.contract.terminal import command
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.tensorrt.library import MODULES
 from mostnet.export.plan.flavour import Toolchain, find_toolchain
@@ -50,24 +51,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("mostnet.bench.gpu.build")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    try:
-        architecture = args.target or gpu_architecture()
-        targets = (args.target,) if args.target else None
-        toolchain = find_toolchain(args.flavour, targets)
-        for folder in args.folders:
-            if is_built(folder, args.flavour) and not args.again:
-                continue
-            begun_s = perf_counter()
-            lines = build(toolchain, folder)
-            took_s, megabytes = perf_counter() - begun_s, plan_path(folder, args.flavour).stat().st_size / 1e6
-            lines = [f"{megabytes:.1f} MB for {architecture} by {toolchain.name} in {took_s:.0f} s", *lines]
-            print(*(f"{folder}: {line}" for line in lines), sep="\n", flush=True)
-    except (MostnetError, OSError) as error:
-        print(f"mostnet.bench.gpu.build: {error}", file=sys.stderr)
-        return 1
+    architecture = args.target or gpu_architecture()
+    targets = (args.target,) if args.target else None
+    toolchain = find_toolchain(args.flavour, targets)
+    for folder in args.folders:
+        if is_built(folder, args.flavour) and not args.again:
+            continue
+        begun_s = perf_counter()
+        lines = build(toolchain, folder)
+        took_s, megabytes = perf_counter() - begun_s, plan_path(folder, args.flavour).stat().st_size / 1e6
+        lines = [f"{megabytes:.1f} MB for {architecture} by {toolchain.name} in {took_s:.0f} s", *lines]
+        print(*(f"{folder}: {line}" for line in lines), sep="\n", flush=True)
     return 0
 
 

@@ -72,7 +72,7 @@ class ProcessLink:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,
-            text=True,
+            encoding="utf-8",
             start_new_session=True,
         )
         self._lines: Queue[str | None] = Queue()

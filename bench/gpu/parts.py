@@ -13,6 +13,7 @@ from importlib import import_module
 
 from mostnet.bench.gpu.workers.serve import claim_stdout
 from mostnet.contract import NoGpuError
+from mostnet.contract.terminal import one_line
 from mostnet.engine.cuda.driver import require_gpu
 
 from .cases import PARTS
@@ -48,7 +49,7 @@ def lacking(part: str, *, rehearse: bool) -> str:
         try:
             import_module(name)
         except Exception as error:  # a library that is there but broken raises anything
-            return f"{name} cannot be imported: {_one_line(error)}"
+            return f"{name} cannot be imported: {one_line(error)}"
     return "" if rehearse else _lacking_on_gpu(part)
 
 
@@ -68,7 +69,9 @@ def _start(part: str, python: str, rehearse: bool) -> subprocess.Popen[str] | OS
     """A probe in a process of its own, because a library that does not fit may crash it."""
     command = [python, "-m", "mostnet.bench.gpu.parts", part, *(["--rehearse"] if rehearse else [])]
     try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        )
     except OSError as error:
         return error
 
@@ -84,12 +87,8 @@ def _answer(probe: subprocess.Popen[str] | OSError) -> str:
         return f"its Python did not say within {_PROBE_S:.0f} s what it has"
     if probe.returncode == 0:
         return out.strip()
-    last = _one_line(errors.strip().rpartition("\n")[2]) or "it printed nothing"
+    last = one_line(errors.strip().rpartition("\n")[2]) or "it printed nothing"
     return f"its Python failed with status {probe.returncode}: {last}"
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,7 +21,8 @@ import numpy as np
 import onnx
 import torch
 
-from mostnet.contract import OUTPUTS, Frame, MostnetError, input_spec, output_specs, sha256, write_bytes
+from mostnet.contract import OUTPUTS, Frame, input_spec, output_specs, sha256, write_bytes
+from mostnet.contract.terminal import command
 from mostnet.export import ExportOptions, export
 from mostnet.export.accuracy import Activity
 from mostnet.export.opset import SUPPORTED_OPSETS
@@ -108,23 +109,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("mostnet.bench.gpu.prepare")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        if not args.no_warps:
-            prepare_warps(args.root, opset=args.opset)
-        for case in args.only:
-            folder = args.root / case.name
-            if not args.again and is_prepared(folder):
-                print(f"{folder}: kept, with {read_facts(folder)['frames']} frames; --again makes it again", flush=True)
-                continue
-            folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
-            print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)
-    except (MostnetError, OSError) as error:
-        print(f"mostnet.bench.gpu.prepare: {error}", file=sys.stderr)
-        return 1
+    if not args.no_warps:
+        prepare_warps(args.root, opset=args.opset)
+    for case in args.only:
+        folder = args.root / case.name
+        if not args.again and is_prepared(folder):
+            print(f"{folder}: kept, with {read_facts(folder)['frames']} frames; --again makes it again", flush=True)
+            continue
+        folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
+        print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)
     return 0
 
 

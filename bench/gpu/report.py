@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.bench.machine import gpu_state
-from mostnet.contract import MeasurementError, MostnetError, NoGpuError, write_bytes
+from mostnet.contract import MeasurementError, NoGpuError, write_bytes
 from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.stopping import StopRequest
+from mostnet.contract.terminal import command, complain
 from mostnet.engine.cuda.driver import require_gpu
 
 from .agenda import KINDS, MEASURED, REHEARSED, ReportOptions
@@ -37,6 +38,7 @@ from .workers.serve import LEAST_FRAMES
 #: Seconds of ``--minutes`` that remain to end the workers and draw the plot.
 _ENDING_S = 6.0
 
+_NAME = "mostnet.bench.gpu.report"
 #: The state of the GPU in a rehearsal.
 _MINIATURE = {"name": "miniature GPU"}
 
@@ -198,7 +200,7 @@ def _measure(args: argparse.Namespace) -> tuple[Document, bool]:
         )
         complete = measurement.run()
         if stop:
-            print("mostnet.bench.gpu.report: stopped by a signal before all was measured", file=sys.stderr)
+            complain(_NAME, "stopped by a signal before all was measured")
         return measurement.document, complete and not (args.parts and left_out)
 
 
@@ -211,11 +213,12 @@ def _make_folder(out: Path) -> str:
     return "" if os.access(out, os.W_OK | os.X_OK) else "is not writable"
 
 
+@command(_NAME)
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
     if problem := _make_folder(args.out):
-        print(f"mostnet.bench.gpu.report: OUT {args.out}: {problem}; name another folder", file=sys.stderr)
+        complain(_NAME, f"OUT {args.out}: {problem}; name another folder")
         return 2
     try:
         document, complete = (load(args.render), True) if args.render is not None else _measure(args)
@@ -223,11 +226,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{result.verdict:12s} {result.goal}: {result.found}")
         for path in [write_markdown(document, args.out), *write_plot(document, args.out)]:
             print(path)
-    except (MostnetError, OSError) as error:
-        print(f"mostnet.bench.gpu.report: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print(f"mostnet.bench.gpu.report: interrupted; {args.out / FILE} has the results so far", file=sys.stderr)
+        complain(_NAME, f"interrupted; {args.out / FILE} has the results so far")
         return 130
     return 0 if complete else 1
 

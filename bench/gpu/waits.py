@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mostnet.bench.machine import describe_machine
+from mostnet.contract.terminal import command
 from mostnet.engine.cuda.clock import ClockAnchor
 from mostnet.engine.cuda.streams import CudaEvent
 
@@ -128,8 +129,9 @@ def measure_waits(frames: int, work_ms: float, rounds: int) -> dict[str, dict[st
     return {name: dict(zip(COLUMNS, np.median(rows, axis=0).tolist(), strict=True)) for name, rows in found.items()}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print a table."""
+@command("mostnet.bench.gpu.waits")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print a table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.waits", description=__doc__)
     parser.add_argument("--frames", type=int, default=500, help="frames per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds, of all kinds in turn (default: %(default)s)")
@@ -141,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, row in rows.items():
         print(f"{name:<14}" + "".join(f"{value:10.0f}" for value in row.values()))
     print(", ".join(f"{name} {value}" for name, value in asdict(describe_machine(gpu=False)).items()))
+    return 0
 
 
 def _summary(samples: Sequence[float]) -> list[float]:
@@ -173,4 +176,4 @@ def _run_python() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

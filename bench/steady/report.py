@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.bench.machine import describe_machine
-from mostnet.contract import MostnetError, write_bytes
+from mostnet.contract import write_bytes
+from mostnet.contract.terminal import PLAIN, command
 from mostnet.engine import Engine
 from mostnet.video import demo_clip
 from mostnet.video.steady.metrics import Path2d, measure
@@ -131,27 +132,24 @@ def engine_ms(path: Path) -> float:
     return float(np.median(times[2:])) * 1e3
 
 
+@command("mostnet.bench.steady.report")
 def main(argv: Sequence[str] | None = None) -> int:
     """Print both tables; returns 1 if a bound is broken or something fails."""
     options = _parser().parse_args(argv)
     cv2.setNumThreads(1)
-    try:
-        checks, paths = known_path_checks(count=options.frames)
-        clips = _clips(options)
-        for path, clip in zip(options.video, clips[-len(options.video) :], strict=False):
-            still = of_video(path, name="still", count=options.frames, shake=Shake(0.0, 0.0, 0.0))
-            checks += added_jitter_checks(clip, still)
-        rows = [row for clip in clips for row in compare(clip)]
-        checks += _picture_checks(rows)
-        engine_cost_ms = None if options.engine is None else engine_ms(options.engine)
-        _print(checks, rows, engine_cost_ms)
-        if options.plot is not None:
-            plot_paths(paths, options.plot, title="known camera path, and the path after stabilising")
-        if options.json is not None:
-            write_bytes(options.json, _json(checks, rows, engine_cost_ms))
-    except (MostnetError, OSError) as error:
-        print(f"mostnet.bench.steady.report: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+    checks, paths = known_path_checks(count=options.frames)
+    clips = _clips(options)
+    for path, clip in zip(options.video, clips[-len(options.video) :], strict=False):
+        still = of_video(path, name="still", count=options.frames, shake=Shake(0.0, 0.0, 0.0))
+        checks += added_jitter_checks(clip, still)
+    rows = [row for clip in clips for row in compare(clip)]
+    checks += _picture_checks(rows)
+    engine_cost_ms = None if options.engine is None else engine_ms(options.engine)
+    _print(checks, rows, engine_cost_ms)
+    if options.plot is not None:
+        plot_paths(paths, options.plot, title="known camera path, and the path after stabilising")
+    if options.json is not None:
+        write_bytes(options.json, _json(checks, rows, engine_cost_ms))
     return 0 if all(check.passed for check in checks) else 1
 
 
@@ -188,7 +186,7 @@ def _picture_checks(rows: Sequence[Figures]) -> list[Check]:
 
 
 def _print(checks: Sequence[Check], rows: Sequence[Figures], engine: float | None) -> None:
-    console = Console(width=120)
+    console = Console(file=sys.stdout, width=120, **PLAIN)
     table = Table(title="Bounds", title_justify="left")
     for column in ("", "found", "bound", ""):
         table.add_column(column)

@@ -75,6 +75,17 @@ def test_trivial_network_has_its_own_exit_status(
     assert "TRIVIAL verification" in capsys.readouterr().out
 
 
+def test_a_folder_whose_name_looks_like_markup(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "ma[/b] :100:"
+    (folder / "b]").mkdir(parents=True)
+    (folder / f"tiny-{SIZE_TEXT}-fp32.plan").write_bytes(b"an earlier plan")
+    assert main([str(checkpoint_path), "--fp32", "--size", SIZE_TEXT, "--onnx-only", "--output", str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count(str(folder)) == 2 and not printed.err
+
+
 def test_failed_verification_leaves_the_old_files(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mostnet.contract import MostnetError
 from mostnet.contract.arguments import positive_int
+from mostnet.contract.terminal import PLAIN, command
 from mostnet.model import checkpoint_path
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("mostnet-eval")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -53,22 +54,15 @@ def main(argv: list[str] | None = None) -> int:
         device=args.device,
         threads=args.threads,
     )
-    command = shlex.join(["mostnet-eval", *argv])
-    try:
-        if args.out is not None:
-            args.out.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
-        with RunProgress(Console(stderr=True)) as progress:
-            report = evaluate_file(
-                checkpoint_path(args.model), args.data, options, out=args.out, command=command, progress=progress
-            )
-    except (MostnetError, OSError) as error:
-        print(f"mostnet-eval: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mostnet-eval: interrupted", file=sys.stderr)
-        return 130
+    line = shlex.join(["mostnet-eval", *argv])
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
+    with RunProgress(Console(file=sys.stderr, **PLAIN)) as progress:
+        report = evaluate_file(
+            checkpoint_path(args.model), args.data, options, out=args.out, command=line, progress=progress
+        )
     # Wide enough that neither a narrow terminal nor a pipe cuts the figures off.
-    console = Console(highlight=False, markup=False, width=max(110, Console().width))
+    console = Console(file=sys.stdout, width=max(110, Console().width), **PLAIN)
     print_report(report, console)
     for path in () if args.out is None else sorted(args.out.glob("[!.]*")):
         console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", soft_wrap=True)

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.contract import MostnetError, write_bytes
+from mostnet.contract.terminal import command
 
 from .card import WEIGHTS, write_card
 from .evaluate import Evaluation
@@ -197,8 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _card_of(args: argparse.Namespace) -> Path:
-    return write_card(
+def _write_card(args: argparse.Namespace) -> int:
+    path = write_card(
         args.run_dir,
         args.evaluations,
         args.name,
@@ -206,6 +207,16 @@ def _card_of(args: argparse.Namespace) -> Path:
         command=args.command,
         attribution=args.attribution,
     )
+    print(path)
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    table = ablation_table({name: read_report(path) for name, path in args.evaluations})
+    if args.out is not None:
+        write_bytes(args.out, table.encode())
+    print(table, end="")
+    return 0
 
 
 def _named_path(text: str) -> tuple[str, Path]:
@@ -221,18 +232,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.table == "ablation" and len(dict(args.evaluations)) < len(args.evaluations):
         parser.error("two evaluations have the same name")
-    try:
-        if args.table == "card":
-            print(_card_of(args))
-            return 0
-        table = ablation_table({name: read_report(path) for name, path in args.evaluations})
-        if args.out is not None:
-            write_bytes(args.out, table.encode())
-    except (MostnetError, OSError) as error:
-        print(f"{args.table}: {error}", file=sys.stderr)
-        return 1
-    print(table, end="")
-    return 0
+    make = _write_card if args.table == "card" else _compare
+    return command(args.table)(make)(args)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.contract import MostnetError
+from mostnet.contract.terminal import PLAIN, command
 from mostnet.video.reader import VideoReader
 
 from .metrics import Fidelity, Stability, compare, measure
@@ -41,23 +42,20 @@ def compare_videos(before: Path, after: Path, *, frames: int | None = None) -> F
         return compare(itertools.islice(one, frames), itertools.islice(other, frames))
 
 
+@command("steady", errors=(MostnetError, OSError, ValueError))
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(argv)
-    try:
-        videos = _named(options.videos)
-        found = {name: measure_video(path, frames=options.frames) for name, path in videos.items()}
-        fidelity = {}
-        if options.reference is not None:
-            fidelity = {
-                name: compare_videos(options.reference, path, frames=options.frames) for name, path in videos.items()
-            }
-        Console().print(_table(found, fidelity))
-        if options.plot is not None:
-            plot_paths({name: one.path for name, one in found.items()}, options.plot)
-    except (MostnetError, OSError, ValueError) as error:
-        print(f"steady: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+    videos = _named(options.videos)
+    found = {name: measure_video(path, frames=options.frames) for name, path in videos.items()}
+    fidelity = {}
+    if options.reference is not None:
+        fidelity = {
+            name: compare_videos(options.reference, path, frames=options.frames) for name, path in videos.items()
+        }
+    Console(file=sys.stdout, **PLAIN).print(_table(found, fidelity))
+    if options.plot is not None:
+        plot_paths({name: one.path for name, one in found.items()}, options.plot)
     return 0
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from mostnet.bench.gpu.miniature.install import LastingGpu, install_miniature
-from mostnet.contract import MostnetError
+from mostnet.contract.terminal import command
 
 from .plan import write_standin_plan, write_toy_plan
 
@@ -39,21 +39,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("mostnet.bench.gpu.standin.build")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    try:
-        if args.miniature:
-            install_miniature(LastingGpu())
-        for folder in args.folders:
-            if args.toy_case:
-                path = write_toy_plan(folder, compute_ms=args.compute_ms or 0.0)
-            else:
-                path = write_standin_plan(folder, compute_ms=args.compute_ms, toy=args.toy)
-            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
-    except (MostnetError, OSError) as error:
-        print(f"mostnet.bench.gpu.standin.build: {error}", file=sys.stderr)
-        return 1
+    if args.miniature:
+        install_miniature(LastingGpu())
+    for folder in args.folders:
+        if args.toy_case:
+            path = write_toy_plan(folder, compute_ms=args.compute_ms or 0.0)
+        else:
+            path = write_standin_plan(folder, compute_ms=args.compute_ms, toy=args.toy)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
     return 0
 
 

@@ -1,0 +1,149 @@
+"""What every command does with its streams, its errors and its warnings.
+
+A command prints every character, whatever the encoding of the terminal. It prints an error or a warning as one line. If
+the reader of its output goes away, as ``head`` does, it finishes its work without printing, and its exit status is that
+of its work.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, ParamSpec, TextIO
+
+from .errors import MostnetError
+
+#: Settings of a ``rich`` console that prints a name as it is: by default ``[/b]`` is markup, and ``:100:`` a picture.
+#: Give it its ``file`` too: without one, it prints box characters in an ASCII terminal.
+PLAIN: Mapping[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+
+P = ParamSpec("P")
+Main = Callable[P, int]
+
+
+def command(
+    name: str,
+    *,
+    interrupted: str = "interrupted",
+    errors: tuple[type[Exception], ...] = (MostnetError, OSError),
+) -> Callable[[Main[P]], Main[P]]:
+    """Make a ``main`` function, which returns its exit status, a well-behaved command.
+
+    Args:
+        name: what every message begins with.
+        interrupted: the message after Ctrl-C, whose exit status is 130.
+        errors: exceptions that become one line and exit status 1.
+    """
+
+    def decorate(main: Main[P]) -> Main[P]:
+        @functools.wraps(main)
+        def run(*args: P.args, **kwargs: P.kwargs) -> int:
+            with _safe_streams(), _warnings_as_lines(name):
+                try:
+                    status = main(*args, **kwargs)
+                    _flush(sys.stdout)  # a full disk shows here
+                except errors as error:
+                    complain(name, error)
+                    return 1
+                except KeyboardInterrupt:
+                    complain(name, interrupted)
+                    return 128 + signal.SIGINT
+                return status
+
+        return run
+
+    return decorate
+
+
+def complain(name: str, problem: object) -> None:
+    """Print ``name: problem`` as one line on stderr."""
+    print(f"{name}: {one_line(problem)}", file=sys.stderr, flush=True)
+
+
+def one_line(text: object) -> str:
+    """The text with every run of white space as one space, and other control characters as escapes."""
+    words = " ".join(str(text).split())
+    return "".join(repr(sign)[1:-1] if sign < " " or "\x7f" <= sign < "\xa0" else sign for sign in words)
+
+
+class _WarningLines(logging.Handler):
+    """Prints each warning of mostnet as one line on stderr."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self._command = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            complain(self._command, record.getMessage())
+        except Exception:
+            self.handleError(record)
+
+
+class _LastingFile(io.FileIO):
+    """A file descriptor that is turned to the null device once its reader is gone."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.fileno())
+            os.close(null)
+            return super().write(data)
+
+
+@contextmanager
+def _warnings_as_lines(name: str) -> Iterator[None]:
+    """Print the warnings of mostnet's loggers with this name. A command inside a command has its own."""
+    logger = logging.getLogger("mostnet")
+    before = list(logger.handlers)
+    others = [handler for handler in before if not isinstance(handler, _WarningLines)]
+    logger.handlers = [*others, _WarningLines(name)]
+    try:
+        yield
+    finally:
+        logger.handlers = before
+
+
+@contextmanager
+def _safe_streams() -> Iterator[None]:
+    """Streams that neither refuse a character nor fail when their reader is gone."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _safe(before[0], sys.__stdout__), _safe(before[1], sys.__stderr__)
+    try:
+        yield
+    finally:
+        for stream, original in zip((sys.stdout, sys.stderr), before, strict=True):
+            if stream is not original:
+                with suppress(OSError):  # reported before, if the work ended well
+                    stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _safe(stream: TextIO, of_process: TextIO | None) -> TextIO:
+    """The stream with escapes for what it cannot encode; the process's own stream also outlives its reader."""
+    if not isinstance(stream, io.TextIOWrapper):  # None without a terminal, or the stream of a test or a notebook
+        return stream
+    stream.reconfigure(errors="backslashreplace")
+    if stream is not of_process:
+        return stream
+    stream.flush()
+    file = io.BufferedWriter(_LastingFile(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(
+        file,
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
+def _flush(stream: TextIO | None) -> None:
+    if stream is not None:
+        stream.flush()

@@ -1,0 +1,141 @@
+"""What every command does with its streams, its errors and its warnings."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import DatasetError
+from mostnet.contract.terminal import command, one_line
+
+ROOT = Path(__file__).parent.parent.parent
+
+_COMMAND = """
+import logging, pathlib, sys
+from mostnet.contract import DatasetError
+from mostnet.contract.terminal import command
+
+@command("tool")
+def main(kind):
+    if kind == "raise":
+        raise DatasetError("no \\u6b6f, and no \\udcff\\nin a\\x1b[31m name")
+    if kind == "warn":
+        logging.getLogger("mostnet.some.part").warning("two\\nlines of %s", "\\u6b6f")
+        logging.getLogger("mostnet.some.part").info("not shown")
+        logging.getLogger("other").error("not ours")
+    for k in range(int(sys.argv[2])):
+        print("\\u6b6f\\udcff", k, flush=True)
+    pathlib.Path(sys.argv[3]).write_text("done")
+    return 0
+
+sys.exit(main(sys.argv[1]))
+"""
+
+
+def run(
+    tmp_path: Path, kind: str, *, lines: int = 1, shell: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-c", _COMMAND, kind, str(lines), str(tmp_path / "done")]
+    if shell:
+        arguments = ["bash", "-c", f'set -o pipefail; "$0" "$@" {shell}', *arguments]
+    return subprocess.run(arguments, capture_output=True, encoding="latin-1", env={**os.environ, **environment})
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"PYTHONUTF8": "1"},  # has no bytes for a surrogate, which stands for a byte of a name that is not UTF-8
+    ],
+)
+def test_every_terminal_shows_every_character(tmp_path: Path, environment: dict[str, str]) -> None:
+    printed = run(tmp_path, "print", **environment)
+    failed = run(tmp_path, "raise", **environment)
+
+    assert printed.returncode == 0 and r"\udcff 0" in printed.stdout and not printed.stderr
+    assert failed.returncode == 1 and failed.stderr.startswith("tool: no ") and failed.stderr.count("\n") == 1
+    assert r"and no \udcff in a\x1b[31m name" in failed.stderr  # no sequence that the terminal obeys
+
+
+def test_warnings_of_mostnet_are_one_line_each(tmp_path: Path) -> None:
+    done = run(tmp_path, "warn", PYTHONIOENCODING="ascii")
+
+    assert done.stderr.splitlines() == [r"tool: two lines of \u6b6f", "not ours"]
+
+
+@pytest.mark.parametrize("shell", ["| head -1", "2>&1 | head -1", "| true", ">&-", "2>&-"])
+def test_a_command_finishes_its_work_when_nobody_reads_its_output(tmp_path: Path, shell: str) -> None:
+    done = run(tmp_path, "warn", lines=5000, shell=shell)
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr and "Broken" not in done.stderr
+    assert (tmp_path / "done").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line_on_stderr(tmp_path: Path) -> None:
+    done = run(tmp_path, "print", shell="> /dev/full")
+
+    assert done.returncode == 1 and done.stderr == "tool: [Errno 28] No space left on device\n"
+
+
+def test_a_command_within_a_command_prints_a_warning_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def warn() -> int:
+        logging.getLogger("mostnet.some.part").warning("found")
+        return 0
+
+    @command("outer")
+    def outer() -> int:
+        return command("inner")(warn)() or warn()
+
+    assert outer() == 0
+    assert capsys.readouterr().err == "inner: found\nouter: found\n"
+    assert not logging.getLogger("mostnet").handlers
+
+
+def test_the_exit_status_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: BaseException) -> int:
+        raise error
+
+    assert command("tool")(fail)(DatasetError("a")) == 1
+    assert command("tool")(fail)(OSError("b")) == 1
+    assert command("tool", interrupted="c")(fail)(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "tool: a\ntool: b\ntool: c\n"
+    with pytest.raises(ZeroDivisionError):  # a defect of ours keeps its traceback
+        command("tool")(fail)(ZeroDivisionError())
+
+
+def test_one_line_keeps_letters_of_all_scripts() -> None:
+    assert one_line("  歯\u3000é\r\nz\u200d\x07\x85 ") == r"歯 é z" + "\u200d" + r"\x07"
+
+
+def test_every_command_is_decorated() -> None:
+    folders = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "docs")]
+    for path in (path for folder in folders for path in folder.glob("**/*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "main":
+                text = ast.unparse(node)
+                its_parent_reads_it = "claim_stdout" in path.read_text(encoding="utf-8")
+                assert "command(" in text or its_parent_reads_it, (
+                    f"{path}: decorate main with contract.terminal.command"
+                )
+
+
+def test_every_text_file_names_its_encoding() -> None:
+    """Without it, Python takes the terminal's: ASCII with ``LC_ALL=C``."""
+    for path in ROOT.glob("*/**/*.py"):
+        if path.relative_to(ROOT).parts[0] in ("tests", "build"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                names = {keyword.arg for keyword in node.keywords}
+                reads = node.func.attr in ("read_text", "write_text") or "text" in names
+                assert not reads or "encoding" in names, f"{path}:{node.lineno}: no encoding"
