@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
-from mostnet.contract import MostnetError
+from mostnet.contract import MostnetError, staging_folder
+from mostnet.contract.stopping import exit_status, signals_interrupt
 from mostnet.engine.options import PROVIDERS
+from mostnet.video.threads import limit_opencv_threads
 
 from .options import DEFAULT_MINUTES, MIN_FRAMES, BenchOptions
 from .plot import require_matplotlib, write_plot
@@ -105,6 +106,7 @@ def _options(args: argparse.Namespace) -> BenchOptions:
     )
 
 
+@signals_interrupt()
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -114,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         options = _options(args)
     except ValueError as error:
         parser.error(str(error))
+    limit_opencv_threads()
     try:
         for path in (args.json, args.plot):
             if path is not None:
@@ -127,9 +130,9 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet-bench: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("mostnet-bench: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     return 0
 
 
@@ -143,7 +146,7 @@ def _require_writable(path: Path) -> None:
     if path.is_dir():
         raise MostnetError(f"{path}: is a folder; give the name of a file")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    with tempfile.NamedTemporaryFile(prefix=f".{path.stem}-", suffix=path.suffix, dir=folder):
+    with staging_folder(folder):
         pass
 
 

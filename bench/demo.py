@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 
 from mostnet.contract import BackendNotInstalledError, MostnetError, atomic_path
+from mostnet.contract.stopping import exit_status, signals_interrupt
 from mostnet.export.cli import main as export_main
 from mostnet.export.plan.flavour import choose_flavour
 from mostnet.video import VideoReader, demo_clip
@@ -81,7 +82,10 @@ def _write_still(video: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MostnetError as problem:
-        sys.exit(f"demo: {problem}")
+    with signals_interrupt():
+        try:
+            sys.exit(main())
+        except MostnetError as problem:
+            sys.exit(f"demo: {problem}")
+        except KeyboardInterrupt as stop:
+            sys.exit(exit_status(stop))

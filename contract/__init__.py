@@ -27,7 +27,7 @@ from .errors import (
     VerificationError,
     VideoError,
 )
-from .files import atomic_path, sha256, write_bytes
+from .files import atomic_path, sha256, staging_folder, write_bytes
 from .metadata import FORMAT_VERSION, ONNX_DIGEST_KEY, ONNX_KEY, PRECISIONS, Metadata, PlanInfo
 from .tensors import (
     ENHANCED,
@@ -91,5 +91,6 @@ __all__ = [
     "input_spec",
     "output_specs",
     "sha256",
+    "staging_folder",
     "write_bytes",
 ]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.stopping import exit_status, signals_interrupt
 from mostnet.export.plan.flavour import DEFAULT_TARGETS
 from mostnet.model import checkpoint_path
 
@@ -99,6 +100,7 @@ def _options(args: argparse.Namespace) -> ExportOptions:
     )
 
 
+@signals_interrupt()
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
@@ -111,9 +113,9 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet-export: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("mostnet-export: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     return _report(results, console, allow_trivial=args.allow_trivial)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.stopping import exit_status, signals_interrupt
 from mostnet.model import checkpoint_path
 
 from .options import TrainOptions
@@ -77,6 +78,7 @@ def chosen_options(args: argparse.Namespace) -> TrainOptions:
     return options.updated({name: value for name, value in given.items() if value is not None}, source="flags")
 
 
+@signals_interrupt()
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
@@ -95,6 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet-train: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as stop:
+        print("mostnet-train: interrupted before the run could be saved again", file=sys.stderr)
+        return exit_status(stop)
     return 0
 
 

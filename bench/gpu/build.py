@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from mostnet.contract import ExportError, MostnetError
+from mostnet.contract.stopping import end_with_parent, exit_status, signals_interrupt
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.tensorrt.library import MODULES
 from mostnet.export.plan.flavour import Toolchain, find_toolchain
@@ -50,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@signals_interrupt()
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    end_with_parent()
     try:
         architecture = args.target or gpu_architecture()
         targets = (args.target,) if args.target else None
@@ -68,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet.bench.gpu.build: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
     return 0
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 
 from mostnet.bench.gpu.workers.serve import claim_stdout
 from mostnet.contract import NoGpuError
+from mostnet.contract.stopping import end_with_parent, parent_environment
 from mostnet.engine.cuda.driver import require_gpu
 
 from .cases import PARTS
@@ -68,7 +69,9 @@ def _start(part: str, python: str, rehearse: bool) -> subprocess.Popen[str] | OS
     """A probe in a process of its own, because a library that does not fit may crash it."""
     command = [python, "-m", "mostnet.bench.gpu.parts", part, *(["--rehearse"] if rehearse else [])]
     try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=parent_environment()
+        )
     except OSError as error:
         return error
 
@@ -98,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--rehearse", action="store_true", help="say what a rehearsal without a GPU lacks")
     args = parser.parse_args(argv)
+    end_with_parent()
     answers = claim_stdout()  # libraries may print while they are imported
     print(lacking(args.part, rehearse=args.rehearse), file=answers, flush=True)
     return 0

@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +19,8 @@ import numpy as np
 import onnx
 import torch
 
-from mostnet.contract import OUTPUTS, Frame, MostnetError, input_spec, output_specs, sha256, write_bytes
+from mostnet.contract import OUTPUTS, Frame, MostnetError, input_spec, output_specs, sha256, staging_folder, write_bytes
+from mostnet.contract.stopping import end_with_parent, exit_status, signals_interrupt
 from mostnet.export import ExportOptions, export
 from mostnet.export.accuracy import Activity
 from mostnet.export.opset import SUPPORTED_OPSETS
@@ -40,10 +39,9 @@ def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, dev
         ExportError: the graph cannot be exported.
         MeasurementError: the reference proves little.
     """
-    root.mkdir(parents=True, exist_ok=True)
     folder = root / case.name
-    with tempfile.TemporaryDirectory(prefix=f".{case.name}-", dir=root) as temporary:
-        staged = Path(temporary) / case.name
+    with staging_folder(root) as temporary:
+        staged = temporary / case.name
         staged.mkdir()
         _write(staged, case, opset, count, device)
         if folder.exists():
@@ -108,9 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@signals_interrupt()
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    end_with_parent()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         if not args.no_warps:
@@ -125,9 +125,10 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet.bench.gpu.prepare: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
     return 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # removes the temporary folder
     sys.exit(main())

@@ -20,7 +20,7 @@ from typing import Any
 from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError, MostnetError, NoGpuError, write_bytes
 from mostnet.contract.arguments import positive_float, positive_int
-from mostnet.contract.stopping import StopRequest
+from mostnet.contract.stopping import StopRequest, exit_status
 from mostnet.engine.cuda.driver import require_gpu
 
 from .agenda import KINDS, MEASURED, REHEARSED, ReportOptions
@@ -226,9 +226,9 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet.bench.gpu.report: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"mostnet.bench.gpu.report: interrupted; {args.out / FILE} has the results so far", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     return 0 if complete else 1
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mostnet.bench.machine import describe_machine
 from mostnet.contract import MostnetError, write_bytes
+from mostnet.contract.stopping import exit_status, signals_interrupt
 from mostnet.engine import Engine
 from mostnet.video import demo_clip
 from mostnet.video.steady.metrics import Path2d, measure
@@ -131,6 +132,7 @@ def engine_ms(path: Path) -> float:
     return float(np.median(times[2:])) * 1e3
 
 
+@signals_interrupt()
 def main(argv: Sequence[str] | None = None) -> int:
     """Print both tables; returns 1 if a bound is broken or something fails."""
     options = _parser().parse_args(argv)
@@ -152,6 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet.bench.steady.report: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
     return 0 if all(check.passed for check in checks) else 1
 
 

@@ -11,9 +11,11 @@ from rich.console import Console
 
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import positive_int
+from mostnet.contract.stopping import exit_status, signals_interrupt
 from mostnet.model import checkpoint_path
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
+from mostnet.video.threads import limit_opencv_threads
 
 from .open_model import DEVICES
 from .run import EvalOptions, evaluate_file
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@signals_interrupt()
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -54,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         threads=args.threads,
     )
     command = shlex.join(["mostnet-eval", *argv])
+    limit_opencv_threads()
     try:
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
@@ -64,9 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet-eval: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("mostnet-eval: interrupted", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     # Wide enough that neither a narrow terminal nor a pipe cuts the figures off.
     console = Console(highlight=False, markup=False, width=max(110, Console().width))
     print_report(report, console)

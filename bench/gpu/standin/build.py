@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mostnet.bench.gpu.miniature.install import LastingGpu, install_miniature
 from mostnet.contract import MostnetError
+from mostnet.contract.stopping import end_with_parent
 
 from .plan import write_standin_plan, write_toy_plan
 
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    end_with_parent()
     try:
         if args.miniature:
             install_miniature(LastingGpu())
