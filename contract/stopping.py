@@ -90,6 +90,19 @@ def exit_status(stop: KeyboardInterrupt) -> int:
     return 128 + (stop.number if isinstance(stop, SignalInterrupt) else signal.SIGINT)
 
 
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Let signals that ask for an end wait until the block ends. Worker processes that start in it inherit the wait."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_stopping_to_the_parent(worker: int = 0) -> None:
     """In a worker process: let the parent decide when it ends, because it waits for a result; end when the parent ends.
 
@@ -99,6 +112,8 @@ def leave_stopping_to_the_parent(worker: int = 0) -> None:
         os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     end_with_parent()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mostnet.contract import MostnetError
 from mostnet.contract.arguments import size_hw
-from mostnet.training.data.dataset import SPLITS
+from mostnet.contract.stopping import exit_status, signals_interrupt
+from mostnet.training.data.dataset import SPLITS, UNFINISHED
 from mostnet.training.synth.files import write_split
 
 _SIZE = (240, 320)
@@ -33,8 +33,9 @@ _PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+@signals_interrupt()
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 130 after Ctrl-C."""
+    """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 128 + the signal's number."""
     parser = _parser()
     args = parser.parse_args(argv)
     _check(parser, args)
@@ -48,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MostnetError, OSError) as error:
         print(f"mostnet-synth: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        begun = folder.exists() and not was_there
-        advice = f"remove {folder} before the next try" if begun else "nothing was written"
-        print(f"mostnet-synth: stopped; {advice}", file=sys.stderr)
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stop:
+        begun = (folder / UNFINISHED).exists() or (folder.exists() and not was_there)
+        advice = f"the same command continues; to start over, remove {folder} before the next try"
+        print(f"mostnet-synth: stopped; {advice if begun else 'nothing was written'}", file=sys.stderr)
+        return exit_status(stop)
     print(made)
     return 0
 
@@ -123,10 +124,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="mostnet-synth",
         description="Write intra-oral sequences with exact flow, tooth masks and clean references: drawn scenes, or "
         "moving photographs.",
-        epilog="Exit status: 0 done, 1 failed, 2 wrong arguments.",
+        epilog="Exit status: 0 done, 1 failed, 2 wrong arguments, 128 + N stopped by signal N. After a signal, the "
+        "same command continues.",
     )
     add = parser.add_argument
-    add("out", type=Path, metavar="OUT", help="data set to add the split to; OUT/SPLIT must not exist")
+    add(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="data set to add the split to; OUT/SPLIT must be new or unfinished",
+    )
     add("--sequences", type=int, metavar="N", help="number of sequences; --still takes all photographs without it")
     add(
         "--frames",
