@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
-from mostnet.contract import MostnetError
+from mostnet.contract import MostnetError, staging_folder
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.engine.options import PROVIDERS
+from mostnet.video.threads import limit_opencv_threads
 
 from .options import DEFAULT_MINUTES, MIN_FRAMES, BenchOptions
 from .plot import require_matplotlib, write_plot
@@ -116,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         options = _options(args)
     except ValueError as error:
         parser.error(str(error))
+    limit_opencv_threads()
     for path in (args.json, args.plot):
         if path is not None:
             _require_writable(path)
@@ -138,7 +139,7 @@ def _require_writable(path: Path) -> None:
     if path.is_dir():
         raise MostnetError(f"{path}: is a folder; give the name of a file")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    with tempfile.NamedTemporaryFile(prefix=f".{path.stem}-", suffix=path.suffix, dir=folder):
+    with staging_folder(folder):
         pass
 
 

@@ -9,11 +9,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any
 
-from mostnet.engine.ort.model import usable_cores
+from mostnet.contract.cores import usable_cores
 
 _MIB = 1 << 20
 _NVIDIA_SMI_S = 10.0
@@ -89,7 +88,8 @@ def _query_gpu(*fields: str) -> list[str] | None:
 class GpuClockSampler:
     """Samples the SM clock of the first GPU once a second until the ``with`` block ends; without a GPU it does nothing.
 
-    One ``nvidia-smi`` runs all the time and writes to a file, so that this process has no work before the end.
+    One ``nvidia-smi`` runs all the time and writes to a pipe, which holds the lines of hours, so that this process has
+    no work before the end. If this process is killed, the next line ends ``nvidia-smi``, because nobody holds the pipe.
     """
 
     def __init__(self, *, wanted: bool) -> None:
@@ -100,9 +100,8 @@ class GpuClockSampler:
     def __enter__(self) -> GpuClockSampler:
         if self._tool is not None:
             query = ("--id=0", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", "--loop-ms=1000")
-            self._lines = TemporaryFile()
             self._process = subprocess.Popen(
-                [self._tool, *query], stdin=subprocess.DEVNULL, stdout=self._lines, stderr=subprocess.DEVNULL
+                [self._tool, *query], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         return self
 
@@ -112,10 +111,8 @@ class GpuClockSampler:
         if self._tool is None:
             return
         self._process.terminate()
-        self._process.wait()
-        with self._lines as file:
-            file.seek(0)
-            whole_lines = file.read().decode(errors="replace").split("\n")[:-1]
+        lines, _ = self._process.communicate()
+        whole_lines = lines.decode(errors="replace").split("\n")[:-1]
         numbers = map(_number, whole_lines)
         self.samples_mhz = tuple(number for number in numbers if number is not None)
 

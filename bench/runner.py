@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mostnet.contract import OUTPUTS, BackendNotInstalledError, CheckpointError, sha256
+from mostnet.contract.cores import default_threads
 from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine
 from mostnet.engine.options import Options
-from mostnet.engine.ort.model import usable_cores
 
 from .checks import check_outputs
 from .frames import BenchFrames, load_frames
@@ -89,7 +89,7 @@ class _Benchmark:
         self._path = path
         self._options = options
         self._progress = progress
-        self._threads = options.threads or usable_cores()
+        self._threads = options.threads or default_threads()
         self._meter = LoadMeter()
         self._others: dict[str, float | None] = {}
         self._engine_options = Options(outputs=OUTPUTS, threads=self._threads, provider=options.provider)

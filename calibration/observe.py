@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from mostnet.contract import FRAME, CalibrationError, Metadata
+from mostnet.contract.cores import default_threads
 
 from .data import CalibrationData
 from .histogram import Histogram
@@ -38,7 +39,7 @@ def observe(
         tensors: names in ``model``, of inner tensors or of outputs.
         carry_state: give each frame the state of the frame before, as in use; False gives every frame an empty state,
             which shows what calibration on single frames misses.
-        threads: of ONNX Runtime; 0 lets it choose.
+        threads: of ONNX Runtime; 0 takes the usable cores.
         progress: called with the number of frames done.
 
     Raises:
@@ -96,5 +97,5 @@ def _open(model: onnx.ModelProto, tensors: Sequence[str], threads: int) -> onnxr
             tapped.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = threads
+    settings.intra_op_num_threads = threads or default_threads()
     return onnxruntime.InferenceSession(tapped.SerializeToString(), settings, providers=["CPUExecutionProvider"])

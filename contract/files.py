@@ -5,27 +5,45 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@contextmanager
+def staging_folder(parent: Path) -> Iterator[Path]:
+    """Lend a new hidden folder in ``parent`` and remove it, with all that is still in it, at the end of the block.
+
+    If the process is killed before, the next call with the same ``parent`` removes the folder. It never removes that of
+    a process that lives, nor one that another machine may have made.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_dead(parent)
+    folder, lock = _new_folder(parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Lend a temporary path beside ``path``; rename it to ``path`` if the block succeeds, otherwise delete it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    """Lend a path of the same name in a hidden folder beside ``path``; the file there becomes ``path`` if the block
+    succeeds, and is deleted otherwise.
+    """
+    with staging_folder(path.parent) as folder:
+        temporary = folder / path.name
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp lets only the owner read the file
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -48,3 +66,62 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def lock_folder(folder: Path, *, wait: bool = False) -> int | None:
+    """Lock a folder until the returned descriptor is closed or this process ends, however that happens.
+
+    Returns None where folders cannot be locked, as on network file systems and Windows.
+
+    Raises:
+        BlockingIOError: a living process holds the lock, and ``wait`` is false.
+        OSError: the folder cannot be opened.
+    """
+    if sys.platform == "win32":
+        return None
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _new_folder(parent: Path) -> tuple[Path, int | None]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".mostnet-{_boot()}-", dir=parent))
+        with suppress(FileNotFoundError):  # another process removed it before the lock was taken
+            lock = lock_folder(folder, wait=True)
+            if folder.exists():
+                return folder, lock
+            if lock is not None:
+                os.close(lock)
+
+
+def _remove_dead(parent: Path) -> None:
+    """Remove the folders of processes that ended without doing so: nobody holds their locks."""
+    if not _boot():
+        return
+    for folder in parent.glob(f".mostnet-{_boot()}-*"):
+        with suppress(OSError):  # a living process or another user has it, or it is gone
+            lock = lock_folder(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+@cache
+def _boot() -> str:
+    """An identifier of this start of this machine; empty if the system has none.
+
+    A lock shows that a process of this machine is dead. It may show nothing about one of another machine, on a file
+    system that both use.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:13]
+    except OSError:
+        return ""

@@ -11,13 +11,13 @@ import functools
 import io
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TextIO
 
 from .errors import MostnetError
+from .stopping import exit_status, signals_interrupt
 
 #: Settings of a ``rich`` console that prints a name as it is: by default ``[/b]`` is markup, and ``:100:`` a picture.
 #: Give it its ``file`` too: without one, it prints box characters in an ASCII terminal.
@@ -37,7 +37,7 @@ def command(
 
     Args:
         name: what every message begins with.
-        interrupted: the message after Ctrl-C, whose exit status is 130.
+        interrupted: the message after SIGINT, SIGTERM or SIGHUP, whose exit status is 128 and the signal's number.
         errors: exceptions that become one line and exit status 1.
     """
 
@@ -46,14 +46,15 @@ def command(
         def run(*args: P.args, **kwargs: P.kwargs) -> int:
             with _safe_streams(), _warnings_as_lines(name):
                 try:
-                    status = main(*args, **kwargs)
+                    with signals_interrupt():
+                        status = main(*args, **kwargs)
                     _flush(sys.stdout)  # a full disk shows here
                 except errors as error:
                     complain(name, error)
                     return 1
-                except KeyboardInterrupt:
+                except KeyboardInterrupt as stop:
                     complain(name, interrupted)
-                    return 128 + signal.SIGINT
+                    return exit_status(stop)
                 return status
 
         return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from mostnet.contract import (
     PlanMismatchError,
     check_size,
     sha256,
+    staging_folder,
 )
 from mostnet.engine import Engine
 from mostnet.engine.cuda.driver import require_gpu
@@ -24,6 +24,7 @@ from mostnet.export.plan.flavour import Toolchain, find_toolchain
 from mostnet.export.plan.request import PlanRequest
 from mostnet.export.plan.writer import write_plan
 from mostnet.model import Checkpoint, load_checkpoint
+from mostnet.model.threads import limit_torch_threads
 
 from .evidence import require_chart
 from .graph import graph_metadata, save_graph
@@ -100,14 +101,14 @@ def export_sizes(
     path = Path(checkpoint)
     for size_hw in sizes:
         check_size(size_hw)
+    limit_torch_threads()
     toolchain = _prepare(options)
     loaded = load_checkpoint(path)
     check_whole(loaded, path)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".mostnet-export-", dir=options.output) as folder:
+    with staging_folder(options.output) as folder:
         each = [replace(options, size_hw=size_hw) for size_hw in dict.fromkeys(sizes)]
-        results = [_stage(path, loaded, one, toolchain, Path(folder), console) for one in each]
-        publish(Path(folder), options.output)
+        results = [_stage(path, loaded, one, toolchain, folder, console) for one in each]
+        publish(folder, options.output)
     for result in results:
         plan = result.onnx.with_suffix(".plan")
         if toolchain is None and plan.exists():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
+import shutil
 from pathlib import Path
 
-from mostnet.contract import ExportError
+from mostnet.contract import ExportError, staging_folder
 
 
 def publish(staged: Path, target: Path) -> None:
     """Move every file of ``staged`` into the folder ``target``, on the same file system.
 
-    If a file cannot be moved, or on an interrupt, the earlier files are put back.
+    If a file cannot be moved, or on an interrupt, the earlier files are put back. If the process is killed meanwhile,
+    each file is the earlier one or the new one.
 
     Raises:
         ExportError: ``target`` has a folder with the name of one of the files.
@@ -20,12 +22,11 @@ def publish(staged: Path, target: Path) -> None:
     for name in names:
         if (target / name).is_dir():
             raise ExportError(f"{target / name}: is a folder; move it away, or name another output")
-    with tempfile.TemporaryDirectory(prefix=".mostnet-backup-", dir=target) as folder:
-        backup = Path(folder)
+    with staging_folder(target) as backup:
         try:
             for name in names:
                 if (target / name).exists():
-                    (target / name).replace(backup / name)
+                    _keep(target / name, backup / name)
                 (staged / name).replace(target / name)
         except BaseException:
             for name in names:
@@ -34,3 +35,11 @@ def publish(staged: Path, target: Path) -> None:
                 elif not (staged / name).exists():
                     (target / name).unlink(missing_ok=True)
             raise
+
+
+def _keep(file: Path, backup: Path) -> None:
+    """Give a file a second name, or copy it on a file system without such names."""
+    try:
+        os.link(file, backup)
+    except OSError:
+        shutil.copy2(file, backup)

@@ -12,7 +12,7 @@ import onnx
 from rich.console import Console
 
 from mostnet.calibration import CalibrationData, quantise, quantise_states
-from mostnet.contract import CalibrationError, Frame
+from mostnet.contract import CalibrationError, Frame, staging_folder
 from mostnet.engine import Engine
 from mostnet.model import Checkpoint, StreamOutput
 
@@ -115,8 +115,8 @@ class Judge:
         chosen = {name: self.thresholds[name] for name in int8}
         graph = quantise(self.graph, chosen) if chosen else self.graph
         found = []
-        with tempfile.TemporaryDirectory(prefix="mostnet-sensitivity-") as folder:
-            path = Path(folder) / "candidate.onnx"
+        with staging_folder(Path(tempfile.gettempdir())) as folder:
+            path = folder / "candidate.onnx"
             save_graph(quantise_states(graph, self.states), path)
             with Engine(path, provider="cpu") as engine:
                 for sequence in self._sequences:

@@ -76,7 +76,7 @@ def chosen_options(args: argparse.Namespace) -> TrainOptions:
     return options.updated({name: value for name, value in given.items() if value is not None}, source="flags")
 
 
-@command("mostnet-train")
+@command("mostnet-train", interrupted="interrupted before the run could be saved again")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)

@@ -39,7 +39,7 @@ class TrainOptions:
         compile: run the network through ``torch.compile``.
         cuda_graph: replay every step of the network as a CUDA graph, which is faster for small networks.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads of PyTorch; 0 keeps PyTorch's default.
+        threads: CPU threads of PyTorch; 0 takes its default, within the CPU limit of a container.
         workers: processes that read clips; 0 reads in the training process.
         cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
         photo_share: fraction of every batch that is made of moving photographs, if there are any.

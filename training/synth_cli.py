@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.stopping import exit_status
 from mostnet.contract.terminal import PLAIN, command, complain
-from mostnet.training.data.dataset import SPLITS
+from mostnet.training.data.dataset import SPLITS, UNFINISHED
 from mostnet.training.synth.files import write_split
 
 _NAME = "mostnet-synth"
@@ -36,7 +36,7 @@ _PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
 
 @command(_NAME)
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 130 after Ctrl-C."""
+    """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 128 + the signal's number."""
     parser = _parser()
     args = parser.parse_args(argv)
     _check(parser, args)
@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Progress(*columns, console=Console(file=sys.stderr, **PLAIN)) as bar:
             task = bar.add_task("sequences", total=_count(args))
             made = _write(args, lambda done: bar.update(task, completed=done))
-    except KeyboardInterrupt:
-        begun = folder.exists() and not was_there
-        advice = f"remove {folder} before the next try" if begun else "nothing was written"
-        complain(_NAME, f"stopped; {advice}")
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stop:
+        begun = (folder / UNFINISHED).exists() or (folder.exists() and not was_there)
+        advice = f"the same command continues; to start over, remove {folder} before the next try"
+        complain(_NAME, f"stopped; {advice if begun else 'nothing was written'}")
+        return exit_status(stop)
     print(made)
     return 0
 
@@ -122,10 +122,16 @@ def _parser() -> argparse.ArgumentParser:
         prog=_NAME,
         description="Write intra-oral sequences with exact flow, tooth masks and clean references: drawn scenes, or "
         "moving photographs.",
-        epilog="Exit status: 0 done, 1 failed, 2 wrong arguments.",
+        epilog="Exit status: 0 done, 1 failed, 2 wrong arguments, 128 + N stopped by signal N. After a signal, the "
+        "same command continues.",
     )
     add = parser.add_argument
-    add("out", type=Path, metavar="OUT", help="data set to add the split to; OUT/SPLIT must not exist")
+    add(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="data set to add the split to; OUT/SPLIT must be new or unfinished",
+    )
     add("--sequences", type=int, metavar="N", help="number of sequences; --still takes all photographs without it")
     add(
         "--frames",

@@ -16,12 +16,14 @@ from torch import Tensor
 from mostnet.contract import TrainingError, sha256, write_bytes
 from mostnet.contract.stopping import StopRequest
 from mostnet.model import Checkpoint, State, save_checkpoint
+from mostnet.model.threads import limit_torch_threads
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import TASKS, index_split
 from mostnet.training.data.frame_source import FrameSource, TooManyBadFilesError
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.folder import photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
+from mostnet.video.threads import limit_opencv_threads
 
 from .batches import BatchSource, photo_clips
 from .extras import load_extra
@@ -119,8 +121,11 @@ class Trainer:
         self._data_name, self._data_record = data.resolve().name, _data_record(data)
         if options.validate_every:
             load_extra("matplotlib")  # fails here rather than at the first validation
+        limit_opencv_threads()
         if options.threads:
             torch.set_num_threads(options.threads)
+        else:
+            limit_torch_threads()
         torch.manual_seed(options.seed)
         self.learner = Learner(options, init)
         self._init = None if init is None else {"file": init.name, "sha256": sha256(init)}

@@ -22,6 +22,7 @@ from .layouts import LAYOUTS
 from .progress import RunProgress
 from .reader import demo_clip
 from .run import IncompleteVideoError, RunSummary, outputs_needed, run
+from .threads import limit_opencv_threads
 from .window import Window
 
 _NAME = "mostnet-run"
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if options.output is None and not options.view:
         parser.error("give --output, --view or both")
+    limit_opencv_threads()
     outputs = outputs_needed(options.layout, stabilise=options.stabilise)
     with Engine(options.engine, outputs=outputs) as engine:
         return _run(options, engine)

@@ -11,6 +11,7 @@ import av
 import cv2
 
 from mostnet.contract import Frame, VideoError, check_frame
+from mostnet.contract.cores import default_threads
 
 from .colour import from_bgr, tag_bt709
 
@@ -154,6 +155,8 @@ class VideoWriter:
             "bf": "0",
             "g": str(round(self.fps * _KEYFRAME_S) or 1),
         }
+        # As x264 chooses by itself, but within the CPU limit of a container.
+        stream.codec_context.thread_count = max(1, default_threads() * 3 // 2)
         tag_bt709(stream.codec_context)
         return stream
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from mostnet.contract import ExportError
+from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.terminal import command
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.tensorrt.library import MODULES
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    end_with_parent()
     architecture = args.target or gpu_architecture()
     targets = (args.target,) if args.target else None
     toolchain = find_toolchain(args.flavour, targets)

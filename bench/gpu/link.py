@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from mostnet.contract import MeasurementError
+from mostnet.contract.stopping import parent_environment
 
 _CLOSE_S = 5.0
 _POLL_S = 0.2
@@ -58,7 +59,8 @@ StartLink = Callable[[str, str, Path, Path], Link]
 class ProcessLink:
     """A worker in a process of its own. The worker and its libraries print to ``log``.
 
-    Signals to the report's process group do not reach the worker: the report decides when it ends.
+    Signals to the report's process group do not reach the worker: the report decides when it ends. The worker ends with
+    the report, also if that is killed.
     """
 
     def __init__(self, command: Sequence[str], log: Path, *, stop: StopAsking = lambda: False) -> None:
@@ -74,6 +76,7 @@ class ProcessLink:
             stderr=self._log_file,
             encoding="utf-8",
             start_new_session=True,
+            env=parent_environment(),
         )
         self._lines: Queue[str | None] = Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -153,7 +156,13 @@ def run_module(
     """
     end_s = monotonic() + limit_s
     with log.open("a", encoding="utf-8") as output:
-        process = subprocess.Popen([python, "-m", *arguments], stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            [python, "-m", *arguments],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=parent_environment(),
+        )
         try:
             while process.poll() is None:
                 if stop():

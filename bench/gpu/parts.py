@@ -13,6 +13,7 @@ from importlib import import_module
 
 from mostnet.bench.gpu.workers.serve import claim_stdout
 from mostnet.contract import NoGpuError
+from mostnet.contract.stopping import end_with_parent, parent_environment
 from mostnet.contract.terminal import one_line
 from mostnet.engine.cuda.driver import require_gpu
 
@@ -70,7 +71,12 @@ def _start(part: str, python: str, rehearse: bool) -> subprocess.Popen[str] | OS
     command = [python, "-m", "mostnet.bench.gpu.parts", part, *(["--rehearse"] if rehearse else [])]
     try:
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=parent_environment(),
         )
     except OSError as error:
         return error
@@ -97,6 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--rehearse", action="store_true", help="say what a rehearsal without a GPU lacks")
     args = parser.parse_args(argv)
+    end_with_parent()
     answers = claim_stdout()  # libraries may print while they are imported
     print(lacking(args.part, rehearse=args.rehearse), file=answers, flush=True)
     return 0

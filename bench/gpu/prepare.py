@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +19,8 @@ import numpy as np
 import onnx
 import torch
 
-from mostnet.contract import OUTPUTS, Frame, input_spec, output_specs, sha256, write_bytes
+from mostnet.contract import OUTPUTS, Frame, input_spec, output_specs, sha256, staging_folder, write_bytes
+from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.terminal import command
 from mostnet.export import ExportOptions, export
 from mostnet.export.accuracy import Activity
@@ -41,10 +40,9 @@ def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, dev
         ExportError: the graph cannot be exported.
         MeasurementError: the reference proves little.
     """
-    root.mkdir(parents=True, exist_ok=True)
     folder = root / case.name
-    with tempfile.TemporaryDirectory(prefix=f".{case.name}-", dir=root) as temporary:
-        staged = Path(temporary) / case.name
+    with staging_folder(root) as temporary:
+        staged = temporary / case.name
         staged.mkdir()
         _write(staged, case, opset, count, device)
         if folder.exists():
@@ -113,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    end_with_parent()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not args.no_warps:
         prepare_warps(args.root, opset=args.opset)
@@ -127,5 +126,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # removes the temporary folder
     sys.exit(main())

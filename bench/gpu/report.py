@@ -20,7 +20,7 @@ from typing import Any
 from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError, NoGpuError, write_bytes
 from mostnet.contract.arguments import positive_float, positive_int
-from mostnet.contract.stopping import StopRequest
+from mostnet.contract.stopping import StopRequest, exit_status
 from mostnet.contract.terminal import command, complain
 from mostnet.engine.cuda.driver import require_gpu
 
@@ -226,9 +226,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{result.verdict:12s} {result.goal}: {result.found}")
         for path in [write_markdown(document, args.out), *write_plot(document, args.out)]:
             print(path)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         complain(_NAME, f"interrupted; {args.out / FILE} has the results so far")
-        return 130
+        return exit_status(stop)
     return 0 if complete else 1
 
 

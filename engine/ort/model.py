@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +20,7 @@ from mostnet.contract import (
     input_spec,
     output_specs,
 )
+from mostnet.contract.cores import default_threads
 from mostnet.engine.cuda.driver import require_gpu
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import Lane
@@ -123,17 +123,6 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
     return OnnxModel(session, metadata, provider)
 
 
-def usable_cores() -> int:
-    """CPU cores that this process may use; in many containers fewer than the machine has."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # there is no cgroup v2
-        return cores
-    return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
-
-
 def _slot_bytes(metadata: Metadata) -> int:
     pictures = (input_spec(metadata.size_hw), *output_specs(metadata.size_hw))
     return sum(spec.nbytes for spec in (*pictures, *(pair.output for pair in metadata.states)))
@@ -177,7 +166,7 @@ def _create(path: Path, options: Options, providers: list[Any]) -> Any:
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = options.threads or usable_cores()
+    settings.intra_op_num_threads = options.threads or default_threads()
     # Spinning workers make a lone ``infer`` some 6 % faster on two cores. But they take the cores from the source and
     # the consumer of a stream, which becomes 5 to 15 % slower, and double the CPU time of a paced camera.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 
-from mostnet.contract import InspectionError, Metadata, PlanInfo, sha256
+from mostnet.contract import InspectionError, Metadata, PlanInfo, sha256, staging_folder
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.export.publish import publish
 
@@ -44,8 +43,8 @@ def write_plan(
         ExportError, NoGpuError: as ``build_plan``, or this machine cannot run the plan that was built for it, or a
             folder has the name of a file.
     """
-    with tempfile.TemporaryDirectory(prefix=".mostnet-plan-", dir=graph.parent) as folder:
-        plan = Path(folder) / (name or f"{graph.stem}.plan")
+    with staging_folder(graph.parent) as folder:
+        plan = folder / (name or f"{graph.stem}.plan")
         built = build_plan(toolchain, graph.read_bytes(), request, timing_cache=timing_cache, progress=progress)
         plan.write_bytes(built.data)
         if request.metadata is not None:

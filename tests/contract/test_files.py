@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,3 +52,75 @@ def test_natural_order_counts() -> None:
     names = ["10.png", "2.png", "1.png", "a10b2.png", "a2b10.png", "a.png", "01.png"]
     assert sorted(names, key=natural_key) == ["01.png", "1.png", "2.png", "10.png", "a2b10.png", "a10b2.png", "a.png"]
     assert natural_key(Path("x") / "7.png") == natural_key("x/7.png")
+
+
+#: Makes a folder, says so, and waits for its end.
+_HOLDS = """
+import sys, time
+from pathlib import Path
+from mostnet.contract import staging_folder
+with staging_folder(Path(sys.argv[1])) as folder:
+    (folder / "half.plan").write_bytes(b"half")
+    print(folder.name, flush=True)
+    time.sleep(60)
+"""
+needs_locks = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which start of a machine this is")
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process with a staging folder in ``folder``."""
+    process = subprocess.Popen([sys.executable, "-c", _HOLDS, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process, folder / process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@needs_locks
+def test_the_next_writer_removes_the_folder_of_a_dead_one_and_leaves_that_of_a_living_one(tmp_path: Path) -> None:
+    with holder(tmp_path) as (dead, left), holder(tmp_path) as (_, living):
+        dead.kill()
+        dead.wait()
+        assert (left / "half.plan").exists() and (living / "half.plan").exists()
+        write_bytes(tmp_path / "model.onnx", b"graph")
+        assert not left.exists()
+        assert (living / "half.plan").exists()
+
+
+@needs_locks
+def test_a_folder_of_another_machine_or_start_is_left(tmp_path: Path) -> None:
+    other = tmp_path / ".mostnet-00000000-0000-abcdefgh"
+    other.mkdir()
+    write_bytes(tmp_path / "model.onnx", b"graph")
+    assert other.exists()
+
+
+@needs_locks
+def test_a_link_in_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    with holder(tmp_path / "work") as (_, folder):
+        name = folder.name
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "picture.png").touch()
+    (tmp_path / "work" / name[:-1]).symlink_to(tmp_path / "kept")
+    write_bytes(tmp_path / "work" / "model.onnx", b"graph")
+    assert (tmp_path / "kept" / "picture.png").exists()
+
+
+def test_writers_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for again in range(20):
+            write_bytes(tmp_path / f"{number}", b"%d" % again)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == list("01234567")
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"19"}
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250 + ".onnx")
+    write_bytes(path, b"graph")
+    assert path.read_bytes() == b"graph"

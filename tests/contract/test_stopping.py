@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mostnet.contract.stopping import StopRequest
+from mostnet.contract.stopping import StopRequest, exit_status, signals_interrupt
 
 
 def test_the_first_signal_is_noted_and_the_second_acts_as_before() -> None:
@@ -49,3 +49,47 @@ def test_another_thread_leaves_the_handlers_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [False, before]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_terminal_that_closes_stops_too() -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.signal == signal.SIGHUP
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop, signals_interrupt():
+            signal.raise_signal(signal.SIGHUP)
+        assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_interrupts_and_gives_the_exit_status(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt) as stop, signals_interrupt():
+        signal.raise_signal(number)
+    assert exit_status(stop.value) == 128 + number
+    assert exit_status(KeyboardInterrupt()) == 130
+    assert signal.getsignal(number) is before
+
+
+def test_cleaning_up_is_not_interrupted_by_a_second_sigterm() -> None:
+    cleaned = []
+
+    def work() -> None:
+        with signals_interrupt():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                cleaned.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert cleaned

@@ -26,6 +26,8 @@ from .flow_files import read_flow
 
 SPLITS = ("train", "val", "test")
 LABELS = ("reference", "mask", "flow")
+#: File in the folder of a split that ``mostnet-synth`` has begun and not finished.
+UNFINISHED = "unfinished.json"
 #: Tasks of the network; their labels are, in the same order, ``reference``, ``flow`` and ``mask``.
 TASKS = ("enhance", "flow", "mask")
 
@@ -81,14 +83,19 @@ def index_split(root: Path, split: str) -> tuple[SequenceFiles, ...]:
     """Find the sequences of a split, in the order of their names. No file is opened.
 
     Raises:
-        DatasetError: no such folder, no sequences, a sequence without frames, or a label whose files do not match the
-            frames.
+        DatasetError: no such folder, an unfinished split, no sequences, a sequence without frames, or a label whose
+            files do not match the frames.
     """
     folder = root / split
     if not folder.is_dir():
         present = sorted(path.name for path in root.glob("*/")) if root.is_dir() else []
         found = f"found {', '.join(present[:8])}" if present else "found nothing"
         raise DatasetError(f"{folder}: no such split; {root} should hold {', '.join(SPLITS)}, {found}")
+    if (folder / UNFINISHED).exists():
+        raise DatasetError(
+            f"{folder}: unfinished, because mostnet-synth was stopped or still writes; run its command again, or "
+            f"remove {folder / UNFINISHED} to use the sequences that are there"
+        )
     sequences = tuple(index_sequence(path) for path in sorted(folder.iterdir()) if _is_sequence(path))
     if not sequences:
         raise DatasetError(f"{folder}: no sequences; expected folders that hold input/000000.png and so on")

@@ -14,6 +14,7 @@ from mostnet.contract.terminal import PLAIN, command
 from mostnet.model import checkpoint_path
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
+from mostnet.video.threads import limit_opencv_threads
 
 from .open_model import DEVICES
 from .run import EvalOptions, evaluate_file
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         device=args.device,
         threads=args.threads,
     )
+    limit_opencv_threads()
     line = shlex.join(["mostnet-eval", *argv])
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement

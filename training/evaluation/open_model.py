@@ -11,6 +11,7 @@ import torch
 from mostnet.contract import ModelFileError, sha256
 from mostnet.engine import Engine
 from mostnet.model import VARIANTS, MostNet, NetworkStream, load_checkpoint
+from mostnet.model.threads import limit_torch_threads
 from mostnet.training.ablations import remove_alignment
 
 from .streams import CheckpointStream, InferenceStream, ModelInfo
@@ -28,7 +29,7 @@ def open_model(
 
     Args:
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
-        threads: CPU threads of the network; None for the library's own choice.
+        threads: CPU threads of the network; None for the library's own choice, within the CPU limit of a container.
 
     Raises:
         CheckpointError, ModelFileError, BackendNotInstalledError, NoGpuError, DeviceError: the file cannot be opened
@@ -47,6 +48,8 @@ def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[Chec
     checkpoint = load_checkpoint(path)
     if threads is not None:
         torch.set_num_threads(threads)
+    else:
+        limit_torch_threads()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     info = ModelInfo(

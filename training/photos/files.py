@@ -17,13 +17,12 @@ from mostnet.contract import DatasetError, sha256
 from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.data.flow_files import write_flow
 from mostnet.training.synth.files import (
-    describe,
-    new_split,
     sequence_seeds,
     whole_folder,
     write_frames,
     write_picture,
 )
+from mostnet.training.synth.split import is_written, split_folder
 
 from .clips import PhotoClips, PhotoOptions
 from .folder import photo_files, photos_sha256, read_photo, read_photos
@@ -44,7 +43,8 @@ def write_moving(
 ) -> Path:
     """Write clips of moving photographs as one split and return its folder.
 
-    Each sequence appears whole or not at all; ``dataset.json`` appears when all sequences are there.
+    Each sequence appears whole or not at all; ``dataset.json`` appears when all sequences are there. After an
+    interrupt, the same call continues.
 
     Args:
         out: data set to add the split to.
@@ -56,18 +56,14 @@ def write_moving(
         progress: called with the number of sequences written so far.
 
     Raises:
-        DatasetError: the folder exists, a number is out of its range, or photographs or paths cannot be used.
+        DatasetError: the folder holds another split, a number is out of its range, or photographs or paths cannot be
+            used.
         OSError: a file cannot be read or written.
     """
     seeds = sequence_seeds(split, seed=options.seed, sequences=sequences)
     found, recorded = read_photos(photos), [] if paths is None else read_paths(paths)
     first = sequence_seeds(split, seed=0, sequences=1).start
     clips = PhotoClips(found, replace(options, seed=first), recorded=recorded)
-    folder = new_split(out, split)
-    for index, seed in enumerate(seeds):
-        with whole_folder(folder / f"{index:06}") as temporary:
-            write_frames(temporary, _frames(clips, seed))
-        progress(index + 1)
     chosen = asdict(options)
     record = {
         "sequences": sequences,
@@ -79,7 +75,12 @@ def write_moving(
         else {"count": len({path.name for path in recorded}), "sha256": sha256(paths)},
         "options": {name: value for name, value in chosen.items() if name != "seed"},
     }
-    describe(folder, record, seeds=seeds, versions={"torch": str(torch.__version__)})
+    with split_folder(out, split, record, seeds=seeds, versions={"torch": str(torch.__version__)}) as folder:
+        for index, seed in enumerate(seeds):
+            if not is_written(folder / f"{index:06}", frames=options.frames):
+                with whole_folder(folder / f"{index:06}") as temporary:
+                    write_frames(temporary, _frames(clips, seed))
+            progress(index + 1)
     return folder
 
 
@@ -111,7 +112,7 @@ def write_still(
         progress: called with the number of sequences written so far.
 
     Raises:
-        DatasetError: the folder exists, a number is out of its range, or the photographs cannot be used.
+        DatasetError: the folder holds another split, a number is out of its range, or the photographs cannot be used.
         OSError: a file cannot be read or written.
     """
     files = photo_files(photos)
@@ -122,18 +123,18 @@ def write_still(
         )
     for file in files[:sequences]:
         read_photo(file)  # a bad one ends the command before anything is written
-    folder = new_split(out, split)
-    for index, file in enumerate(files[:sequences]):
-        with whole_folder(folder / f"{index:06}") as temporary:
-            _write_one_still(temporary, file, frames)
-        progress(index + 1)
     record = {
         "sequences": sequences or len(files),
         "frames": frames,
         "photographs": {"count": len(files), "sha256": photos_sha256(photos)},
         "options": {"still": True},
     }
-    describe(folder, record)
+    with split_folder(out, split, record) as folder:
+        for index, file in enumerate(files[:sequences]):
+            if not is_written(folder / f"{index:06}", frames=frames):
+                with whole_folder(folder / f"{index:06}") as temporary:
+                    _write_one_still(temporary, file, frames)
+            progress(index + 1)
     return folder
 
 

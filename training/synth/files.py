@@ -1,6 +1,6 @@
 """Synthetic sequences on disk, in the layout that ``mostnet.training.data.dataset`` reads.
 
-OUT/SPLIT/dataset.json               seeds, options and versions; written last
+OUT/SPLIT/dataset.json               seeds, options and versions; unfinished.json until all sequences are there
          /000000/input/000000.jpg    degraded frame
                 /reference/000000.png
                 /mask/000000.png     255 on visible tooth
@@ -10,31 +10,26 @@ OUT/SPLIT/dataset.json               seeds, options and versions; written last
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
-import shutil
-import signal
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from mostnet.contract import DatasetError, Frame, check_size, write_bytes
+from mostnet.contract import DatasetError, Frame, check_size, staging_folder
 from mostnet.contract.metrics import Mask
-from mostnet.contract.versions import mostnet_version
+from mostnet.contract.stopping import leave_stopping_to_the_parent, signals_wait
 from mostnet.training.data.dataset import SPLITS, LabelledFrame
 from mostnet.training.data.flow_files import write_flow
 
 from .sequence import SynthOptions, SynthSequence, make_sequence
+from .split import is_written, split_folder
 
 #: Number of seeds reserved for each split, in the order of ``SPLITS``, so that no two splits share a seed.
 SEEDS_PER_SPLIT = 1_000_000_000
@@ -73,38 +68,25 @@ def write_split(
 ) -> Path:
     """Write the sequences of one split and return its folder; ``progress`` is called with the number written so far.
 
-    Each sequence appears whole or not at all; ``dataset.json`` appears when all sequences are there.
+    Each sequence appears whole or not at all; ``dataset.json`` appears when all sequences are there. After an
+    interrupt, the same call continues, unless the options have a camera path.
 
     Raises:
-        DatasetError: the folder exists, or a number is out of its range.
+        DatasetError: the folder holds another split, or a number is out of its range.
         FrameError: the size is too small.
     """
     seeds = sequence_seeds(split, seed=seed, sequences=sequences)
     check_size(size_hw)
     if frames < 1 or workers < 1:
         raise DatasetError(f"{frames} frames and {workers} workers; expected at least 1 of each")
-    folder = new_split(out, split)
     options = options or SynthOptions()
-    work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
-    _run(work, seeds, workers, progress)
     described = {**asdict(options), "path": None if options.path is None else "given"}
     record = {"sequences": sequences, "frames": frames, "size_hw": size_hw, "options": described}
-    describe(folder, record, seeds=seeds)
-    return folder
-
-
-def new_split(out: Path, split: str) -> Path:
-    """Make the folder of a split.
-
-    Raises:
-        DatasetError: it exists, or there is no such split.
-    """
-    if split not in SPLITS:
-        raise DatasetError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    folder = out / split
-    if folder.exists():
-        raise DatasetError(f"{folder} exists; remove it, or write to another folder than {out}")
-    folder.mkdir(parents=True)
+    with split_folder(out, split, record, seeds=seeds, resumes=options.path is None) as folder:
+        work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
+        missing = [(i, seed) for i, seed in enumerate(seeds) if not is_written(folder / f"{i:06}", frames=frames)]
+        there = sequences - len(missing)
+        _run(work, missing, workers, lambda done: progress(there + done))
     return folder
 
 
@@ -130,16 +112,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists():
         raise DatasetError(f"{folder} exists; remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can enter
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with staging_folder(folder.parent) as temporary:
+        whole = temporary / folder.name
+        whole.mkdir()
+        yield whole
+        whole.rename(folder)
 
 
 def write_frames(folder: Path, frames: Iterable[LabelledFrame], *, input_suffix: str = ".png") -> None:
@@ -170,8 +147,12 @@ def _make_and_write(
     write_sequence(folder / f"{index:06}", make_sequence(seed, frames=frames, size_hw=size_hw, options=options))
 
 
-def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, progress: Callable[[int], None]) -> None:
-    places = list(enumerate(seeds))
+def _run(
+    work: Callable[[tuple[int, int]], None],
+    places: Sequence[tuple[int, int]],
+    workers: int,
+    progress: Callable[[int], None],
+) -> None:
     if workers == 1:
         for done, place in enumerate(places, start=1):
             work(place)
@@ -180,11 +161,16 @@ def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, pr
     spawn = multiprocessing.get_context("spawn")  # a fork inherits the locks of OpenCV's threads
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
         try:
-            for done, made in enumerate(as_completed([pool.submit(work, place) for place in places]), start=1):
+            with signals_wait():  # a worker that starts can handle none yet
+                pending = [pool.submit(work, place) for place in places]
+            for done, made in enumerate(as_completed(pending), start=1):
                 made.result()
                 progress(done)
         except BrokenProcessPool as error:
-            raise DatasetError(f"one of {workers} workers died, often for lack of memory; use fewer") from error
+            raise DatasetError(
+                f"one of {workers} workers died, often for lack of memory; run the command again with fewer --workers "
+                "to continue"
+            ) from error
         except BaseException:
             # The end of the block would wait for all pending work.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -192,24 +178,5 @@ def _run(work: Callable[[tuple[int, int]], None], seeds: range, workers: int, pr
 
 
 def _start_worker() -> None:
-    """Ignore Ctrl-C, which the terminal sends to every process; the parent handles it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stopping_to_the_parent()
     cv2.setNumThreads(1)
-
-
-def describe(
-    folder: Path, record: Mapping[str, Any], *, seeds: range | None = None, versions: Mapping[str, str] | None = None
-) -> None:
-    """Write ``dataset.json``, which says how a split was made, and with which versions of which libraries."""
-    document = {
-        "split": folder.name,
-        "seeds": None if seeds is None else [seeds.start, seeds.stop - 1],
-        **record,
-        "versions": {
-            "mostnet": mostnet_version(),
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            **(versions or {}),
-        },
-    }
-    write_bytes(folder / "dataset.json", json.dumps(document, indent=2).encode())

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mostnet.bench.gpu.miniature.install import LastingGpu, install_miniature
+from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.terminal import command
 
 from .plan import write_standin_plan, write_toy_plan
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    end_with_parent()
     if args.miniature:
         install_miniature(LastingGpu())
     for folder in args.folders:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mostnet.contract import staging_folder
 from mostnet.model import FrameModel, load_checkpoint
 
 from .plan import StandinPlan
@@ -93,8 +94,8 @@ def toy_step(tensors: Mapping[str, Tensor], *, nan: int = NAN) -> dict[str, Tens
 
 def _frame_step(plan: StandinPlan, device: str) -> TensorStep:
     assert plan.checkpoint is not None
-    with tempfile.TemporaryDirectory(prefix="mostnet-standin-") as folder:
-        path = Path(folder) / "case.pt"
+    with staging_folder(Path(tempfile.gettempdir())) as folder:
+        path = folder / "case.pt"
         path.write_bytes(plan.checkpoint)
         network = load_checkpoint(path).model
     module = FrameModel(network.to(_DTYPES[plan.metadata.precision])).eval().to(device)

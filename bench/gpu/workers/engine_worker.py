@@ -22,6 +22,7 @@ from mostnet.bench.gpu.cases import FRAMES, GRAPH, REFERENCE, plan_path
 from mostnet.bench.paced import measure_paced
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
+from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine, EngineStats, Output
 from mostnet.engine.cuda.graph import load_bindings
@@ -242,6 +243,7 @@ def main(argv: list[str] | None = None) -> int:
         help="without a GPU: cpu for ort, miniature for the stand-in (default: %(default)s)",
     )
     args = parser.parse_args(argv)
+    end_with_parent()
     answers = claim_stdout()
     if args.part == "standin":
         from mostnet.bench.gpu.standin.install import install

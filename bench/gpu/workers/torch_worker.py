@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mostnet.bench.gpu.cases import CHECKPOINT, FRAMES
 from mostnet.contract import MeasurementError
+from mostnet.contract.stopping import end_with_parent
 from mostnet.model import FrameModel, NetworkStream, load_checkpoint
 
 from .serve import claim_stdout, limited, serve, time_each
@@ -198,6 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--part", choices=("torch",), default="torch")
     parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")
     args = parser.parse_args(argv)
+    end_with_parent()
     answers = claim_stdout()
     worker = TorchWorker(args.folder, device=args.device)
     names = ("info", "open", "round", "peaks", "close")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.files import write_moving, write_still
 from mostnet.training.photos.folder import photos_sha256
+from mostnet.training.synth.files import whole_folder
 from mostnet.training.synth_cli import main
 
 from .drawn import array, drawn_photo, drawn_photos, swinging_path, write_paths, write_photos
@@ -223,8 +226,32 @@ def test_ctrl_c_leaves_whole_sequences_and_no_description(
 
     monkeypatch.setattr(PhotoClips, "batch", interrupted)
     assert run(tmp_path / "set", "--photos", photos, "--sequences", 3, *SMALL) == 130
-    assert "stopped; remove" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "set/train").iterdir()] == ["000000"]
+    assert "stopped; the same command continues" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "set/train").iterdir()) == ["000000", "unfinished.json"]
+
+
+@pytest.mark.parametrize("flags", [["--sequences", 2, *SMALL], ["--still", "--sequences", 2, "--frames", 2]])
+def test_the_same_command_continues(
+    flags: list[object], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path / "whole", "--photos", photos, *flags) == 0
+    made: list[Path] = []
+
+    @contextmanager
+    def counted(folder: Path) -> Iterator[Path]:
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        made.append(folder)
+        with whole_folder(folder) as temporary:
+            yield temporary
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mostnet.training.photos.files.whole_folder", counted)
+        assert run(tmp_path / "set", "--photos", photos, *flags) == 130
+    with pytest.raises(DatasetError, match="unfinished, because mostnet-synth was stopped"):
+        index_split(tmp_path / "set", "train")
+    assert run(tmp_path / "set", "--photos", photos, *flags) == 0
+    assert files_of(tmp_path / "set") == files_of(tmp_path / "whole")
 
 
 def test_a_damaged_photograph_ends_the_command_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
