@@ -49,7 +49,7 @@ def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
     In a container, the path may be that of the host. Then only its last parent, ``/``, exists.
     """
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):  # another system than Linux, or one without cgroups
         return
     for line in lines:
@@ -78,6 +78,6 @@ def _limit(words: list[str]) -> Fraction | None:
 
 def _words(path: Path) -> list[str]:
     try:
-        return path.read_text().split()
+        return path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError):
         return []

@@ -122,6 +122,6 @@ def _boot() -> str:
     system that both use.
     """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:13]
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:13]
     except OSError:
         return ""
