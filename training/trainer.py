@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mostnet.contract import TrainingError, sha256, write_bytes
+from mostnet.contract import DatasetError, TrainingError, sha256, write_bytes
 from mostnet.contract.stopping import StopRequest
 from mostnet.model import Checkpoint, State, save_checkpoint
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import TASKS, index_split
-from mostnet.training.data.frame_source import FrameSource, TooManyBadFilesError
+from mostnet.training.data.frame_source import FrameSource
+from mostnet.training.data.oddities import say_masks
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.folder import photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
@@ -159,6 +160,10 @@ class Trainer:
         sequences = sequences[: options.overfit] if options.overfit else sequences
         validates = bool(options.validate_every)
         held_out = () if not validates else sequences if options.overfit else index_split(data, "val")
+        for split in (sequences, held_out):
+            if split:
+                masks = [path for sequence in split for path in sequence.labels.get("mask", ())]
+                say_masks(str(split[0].folder.parent), masks)
         self.dataset = ClipDataset(FrameSource(sequences, cache=options.cache), _clip_options(options))
         self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
         self.report(f"{data}: {len(sequences)} training sequences, {sum(map(len, sequences))} frames")
@@ -209,11 +214,10 @@ class Trainer:
         """Yield the batches; if too many files are bad, save the run before the error is raised."""
         try:
             yield from batches
-        except TooManyBadFilesError as error:
+        except DatasetError as error:
             self._save()
-            # A worker process of the loader adds its traceback to the text.
-            line = str(error).strip().splitlines()[-1]
-            raise TooManyBadFilesError(line.split("TooManyBadFilesError: ")[-1]) from None
+            # A worker process of the loader adds its traceback in front of the text.
+            raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
 
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""

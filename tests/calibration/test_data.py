@@ -71,7 +71,7 @@ def test_a_corrupt_frame_is_named(tmp_path: Path) -> None:
     write_sequence(tmp_path / "s", 4, seed=0)
     bad = tmp_path / "s" / "input" / "000002.png"
     bad.write_bytes(bad.read_bytes()[:20])
-    with pytest.raises(CalibrationError, match=r"000002\.png: not a picture, or a damaged one \(20 bytes\)"):
+    with pytest.raises(CalibrationError, match=r"000002\.png: not a picture in PNG or JPEG, or damaged \(20 bytes\)"):
         lengths(CalibrationData(tmp_path, SIZE))
 
 
