@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mostnet.contract import DatasetError, TrainingError, sha256, write_bytes
+from mostnet.contract import DatasetError, TrainingError, sha256, write_text
 from mostnet.contract.stopping import StopRequest
 from mostnet.model import Checkpoint, State, save_checkpoint
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
@@ -192,7 +192,7 @@ class Trainer:
         self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
         self.val_log = CsvLog(self.run_dir / "val.csv", VAL_COLUMNS, resume_step=at)
         text = load_extra("yaml").safe_dump(self.options.to_dict(), sort_keys=False)
-        write_bytes(self.run_dir / "options.yaml", text.encode())
+        write_text(self.run_dir / "options.yaml", text)
 
     def _finished(self) -> bool:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
@@ -382,6 +382,6 @@ def _data_record(data: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return {"description": json.loads(path.read_text(encoding="utf-8"))}
+        return {"description": json.loads(path.read_text(encoding="utf-8-sig"))}
     except ValueError as error:
         raise TrainingError(f"{path}: not JSON ({error}); make the data set again, or remove the file") from error

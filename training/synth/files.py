@@ -28,7 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mostnet.contract import DatasetError, Frame, check_size, write_bytes
+from mostnet.contract import DatasetError, Frame, check_size, write_text
 from mostnet.contract.metrics import Mask
 from mostnet.contract.versions import mostnet_version
 from mostnet.training.data.dataset import SPLITS, LabelledFrame
@@ -212,4 +212,4 @@ def describe(
             **(versions or {}),
         },
     }
-    write_bytes(folder / "dataset.json", json.dumps(document, indent=2).encode())
+    write_text(folder / "dataset.json", json.dumps(document, indent=2))

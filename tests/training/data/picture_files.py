@@ -31,10 +31,7 @@ def png(
     chunks = [(b"IHDR", header)]
     chunks += [(name, part) for name, part in ((b"PLTE", palette), (b"tRNS", opacity)) if part]
     chunks += [(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))), (b"IEND", b"")]
-    body = (
-        struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part)) for name, part in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, part) for name, part in chunks)
 
 
 def palette_png(indices: np.ndarray, *colours: tuple[int, int, int], opacity: bytes = b"") -> bytes:
@@ -95,6 +92,10 @@ def bad_files(folder: Path) -> dict[Path, str]:
         file.truncate(1 << 41)
     found[folder / "sparse.png"] = "has 2199.0 GB, but expected at most 1.1"
     return found
+
+
+def _chunk(name: bytes, part: bytes) -> bytes:
+    return struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
 
 
 def _with_size(jpeg: bytes, side: int) -> bytes:
