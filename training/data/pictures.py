@@ -90,9 +90,9 @@ def _tooth(colours: npt.NDArray[Any], path: Path) -> Mask:
         if (brightest - colours.min(axis=2)).max() > np.iinfo(colours.dtype).max * _GREY:
             return _one_colour(colours, path)
         colours = brightest
-    levels = np.flatnonzero(np.bincount(colours.ravel()))
-    if np.count_nonzero(levels) <= 1:
+    if not colours.any() or np.count_nonzero(colours) == np.count_nonzero(colours == colours.max()):
         return np.where(colours > 0, 255, 0).astype(np.uint8)
+    levels = np.flatnonzero(np.bincount(colours.ravel()))
     if len(levels) <= _FEW_LEVELS and _has_areas_between(colours):
         listed = ", ".join(map(str, levels))
         raise DatasetError(f"{path}: a mask of several classes ({listed}), of which one must be chosen; {_EXPECTED}")
