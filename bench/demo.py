@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from mostnet.contract import BackendNotInstalledError, MostnetError, atomic_path
+from mostnet.contract import BackendNotInstalledError, write_bytes
 from mostnet.contract.terminal import command, complain
 from mostnet.export.cli import main as export_main
 from mostnet.export.plan.flavour import choose_flavour
@@ -76,10 +76,9 @@ def _builder_arguments() -> list[str]:
 
 
 def _write_still(video: Path, picture: Path) -> None:
-    with VideoReader(video) as reader, atomic_path(picture) as temporary:
+    with VideoReader(video) as reader:
         frame = next(islice(reader, _STILL, None))
-        if not cv2.imwrite(str(temporary), frame):
-            raise MostnetError(f"{picture}: cannot be written")
+    write_bytes(picture, cv2.imencode(".png", frame)[1].tobytes())
 
 
 if __name__ == "__main__":

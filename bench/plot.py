@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, write_bytes
+from mostnet.contract.terminal import drawn
 
 from .report import BUDGET_MS, BenchReport, PacedPart
 from .timings import Timings
@@ -67,7 +68,7 @@ def marks(latency: Timings) -> list[tuple[float, str, str]]:
 
 def _title(report: BenchReport) -> str:
     processor = report.machine.gpu or report.machine.cpu
-    return f"Latency of infer: {report.engine.file}, {report.settings['frames']} frames on {processor}"
+    return f"Latency of infer: {drawn(report.engine.file)}, {report.settings['frames']} frames on {processor}"
 
 
 def _draw_histogram(axes: Any, latency: Timings) -> None:

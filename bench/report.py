@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import Metadata, write_bytes
+from mostnet.contract import Metadata, write_text
 
 from .machine import Machine
 from .paced import ENGINE_ONLY, PUBLISHED_DELAYS, PacedRun
@@ -227,4 +227,4 @@ class BenchReport:
 
     def write_json(self, path: Path) -> None:
         """Write ``to_json`` to ``path`` atomically."""
-        write_bytes(path, self.to_json().encode())
+        write_text(path, self.to_json())

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mostnet.contract import CalibrationError, Frame, sha256
-
-#: Suffixes of the pictures of a dataset, as training reads them.
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+from mostnet.contract import CalibrationError, DatasetError, Frame, natural_key, sha256
+from mostnet.contract.pictures import check_picture, picture_bytes, picture_files
 
 #: Default number of frames.
 USUAL_FRAMES = 100
@@ -42,7 +41,7 @@ class CalibrationData:
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 2:
             raise CalibrationError(f"{self.frames} calibration frames; expected at least 2, so that state is carried")
-        if not self.source.exists():
+        if not self.source.is_dir() and not self.source.is_file():  # a pipe cannot be read twice
             raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
 
     def sequences(self) -> Iterator[Iterator[Frame]]:
@@ -66,7 +65,7 @@ class CalibrationData:
             return digest.hexdigest()
         for pictures in self._pictures():
             for path in pictures:
-                digest.update(f"{path.relative_to(self.source)} {sha256(path)}".encode())
+                digest.update(f"{path.relative_to(self.source)} {sha256(path)}".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def _video(self) -> Iterator[Frame]:
@@ -82,18 +81,22 @@ class CalibrationData:
 
     def _pictures(self) -> list[list[Path]]:
         """Paths of the pictures to read, by sequence. Of many sequences, evenly spaced ones are read."""
-        found = [pictures for folder in _sequence_folders(self.source) if (pictures := _pictures_in(folder))]
+        with _as_calibration_error():
+            found = [pictures for folder in _sequence_folders(self.source) if (pictures := picture_files(folder))]
         self._require(sum(map(len, found)))
         wanted = self.frames or USUAL_FRAMES
         some = max(1, min(len(found), wanted // _LEAST_RUN))
         chosen = [found[i * len(found) // some] for i in range(some)]
         if sum(map(len, chosen)) < wanted:
             chosen = found
-        taken: dict[int, list[Path]] = {}
+        taken: dict[int, tuple[Path, ...]] = {}
         for i in sorted(range(len(chosen)), key=lambda i: len(chosen[i])):  # the longest last: it takes the rest
             taken[i] = chosen[i][: wanted // (len(chosen) - len(taken))]
             wanted -= len(taken[i])
-        return [taken[i] for i in sorted(taken) if taken[i]]
+        with _as_calibration_error():
+            for path in itertools.chain(*taken.values()):
+                check_picture(path)
+        return [list(taken[i]) for i in sorted(taken) if taken[i]]
 
     def _require(self, count: int) -> None:
         if count == 0:
@@ -122,19 +125,28 @@ class CalibrationData:
 
 def _sequence_folders(root: Path) -> list[Path]:
     for place in (root / "train", root):
-        folders = sorted(folder / "input" for folder in place.glob("*") if (folder / "input").is_dir())
+        folders = [folder / "input" for folder in sorted(place.glob("*"), key=natural_key)]
+        folders = [folder for folder in folders if folder.is_dir() and folder.parent.name[0] != "."]
         if folders:
             return folders
     return [root / "input"]
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES)
-
-
 def _read_picture(path: Path) -> Frame:
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    with _as_calibration_error():
+        data = picture_bytes(path)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        picture = None
     if picture is None:
-        raise CalibrationError(f"{path}: not a picture, or a damaged one ({data.size} bytes); replace or remove it")
+        raise CalibrationError(f"{path}: damaged ({len(data)} bytes); replace or remove it")
     return np.asarray(picture, np.uint8)
+
+
+@contextmanager
+def _as_calibration_error() -> Iterator[None]:
+    try:
+        yield
+    except DatasetError as error:
+        raise CalibrationError(str(error)) from error

@@ -27,7 +27,7 @@ from .errors import (
     VerificationError,
     VideoError,
 )
-from .files import atomic_path, natural_key, sha256, staging_folder, write_bytes
+from .files import atomic_path, natural_key, sha256, staging_folder, write_bytes, write_text
 from .metadata import FORMAT_VERSION, ONNX_DIGEST_KEY, ONNX_KEY, PRECISIONS, Metadata, PlanInfo
 from .tensors import (
     ENHANCED,
@@ -94,4 +94,5 @@ __all__ = [
     "sha256",
     "staging_folder",
     "write_bytes",
+    "write_text",
 ]

@@ -52,6 +52,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` atomically in UTF-8; bytes of a file name that are no text become escapes."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
 def natural_key(path: str | Path) -> tuple[list[str | int], str]:
     """Sort key that compares runs of digits as numbers: ``1.png``, ``2.png``, ``10.png``."""
     text = str(path)

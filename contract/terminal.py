@@ -73,6 +73,11 @@ def one_line(text: object) -> str:
     return "".join(repr(sign)[1:-1] if sign < " " or "\x7f" <= sign < "\xa0" else sign for sign in words)
 
 
+def drawn(name: str) -> str:
+    """A name as one line for matplotlib, which takes ``$`` for mathematics, and fails at bytes that are no text."""
+    return one_line(name).encode(errors="backslashreplace").decode().replace("$", r"\$")
+
+
 class _WarningLines(logging.Handler):
     """Prints each warning of mostnet as one line on stderr."""
 

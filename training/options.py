@@ -152,7 +152,7 @@ class TrainOptions:
         """
         yaml = load_extra("yaml")
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise TrainingError(f"{path}: cannot be read ({error.strerror})") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:

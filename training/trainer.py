@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mostnet.contract import TrainingError, sha256, write_bytes
+from mostnet.contract import DatasetError, TrainingError, sha256, write_text
 from mostnet.contract.stopping import StopRequest
 from mostnet.model import Checkpoint, State, save_checkpoint
 from mostnet.model.threads import limit_torch_threads
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import TASKS, index_split
-from mostnet.training.data.frame_source import FrameSource, TooManyBadFilesError
+from mostnet.training.data.frame_source import FrameSource
+from mostnet.training.data.oddities import say_masks
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.folder import photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
@@ -164,6 +165,10 @@ class Trainer:
         sequences = sequences[: options.overfit] if options.overfit else sequences
         validates = bool(options.validate_every)
         held_out = () if not validates else sequences if options.overfit else index_split(data, "val")
+        for split in (sequences, held_out):
+            if split:
+                masks = [path for sequence in split for path in sequence.labels.get("mask", ())]
+                say_masks(str(split[0].folder.parent), masks)
         self.dataset = ClipDataset(FrameSource(sequences, cache=options.cache), _clip_options(options))
         self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
         self.report(f"{data}: {len(sequences)} training sequences, {sum(map(len, sequences))} frames")
@@ -192,7 +197,7 @@ class Trainer:
         self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
         self.val_log = CsvLog(self.run_dir / "val.csv", VAL_COLUMNS, resume_step=at)
         text = load_extra("yaml").safe_dump(self.options.to_dict(), sort_keys=False)
-        write_bytes(self.run_dir / "options.yaml", text.encode())
+        write_text(self.run_dir / "options.yaml", text)
 
     def _finished(self) -> bool:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
@@ -214,11 +219,10 @@ class Trainer:
         """Yield the batches; if too many files are bad, save the run before the error is raised."""
         try:
             yield from batches
-        except TooManyBadFilesError as error:
+        except DatasetError as error:
             self._save()
-            # A worker process of the loader adds its traceback to the text.
-            line = str(error).strip().splitlines()[-1]
-            raise TooManyBadFilesError(line.split("TooManyBadFilesError: ")[-1]) from None
+            # A worker process of the loader adds its traceback in front of the text.
+            raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
 
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
@@ -383,6 +387,6 @@ def _data_record(data: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return {"description": json.loads(path.read_text(encoding="utf-8"))}
+        return {"description": json.loads(path.read_text(encoding="utf-8-sig"))}
     except ValueError as error:
         raise TrainingError(f"{path}: not JSON ({error}); make the data set again, or remove the file") from error

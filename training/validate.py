@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from mostnet.contract import DatasetError, Frame, atomic_path
+from mostnet.contract import DatasetError, Frame, write_bytes
 from mostnet.contract.metrics import Mask
 from mostnet.engine import Output
 from mostnet.model import MostNet, State
@@ -144,6 +144,4 @@ def _write_samples(rows: list[Frame], path: Path) -> None:
     sheet = np.concatenate(
         [cv2.resize(row, (width, round(row.shape[0] * width / row.shape[1]))) for row in rows], axis=0
     )
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), sheet):
-            raise OSError(f"{path}: the picture could not be written")
+    write_bytes(path, cv2.imencode(".png", sheet)[1].tobytes())  # cv2.imwrite cannot take every name

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 import torch
 
-from mostnet.contract import OUTPUTS, Frame, input_spec, output_specs, sha256, staging_folder, write_bytes
+from mostnet.contract import OUTPUTS, Frame, input_spec, output_specs, sha256, staging_folder, write_text
 from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.terminal import command
 from mostnet.export import ExportOptions, export
@@ -77,7 +77,7 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
         "reference": f"PyTorch {torch.__version__} float32 on {device}, TF32 off",
         "activity": asdict(activity),
     }
-    write_bytes(folder / FACTS, json.dumps(facts, indent=1).encode())
+    write_text(folder / FACTS, json.dumps(facts, indent=1))
 
 
 def _write_reference(folder: Path, case: Case, frames: Sequence[Frame], device: str) -> Activity:

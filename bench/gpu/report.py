@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.bench.machine import gpu_state
-from mostnet.contract import MeasurementError, NoGpuError, write_bytes
+from mostnet.contract import MeasurementError, NoGpuError, write_bytes, write_text
 from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.stopping import StopRequest, exit_status
 from mostnet.contract.terminal import command, complain
@@ -49,7 +49,7 @@ _REHEARSAL = {"rounds": 2, "frames": 10, "seconds": 0.2, "paced_seconds": 0.5}
 def write_markdown(document: Document, out: Path) -> Path:
     """Write ``gpu_report.md``."""
     path = out / "gpu_report.md"
-    write_bytes(path, markdown(document).encode())
+    write_text(path, markdown(document))
     return path
 
 

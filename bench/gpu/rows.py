@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mostnet.contract import MeasurementError, write_bytes
+from mostnet.contract import MeasurementError, write_text
 
 FORMAT_VERSION = 2
 FILE = "gpu_report.json"
@@ -56,7 +56,7 @@ class MethodRow:
 
 def save(document: Document, path: Path) -> None:
     """Write the JSON, whole or not at all."""
-    write_bytes(path, json.dumps(document, indent=1, allow_nan=False).encode())
+    write_text(path, json.dumps(document, indent=1, allow_nan=False))
 
 
 def load(path: Path) -> Document:

@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from mostnet.contract import write_bytes
+from mostnet.contract import write_text
 from mostnet.export.graph import trace
 from mostnet.export.plan.request import PlanRequest
 from mostnet.model.layers import Warp
@@ -61,4 +61,4 @@ def _prepare(folder: Path, precision: str, opset: int) -> None:
         warped = module(features.float(), flow)
     np.savez(folder / "arrays.npz", features=features.numpy(), flow=flow.numpy(), warped=warped.numpy())
     request = PlanRequest.of(model, metadata=None, floats=precision, islands=("warp",))
-    write_bytes(folder / REQUEST, request.to_json().encode())
+    write_text(folder / REQUEST, request.to_json())

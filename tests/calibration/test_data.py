@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 
 from mostnet.calibration import CalibrationData
 from mostnet.contract import CalibrationError
+from tests.training.data.picture_files import bad_files
 
 from .conftest import SIZE, write_sequence
 
@@ -71,8 +73,44 @@ def test_a_corrupt_frame_is_named(tmp_path: Path) -> None:
     write_sequence(tmp_path / "s", 4, seed=0)
     bad = tmp_path / "s" / "input" / "000002.png"
     bad.write_bytes(bad.read_bytes()[:20])
-    with pytest.raises(CalibrationError, match=r"000002\.png: not a picture, or a damaged one \(20 bytes\)"):
+    with pytest.raises(CalibrationError, match=r"000002\.png: not a picture in PNG or JPEG, or damaged \(20 bytes\)"):
         lengths(CalibrationData(tmp_path, SIZE))
+
+
+def test_frames_and_sequences_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for sequence in (1, 2, 10):
+        (tmp_path / f"{sequence}/input").mkdir(parents=True)
+        for frame in (1, 2, 10):
+            picture = np.full((*SIZE, 3), 10 * sequence + frame, np.uint8)
+            cv2.imwrite(str(tmp_path / f"{sequence}/input/{frame}.png"), picture)
+    frames = [int(frame[0, 0, 0]) for part in CalibrationData(tmp_path, SIZE).sequences() for frame in part]
+    assert frames == [11, 12, 20, 21, 22, 30, 101, 102, 110]
+
+
+def test_capital_suffixes_are_read_and_hidden_files_are_not(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "s", 4, seed=0)
+    (tmp_path / "s/input/000003.png").rename(tmp_path / "s/input/000003.PNG")
+    (tmp_path / "s/input/._000003.png").write_bytes(b"not a picture")
+    assert lengths(CalibrationData(tmp_path, SIZE)) == [4]
+
+
+def test_a_bad_file_is_named_before_the_work_begins(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "s", 4, seed=0)
+    last = tmp_path / "s/input/000003.png"
+    for path, text in bad_files(tmp_path / "bad").items():
+        last.unlink()
+        last.symlink_to(path)
+        for use in (lengths, CalibrationData.digest):
+            if path.name in ("pipe.png", "zero.png") or use is lengths:
+                with pytest.raises(CalibrationError, match=rf"000003\.png: .*{re.escape(text)}"):
+                    use(CalibrationData(tmp_path, SIZE))
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "zero.png"])
+def test_a_pipe_is_no_calibration_video(tmp_path: Path, name: str) -> None:
+    bad_files(tmp_path / "bad")
+    with pytest.raises(CalibrationError, match=f"{name}: no such video or dataset"):
+        CalibrationData(tmp_path / "bad" / name, SIZE)
 
 
 def test_too_few_and_missing(dataset: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import logging
 import os
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import DatasetError
-from mostnet.contract.terminal import command, one_line
+from mostnet.contract.terminal import command, drawn, one_line
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -139,3 +140,12 @@ def test_every_text_file_names_its_encoding() -> None:
                 names = {keyword.arg for keyword in node.keywords}
                 reads = node.func.attr in ("read_text", "write_text") or "text" in names
                 assert not reads or "encoding" in names, f"{path}:{node.lineno}: no encoding"
+
+
+def test_names_in_pictures_are_no_mathematics() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 1))
+    figure.suptitle(drawn("a$\\badmath$ \udcff\n.mp4"))
+    figure.savefig(io.BytesIO(), format="png")  # matplotlib raises for the name as it is
+    assert drawn("a$b\n\udcff") == r"a\$b \udcff"

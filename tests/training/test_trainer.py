@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -321,3 +322,32 @@ def test_a_missing_library_is_named_before_the_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(TrainingError, match=r"matplotlib is not installed; pip install 'mostnet\[train\]'"):
         train(data, tmp_path / "run", options=replace(SMALL, validate_every=1))
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_run_without_a_readable_clip_ends_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    data = write_dataset(tmp_path / "data", train=1, val=1, frames=40, size_hw=(80, 96))
+    bad = data / "train/0000/input/000020.png"
+    bad.unlink()
+    os.mkfifo(bad)  # opening it would wait for a writer for ever
+    flags = "--batch 1 --clip 20 --chunks 2 --crop 64x80 --threads 1 --validate-every 0 --workers"
+    assert main([str(data), "--out", str(tmp_path / "run"), *flags.split(), workers]) == 1
+    printed = capsys.readouterr().err.splitlines()
+    reason = f"{bad}: a folder, pipe or device"
+    assert printed[-1].startswith(f"mostnet-train: no sequence has a readable clip; the last error: {reason}")
+    assert workers == "1" or printed[-2].startswith(f"mostnet-train: bad file 1: {reason}")
+
+
+def test_masks_of_0_and_1_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_dataset(tmp_path / "data", train=2, val=1, frames=5, size_hw=(80, 96))
+    for path in data.glob("train/*/mask/*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 255)
+    flags = "--steps 1 --batch 1 --clip 2 --chunks 1 --crop 64x80 --threads 1 --validate-every 0"
+    assert main([str(data), "--out", str(tmp_path / "run"), *flags.split()]) == 0
+    first = data / "train/0000/mask/000000.png"
+    assert capsys.readouterr().err == (
+        f"mostnet-train: {data / 'train'}: the masks, such as {first}, have 1 on teeth instead of 255; all but "
+        "black is read as tooth\n"
+    )

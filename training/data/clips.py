@@ -91,15 +91,15 @@ class ClipDataset(Dataset[Batch]):
     def __getitem__(self, item: int) -> Batch:
         rng = np.random.default_rng((self.options.seed, item))
         count = len(self.source.sequences)
-        first = self._order(item // count)[item % count]
+        first, last_error = self._order(item // count)[item % count], ""
         for step in range(count):
             try:
                 return as_tensors(self._clip((first + step) % count, rng))
             except TooManyBadFilesError:
                 raise
-            except _BadClipError:
-                continue
-        raise DatasetError("no sequence has a readable clip; check the data set")
+            except _BadClipError as error:
+                last_error = str(error)
+        raise DatasetError(f"no sequence has a readable clip; the last error: {last_error}")
 
     def _order(self, epoch: int) -> list[int]:
         if self._epoch[0] != epoch:
@@ -117,7 +117,7 @@ class ClipDataset(Dataset[Batch]):
         except TooManyBadFilesError:
             raise
         except DatasetError as error:
-            raise _BadClipError from error
+            raise _BadClipError(str(error)) from error
         window = self._window(frames[0].size_hw, rng)
         clip = rescale(stack(frames, window), options.crop_hw)
         return self._vary(clip, rng) if options.augment else clip

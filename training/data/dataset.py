@@ -2,11 +2,11 @@
 
     ROOT/{train,val,test}/SEQUENCE/input/000000.png      degraded frames, PNG or JPEG
                                   /reference/000000.png  high-quality frames
-                                  /mask/000000.png       teeth, foreground >= 128
+                                  /mask/000000.png       teeth, white on black; see ``pictures.read_mask``
                                   /flow/000000.flo       backward flow to the previous frame, or a KITTI 16-bit PNG
 
-Frames come in the order of their file names, and the names (without suffix) agree between folders. A sequence may lack
-any of the last three folders.
+Frames come in the order of the numbers in their file names, and the names (without suffix) agree between folders. A
+sequence may lack any of the last three folders.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import DatasetError, Frame
+from mostnet.contract import DatasetError, Frame, natural_key
 from mostnet.contract.metrics import Flow, Mask, Valid
+from mostnet.contract.pictures import PICTURES, picture_files
 
 from .flow_files import read_flow
+from .oddities import say_gaps
+from .pictures import read_mask, read_picture
 
 SPLITS = ("train", "val", "test")
 LABELS = ("reference", "mask", "flow")
@@ -31,8 +32,7 @@ UNFINISHED = "unfinished.json"
 #: Tasks of the network; their labels are, in the same order, ``reference``, ``flow`` and ``mask``.
 TASKS = ("enhance", "flow", "mask")
 
-_PICTURES = (".png", ".jpg", ".jpeg")
-_SUFFIXES = {"input": _PICTURES, "reference": _PICTURES, "mask": _PICTURES, "flow": (".flo", ".png")}
+_SUFFIXES = {"input": PICTURES, "reference": PICTURES, "mask": PICTURES, "flow": (".flo", ".png")}
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,17 @@ class LabelledFrame:
 
 
 def index_split(root: Path, split: str) -> tuple[SequenceFiles, ...]:
-    """Find the sequences of a split, in the order of their names. No file is opened.
+    """Find the sequences of a split, in the order of the numbers in their names. No file is opened.
+
+    A warning says if frames are missing within sequences.
 
     Raises:
-        DatasetError: no such folder, an unfinished split, no sequences, a sequence without frames, or a label whose
-            files do not match the frames.
+        DatasetError: no such folder, an unfinished split, no sequences, a sequence without frames, two files for one
+            frame, or a label whose files do not match the frames.
     """
     folder = root / split
     if not folder.is_dir():
-        present = sorted(path.name for path in root.glob("*/")) if root.is_dir() else []
+        present = sorted((path.name for path in root.glob("*/")), key=natural_key) if root.is_dir() else []
         found = f"found {', '.join(present[:8])}" if present else "found nothing"
         raise DatasetError(f"{folder}: no such split; {root} should hold {', '.join(SPLITS)}, {found}")
     if (folder / UNFINISHED).exists():
@@ -96,9 +98,11 @@ def index_split(root: Path, split: str) -> tuple[SequenceFiles, ...]:
             f"{folder}: unfinished, because mostnet-synth was stopped or still writes; run its command again, or "
             f"remove {folder / UNFINISHED} to use the sequences that are there"
         )
-    sequences = tuple(index_sequence(path) for path in sorted(folder.iterdir()) if _is_sequence(path))
+    folders = sorted((path for path in folder.iterdir() if _is_sequence(path)), key=natural_key)
+    sequences = tuple(index_sequence(path) for path in folders)
     if not sequences:
         raise DatasetError(f"{folder}: no sequences; expected folders that hold input/000000.png and so on")
+    say_gaps([sequence.input for sequence in sequences])
     return sequences
 
 
@@ -106,21 +110,24 @@ def index_sequence(folder: Path) -> SequenceFiles:
     """Find the files of one sequence.
 
     Raises:
-        DatasetError: no frames, or a label whose files do not match the frames.
+        DatasetError: no frames, two files for one frame, or a label whose files do not match the frames.
     """
-    frames = _files(folder, "input")
+    frames = picture_files(folder / "input")
     if not frames:
-        raise DatasetError(f"{folder}: no frames in input/; expected {', '.join(_PICTURES)} files")
-    labels = {label: _files(folder, label) for label in LABELS if (folder / label).is_dir()}
+        raise DatasetError(f"{folder}: no frames in input/; expected {', '.join(PICTURES)} files")
+    labels = {label: picture_files(folder / label, _SUFFIXES[label]) for label in LABELS if (folder / label).is_dir()}
     for label, files in labels.items():
         if len(files) != len(frames):
             raise DatasetError(
                 f"{folder}: {label} has {len(files)} files, expected {len(frames)}, one per input frame; "
                 f"add the missing files, or remove the folder if the sequence has no {label}"
             )
-        unpaired = sorted({path.stem for path in files} ^ {path.stem for path in frames})
-        if unpaired:
-            raise DatasetError(f"{folder}: {label} and input have different file names, such as {unpaired[0]}")
+        for frame, file in zip(frames, files, strict=True):
+            if frame.stem != file.stem:
+                raise DatasetError(
+                    f"{folder}: input/{frame.name} and {label}/{file.name} have different file names; "
+                    f"rename the files of one folder, so that each label has the name of its frame"
+                )
     return SequenceFiles(folder.name, folder, frames, labels)
 
 
@@ -130,15 +137,14 @@ def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:
     Raises:
         DatasetError: a file is missing, damaged, or of another size than the input frame.
     """
-    frame = _read_picture(sequence.input[index], cv2.IMREAD_COLOR)
+    frame = read_picture(sequence.input[index])
     reference = mask = flow = valid = None
     if "reference" in sequence.labels:
         path = sequence.labels["reference"][index]
-        reference = _same_size(_read_picture(path, cv2.IMREAD_COLOR), frame, path)
+        reference = _same_size(read_picture(path), frame, path)
     if "mask" in sequence.labels:
         path = sequence.labels["mask"][index]
-        grey = _same_size(_read_picture(path, cv2.IMREAD_GRAYSCALE), frame, path)
-        mask = np.where(grey >= 128, 255, 0).astype(np.uint8)
+        mask = _same_size(read_mask(path), frame, path)
     if "flow" in sequence.labels:
         path = sequence.labels["flow"][index]
         flow, valid = read_flow(path)
@@ -150,7 +156,7 @@ def first_size(sequence: SequenceFiles) -> tuple[int, int] | None:
     """Height and width of the first readable input frame of a sequence; None if there is none."""
     for path in sequence.input:
         try:
-            picture = _read_picture(path, cv2.IMREAD_COLOR)
+            picture = read_picture(path)
         except DatasetError:
             continue  # reported when the frame itself is read
         return picture.shape[0], picture.shape[1]
@@ -159,22 +165,6 @@ def first_size(sequence: SequenceFiles) -> tuple[int, int] | None:
 
 def _is_sequence(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
-
-
-def _files(folder: Path, kind: str) -> tuple[Path, ...]:
-    found = (folder / kind).glob("*") if (folder / kind).is_dir() else ()
-    return tuple(sorted(path for path in found if path.suffix.lower() in _SUFFIXES[kind] and path.name[0] != "."))
-
-
-def _read_picture(path: Path, mode: int) -> Frame:
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        picture = cv2.imdecode(data, mode) if data.size else None
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); copy it again") from error
-    if picture is None:
-        raise DatasetError(f"{path}: not a picture, or damaged ({data.size} bytes); copy it again")
-    return np.asarray(picture, np.uint8)
 
 
 def _same_size(label: npt.NDArray[Any], frame: Frame, path: Path) -> npt.NDArray[Any]:

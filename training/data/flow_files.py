@@ -9,6 +9,9 @@ import numpy as np
 
 from mostnet.contract import DatasetError, atomic_path
 from mostnet.contract.metrics import Flow, Valid
+from mostnet.contract.pictures import regular_bytes
+
+from .pictures import read_unchanged
 
 #: First four bytes of a ``.flo`` file: 202021.25 as a little-endian float.
 _FLO_MAGIC = b"PIEH"
@@ -54,10 +57,7 @@ def write_flow(path: Path, flow: Flow, valid: Valid) -> None:
 
 
 def _read_flo(path: Path) -> tuple[Flow, Valid]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    data = regular_bytes(path)
     if data[:4] != _FLO_MAGIC or len(data) < 12:
         raise DatasetError(f"{path}: not a .flo file (no PIEH at its start); write it again")
     width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, 4))
@@ -70,9 +70,7 @@ def _read_flo(path: Path) -> tuple[Flow, Valid]:
 
 
 def _read_kitti(path: Path) -> tuple[Flow, Valid]:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if picture is None:
-        raise DatasetError(f"{path}: {'damaged' if path.is_file() else 'missing'}; copy it again")
+    picture = read_unchanged(path)
     if picture.dtype != np.uint16 or picture.ndim != 3 or picture.shape[2] != 3:
         raise DatasetError(f"{path}: {picture.dtype} {picture.shape}; KITTI flow is a 16-bit PNG of three channels")
     flow = (picture[..., 2:0:-1].transpose(2, 0, 1).astype(np.float32) - _KITTI_ZERO) / np.float32(_KITTI_STEPS_PER_PX)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import MostnetError, sha256, write_bytes
+from mostnet.contract import MostnetError, sha256, write_text
 from mostnet.model import load_checkpoint
 from mostnet.training.extras import load_extra
 
@@ -69,7 +69,7 @@ def write_card(
         f"## Limits\n\n{_LIMITS}",
     ]
     path = folder / f"{name}.md"
-    write_bytes(path, "\n".join(sections).encode())
+    write_text(path, "\n".join(sections))
     return path
 
 
@@ -88,7 +88,7 @@ def _read_attribution(path: Path) -> str:
     if not path.is_file():
         raise MostnetError(f"{path}: no such file; give a text that names the makers of the data and its licence")
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8-sig").strip()  # editors of Windows begin a file with a mark
     except UnicodeDecodeError as error:
         raise MostnetError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
     if not text:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mostnet.contract import FOREGROUND, Frame, write_bytes
 from mostnet.contract.metrics import Mask
+from mostnet.contract.terminal import drawn
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles
 from mostnet.training.extras import load_extra
@@ -117,7 +118,7 @@ def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, t
     # Without pyplot: no window system, no state kept between calls.
     size_in = (_TILE_IN * len(_COLUMNS) + 1.2, row_in * len(shown) + 4.0)
     figure = load_extra("matplotlib.figure").Figure(figsize=size_in, layout="constrained")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(drawn(title), fontsize=12)
     parts: Any = figure.subfigures(2, 1, height_ratios=[row_in * len(shown) + 0.4, 3.0])
     above, below = parts
     axes = above.subplots(len(shown), len(_COLUMNS), squeeze=False)
@@ -164,7 +165,7 @@ def _draw_row(row: Sequence[Any], shown: Shown) -> None:
     tiles = [*_picture_tiles(shown), *_flow_tiles(shown), _teeth_tile(shown)]
     for axis, (picture, text) in zip(row, tiles, strict=True):
         _draw_tile(axis, np.full_like(shown.labelled.input, _GREY) if picture is None else picture, text)
-    row[0].set_ylabel(f"{shown.pick.kind}\n{shown.name[:24]}\nframe {shown.pick.frame}", fontsize=9)
+    row[0].set_ylabel(f"{shown.pick.kind}\n{drawn(shown.name[:24])}\nframe {shown.pick.frame}", fontsize=9)
 
 
 def _picture_tiles(shown: Shown) -> list[Tile]:

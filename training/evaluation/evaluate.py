@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 from mostnet.contract import DatasetError, Frame, FrameError
+from mostnet.contract.pictures import check_picture
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles, read_labelled_frame
+from mostnet.training.data.oddities import say_masks
 
 from .baselines import dis_flow, no_method, oracle_colour
 from .rows import RowScores
@@ -92,6 +95,24 @@ def evaluate(
 def frames_to_run(sequences: Sequence[SequenceFiles], frames: int | None = None) -> int:
     """Number of frames that ``evaluate`` gives the model: those with a reference count twice."""
     return sum(min(len(s), frames or len(s)) * (2 if "reference" in s.labels else 1) for s in sequences)
+
+
+def check_files(sequences: Sequence[SequenceFiles], frames: int | None = None) -> None:
+    """Look at the first bytes of every picture that ``evaluate`` reads: a bad one would end a long measurement.
+
+    Warnings are those of ``say_masks``.
+
+    Raises:
+        DatasetError: a file cannot be read, or is no picture.
+    """
+    masks: list[Path] = []
+    for sequence in sequences:
+        masks += sequence.labels.get("mask", ())[:frames]
+        for files in (sequence.input, *sequence.labels.values()):
+            for path in files[:frames]:
+                if path.suffix.lower() != ".flo":
+                    check_picture(path)
+    say_masks(str(sequences[0].folder.parent), masks)
 
 
 def check_sizes(sequences: Sequence[SequenceFiles], info: ModelInfo) -> None:

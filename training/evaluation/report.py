@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import MostnetError, write_bytes
+from mostnet.contract import MostnetError, write_text
 
 from .evaluate import Evaluation
 from .rows import ROW_FIGURES, RowScores
@@ -97,7 +97,7 @@ class EvalReport:
             folder / "warm_up.csv": _csv(warm_up),
         }
         for path, text in files.items():
-            write_bytes(path, text.encode())
+            write_text(path, text)
         return list(files)
 
 
@@ -110,7 +110,7 @@ def read_report(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MostnetError(f"{path}: no such file; mostnet-eval writes evaluation.json into its --out folder")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MostnetError(f"{path}: not JSON ({error}); give an evaluation.json that mostnet-eval wrote") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:

@@ -14,7 +14,7 @@ from mostnet.contract.versions import installed_versions
 from mostnet.training.data.dataset import SPLITS, index_split
 
 from .contact_sheet import pick_frames, run_picks, write_sheet
-from .evaluate import check_sizes, evaluate, frames_to_run
+from .evaluate import check_files, check_sizes, evaluate, frames_to_run
 from .open_model import open_model
 from .report import DataInfo, EvalReport
 
@@ -80,6 +80,7 @@ def evaluate_file(
     """
     options = options or EvalOptions()
     sequences = index_split(data, options.split)[: options.max_sequences]
+    check_files(sequences, options.frames)
     total = frames_to_run(sequences, options.frames)
     descriptions = {split: found for split in SPLITS if (found := _description(data / split)) is not None}
     with open_model(model, device=options.device, threads=options.threads) as (stream, info):
@@ -109,7 +110,7 @@ def _description(split: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DatasetError(f"{path}: not JSON ({error}); write it again, or remove it") from error
     if not isinstance(document, dict):

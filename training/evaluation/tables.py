@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mostnet.contract import MostnetError, write_bytes
+from mostnet.contract import MostnetError, write_text
 from mostnet.contract.terminal import command
 
 from .card import WEIGHTS, write_card
@@ -214,7 +214,7 @@ def _write_card(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     table = ablation_table({name: read_report(path) for name, path in args.evaluations})
     if args.out is not None:
-        write_bytes(args.out, table.encode())
+        write_text(args.out, table)
     print(table, end="")
     return 0
 

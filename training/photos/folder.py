@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import FOREGROUND, DatasetError, sha256
+from mostnet.contract import DatasetError, sha256
+from mostnet.contract.pictures import PICTURES, picture_files
+from mostnet.training.data.oddities import say_masks
+from mostnet.training.data.pictures import read_mask, read_picture
 
-_PICTURES = (".jpg", ".jpeg", ".png")
 #: A smaller photograph cannot fill a view.
 _LEAST_SIDE = 64
 
@@ -32,31 +33,36 @@ class Photo:
 
 
 def read_photos(folder: Path) -> list[Photo]:
-    """Read every photograph of a folder, in the order of the names.
+    """Read every photograph of a folder, in the order of the names. Warnings are those of ``say_masks``.
 
     Raises:
-        DatasetError: no such folder, no photographs, a photograph without mask, a file that is damaged or too small, a
-            mask of another size, or one whose values are not those of a tooth mask.
+        DatasetError: no such folder, no photographs, or photographs that ``read_photo`` refuses: it says how many, and
+            why the first one.
     """
     images = photo_files(folder)
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(read_photo, images))
+        found = list(pool.map(_photo_or_error, images))
+    bad = [str(photo) for photo in found if isinstance(photo, DatasetError)]
+    if bad:
+        count = f"{len(bad)} of {len(images)} photographs cannot be used; the first: " if len(bad) > 1 else ""
+        raise DatasetError(count + bad[0])
+    photos = [photo for photo in found if isinstance(photo, Photo)]
+    say_masks(str(folder), [_mask_file(path) for path in images])
+    return photos
 
 
 def photo_files(folder: Path) -> list[Path]:
-    """The files of the photographs of a folder, in the order of the names.
+    """The files of the photographs of a folder, in the order of the numbers in their names.
 
     Raises:
-        DatasetError: no such folder, or no photographs.
+        DatasetError: no such folder, no photographs, or two with the same name.
     """
     if not (folder / "image").is_dir() or not (folder / "mask").is_dir():
         raise DatasetError(f"{folder}: expected the folders image and mask, with image/NAME.jpg and mask/NAME.png")
-    images = sorted(
-        path for path in (folder / "image").iterdir() if path.suffix.lower() in _PICTURES and path.name[0] != "."
-    )
+    images = picture_files(folder / "image")
     if not images:
-        raise DatasetError(f"{folder / 'image'}: no photographs; expected {', '.join(_PICTURES)} files")
-    return images
+        raise DatasetError(f"{folder / 'image'}: no photographs; expected {', '.join(PICTURES)} files")
+    return list(images)
 
 
 def photos_sha256(folder: Path) -> str:
@@ -73,6 +79,13 @@ def photos_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _photo_or_error(path: Path) -> Photo | DatasetError:
+    try:
+        return read_photo(path)
+    except DatasetError as error:
+        return error
+
+
 def _mask_file(image: Path) -> Path:
     return image.parent.parent / "mask" / f"{image.stem}.png"
 
@@ -81,26 +94,19 @@ def read_photo(path: Path) -> Photo:
     """Read the photograph ``DIR/image/NAME.jpg`` and its mask.
 
     Raises:
-        DatasetError: one of the two is missing, damaged or too small, they differ in size, or every value of the mask
-            counts as background although some are not 0.
+        DatasetError: one of the two is missing, damaged or too small, they differ in size, or it is not clear which of
+            the values of the mask is the tooth.
     """
     mask_path = _mask_file(path)
-    image, mask = cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
-    for found, place in ((image, path), (mask, mask_path)):
-        if found is None:
-            raise DatasetError(f"{place}: {'damaged' if place.is_file() else 'missing'}; copy it again, or remove both")
-    assert image is not None and mask is not None
+    try:
+        image, mask = read_picture(path), read_mask(mask_path)
+    except DatasetError as error:
+        raise DatasetError(f"{error} (a photograph and its mask belong together; remove both)") from error
     if image.shape[:2] != mask.shape:
         raise DatasetError(
-            f"{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its photograph {image.shape[0]}x{image.shape[1]}; "
-            "make them one size"
+            f"{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its photograph {image.shape[0]}x{image.shape[1]} once "
+            "upright as its EXIF orientation says; make them one size, and draw the mask on the upright photograph"
         )
     if min(mask.shape) < _LEAST_SIDE:
         raise DatasetError(f"{path}: is {mask.shape[0]}x{mask.shape[1]}; expected sides of {_LEAST_SIDE} or more")
-    if 0 < mask.max() < FOREGROUND:
-        raise DatasetError(
-            f"{mask_path}: its greatest value is {mask.max()}, so that no pixel counts as tooth; expected 255 on teeth "
-            "and 0 elsewhere (a palette or 0/1 mask must be converted), or only 0 where there is no tooth"
-        )
-    tooth = np.where(mask >= FOREGROUND, 255, 0).astype(np.uint8)
-    return Photo(path.stem, np.dstack([image, tooth]))
+    return Photo(path.stem, np.dstack([image, mask]))

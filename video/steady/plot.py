@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mostnet.contract import BackendNotInstalledError, write_bytes
+from mostnet.contract.terminal import drawn
 
 from .metrics import Path2d
 
@@ -30,7 +31,7 @@ def plot_paths(paths: Mapping[str, Path2d], output: Path, *, title: str = "motio
     for column, (axis, label) in enumerate(zip(axes, ("x, px", "y, px", "angle, deg"), strict=True)):
         for name, path in paths.items():
             values = np.degrees(path[:, 2]) if column == 2 else path[:, column]
-            axis.plot(values, label=name, linewidth=1.1)
+            axis.plot(values, label=drawn(name), linewidth=1.1)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)

@@ -24,6 +24,7 @@ from mostnet.contract import (
     output_specs,
     sha256,
     write_bytes,
+    write_text,
 )
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.export.plan.request import PlanRequest
@@ -157,5 +158,5 @@ def write_plan_file(path: Path, plan: StandinPlan, *, targets: tuple[str, ...], 
     values: dict[str, object] = {field.name: getattr(plan.metadata, field.name) for field in fields(Metadata)}
     values |= {"plan_sha256": sha256(path), "flavour": "tensorrt", "tensorrt_version": VERSION, "targets": targets}
     info = PlanInfo(**{**values, **changes})  # type: ignore[arg-type]
-    write_bytes(path.with_name(f"{path.name}.json"), info.to_json().encode())
+    write_text(path.with_name(f"{path.name}.json"), info.to_json())
     return path

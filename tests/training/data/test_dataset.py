@@ -121,7 +121,7 @@ def test_index_refuses(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"train/0001: mask has 4 files, expected 5, one per input frame"):
         index_split(data, "train")
     (data / "train" / "0001" / "mask" / "stray.png").touch()
-    with pytest.raises(DatasetError, match=r"train/0001: mask and input have different file names, such as 0"):
+    with pytest.raises(DatasetError, match=r"input/00000\d.png and mask/00000\d.png have different file names; rename"):
         index_split(data, "train")
 
 

@@ -23,6 +23,7 @@ from mostnet.training.evaluation.open_model import open_model
 from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 from mostnet.training.evaluation.scores import PSNR_CAP_DB, FrameScore, Scores
 from mostnet.training.evaluation.streams import CheckpointStream
+from tests.training.data.picture_files import bad_files
 from tests.training.moving_scenes import moving_clip, write_sequence
 
 SIZE = (72, 96)
@@ -302,3 +303,28 @@ def test_command_says_what_is_wrong(
     assert main([argument.format(checkpoint=checkpoint, data=data) for argument in arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("mostnet-eval: ") and text in error and len(error.splitlines()) == 1
+
+
+def test_a_bad_file_ends_the_evaluation_before_it_begins(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "test" / "a", moving_clip(3, size_hw=SIZE))
+    last = tmp_path / "test/a/reference/000002.png"
+    for path, text in bad_files(tmp_path / "bad").items():
+        last.unlink()
+        last.symlink_to(path)
+        assert main([str(checkpoint), str(tmp_path), "--device", "cpu"]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"mostnet-eval: {last}: ") and text in error and error.count("\n") == 1
+
+
+def test_a_name_that_is_no_text_and_looks_like_mathematics(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "test" / "plain", moving_clip(3, size_hw=SIZE))
+    (tmp_path / "test/plain").rename(tmp_path / "test" / "s\udcff$\\x[b]\n$")
+    out = tmp_path / "out\udcff[b] :100:"
+    assert main([str(checkpoint), str(tmp_path), "--device", "cpu", "--out", str(out)]) == 0
+    assert r"out\udcff[b] :100:" in capsys.readouterr().out.replace("\udcff", r"\udcff")
+    assert r"s\udcff$\x[b]" in (out / "sequences.csv").read_text(encoding="utf-8")
+    assert (out / "contact_sheet.png").stat().st_size
