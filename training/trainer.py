@@ -303,11 +303,21 @@ class Trainer:
         _check_same_run(saved, self.options, self.run_dir)
         if "photos" in parts:  # a run of an earlier version has no such part
             _check_same_photos(parts["photos"], self._data_record.get("photos"), self.run_dir)
+        try:
+            self._take(parts)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            found = " ".join(str(error).split())[:200]
+            raise TrainingError(
+                f"{self.run_dir / LAST}: damaged ({found}); start again without --resume, in another folder"
+            ) from error
+        self.report(f"resumed at step {self.position.step}")
+
+    def _take(self, parts: dict[str, Any]) -> None:
+        """Continue from the parts that ``_save`` wrote."""
         self.learner.load_state_dict(parts)
         self._init = parts.get("init")
         self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
         torch.set_rng_state(parts["torch_rng"])
-        self.report(f"resumed at step {self.position.step}")
 
     def _checkpoint(self) -> Checkpoint:
         """The averaged weights on the CPU, with a record of the run in plain values."""
