@@ -33,6 +33,7 @@ from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run
 from .schedule import learning_rate, progress
 from .validate import validate
+from .workers import WorkersError, failures_of_workers
 
 log = logging.getLogger("mostnet.training")
 
@@ -96,7 +97,8 @@ def train(
         trainer = Trainer(
             data, run_dir, options=options, photos=photos, paths=paths, init=init, resume=resume, report=report
         )
-        return trainer.run(stop)
+        with failures_of_workers():
+            return trainer.run(stop)
 
 
 class Trainer:
@@ -202,7 +204,7 @@ class Trainer:
         options, position = self.options, self.position
         if position.chunk >= options.chunks:  # saved at the end of a window
             self._next_window()
-        for batch in self._save_on_bad_files(self._batches.batches(position.window)):
+        for batch in self._save_on_failure(self._batches.batches(position.window)):
             while position.chunk < options.chunks:
                 yield batch, position.chunk
             self._next_window()
@@ -210,15 +212,14 @@ class Trainer:
     def _next_window(self) -> None:
         self.position.window, self.position.chunk, self.state = self.position.window + 1, 0, None
 
-    def _save_on_bad_files(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the batches; if too many files are bad, save the run before the error is raised."""
+    def _save_on_failure(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches; if too many files are bad or a worker fails, save the run before the error is raised."""
         try:
             yield from batches
-        except TooManyBadFilesError as error:
-            self._save()
-            # A worker process of the loader adds its traceback to the text.
-            line = str(error).strip().splitlines()[-1]
-            raise TooManyBadFilesError(line.split("TooManyBadFilesError: ")[-1]) from None
+        except (TooManyBadFilesError, WorkersError) as error:
+            if self.position.step or isinstance(error, TooManyBadFilesError):
+                self._save()
+            raise
 
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
