@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,15 @@ from mostnet.contract import CheckpointError, atomic_path
 
 from .config import VARIANTS, ModelConfig
 from .network import ColourMap, MostNet
+from .torch_file import CHECKPOINT_FORMAT, TRAINING_FORMAT, read_torch_file
+from .training_record import record_problem
+from .weights import check_fit, network_of, plain_weights, shown
 
-FORMAT = "mostnet-checkpoint"
 FORMAT_VERSION = 2
 #: Prefix of the weights that networks of format 1 did not have.
 _COLOUR_MAP = "colour."
+#: Most characters in the name of a variant.
+_LONGEST = 64
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint atomically: an interrupted write leaves an earlier file as it was."""
     document = {
-        "format": FORMAT,
+        "format": CHECKPOINT_FORMAT,
         "format_version": FORMAT_VERSION,
         "variant": checkpoint.variant,
         "config": checkpoint.model.config.to_dict(),
@@ -53,85 +55,70 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code that it may hold.
 
-    A checkpoint of format 1 becomes a network of format 2 that computes the same.
+    A checkpoint of format 1 becomes a network of format 2 that computes the same. Names may have the prefixes that
+    DataParallel and ``torch.compile`` add.
 
     Raises:
-        CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, or
-            its weights do not fit its config; the message says which.
+        CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, its
+            weights do not fit its config, or its training record is not plain; the message says which.
     """
-    document = _read(path)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not path.exists():
         raise CheckpointError(
-            f"{path}: a PyTorch file, but not a mostnet checkpoint (no 'format': '{FORMAT}'); "
-            "write checkpoints with mostnet.model.save_checkpoint"
+            f"{path}: no such checkpoint; `python -m mostnet.model init VARIANT {path.name}` makes an untrained one"
         )
+    document = read_torch_file(path)
+    if not isinstance(document, dict) or document.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(f"{path}: {_other_kind(document, path)}")
     version = document.get("format_version")
-    if version not in (1, FORMAT_VERSION):
+    if type(version) is not int or version not in (1, FORMAT_VERSION):
         raise CheckpointError(
-            f"{path}: checkpoint format {version!r}, this mostnet reads 1 and {FORMAT_VERSION}; "
+            f"{path}: checkpoint format {shown(version)}, this mostnet reads 1 and {FORMAT_VERSION}; "
             "save it again with a mostnet of that version"
         )
     missing = [key for key in ("variant", "config", "weights") if key not in document]
     if missing:
         raise CheckpointError(f"{path}: the checkpoint lacks {', '.join(missing)}; save it again")
-    variant = document["variant"]
+    variant, training = document["variant"], document.get("training")
+    if problem := record_problem(training):
+        raise CheckpointError(f"{path}: the record of its training {problem}; save it again with training=None")
     model = _build(document["config"], document["weights"], path, has_colour_map=version > 1)
-    if not isinstance(variant, str) or VARIANTS.get(variant, model.config) != model.config:
-        raise CheckpointError(f"{path}: calls itself variant {variant!r}, but has another config; rename its variant")
-    return Checkpoint(variant, model, document.get("training"))
-
-
-def _read(path: Path) -> Any:
-    if not path.is_file():
+    if not isinstance(variant, str) or len(variant) > _LONGEST or VARIANTS.get(variant, model.config) != model.config:
         raise CheckpointError(
-            f"{path}: no such checkpoint; `python -m mostnet.model init VARIANT {path.name}` makes an untrained one"
+            f"{path}: calls itself variant {shown(variant)}, but has another config, or too long a name; "
+            "rename its variant"
         )
-    with path.open("rb") as file:
-        start = file.read(2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "global" in str(error).lower() or start.startswith(b"\x80"):  # 0x80 begins a bare pickle
-            raise CheckpointError(
-                f"{path}: holds Python objects whose loading would run code; refused. "
-                "A checkpoint holds only tensors and plain values"
-            ) from error
-        raise CheckpointError(f"{path}: not a PyTorch checkpoint") from error
-    except Exception as error:  # a damaged pickle can raise any exception
-        problem = "truncated or damaged" if start == b"PK" else "not a PyTorch checkpoint"
-        raise CheckpointError(f"{path}: {problem} ({path.stat().st_size} bytes); copy it again") from error
+    return Checkpoint(variant, model, training)
+
+
+def _other_kind(document: Any, path: Path) -> str:
+    """What a PyTorch file is that is no checkpoint, and what to do."""
+    if isinstance(document, dict) and document.get("format") == TRAINING_FORMAT:
+        model = path.with_name("model.pt")
+        place = f"give {model}" if model.is_file() else f"{model}, which a run writes too, is missing"
+        return f"the state of a training run, only for mostnet-train --resume; its weights are in model.pt: {place}"
+    if _is_state_dict(document) or (isinstance(document, dict) and any(map(_is_state_dict, document.values()))):
+        return (
+            "a bare state_dict, weights without their config, and not a mostnet checkpoint; "
+            "load it into a mostnet.model.MostNet, and write that with mostnet.model.save_checkpoint"
+        )
+    return (
+        f"a PyTorch file, but not a mostnet checkpoint (no 'format': '{CHECKPOINT_FORMAT}'); "
+        "write checkpoints with mostnet.model.save_checkpoint"
+    )
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(each, torch.Tensor) for each in value.values())
 
 
 def _build(config: Any, weights: Any, path: Path, *, has_colour_map: bool) -> MostNet:
-    if not isinstance(config, dict) or not isinstance(weights, dict):
-        raise CheckpointError(f"{path}: config and weights of the checkpoint must be dictionaries; save it again")
-    try:
-        with torch.device("meta"):  # allocates nothing for the sizes in a file until its weights fit them
-            model = MostNet(ModelConfig.from_dict(config))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: this mostnet does not support its config ({error})") from error
+    found, model = plain_weights(weights, path), network_of(config, path)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     if not has_colour_map:
         wanted = {name: shape for name, shape in wanted.items() if not name.startswith(_COLOUR_MAP)}
-    for name, value in weights.items():
-        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.is_floating_point():
-            raise CheckpointError(f"{path}: weight {name!r} is not a dense tensor of real numbers; save it again")
-    found = {str(name): tuple(value.shape) for name, value in weights.items()}
-    if wanted.keys() != found.keys():
-        missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-        raise CheckpointError(
-            f"{path}: the weights do not fit the config: {len(missing)} missing {missing[:3]}, "
-            f"{len(unknown)} unknown {unknown[:3]}"
-        )
-    for name, shape in wanted.items():
-        if found[name] != shape:
-            raise CheckpointError(f"{path}: weight {name} has shape {found[name]}, the config wants {shape}")
-        if not bool(torch.isfinite(weights[name].float()).all()):
-            raise CheckpointError(f"{path}: weight {name} is not finite; training diverged, use an earlier checkpoint")
+    check_fit(found, wanted, path)
     added = {} if has_colour_map else _idle_colour_map(model.config)
-    model.load_state_dict({name: value.float() for name, value in weights.items()} | added, assign=True)
+    model.load_state_dict({name: value.float() for name, value in found.items()} | added, assign=True)
     return model.eval().requires_grad_(False)
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from reprlib import repr as shortened
 from typing import Any
 
 #: Pixels per cell at each decoder scale, finest first.
 STRIDES = (4, 8, 16)
-#: Largest number in a config.
-_MOST = 65536
+#: Largest number in a config. The work of building a network grows with its blocks, the cost of a match with the square
+#: of its radius.
+_MOST, _MOST_BLOCKS, _MOST_RADIUS = 65536, 32, 32
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of one network. Tuples run over the scales 1/4, 1/8, 1/16 unless stated otherwise.
+
+    Channels are 1 to 65536, blocks 0 to 32, radii 1 to 32.
 
     Attributes:
         channels: feature channels.
@@ -40,9 +44,10 @@ class ModelConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             counts = (value,) if field.name.endswith(("image_channels", "match_channels")) else value
-            least = 0 if field.name.endswith("blocks") else 1
-            if not isinstance(counts, tuple) or not all(type(n) is int and least <= n <= _MOST for n in counts):
-                raise ValueError(f"{field.name} is {value!r}, expected whole numbers from {least} to {_MOST}")
+            least, most = (0, _MOST_BLOCKS) if field.name.endswith("blocks") else (1, _MOST)
+            most = _MOST_RADIUS if field.name == "search_radii" else most
+            if not isinstance(counts, tuple) or not all(type(n) is int and least <= n <= most for n in counts):
+                raise ValueError(f"{field.name} is {shortened(value)}, expected whole numbers from {least} to {most}")
         per_scale = ("channels", "extractor_blocks", "decoder_blocks", "state_channels")
         if any(len(getattr(self, name)) != len(STRIDES) for name in per_scale):
             raise ValueError(f"{', '.join(per_scale)} take one number per scale")

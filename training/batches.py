@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mostnet.contract import TrainingError
-from mostnet.contract.stopping import leave_stopping_to_the_parent
 from mostnet.training.data.clips import Batch, ClipDataset
 from mostnet.training.photos import PhotoClips
 
 from .options import TrainOptions
+from .workers import loader
 
 
 class BatchSource:
@@ -47,12 +47,11 @@ class BatchSource:
         count = self._options.batch - self._photo_count
         # The thread that pins memory uses the GPU, which a step that captures a CUDA graph must have alone.
         pins = self._device.type == "cuda" and not self._options.cuda_graph
-        return DataLoader(
+        return loader(
             self._drawn,
+            workers=self._options.workers,
             batch_size=count,
             sampler=range(windows.start * count, windows.stop * count),
-            num_workers=self._options.workers,
-            worker_init_fn=leave_stopping_to_the_parent,
             pin_memory=pins,
         )
 
@@ -61,13 +60,7 @@ class BatchSource:
         made = _PhotoBatches(self._photos, self._photo_count)
         if self._photos.device.type != "cpu":
             return _made_ahead(made, windows)
-        return DataLoader(
-            made,
-            batch_size=None,
-            sampler=windows,
-            num_workers=self._options.workers,
-            worker_init_fn=leave_stopping_to_the_parent,
-        )
+        return loader(made, workers=self._options.workers, batch_size=None, sampler=windows)
 
 
 def photo_clips(options: TrainOptions) -> int:

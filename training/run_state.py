@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mostnet.contract import TrainingError, atomic_path
+from mostnet.contract import CheckpointError, TrainingError, atomic_path
+from mostnet.model.torch_file import CHECKPOINT_FORMAT, TRAINING_FORMAT, read_torch_file
+from mostnet.model.weights import shown
 
 from .options import TrainOptions
 
-FORMAT = "mostnet-training"
 FORMAT_VERSION = 2
 
 
@@ -37,11 +37,25 @@ class Position:
     skipped: int = 0
     best: float | None = None
 
+    def check(self) -> None:
+        """Refuse values that no run has.
+
+        Raises:
+            ValueError: names the value.
+        """
+        for name in ("step", "window", "chunk", "skipped"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
+        for name in ("minutes", "best"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) or (name == "best" and value is None)):
+                raise ValueError(f"{name} is {value!r}")
+
 
 def save_run(path: Path, *, position: Position, options: TrainOptions, parts: dict[str, Any]) -> None:
     """Write the state atomically; ``parts`` holds state dictionaries and tensors by name."""
     document = {
-        "format": FORMAT,
+        "format": TRAINING_FORMAT,
         "format_version": FORMAT_VERSION,
         "position": asdict(position),
         "options": options.to_dict(),
@@ -57,18 +71,35 @@ def load_run(path: Path) -> tuple[Position, TrainOptions, dict[str, Any]]:
     Raises:
         TrainingError: the file is missing, damaged, or of another kind.
     """
-    if not path.is_file():
+    if path.parent.is_file():
+        raise TrainingError(f"{path.parent}: a file; a run is resumed by its folder: --out {path.parent.parent}")
+    if not path.exists():
         raise TrainingError(f"{path}: nothing to resume; start the run without --resume")
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise TrainingError(f"{path}: damaged, or not the state of a run; start again without --resume") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise TrainingError(f"{path}: not the state of a run; a run is resumed from its last.pt")
-    if document.get("format_version") != FORMAT_VERSION:
+        document = read_torch_file(path)
+    except CheckpointError as error:
+        raise TrainingError(f"{error}; damaged, or not the state of a run: start again without --resume") from error
+    if not isinstance(document, dict) or document.get("format") != TRAINING_FORMAT:
+        raise TrainingError(f"{path}: {_other_kind(document)}")
+    version = document.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
         raise TrainingError(
-            f"{path}: state format {document.get('format_version')!r}, this mostnet reads {FORMAT_VERSION}; "
+            f"{path}: state format {version!r}, this mostnet reads {FORMAT_VERSION}; "
             "resume with the version of mostnet that wrote it"
         )
-    options = TrainOptions().updated(document["options"], source=str(path))
-    return Position(**document["position"]), options, document["parts"]
+    try:
+        position = Position(**document["position"])
+        position.check()
+        options = TrainOptions().updated(dict(document["options"]), source=str(path))
+        return position, options, dict(document["parts"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: damaged ({shown(str(error))}); start again without --resume") from error
+
+
+def _other_kind(document: Any) -> str:
+    if isinstance(document, dict) and document.get("format") == CHECKPOINT_FORMAT:
+        return (
+            "a checkpoint like model.pt, weights alone and not the state of a run; a run is resumed from its last.pt; "
+            "to start a new run from these weights, give them with --init"
+        )
+    return "not the state of a run; a run is resumed from its last.pt"

@@ -34,6 +34,7 @@ from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run
 from .schedule import learning_rate, progress
 from .validate import validate
+from .workers import WorkersError, failures_of_workers
 
 log = logging.getLogger("mostnet.training")
 
@@ -97,7 +98,8 @@ def train(
         trainer = Trainer(
             data, run_dir, options=options, photos=photos, paths=paths, init=init, resume=resume, report=report
         )
-        return trainer.run(stop)
+        with failures_of_workers():
+            return trainer.run(stop)
 
 
 class Trainer:
@@ -207,7 +209,7 @@ class Trainer:
         options, position = self.options, self.position
         if position.chunk >= options.chunks:  # saved at the end of a window
             self._next_window()
-        for batch in self._save_on_bad_files(self._batches.batches(position.window)):
+        for batch in self._save_on_failure(self._batches.batches(position.window)):
             while position.chunk < options.chunks:
                 yield batch, position.chunk
             self._next_window()
@@ -215,14 +217,14 @@ class Trainer:
     def _next_window(self) -> None:
         self.position.window, self.position.chunk, self.state = self.position.window + 1, 0, None
 
-    def _save_on_bad_files(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the batches; if too many files are bad, save the run before the error is raised."""
+    def _save_on_failure(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches; if the data cannot be read or a worker fails, save the run before the error is raised."""
         try:
             yield from batches
-        except DatasetError as error:
-            self._save()
-            # A worker process of the loader adds its traceback in front of the text.
-            raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+        except (DatasetError, WorkersError) as error:
+            if self.position.step or isinstance(error, DatasetError):
+                self._save()
+            raise
 
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
@@ -307,11 +309,21 @@ class Trainer:
         _check_same_run(saved, self.options, self.run_dir)
         if "photos" in parts:  # a run of an earlier version has no such part
             _check_same_photos(parts["photos"], self._data_record.get("photos"), self.run_dir)
+        try:
+            self._take(parts)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            found = " ".join(str(error).split())[:200]
+            raise TrainingError(
+                f"{self.run_dir / LAST}: damaged ({found}); start again without --resume, in another folder"
+            ) from error
+        self.report(f"resumed at step {self.position.step}")
+
+    def _take(self, parts: dict[str, Any]) -> None:
+        """Continue from the parts that ``_save`` wrote."""
         self.learner.load_state_dict(parts)
         self._init = parts.get("init")
         self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
         torch.set_rng_state(parts["torch_rng"])
-        self.report(f"resumed at step {self.position.step}")
 
     def _checkpoint(self) -> Checkpoint:
         """The averaged weights on the CPU, with a record of the run in plain values."""

@@ -270,6 +270,53 @@ def test_states_that_cannot_be_resumed(tmp_path: Path, content: bytes | None, me
         load_run(tmp_path / "last.pt")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"position": None},
+        {"position": {"step": "many"}},
+        {"position": {"step": -1}},
+        {"position": {"moon": 1}},
+        {"options": 5},
+        {"options": {"steps": "many"}},
+        {"parts": [1]},
+        {"format_version": torch.ones(2)},
+    ],
+)
+def test_a_state_with_nonsense_is_refused(whole_run: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    document = torch.load(whole_run / "last.pt", weights_only=True)
+    torch.save({**document, **change}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"last\.pt: "):
+        load_run(tmp_path / "last.pt")
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": {}}, {"torch_rng": 5}, {"state": [1]}, {"optimiser": {"param_groups": 1}}]
+)
+def test_parts_that_do_not_fit_are_refused(
+    data: Path, whole_run: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    document = torch.load(whole_run / "last.pt", weights_only=True)
+    torch.save({**document, "parts": {**document["parts"], **change}}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"last\.pt: damaged .*; start again without --resume"):
+        train(data, tmp_path, options=SMALL, resume=True)
+
+
+def test_a_checkpoint_or_a_file_in_place_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(initial_checkpoint("nano"), tmp_path / "last.pt")
+    assert main([str(tmp_path), "--out", str(tmp_path), "--resume"]) == 1
+    assert "a checkpoint like model.pt, weights alone" in capsys.readouterr().err
+    assert main([str(tmp_path), "--out", str(tmp_path / "last.pt"), "--resume"]) == 1
+    assert (
+        f"{tmp_path / 'last.pt'}: a file; a run is resumed by its folder: --out {tmp_path}" in capsys.readouterr().err
+    )
+
+
+def test_the_state_of_a_run_is_no_start_for_another(data: Path, whole_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"only for mostnet-train --resume; its weights are in model\.pt: give "):
+        train(data, tmp_path / "next", options=SMALL, init=whole_run / "last.pt")
+
+
 def test_the_state_of_an_older_network_is_refused(whole_run: Path, tmp_path: Path) -> None:
     document = torch.load(whole_run / "last.pt", weights_only=True)
     torch.save({**document, "format_version": 1}, tmp_path / "last.pt")

@@ -1,0 +1,135 @@
+"""Processes that read clips: they end with the training process, and their failures are one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from mostnet.contract import DatasetError
+from mostnet.training.workers import WorkersError, failures_of_workers, loader
+
+from .moving_scenes import write_dataset
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads the processes of Linux")
+
+FLAGS = "--batch 1 --clip 2 --chunks 1 --crop 64x80 --threads 1 --workers 2 --validate-every 0 --log-every 1"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"), train=3, val=1, frames=5, size_hw=(80, 96))
+
+
+@contextmanager
+def training(data: Path, run: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A run with two workers after its second step, and the ids of the workers."""
+    command = [sys.executable, "-m", "mostnet.training.cli", str(data), "--out", str(run), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--steps", "100000", *FLAGS.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("step 2 "):
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield process, [int(child) for child in children]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(processes: list[int], *, within_s: float) -> bool:
+    end_s = time.monotonic() + within_s
+    while any(Path(f"/proc/{process}").exists() for process in processes):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@linux_only
+def test_workers_end_when_the_run_is_killed(data: Path, tmp_path: Path) -> None:
+    with training(data, tmp_path / "run") as (process, workers):
+        assert len(workers) >= 2
+        process.kill()
+        assert ended(workers, within_s=3)
+
+
+@linux_only
+def test_a_killed_worker_ends_the_run_with_one_line(data: Path, tmp_path: Path) -> None:
+    with training(data, tmp_path / "run") as (process, workers):
+        os.kill(workers[0], signal.SIGKILL)  # as the kernel does when memory runs out
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith(
+        "mostnet-train: one of --workers died, often for lack of memory; lower --workers (0 starts none) or --batch; "
+    )
+
+
+@linux_only
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root")
+@pytest.mark.parametrize("size", ["64k", "1m"])
+def test_little_shared_memory_ends_the_run_with_one_line(data: Path, tmp_path: Path, size: str) -> None:
+    train = f"{sys.executable} -m mostnet.training.cli {data} --out {tmp_path / 'run'} --steps 3 --device cpu"
+    script = f"mount -t tmpfs -o size={size} tmpfs /dev/shm || exit 77; exec {train} {FLAGS} --batch 8"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this machine allows no mounts")
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.splitlines()[-1].startswith(
+        "mostnet-train: no shared memory is left for --workers in /dev/shm; lower --workers (0 starts none) or --batch"
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run/last.pt").exists(), "a run without a step can be started again"
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible ...", "no shared memory is left"),
+        ("unable to mmap 128 bytes from file </torch_7>: shared memory", "no shared memory is left"),
+        ("received 0 items of ancdata", "need more open files than this system allows"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", "one of --workers died"),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", "one of --workers died"),
+        ("[Errno 12] Cannot allocate memory", "no memory is left to start --workers"),
+    ],
+)
+def test_what_a_failure_means(text: str, meaning: str) -> None:
+    with pytest.raises(WorkersError, match=meaning) as error, failures_of_workers():
+        raise RuntimeError(text)
+    assert "--workers" in str(error.value)
+
+
+class Failing(Dataset[torch.Tensor]):
+    """Data whose fourth item cannot be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getitem__(self, item: int) -> torch.Tensor:
+        if item == 3:
+            raise self._error
+        return torch.zeros(1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_ours_comes_without_the_traceback_of_the_worker(workers: int) -> None:
+    batches = loader(Failing(DatasetError("it is bad")), workers=workers, batch_size=1, sampler=range(9))
+    with pytest.raises(DatasetError, match=r"^it is bad$"):
+        list(batches)
+    batches = loader(Failing(RuntimeError("a fault of ours")), workers=workers, batch_size=1, sampler=range(9))
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        list(batches)

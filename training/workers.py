@@ -1,0 +1,89 @@
+"""Processes that read clips: how they start, and what is said when one of them fails."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from mostnet.contract import MostnetError, TrainingError
+from mostnet.contract.stopping import leave_stopping_to_the_parent
+from mostnet.training.data.clips import Batch
+
+_ADVICE = "lower --workers (0 starts none) or --batch{}; a run that was saved goes on with --resume"
+#: What PyTorch says when a worker fails, and what it means. Linux ends a process with a bus error when it writes to
+#: shared memory that does not fit.
+_FAILURES = {
+    "bus error": "no shared memory is left for --workers in /dev/shm; "
+    + _ADVICE.format(", or enlarge /dev/shm (docker run --shm-size=1g)"),
+    "shared memory": "no shared memory is left for --workers in /dev/shm; "
+    + _ADVICE.format(", or enlarge /dev/shm (docker run --shm-size=1g)"),
+    "too many open files": "--workers need more open files than this system allows; "
+    + _ADVICE.format(", or raise ulimit -n"),
+    "ancdata": "--workers need more open files than this system allows; " + _ADVICE.format(", or raise ulimit -n"),
+    "cannot allocate memory": "no memory is left to start --workers; " + _ADVICE.format(""),
+    "dataloader worker (pid": "one of --workers died, often for lack of memory; " + _ADVICE.format(""),
+}
+
+
+class WorkersError(TrainingError):
+    """A process that reads clips died, or lacks shared memory."""
+
+
+def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
+    """The batches of a ``DataLoader`` with its ``options``. Its workers end with this process.
+
+    Raises:
+        WorkersError: a worker died, or lacks shared memory or open files.
+        MostnetError: an error of ours in a worker, without the traceback that PyTorch adds to its text.
+    """
+    batches = DataLoader(source, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent, **options)
+    iterator = iter(batches)
+    while True:
+        batch, failure = _next(iterator)
+        if failure is not None:
+            # The first error's traceback holds itself and the other workers. Python would end them at its own exit,
+            # which PyTorch takes for one more failure.
+            del iterator
+            gc.collect()
+            raise failure
+        if batch is None:
+            return
+        yield batch
+
+
+@contextmanager
+def failures_of_workers() -> Iterator[None]:
+    """Say in one line what a failure of a worker means, which PyTorch also raises in the middle of other work.
+
+    Raises:
+        WorkersError: a worker died, or lacks shared memory or open files.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        failure = _meaning(error)
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
+    try:
+        return next(batches, None), None
+    except (MostnetError, RuntimeError, OSError) as error:
+        return None, _meaning(error)
+
+
+def _meaning(error: Exception) -> Exception:
+    text = str(error).strip()
+    if isinstance(error, MostnetError):
+        if "\n" not in text:
+            return error
+        last = text.splitlines()[-1]
+        return type(error)(last.partition(f"{type(error).__name__}: ")[2] or last)
+    meaning = next((meaning for said, meaning in _FAILURES.items() if said in text.lower()), None)
+    return error if meaning is None else WorkersError(meaning)
