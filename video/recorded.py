@@ -10,9 +10,9 @@ from pathlib import Path
 from mostnet.contract import Frame, VideoError
 from mostnet.engine import Session
 
+from .fit import FrameFit
 from .guards import SceneGuard
 from .reader import VideoReader
-from .resize import to_engine
 from .sink import Original, Sink
 
 
@@ -24,6 +24,7 @@ class Recorded:
     frame before it is still shown.
 
     Attributes:
+        fit: where the frames lie in the engine's.
         resets: new scenes, at which the engine was reset.
     """
 
@@ -43,16 +44,16 @@ class Recorded:
         self.resets = 0
         self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
         self.pixel_aspect = self._reader.pixel_aspect
+        self.fit = FrameFit(self.size_hw, engine.metadata.size_hw, self.pixel_aspect)
 
     def __iter__(self) -> Iterator[tuple[Frame, Original]]:
-        size_hw = self._engine.metadata.size_hw
         try:
             for time_s, frame in itertools.islice(self._reader.timed(), self._limit):
                 event = self._scenes.check(frame)
                 if event.resets_engine:
                     self._engine.reset()
                     self.resets += 1
-                yield to_engine(frame, size_hw), Original(time_s, frame, event)
+                yield self.fit.to_engine(frame), Original(time_s, frame, event)
         except VideoError as error:
             self._failure = error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
 
+from .fit import FrameFit
 from .flow_colour import FlowScale
 from .layouts import LAYOUTS, Layout
 from .recorded import Recorded
 from .sink import Sink, Viewer
 from .writer import VideoWriter
+
+_LOG = logging.getLogger(__name__)
 
 #: Called after each frame with the number of frames done, and the number expected or None.
 Progress = Callable[[int, int | None], None]
@@ -95,9 +99,9 @@ def run(
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
 
-    Frames are resized to the engine's size, and results are resized back to the video's. Each frame of a file keeps its
-    time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is reset at scene cuts and
-    after darkness. A camera is shown live, see ``Live``.
+    Frames are scaled to the engine's size, between black bars if the shapes differ, and results are scaled back. Each
+    frame of a file keeps its time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is
+    reset at scene cuts and after darkness. A camera is shown live, see ``Live``.
 
     Args:
         video: file, or camera number.
@@ -122,6 +126,7 @@ def run(
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
     with closing(Live(video, engine, frames) if isinstance(video, int) else Recorded(video, engine, frames)) as source:
+        _say_what_sizes_change(video, source.fit, drawing)
         writer = None
         if output is not None:
             size_hw = drawing.size_hw(source.size_hw)
@@ -129,7 +134,7 @@ def run(
         sink = Sink(
             drawing,
             scale,
-            source.size_hw,
+            source.fit,
             writer=writer,
             window=window,
             stabiliser=None if stabilise is None else Stabiliser(stabilise),
@@ -146,6 +151,13 @@ def run(
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
     return summary
+
+
+def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layout) -> None:
+    name = f"camera {video}" if isinstance(video, int) else video
+    for remark in (*fit.remarks(), layout.remark(fit.frame_hw)):
+        if remark is not None:
+            _LOG.warning("%s: %s", name, remark)
 
 
 def _summary(

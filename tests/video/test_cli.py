@@ -43,14 +43,14 @@ def _read(path) -> list[np.ndarray]:
 
 def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
     # The toy graph reports a frame whose first pixel is white as not finite.
-    video = write_yuv(tmp_path / "v.mp4", (235, 128, 128), matrix=1, full_range=False, size_hw=(96, 128))
+    video = write_yuv(tmp_path / "v.mp4", (235, 128, 128), matrix=1, full_range=False, size_hw=(64, 80))
     out = tmp_path / "o.mp4"
     assert cli.main([str(video), "--engine", files[0], "--output", str(out), "--layout", "grid"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{out}: 5 frames at 25 FPS in ")
     assert printed.out.endswith("5 healed\n")
     assert printed.err == ""
-    assert _read(out)[0].shape == (192, 256, 3)
+    assert _read(out)[0].shape == (128, 160, 3)
 
 
 def test_the_picture_went_through_the_engine(files, tmp_path):
