@@ -12,6 +12,7 @@ import numpy.typing as npt
 from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
+from mostnet.video.sound.source import SoundSource
 
 from .colour import to_bgr
 from .timing import FrameClock, nominal_rate, promised_seconds
@@ -25,11 +26,12 @@ _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
 class FileSource:
     """Frames of a file, read with PyAV; ``VideoReader`` documents the behaviour."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, with_sound: bool = False) -> None:
         self._path = path
         self._container = _open(path)
         try:
             self._stream = self._video_stream()
+            self.sound = SoundSource(str(path), self._container.streams.audio if with_sound else ())
             self.fps = nominal_rate(self._stream, str(path))
             self._clock = FrameClock(self.fps)
             self._damage: tuple[Fraction | None, str] | None = None
@@ -72,7 +74,9 @@ class FileSource:
         self._container.close()
 
     def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
-        time_s = self._clock.time_of(self._stamp(frame))
+        stamp = self._stamp(frame)
+        time_s = self._clock.time_of(stamp)
+        self.sound.pictures.note(stamp, time_s)
         self._end = time_s + 1 / self.fps
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
 
@@ -100,10 +104,13 @@ class FileSource:
         self._check_complete()
 
     def _packets(self) -> Iterator[av.Packet | None]:
-        """Packets of the stream in file order, then None, which flushes the decoder."""
+        """Packets of the pictures in file order, then None, which flushes the decoder."""
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._container.demux([self._stream, *self.sound.streams]):
                 if packet.size == 0:
+                    continue
+                if packet.stream_index != self._stream.index:
+                    self.sound.put(packet)
                     continue
                 if packet.is_corrupt:
                     self._note(self._stamp(packet), "the data is damaged or cut off")

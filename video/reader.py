@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mostnet.contract import Frame, VideoError
 from mostnet.video.camera.source import CameraSource
+from mostnet.video.sound.source import SoundSource
 
 from .decode import FileSource
 
@@ -25,15 +26,21 @@ class VideoReader:
         size_hw: height and width of the frames, in pixels.
         frame_count: number of frames according to the file's header; None if it gives none, and for a camera.
         pixel_aspect: width over height of one pixel.
+        sound: the sound of a file that was opened with ``with_sound``; else None.
     """
 
-    def __init__(self, source: str | Path | int) -> None:
+    def __init__(self, source: str | Path | int, *, with_sound: bool = False) -> None:
         """Open a file by its path, or a camera by its number, and decode its first frame.
+
+        ``with_sound`` keeps the sound that is read on the way to the frames, for a ``VideoWriter``. A camera has none.
 
         Raises:
             VideoError: missing, empty or not a video; no frame in it decodes; the camera cannot be opened.
         """
-        self._source = CameraSource(source) if isinstance(source, int) else FileSource(Path(source))
+        self._source = (
+            CameraSource(source) if isinstance(source, int) else FileSource(Path(source), with_sound=with_sound)
+        )
+        self.sound: SoundSource | None = self._source.sound if with_sound else None
         self.fps: Fraction = self._source.fps
         self.size_hw: tuple[int, int] = self._source.size_hw
         self.frame_count: int | None = self._source.frame_count

@@ -26,34 +26,40 @@ class Recorded:
     Attributes:
         fit: where the frames lie in the engine's.
         resets: new scenes, at which the engine was reset.
+        sound: the sound of the file; None without ``with_sound``.
+        complete: whether all frames of the file were read.
     """
 
     dropped = reconnects = 0
 
-    def __init__(self, path: str | Path, engine: Session, limit: int | None) -> None:
-        """Open the file; ``limit`` is the most frames to read, None for all.
+    def __init__(self, path: str | Path, engine: Session, limit: int | None, *, with_sound: bool = False) -> None:
+        """Open the file; ``limit`` is the most frames to read, None for all. ``with_sound`` keeps its sound.
 
         Raises:
             VideoError: the file cannot be opened.
         """
-        self._reader = VideoReader(path)
+        self._reader = VideoReader(path, with_sound=with_sound)
         self._engine = engine
         self._limit = limit
         self._scenes = SceneGuard()
         self._failure: VideoError | None = None
         self.resets = 0
+        self.complete = False
         self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
-        self.pixel_aspect = self._reader.pixel_aspect
+        self.pixel_aspect, self.sound = self._reader.pixel_aspect, self._reader.sound
         self.fit = FrameFit(self.size_hw, engine.metadata.size_hw, self.pixel_aspect)
 
     def __iter__(self) -> Iterator[tuple[Frame, Original]]:
         try:
+            count = 0
             for time_s, frame in itertools.islice(self._reader.timed(), self._limit):
+                count += 1
                 event = self._scenes.check(frame)
                 if event.resets_engine:
                     self._engine.reset()
                     self.resets += 1
                 yield self.fit.to_engine(frame), Original(time_s, frame, event)
+            self.complete = self._limit is None or count < self._limit
         except VideoError as error:
             self._failure = error
 

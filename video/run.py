@@ -101,7 +101,7 @@ def run(
 
     Frames are scaled to the engine's size, between black bars if the shapes differ, and results are scaled back. Each
     frame of a file keeps its time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is
-    reset at scene cuts and after darkness. A camera is shown live, see ``Live``.
+    reset at scene cuts and after darkness. A camera is shown live, see ``Live``. The sound of a file is written too.
 
     Args:
         video: file, or camera number.
@@ -125,12 +125,14 @@ def run(
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
-    with closing(Live(video, engine, frames) if isinstance(video, int) else Recorded(video, engine, frames)) as source:
+    with closing(_open_source(video, engine, frames, with_sound=output is not None)) as source:
         _say_what_sizes_change(video, source.fit, drawing)
         writer = None
         if output is not None:
             size_hw = drawing.size_hw(source.size_hw)
-            writer = VideoWriter(output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect)
+            writer = VideoWriter(
+                output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound
+            )
         sink = Sink(
             drawing,
             scale,
@@ -145,12 +147,20 @@ def run(
             engine.reset()
             stopped = source.pump(sink, progress, stop)
             sink.flush()
+            if writer is not None and source.complete and not stopped:
+                writer.keep_all_sound()
         failure = source.finish()
         summary = _summary(source, sink, output, elapsed_s=perf_counter() - begun_s, stopped=stopped)
     if failure is not None:
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
     return summary
+
+
+def _open_source(video: str | Path | int, engine: Session, frames: int | None, *, with_sound: bool) -> Live | Recorded:
+    if isinstance(video, int):
+        return Live(video, engine, frames)
+    return Recorded(video, engine, frames, with_sound=with_sound)
 
 
 def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layout) -> None:

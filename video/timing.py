@@ -65,10 +65,17 @@ def promised_seconds(container: av.container.InputContainer, stream: av.VideoStr
         return stream.duration * stream.time_base, True
     tag = stream.metadata.get("DURATION")
     if tag and (seconds := _clock_text(tag)) is not None:
-        return seconds, True
+        return seconds - _late_s(container, stream), True
     if container.duration:
-        return Fraction(container.duration, av.time_base), len(container.streams) == 1
+        return Fraction(container.duration, av.time_base) - _late_s(container, stream), len(container.streams) == 1
     return None, False
+
+
+def _late_s(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
+    """How long the file plays, for instance sound, before its pictures begin."""
+    if stream.start_time is None or stream.time_base is None or container.start_time is None:
+        return Fraction(0)
+    return max(Fraction(0), stream.start_time * stream.time_base - Fraction(container.start_time, av.time_base))
 
 
 def _clock_text(text: str) -> Fraction | None:

@@ -11,6 +11,8 @@ import av
 import cv2
 
 from mostnet.contract import Frame, VideoError, check_frame
+from mostnet.video.sound.source import SoundSource
+from mostnet.video.sound.writing import SoundWriter
 
 from .colour import from_bgr, tag_bt709
 
@@ -19,6 +21,8 @@ _MIN_TICKS = 10_000
 _KEYFRAME_S = 2
 #: Most video that a killed process loses, in microseconds.
 _FRAGMENT_US = "500000"
+#: With sound, the index waits for the start times of all tracks, and pictures do not wait for sound that ends early.
+_SOUND_OPTIONS = {"movflags": "hybrid_fragmented+delay_moov", "max_interleave_delta": _FRAGMENT_US}
 
 
 class VideoWriter:
@@ -40,6 +44,7 @@ class VideoWriter:
         *,
         crf: int = 18,
         pixel_aspect: Fraction = Fraction(1),
+        sound: SoundSource | None = None,
     ) -> None:
         """Open the file, so that an unwritable path is found before any work.
 
@@ -49,6 +54,7 @@ class VideoWriter:
             size_hw: height and width of the frames, in pixels.
             crf: x264's constant rate factor, 0 (lossless) to 51; 18 looks like the source.
             pixel_aspect: width over height of one pixel.
+            sound: sound to write beside the frames, up to the end of the last one. Its times count from the first.
 
         Raises:
             VideoError: wrong suffix, frame rate or size, or the folder is missing or not writable.
@@ -60,13 +66,17 @@ class VideoWriter:
         self._check_arguments()
         self._ticks = self.fps.numerator * -(-_MIN_TICKS // self.fps.numerator)
         self._last_pts = -1
-        self._closed = self._failed = False
+        self._closed = self._failed = self._all_sound = False
+        self._held: list[av.Packet] = []
         self._part = self._make_part()
         try:
             # A hybrid file is fragmented while it grows and becomes an ordinary, indexed MP4 when it is closed.
+            has_sound = sound is not None and bool(sound.tracks)
             options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
+            options |= _SOUND_OPTIONS if has_sound else {}
             self._container = av.open(str(self._part), "w", format="mp4", options=options)
             self._stream = self._add_stream(crf, pixel_aspect)
+            self._sound = SoundWriter(self._container, sound) if sound is not None and has_sound else None
         except BaseException:
             self._part.unlink()
             raise
@@ -85,6 +95,10 @@ class VideoWriter:
         picture.time_base = Fraction(1, self._ticks)
         self._encode(picture)
         self.frames_written += 1
+
+    def keep_all_sound(self) -> None:
+        """Let ``close`` write the sound after the last frame too; by default the sound ends with the frames."""
+        self._all_sound = True
 
     def close(self) -> None:
         """Finish the file and rename it to ``path``; closing twice does nothing.
@@ -168,14 +182,32 @@ class VideoWriter:
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         try:
-            for packet in self._stream.encode(picture):
-                self._container.mux(packet)
+            self._held += self._stream.encode(picture)
+            if self._sound is None:
+                self._mux_held()
+            else:
+                self._mux_with_sound(self._sound, None if picture is None else Fraction(self._last_pts, self._ticks))
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise VideoError(
                 f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); the frames before it are "
                 f"in {self._part}"
             ) from error
+
+    def _mux_with_sound(self, sound: SoundWriter, time_s: Fraction | None) -> None:
+        """Write what is encoded, and the sound up to ``time_s``; None at the end."""
+        if not sound.open(time_s):
+            return
+        self._mux_held()
+        if time_s is not None:
+            sound.write(time_s)
+            return
+        sound.write(None if self._all_sound else Fraction(self._last_pts, self._ticks) + 1 / self.fps)
+        sound.finish()
+
+    def _mux_held(self) -> None:
+        self._container.mux(self._held)
+        self._held.clear()
 
 
 def _pad_to_even(frame: Frame) -> Frame:

@@ -32,6 +32,8 @@ class Live:
     """
 
     pixel_aspect = Fraction(1)
+    sound = None
+    complete = False
 
     def __init__(
         self,

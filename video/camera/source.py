@@ -18,6 +18,7 @@ class CameraSource:
     """Frames of a camera, until it is closed or fails."""
 
     frame_count: int | None = None
+    sound = None
     pixel_aspect = Fraction(1)
 
     def __init__(self, index: int) -> None:

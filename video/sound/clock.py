@@ -1,0 +1,77 @@
+"""Times of the sound, on the clock of the written video."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+#: A clock that goes on differently by more than this has jumped.
+_JUMP_S = Fraction(1, 2)
+#: Where recordings are joined, their sound may start and end this much before or after their pictures.
+_NEAR_S = Fraction(3)
+#: After this much more video, a jump of the sound's clock has no jump of the pictures' clock beside it.
+_PATIENCE_S = Fraction(5)
+
+
+class SoundClockError(Exception):
+    """The clock of the sound jumps where the clock of the pictures does not."""
+
+
+class PictureClock:
+    """How far the times of a video are from the stamps in its file: one number for each joined recording.
+
+    The reading thread adds numbers while the writing thread reads them.
+    """
+
+    def __init__(self) -> None:
+        self.shifts: list[Fraction] = []
+
+    def note(self, stamp: Fraction | None, time_s: Fraction) -> None:
+        """Add a picture that has ``stamp`` in the file and is shown at ``time_s``; None counts from zero."""
+        shift = time_s - (stamp or 0)
+        if not self.shifts or (stamp is not None and abs(shift - self.shifts[-1]) > _JUMP_S):
+            self.shifts.append(shift)
+
+
+class SoundClock:
+    """Times of one sound track. Its stamps jump at the same places as those of the pictures."""
+
+    def __init__(self, pictures: PictureClock) -> None:
+        self._pictures = pictures
+        self._part = 0
+        self._expected: Fraction | None = None
+        self.end_s = Fraction(0)
+
+    def time_of(self, stamp: Fraction | None, until_s: Fraction | None) -> Fraction | None:
+        """Time of the next packet in seconds since the first picture; None if it is not known yet.
+
+        Args:
+            stamp: of the packet in the file, in seconds; None for one that follows the packet before.
+            until_s: the video is written up to here; None at its end.
+
+        Raises:
+            SoundClockError: the stamps jump back, and those of the pictures do not.
+        """
+        shifts = self._pictures.shifts
+        if not shifts:
+            return None
+        if stamp is None or self._expected is None or abs(stamp - self._expected) <= _JUMP_S:
+            return self._stamp(stamp) + shifts[self._part]
+        part = min(range(self._part, len(shifts)), key=lambda k: abs(stamp + shifts[k] - self.end_s))
+        time_s = stamp + shifts[part]
+        if abs(time_s - self.end_s) > _NEAR_S or part == self._part:
+            if until_s is not None and until_s < self.end_s + _PATIENCE_S:
+                return None  # the pictures may jump soon
+            if time_s < self.end_s - _NEAR_S:
+                raise SoundClockError
+        self._part = part
+        return time_s
+
+    def advance(self, stamp: Fraction | None, time_s: Fraction, duration_s: Fraction) -> None:
+        """Go past the packet that ``time_of`` has placed at ``time_s``."""
+        self._expected = self._stamp(stamp) + duration_s
+        self.end_s = time_s + duration_s
+
+    def _stamp(self, stamp: Fraction | None) -> Fraction:
+        if stamp is not None:
+            return stamp
+        return -self._pictures.shifts[0] if self._expected is None else self._expected
