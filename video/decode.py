@@ -76,7 +76,7 @@ class FileSource:
     def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
         stamp = self._stamp(frame)
         time_s = self._clock.time_of(stamp)
-        self.sound.pictures.note(stamp, time_s)
+        self.sound.pictures.begin(stamp, time_s)
         self._end = time_s + 1 / self.fps
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
 

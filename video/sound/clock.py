@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 #: A clock that goes on differently by more than this has jumped.
-_JUMP_S = Fraction(1, 2)
+_JUMP_S = Fraction(1, 10)
 #: Where recordings are joined, their sound may start and end this much before or after their pictures.
 _NEAR_S = Fraction(3)
 #: After this much more video, a jump of the sound's clock has no jump of the pictures' clock beside it.
@@ -23,13 +23,23 @@ class PictureClock:
     """
 
     def __init__(self) -> None:
-        self.shifts: list[Fraction] = []
+        self._begin: Fraction | None = None
+        self._moves = [Fraction(0)]
 
-    def note(self, stamp: Fraction | None, time_s: Fraction) -> None:
-        """Add a picture that has ``stamp`` in the file and is shown at ``time_s``; None counts from zero."""
-        shift = time_s - (stamp or 0)
-        if not self.shifts or (stamp is not None and abs(shift - self.shifts[-1]) > _JUMP_S):
-            self.shifts.append(shift)
+    @property
+    def shifts(self) -> list[Fraction]:
+        """What is added to the stamps of each joined recording; empty before the first picture."""
+        return [] if self._begin is None else [self._begin + move for move in self._moves]
+
+    def begin(self, stamp: Fraction | None, time_s: Fraction) -> None:
+        """Note that a picture with ``stamp``, None for zero, is shown at ``time_s``; only the first one counts."""
+        if self._begin is None:
+            self._begin = time_s - (stamp or 0)
+
+    def move(self, by_s: Fraction) -> None:
+        """Note that the reader adds ``by_s`` to the stamps of the file from now on."""
+        if by_s != self._moves[-1]:
+            self._moves.append(by_s)
 
 
 class SoundClock:
