@@ -12,6 +12,7 @@ import numpy.typing as npt
 from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
+from mostnet.video.decoding.deinterlace import Deinterlacer
 from mostnet.video.sound.source import SoundSource
 
 from .colour import to_bgr
@@ -36,6 +37,7 @@ class FileSource:
             self._clock = FrameClock(self.fps)
             self._damage: tuple[Fraction | None, str] | None = None
             self._decoded = 0
+            self._deinterlacer = Deinterlacer(str(path))
             self._end = Fraction(0)
             self._frames = self._decode()
             self._first = next(self._frames, None)
@@ -100,7 +102,8 @@ class FileSource:
                 if frame.is_corrupt:
                     self._note(self._stamp(frame), "the picture is incomplete")
                 self._decoded += 1
-                yield frame
+                yield from self._deinterlacer.feed(frame)
+        yield from self._deinterlacer.flush()
         self._check_complete()
 
     def _packets(self) -> Iterator[av.Packet | None]:
