@@ -13,6 +13,7 @@ from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
 from mostnet.video.decoding.deinterlace import Deinterlacer
+from mostnet.video.decoding.remarks import Remarks, say_choice, say_left_out
 from mostnet.video.sound.source import SoundSource
 
 from .colour import to_bgr
@@ -38,6 +39,9 @@ class FileSource:
             self._damage: tuple[Fraction | None, str] | None = None
             self._decoded = 0
             self._deinterlacer = Deinterlacer(str(path))
+            self._remarks = Remarks(str(path), self._stream)
+            if with_sound:
+                say_left_out(str(path), self._container)
             self._end = Fraction(0)
             self._frames = self._decode()
             self._first = next(self._frames, None)
@@ -80,15 +84,16 @@ class FileSource:
         time_s = self._clock.time_of(stamp)
         self.sound.pictures.begin(stamp, time_s)
         self._end = time_s + 1 / self.fps
+        self._remarks.look(frame)
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
 
     def _video_stream(self) -> av.VideoStream:
-        for stream in self._container.streams.video:
-            if stream.disposition & Disposition.attached_pic or stream.codec_context.name in _TEXT_CODECS:
-                continue
+        streams = [stream for stream in self._container.streams.video if _is_video(stream)]
+        if streams:
+            say_choice(str(self._path), streams)
             # With slice threads libavcodec conceals damage and does not flag the picture.
-            stream.thread_type = "NONE"
-            return stream
+            streams[0].thread_type = "NONE"
+            return streams[0]
         raise VideoError(f"{self._path}: there is no video in this file; give a file with a video stream")
 
     def _decode(self) -> Iterator[av.VideoFrame]:
@@ -174,6 +179,12 @@ class FileSource:
     def _count_by_duration(self) -> int | None:
         seconds, _ = promised_seconds(self._container, self._stream)
         return None if seconds is None else round(seconds * self.fps)
+
+
+def _is_video(stream: av.VideoStream) -> bool:
+    if stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
+        return False
+    return stream.codec_context is not None and stream.codec_context.name not in _TEXT_CODECS
 
 
 def _open(path: Path) -> av.container.InputContainer:
