@@ -31,6 +31,7 @@ SIBLINGS = {
     "engine.tensorrt": {"engine.cuda"},
     "engine.ort": {"engine.cuda"},
     "video.camera": set(),
+    "video.files": set(),
     "video.steady": set(),
     "export.plan": set(),
     "training.data": set(),

@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import logging
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
+from mostnet.video.files.opening import open_video
+from mostnet.video.files.parts import JoinedParts
 
 from .colour import to_bgr
-from .timing import FrameClock, nominal_rate, promised_seconds
+from .timing import FrameClock, choose_rate, is_doubtful, measured_rate, nominal_rate, promised_seconds
+
+_LOG = logging.getLogger(__name__)
 
 Signs = npt.NDArray[np.int64]
 
 #: Codecs that decode any text file as ASCII art.
 _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
+#: Packets whose time stamps tell the frame rate if the header may be wrong.
+_MEASURED = 60
 
 
 class FileSource:
-    """Frames of a file, read with PyAV; ``VideoReader`` documents the behaviour."""
+    """Frames of a file or pipe, read with PyAV; ``VideoReader`` documents the behaviour."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: str | Path, *, fps: Fraction | None = None, stop: Callable[[], bool] | None = None
+    ) -> None:
         self._path = path
-        self._container = _open(path)
+        self._container, self._pipe = open_video(path, stop=stop)
         try:
             self._stream = self._video_stream()
-            self.fps = nominal_rate(self._stream, str(path))
-            self._clock = FrameClock(self.fps)
             self._damage: tuple[Fraction | None, str] | None = None
             self._decoded = 0
             self._end = Fraction(0)
+            self._is_timeless = False
+            self._read = self._demux()
+            self.fps = self._rate(fps)
+            self._clock = FrameClock(self.fps)
+            leaps = self._has(FormatFlags.ts_discont)
+            self._parts = JoinedParts(self._stream, 1 / self.fps, str(path), leaps=leaps)
             self._frames = self._decode()
             self._first = next(self._frames, None)
             if self._first is None:
                 raise VideoError(f"{path}: no frame in it decodes; copy the file again from its source")
         except BaseException:
-            self._container.close()
+            self.close()
             raise
         self.frame_count = self._stream.frames or self._count_by_duration()
         self._matrix = _display_matrix(self._first)
@@ -70,6 +85,27 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+        if self._pipe is not None:
+            self._pipe.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a pipe was left before its end."""
+        return self._pipe is not None and self._pipe.stopped
+
+    def _rate(self, wanted: Fraction | None) -> Fraction:
+        name = self._container.format.name
+        free = self._has(FormatFlags.no_timestamps) or name.endswith("_pipe")
+        measured = None
+        if not free and is_doubtful(self._stream, joined=self._has(FormatFlags.ts_discont)):
+            head = list(itertools.islice(self._read, _MEASURED))
+            measured = measured_rate(head, self._stream)
+            self._read = itertools.chain(head, self._read)
+        self._is_timeless = free and wanted is not None
+        return choose_rate(nominal_rate(self._stream), measured, wanted, free=free, name=str(self._path))
+
+    def _has(self, flag: FormatFlags) -> bool:
+        return bool(self._container.format.flags & flag.value)
 
     def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
         time_s = self._clock.time_of(self._stamp(frame))
@@ -101,23 +137,28 @@ class FileSource:
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """Packets of the stream in file order, then None, which flushes the decoder."""
+        for packet in self._parts.mend(self._read):
+            if packet.is_corrupt and not self.stopped:
+                self._note(self._stamp(packet), "the data is damaged or cut off")
+            yield packet
+        yield None
+
+    def _demux(self) -> Iterator[av.Packet]:
         try:
             for packet in self._container.demux(self._stream):
-                if packet.size == 0:
-                    continue
-                if packet.is_corrupt:
-                    self._note(self._stamp(packet), "the data is damaged or cut off")
-                yield packet
+                if packet.size:
+                    yield packet
         except av.FFmpegError as error:
             self._note(None, error.strerror or str(error))
-        yield None
+        if self._pipe is not None:
+            self._pipe.check()
 
     def _stamp(self, item: av.VideoFrame | av.Packet | None) -> Fraction | None:
         """Presentation time in seconds on the file's own clock.
 
         It is counted in the stream's time base, because frames flushed from the decoder carry none of their own.
         """
-        if item is None or item.pts is None or self._stream.time_base is None:
+        if item is None or item.pts is None or self._stream.time_base is None or self._is_timeless:
             return None
         return Fraction(item.pts * self._stream.time_base)
 
@@ -128,6 +169,8 @@ class FileSource:
             self._damage = (stamp, reason)
 
     def _check_complete(self) -> None:
+        if self.stopped:
+            return
         promised = self._stream.frames or self._count_by_duration()
         read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
         if self._damage is not None:
@@ -154,7 +197,7 @@ class FileSource:
         Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. The check tolerates
         a few missing frames, and a whole second if the duration covers picture and sound together.
         """
-        if promised is None:
+        if promised is None or self._parts.jumps:
             return False
         seconds, own = promised_seconds(self._container, self._stream)
         slack = max(3 / self.fps, Fraction(1, 10)) if own else Fraction(1)
@@ -164,25 +207,6 @@ class FileSource:
     def _count_by_duration(self) -> int | None:
         seconds, _ = promised_seconds(self._container, self._stream)
         return None if seconds is None else round(seconds * self.fps)
-
-
-def _open(path: Path) -> av.container.InputContainer:
-    if not path.is_file():
-        raise VideoError(
-            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; give a video file or a camera number"
-        )
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty; give a video file or a camera number")
-    try:
-        return av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        with path.open("rb") as file:
-            is_mp4 = file.read(12)[4:8] == b"ftyp"
-        if is_mp4:
-            raise VideoError(
-                f"{path}: an MP4 without its index (moov): the recording or copy was cut off; copy it again"
-            ) from error
-        raise VideoError(f"{path}: not a video that can be read ({error.strerror}); give a video file") from error
 
 
 def _display_matrix(frame: av.VideoFrame) -> Signs:

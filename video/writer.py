@@ -11,6 +11,7 @@ import av
 import cv2
 
 from mostnet.contract import Frame, VideoError, check_frame
+from mostnet.video.files.opening import file_url
 
 from .colour import from_bgr, tag_bt709
 
@@ -65,7 +66,7 @@ class VideoWriter:
         try:
             # A hybrid file is fragmented while it grows and becomes an ordinary, indexed MP4 when it is closed.
             options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
-            self._container = av.open(str(self._part), "w", format="mp4", options=options)
+            self._container = av.open(file_url(self._part), "w", format="mp4", options=options)
             self._stream = self._add_stream(crf, pixel_aspect)
         except BaseException:
             self._part.unlink()
