@@ -15,7 +15,7 @@ from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
-from mostnet.video.files.opening import open_video
+from mostnet.video.files.opening import open_video, source_name
 from mostnet.video.files.parts import JoinedParts
 
 from .colour import to_bgr
@@ -37,7 +37,7 @@ class FileSource:
     def __init__(
         self, path: str | Path, *, fps: Fraction | None = None, stop: Callable[[], bool] | None = None
     ) -> None:
-        self._path = path
+        self._name = source_name(path)
         self._container, self._pipe = open_video(path, stop=stop)
         try:
             self._stream = self._video_stream()
@@ -49,11 +49,11 @@ class FileSource:
             self.fps = self._rate(fps)
             self._clock = FrameClock(self.fps)
             leaps = self._has(FormatFlags.ts_discont)
-            self._parts = JoinedParts(self._stream, 1 / self.fps, str(path), leaps=leaps)
+            self._parts = JoinedParts(self._stream, 1 / self.fps, self._name, leaps=leaps)
             self._frames = self._decode()
             self._first = next(self._frames, None)
             if self._first is None:
-                raise VideoError(f"{path}: no frame in it decodes; copy the file again from its source")
+                raise VideoError(f"{self._name}: no frame in it decodes; copy the file again from its source")
         except BaseException:
             self.close()
             raise
@@ -102,7 +102,7 @@ class FileSource:
             measured = measured_rate(head, self._stream)
             self._read = itertools.chain(head, self._read)
         self._is_timeless = free and wanted is not None
-        return choose_rate(nominal_rate(self._stream), measured, wanted, free=free, name=str(self._path))
+        return choose_rate(nominal_rate(self._stream), measured, wanted, free=free, name=self._name)
 
     def _has(self, flag: FormatFlags) -> bool:
         return bool(self._container.format.flags & flag.value)
@@ -119,7 +119,7 @@ class FileSource:
             # With slice threads libavcodec conceals damage and does not flag the picture.
             stream.thread_type = "NONE"
             return stream
-        raise VideoError(f"{self._path}: there is no video in this file; give a file with a video stream")
+        raise VideoError(f"{self._name}: there is no video in this file; give a file with a video stream")
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
@@ -177,7 +177,7 @@ class FileSource:
             raise self._damaged(f"{read} frames could be read")
         if self._is_short(promised):
             raise VideoError(
-                f"{self._path}: ends at {self._place(self._end)}, earlier than its header says; {read} frames could "
+                f"{self._name}: ends at {self._place(self._end)}, earlier than its header says; {read} frames could "
                 "be read; copy the file again from its source"
             )
 
@@ -186,7 +186,7 @@ class FileSource:
         stamp, reason = self._damage
         at = self._clock.since_start(stamp)
         place = self._place(self._end if at is None else max(at, Fraction(0)))
-        return VideoError(f"{self._path}: damaged at {place}: {reason}; {read}; copy the file again from its source")
+        return VideoError(f"{self._name}: damaged at {place}: {reason}; {read}; copy the file again from its source")
 
     def _place(self, seconds: Fraction) -> str:
         return f"frame {round(seconds * self.fps)} ({float(seconds):.2f} s)"

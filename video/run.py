@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -85,6 +85,7 @@ def run(
     *,
     layout: str = "enhanced",
     frames: int | None = None,
+    fps: Fraction | float | None = None,
     flow_max_px: float | None = None,
     crf: int = 18,
     stabilise: StabiliserOptions | None = None,
@@ -100,18 +101,19 @@ def run(
     after darkness. A camera is shown live, see ``Live``.
 
     Args:
-        video: file, or camera number.
+        video: file, or camera number, or what else ``VideoReader`` reads.
         engine: an open engine or session with the outputs that ``outputs_needed`` names; it is reset first.
         output: MP4 file to write; it is replaced only if at least one frame was written. None needs a ``window``.
         layout: a name in ``LAYOUTS``.
         frames: stop after this many; None for all.
+        fps: frame rate of pictures, and of a file that gives none or an impossible one, see ``VideoReader``.
         flow_max_px: length of flow shown at full colour; None follows the video.
         crf: quality of the written video, see ``VideoWriter``.
         stabilise: settings to stabilise the enhanced picture with; None leaves it as it is.
         status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
-        stop: called before each frame is shown; true ends the run and keeps the frames so far.
+        stop: called before each frame is shown, and while a pipe has no data; true ends the run and keeps the frames.
 
     Raises:
         ValueError: unknown layout, a number out of range, or output and window are both None.
@@ -121,7 +123,7 @@ def run(
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
-    with closing(Live(video, engine, frames) if isinstance(video, int) else Recorded(video, engine, frames)) as source:
+    with closing(_source(video, engine, frames, fps, stop)) as source:
         writer = None
         if output is not None:
             size_hw = drawing.size_hw(source.size_hw)
@@ -146,6 +148,20 @@ def run(
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
     return summary
+
+
+def _source(
+    video: str | Path | int,
+    engine: Session,
+    frames: int | None,
+    fps: Fraction | float | None,
+    stop: Callable[[], bool] | None,
+) -> Live | Recorded:
+    if not isinstance(video, int):
+        return Recorded(video, engine, frames, fps=fps, stop=stop)
+    if fps is not None:
+        raise VideoError(f"camera {video}: sets its own frame rate; leave out the rate ({float(fps):g})")
+    return Live(video, engine, frames)
 
 
 def _summary(
@@ -173,9 +189,9 @@ def _check(video: str | Path | int, output: str | Path | None, frames: int | Non
         if window is None:
             raise ValueError("output and window are both None; give at least one of them")
         return
-    output = Path(output)
-    if not isinstance(video, int) and output.exists() and Path(video).exists() and output.samefile(video):
-        raise VideoError(f"{output}: is the input video; give another name for the output")
+    with suppress(OSError):  # one of them is no file
+        if not isinstance(video, int) and Path(output).samefile(video):
+            raise VideoError(f"{output}: is the input video; give another name for the output")
 
 
 def _layout(name: str) -> Layout:

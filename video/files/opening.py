@@ -34,6 +34,11 @@ def is_address(source: str | Path) -> bool:
     return _ADDRESS.match(str(source)) is not None and not os.path.lexists(source)
 
 
+def source_name(source: str | Path) -> str:
+    """The source's name for messages."""
+    return "standard input" if source == STDIN else str(source)
+
+
 def file_url(path: Path) -> str:
     """``path`` as FFmpeg must be given it: what is before a colon would be taken for a protocol."""
     return f"file:{path}"
@@ -46,7 +51,7 @@ def open_video(source: str | Path, *, stop: Stop | None = None) -> tuple[av.cont
         VideoError: missing, empty, no video, an address, or a folder or device.
     """
     from_stdin = source == STDIN or Path(source) in _STDIN_PATHS
-    name, path = ("standard input" if source == STDIN else str(source)), Path(source)
+    name, path = source_name(source), Path(source)
     mode = _mode(path, name, from_stdin=from_stdin)
     if stat.S_ISFIFO(mode) or (from_stdin and stat.S_ISSOCK(mode)):
         return _open_pipe(PipeFile(None if from_stdin else path, name, stop))
