@@ -27,6 +27,8 @@ Signs = npt.NDArray[np.int64]
 
 #: Codecs that decode any text file as ASCII art.
 _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
+#: Formats in which a joined part may be left unread, and the share of the file that then follows the last packet.
+_JOINED_UNREAD, _UNREAD_SHARE = ("matroska,webm", "flv"), 0.2
 #: Packets whose time stamps tell the frame rate if the header may be wrong.
 _MEASURED = 60
 
@@ -44,7 +46,8 @@ class FileSource:
             self._damage: tuple[Fraction | None, str] | None = None
             self._decoded = 0
             self._end = Fraction(0)
-            self._is_timeless = False
+            self._read_to = 0
+            self._is_timeless = self._is_scaled = False
             self._read = self._demux()
             self.fps = self._rate(fps)
             self._clock = FrameClock(self.fps)
@@ -53,7 +56,12 @@ class FileSource:
             self._frames = self._decode()
             self._first = next(self._frames, None)
             if self._first is None:
-                raise VideoError(f"{self._name}: no frame in it decodes; copy the file again from its source")
+                reason = (
+                    "stopped before the first frame"
+                    if self.stopped
+                    else "no frame in it decodes; copy the file again from its source"
+                )
+                raise VideoError(f"{self._name}: {reason}")
         except BaseException:
             self.close()
             raise
@@ -109,8 +117,19 @@ class FileSource:
 
     def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
         time_s = self._clock.time_of(self._stamp(frame))
+        self._say_scaled(frame, time_s)
         self._end = time_s + 1 / self.fps
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
+
+    def _say_scaled(self, frame: av.VideoFrame, time_s: Fraction) -> None:
+        if (frame.height, frame.width) == self._coded_hw or self._is_scaled:
+            return
+        self._is_scaled = True
+        first = f"{self._coded_hw[1]}x{self._coded_hw[0]}"
+        _LOG.warning(
+            "%s: the picture is %dx%d from %s on, scaled to the first frame's %s",
+            *(self._name, frame.width, frame.height, self._place(time_s), first),
+        )
 
     def _video_stream(self) -> av.VideoStream:
         for stream in self._container.streams.video:
@@ -147,6 +166,7 @@ class FileSource:
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size:
+                    self._read_to = (packet.pos or 0) + packet.size
                     yield packet
         except av.FFmpegError as error:
             self._note(None, error.strerror or str(error))
@@ -171,6 +191,7 @@ class FileSource:
     def _check_complete(self) -> None:
         if self.stopped:
             return
+        self._say_unread()
         promised = self._stream.frames or self._count_by_duration()
         read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
         if self._damage is not None:
@@ -179,6 +200,15 @@ class FileSource:
             raise VideoError(
                 f"{self._name}: ends at {self._place(self._end)}, earlier than its header says; {read} frames could "
                 "be read; copy the file again from its source"
+            )
+
+    def _say_unread(self) -> None:
+        """FFmpeg reads one part of a joined FLV and two of a joined Matroska."""
+        size = 0 if self._pipe is not None else self._container.size
+        if self._container.format.name in _JOINED_UNREAD and size - self._read_to > _UNREAD_SHARE * size:
+            _LOG.warning(
+                "%s: the end of the file is not read, as after joining recordings; join them with ffmpeg -f concat",
+                self._name,
             )
 
     def _damaged(self, read: str) -> VideoError:

@@ -116,11 +116,13 @@ def _open_pipe(pipe: PipeFile) -> tuple[av.container.InputContainer, PipeFile]:
                 "put the index in front: ffmpeg -i FILE -c copy -movflags faststart NEW.mp4"
             )
         if not pipe.read_at(0, 1):
-            raise VideoError(f"{pipe.name}: {'stopped before' if pipe.stopped else 'ended without'} any data")
+            raise VideoError(f"{pipe.name}: ended without any data; check the command that writes into it")
         return av.open(pipe, options=_LOCAL, metadata_errors="replace"), pipe
     except BaseException as error:
         pipe.close()
         pipe.check()
+        if pipe.stopped:
+            raise VideoError(f"{pipe.name}: stopped before the first frame") from error
         if isinstance(error, (av.FFmpegError, OSError)):
             raise VideoError(
                 f"{pipe.name}: not a video that can be read from a pipe ({error.strerror}); give a video file, or pipe "

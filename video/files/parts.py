@@ -51,6 +51,7 @@ class JoinedParts:
         self._before: _Clock | None = None  # while a jump may turn out to be one damaged stamp
         self._doubted = 0
         self._slack = self._period / 2  # how surely a clock must fit; frames out of order blur it
+        self._decoding: int | None = None  # of the packet before, as the file has it
         self._start = 0
         self._jump_at = 0
         self._is_said = False
@@ -92,10 +93,18 @@ class JoinedParts:
         return jumped
 
     def _is_jump(self, step: int, packet: av.Packet) -> bool:
+        rises = self._rises(packet)
         if self._leap is not None and step > self._leap:
             return True
+        if rises:
+            return False
         # No frame is shown before a key frame that it follows in the file.
         return step < -self._reorder or (packet.is_keyframe and step < -self._period / 2)
+
+    def _rises(self, packet: av.Packet) -> bool:
+        """Whether decoding times go on: a frame shown before a pause may follow one that is shown after it."""
+        before, self._decoding = self._decoding, packet.dts
+        return before is not None and packet.dts is not None and packet.dts > before
 
     def _settle(self, stamp: int) -> None:
         """Go back to the clock before the last jump if ``stamp`` fits that one: a single stamp was damaged."""
