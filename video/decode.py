@@ -65,7 +65,7 @@ class FileSource:
         except BaseException:
             self.close()
             raise
-        self.frame_count = self._stream.frames or self._count_by_duration()
+        self.frame_count = self._promised()
         self._matrix = _display_matrix(self._first)
         self._coded_hw = (self._first.height, self._first.width)
         turned = self._matrix[0, 0] == 0
@@ -110,7 +110,10 @@ class FileSource:
             measured = measured_rate(head, self._stream)
             self._read = itertools.chain(head, self._read)
         self._is_timeless = free and wanted is not None
-        return choose_rate(nominal_rate(self._stream), measured, wanted, free=free, name=self._name)
+        stated = nominal_rate(self._stream)
+        rate = choose_rate(stated, measured, wanted, free=free, name=self._name)
+        self._counted = self._stream.frames if rate == stated else 0  # AVI counts empty frames of a false rate
+        return rate
 
     def _has(self, flag: FormatFlags) -> bool:
         return bool(self._container.format.flags & flag.value)
@@ -192,7 +195,7 @@ class FileSource:
         if self.stopped:
             return
         self._say_unread()
-        promised = self._stream.frames or self._count_by_duration()
+        promised = self._promised()
         read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
         if self._damage is not None:
             raise self._damaged(f"{read} frames could be read")
@@ -234,9 +237,12 @@ class FileSource:
         fewer = self._decoded < promised - 2
         return fewer and seconds is not None and self._end < seconds - slack
 
-    def _count_by_duration(self) -> int | None:
+    def _promised(self) -> int | None:
+        """Number of frames according to the header."""
+        if self._counted:
+            return self._counted
         seconds, _ = promised_seconds(self._container, self._stream)
-        return None if seconds is None else round(seconds * self.fps)
+        return None if seconds is None else max(round(seconds * self.fps), 1)
 
 
 def _display_matrix(frame: av.VideoFrame) -> Signs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from statistics import median
 
@@ -14,6 +14,8 @@ from mostnet.contract import VideoError
 
 _LOG = logging.getLogger(__name__)
 
+#: Frame rate of pictures, as FFmpeg assumes, and of a single frame.
+PICTURE_RATE = Fraction(25)
 #: A time this close to a whole number of frame periods is rounded to it: Matroska, for example, stores milliseconds.
 _SNAP_S = Fraction(2, 1000)
 #: Largest relative difference at which the nominal and the average frame rate agree.
@@ -76,12 +78,14 @@ def is_doubtful(stream: av.VideoStream, *, joined: bool) -> bool:
     return not rate or not average or not 1 <= rate <= _USUAL_MOST or (joined and nominal != average)
 
 
-def measured_rate(packets: Iterable[av.Packet], stream: av.VideoStream) -> Fraction | None:
-    """Frame rate by the usual distance of the time stamps; None if there are too few.
+def measured_rate(packets: Sequence[av.Packet], stream: av.VideoStream) -> Fraction | None:
+    """Frame rate by the usual distance of the time stamps; None without them, and 25 for a single frame.
 
     Stamps are often whole milliseconds, so a rate is taken for one of the header's, a whole number, or 1000/1001 of one
     if it is that close.
     """
+    if len(packets) == 1:
+        return PICTURE_RATE
     stamps = sorted(_first_part(packets))
     periods = [after - before for before, after in itertools.pairwise(stamps)]
     if not periods or not stream.time_base:
@@ -90,10 +94,11 @@ def measured_rate(packets: Iterable[av.Packet], stream: av.VideoStream) -> Fract
     usual = [period for period in periods if middle / 2 <= period <= 2 * middle]
     rate = Fraction(len(usual), sum(usual)) / stream.time_base
     whole = Fraction(max(round(rate), 1))
-    for near in (stream.guessed_rate, stream.average_rate, whole, whole * Fraction(1000, 1001)):
+    nearest = min(whole, whole * Fraction(1000, 1001), key=lambda one: abs(one - rate))
+    for near in (stream.guessed_rate, stream.average_rate, nearest):
         if near and abs(near - rate) <= rate * _ROUNDING:
             return Fraction(near)
-    return rate.limit_denominator(1000)
+    return max(round(rate, 3), Fraction(1, 1000))
 
 
 def _first_part(packets: Iterable[av.Packet]) -> set[int]:

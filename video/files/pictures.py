@@ -12,13 +12,12 @@ import numpy as np
 
 from mostnet.contract import Frame, VideoError
 from mostnet.video.resize import resize_picture
+from mostnet.video.timing import PICTURE_RATE
 
 from .sequences import PictureFiles
 
 _LOG = logging.getLogger(__name__)
 
-#: Frame rate of pictures, as FFmpeg assumes.
-USUAL_RATE = Fraction(25)
 #: First bytes of a format, the mark near its end, and a mark that must come before that one.
 _ENDS = ((b"\x89PNG", b"IEND", b"IHDR"), (b"\xff\xd8\xff", b"\xff\xd9", b"\xff\xda"))
 
@@ -31,7 +30,7 @@ class PictureSource:
 
     def __init__(self, files: PictureFiles, *, fps: Fraction | None = None) -> None:
         self._files = files
-        self.fps = fps or USUAL_RATE
+        self.fps = fps or PICTURE_RATE
         self.frame_count = len(files.paths)
         self._damage: str | None = None
         self._done = 0

@@ -163,3 +163,20 @@ def test_stamps_out_of_order_are_no_jump(tmp_path):
 def test_a_repeated_stamp_is_left_to_the_clock(tmp_path):
     stamps = [*range(10), 9, 9, 12, 13, 14]
     assert _mended(tmp_path, stamps) == stamps
+
+
+@pytest.mark.parametrize(
+    ("name", "movflags", "text"),
+    [
+        ("v.mp4", "", "a second MP4 follows the first one in this file and is left out"),
+        ("v.mp4", "frag_keyframe+empty_moov", "a second MP4 follows"),
+        ("v.flv", "", "the end of the file is not read"),
+    ],
+)
+def test_parts_that_ffmpeg_does_not_read_are_said(tmp_path, caplog, name, movflags, text):
+    path = write_with_av(tmp_path / name, moving_frames(50), movflags=movflags)
+    _times(path)
+    assert caplog.text == ""
+    path.write_bytes(path.read_bytes() * 2)
+    assert 50 <= len(_times(path)) < 100
+    assert text in caplog.text
