@@ -98,7 +98,7 @@ def measured_rate(packets: Sequence[av.Packet], stream: av.VideoStream) -> Fract
     for near in (stream.guessed_rate, stream.average_rate, nearest):
         if near and abs(near - rate) <= rate * _ROUNDING:
             return Fraction(near)
-    return max(round(rate, 3), Fraction(1, 1000))
+    return Fraction(max(round(rate, 3), Fraction(1, 1000)))
 
 
 def _first_part(packets: Iterable[av.Packet]) -> set[int]:

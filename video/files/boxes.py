@@ -23,7 +23,7 @@ def index_is_late(read_at: ReadAt) -> bool:
 
 
 def second_movie(path: Path) -> bool:
-    """Whether a whole MP4 follows the first one, as after ``cat a.mp4 b.mp4``; FFmpeg reads the first one, and fragments of others."""
+    """Whether a whole MP4 follows the first one, as after ``cat a.mp4 b.mp4``; FFmpeg leaves it or a part out."""
     with path.open("rb") as file:
 
         def read_at(place: int, size: int) -> bytes:

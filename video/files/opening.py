@@ -103,7 +103,8 @@ def _open_file(path: Path, name: str) -> av.container.InputContainer:
         raise VideoError(f"{name}: not a video that can be read ({error.strerror}); give a video file") from error
     if is_mp4 and second_movie(path):
         _LOG.warning(
-            "%s: a second MP4 follows the first one in this file and is left out, or a part of it; join with ffmpeg -f concat",
+            "%s: a second MP4 follows the first one in this file and is left out, or a part of it; "
+            "join them with ffmpeg -f concat",
             name,
         )
     return container
