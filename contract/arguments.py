@@ -6,6 +6,9 @@ import argparse
 from collections.abc import Callable
 from fractions import Fraction
 
+#: The slowest and the fastest frame rate that a user may give, in frames per second.
+RATES = (Fraction(1, 1000), Fraction(100_000))
+
 
 def size_hw(example: str) -> Callable[[str], tuple[int, int]]:
     """An argument type that reads HEIGHTxWIDTH into ``(height, width)``; its error message shows ``example``."""
@@ -41,12 +44,12 @@ def positive_float(text: str) -> float:
     return value
 
 
-def positive_rate(text: str) -> Fraction:
-    """Read a frame rate above 0, such as 25, 29.97 or 30000/1001."""
+def frame_rate(text: str) -> Fraction:
+    """Read a frame rate within ``RATES``, such as 25, 29.97 or 30000/1001."""
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError):
         value = Fraction(0)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate above 0, such as 25 or 30000/1001")
+    if not RATES[0] <= value <= RATES[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate, such as 25 or 30000/1001")
     return value

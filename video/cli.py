@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import ENHANCED, MostnetError, VideoError
-from mostnet.contract.arguments import positive_float, positive_int, positive_rate
+from mostnet.contract.arguments import frame_rate, positive_float, positive_int
 from mostnet.contract.stopping import StopRequest
 from mostnet.engine import Engine
 from mostnet.video.files.opening import STDIN, is_address
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=positive_int, help="stop after N frames (default: all)", metavar="N")
     parser.add_argument(
         "--fps",
-        type=positive_rate,
+        type=frame_rate,
         help="frame rate of pictures (default: 25), and of a file that gives none or an impossible one",
         metavar="N",
     )

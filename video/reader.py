@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from mostnet.contract import Frame, VideoError
+from mostnet.contract.arguments import RATES
 from mostnet.video.camera.source import CameraSource
 from mostnet.video.files.opening import STDIN
 from mostnet.video.files.pictures import PictureSource
@@ -49,12 +50,12 @@ class VideoReader:
             stop: asked while a pipe has no data; true ends the video there.
 
         Raises:
-            ValueError: ``fps`` is not above 0.
+            ValueError: ``fps`` is no frame rate.
             VideoError: missing, empty or not a video; no frame in it decodes; the camera cannot be opened; ``fps``
                 contradicts the true rate.
         """
-        if fps is not None and not 0 < fps < float("inf"):
-            raise ValueError(f"fps is {fps}; expected a frame rate above 0, or None")
+        if fps is not None and not RATES[0] <= fps <= RATES[1]:
+            raise ValueError(f"fps is {fps}; expected a frame rate from {float(RATES[0])} to {RATES[1]}, or None")
         self._source = _open(source, None if fps is None else Fraction(fps).limit_denominator(1_000_000), stop)
         self.fps: Fraction = self._source.fps
         self.size_hw: tuple[int, int] = self._source.size_hw
