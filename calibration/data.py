@@ -46,6 +46,8 @@ class CalibrationData:
             raise CalibrationError(f"{self.frames} calibration frames; expected at least 2, so that state is carried")
         if not self.source.exists():
             raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
+        if not (self.source.is_dir() or self.source.is_file()):
+            raise CalibrationError(f"{self.source}: a pipe or device; calibration reads a video twice, so give a file")
 
     def sequences(self) -> Iterator[Iterator[Frame]]:
         """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames. Read each to its end before the next.

@@ -27,7 +27,7 @@ from .errors import (
     VerificationError,
     VideoError,
 )
-from .files import atomic_path, sha256, write_bytes
+from .files import atomic_path, natural_key, sha256, write_bytes
 from .metadata import FORMAT_VERSION, ONNX_DIGEST_KEY, ONNX_KEY, PRECISIONS, Metadata, PlanInfo
 from .tensors import (
     ENHANCED,
@@ -89,6 +89,7 @@ __all__ = [
     "check_frame",
     "check_size",
     "input_spec",
+    "natural_key",
     "output_specs",
     "sha256",
     "write_bytes",

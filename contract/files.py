@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def natural_key(path: str | Path) -> tuple[list[str | int], str]:
+    """Sort key that compares runs of digits as numbers: ``1.png``, ``2.png``, ``10.png``."""
+    text = str(path)
+    parts: list[str | int] = [int(part) if k % 2 else part for k, part in enumerate(re.split(r"(\d+)", text))]
+    return parts, text
 
 
 def sha256(path: Path) -> str:

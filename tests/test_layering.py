@@ -32,6 +32,7 @@ SIBLINGS = {
     "engine.ort": {"engine.cuda"},
     "video.camera": set(),
     "video.decoding": set(),
+    "video.files": set(),
     "video.sound": set(),
     "video.steady": set(),
     "export.plan": set(),

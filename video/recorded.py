@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 from mostnet.contract import Frame, VideoError
@@ -32,13 +33,22 @@ class Recorded:
 
     dropped = reconnects = 0
 
-    def __init__(self, path: str | Path, engine: Session, limit: int | None, *, with_sound: bool = False) -> None:
-        """Open the file; ``limit`` is the most frames to read, None for all. ``with_sound`` keeps its sound.
+    def __init__(
+        self,
+        path: str | Path,
+        engine: Session,
+        limit: int | None,
+        *,
+        fps: Fraction | float | None = None,
+        stop: Callable[[], bool] | None = None,
+        with_sound: bool = False,
+    ) -> None:
+        """Open the file; ``limit`` is the most frames to read, None for all. See ``VideoReader`` for the others.
 
         Raises:
             VideoError: the file cannot be opened.
         """
-        self._reader = VideoReader(path, with_sound=with_sound)
+        self._reader = VideoReader(path, fps=fps, stop=stop, with_sound=with_sound)
         self._engine = engine
         self._limit = limit
         self._scenes = SceneGuard()
@@ -76,7 +86,7 @@ class Recorded:
                 sink.show(output)
                 if progress is not None:
                     progress(done, expected)
-        return False
+        return self._reader.stopped
 
     def finish(self) -> VideoError | None:
         """After ``pump``: return the error that ended the frames or describes damage among them, or None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -89,6 +89,7 @@ def run(
     *,
     layout: str = "enhanced",
     frames: int | None = None,
+    fps: Fraction | float | None = None,
     flow_max_px: float | None = None,
     crf: int = 18,
     stabilise: StabiliserOptions | None = None,
@@ -104,18 +105,19 @@ def run(
     reset at scene cuts and after darkness. A camera is shown live, see ``Live``. The sound of a file is written too.
 
     Args:
-        video: file, or camera number.
+        video: file, or camera number, or what else ``VideoReader`` reads.
         engine: an open engine or session with the outputs that ``outputs_needed`` names; it is reset first.
         output: MP4 file to write; it is replaced only if at least one frame was written. None needs a ``window``.
         layout: a name in ``LAYOUTS``.
         frames: stop after this many; None for all.
+        fps: frame rate of pictures, and of a file that gives none or an impossible one, see ``VideoReader``.
         flow_max_px: length of flow shown at full colour; None follows the video.
         crf: quality of the written video, see ``VideoWriter``.
         stabilise: settings to stabilise the enhanced picture with; None leaves it as it is.
         status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
-        stop: called before each frame is shown; true ends the run and keeps the frames so far.
+        stop: called before each frame is shown, and while a pipe has no data; true ends the run and keeps the frames.
 
     Raises:
         ValueError: unknown layout, a number out of range, or output and window are both None.
@@ -125,7 +127,7 @@ def run(
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
-    with closing(_open_source(video, engine, frames, with_sound=output is not None)) as source:
+    with closing(_source(video, engine, frames, fps, stop, with_sound=output is not None)) as source:
         _say_what_sizes_change(video, source.fit, drawing)
         writer = None
         if output is not None:
@@ -157,10 +159,20 @@ def run(
     return summary
 
 
-def _open_source(video: str | Path | int, engine: Session, frames: int | None, *, with_sound: bool) -> Live | Recorded:
-    if isinstance(video, int):
-        return Live(video, engine, frames)
-    return Recorded(video, engine, frames, with_sound=with_sound)
+def _source(
+    video: str | Path | int,
+    engine: Session,
+    frames: int | None,
+    fps: Fraction | float | None,
+    stop: Callable[[], bool] | None,
+    *,
+    with_sound: bool,
+) -> Live | Recorded:
+    if not isinstance(video, int):
+        return Recorded(video, engine, frames, fps=fps, stop=stop, with_sound=with_sound)
+    if fps is not None:
+        raise VideoError(f"camera {video}: sets its own frame rate; leave out the rate ({float(fps):g})")
+    return Live(video, engine, frames)
 
 
 def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layout) -> None:
@@ -195,9 +207,9 @@ def _check(video: str | Path | int, output: str | Path | None, frames: int | Non
         if window is None:
             raise ValueError("output and window are both None; give at least one of them")
         return
-    output = Path(output)
-    if not isinstance(video, int) and output.exists() and Path(video).exists() and output.samefile(video):
-        raise VideoError(f"{output}: is the input video; give another name for the output")
+    with suppress(OSError):  # one of them is no file
+        if not isinstance(video, int) and Path(output).samefile(video):
+            raise VideoError(f"{output}: is the input video; give another name for the output")
 
 
 def _layout(name: str) -> Layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import suppress
 from fractions import Fraction
@@ -11,6 +12,7 @@ import av
 import cv2
 
 from mostnet.contract import Frame, VideoError, check_frame
+from mostnet.video.files.opening import file_url
 from mostnet.video.sound.source import SoundSource
 from mostnet.video.sound.writing import SoundWriter
 
@@ -23,6 +25,8 @@ _KEYFRAME_S = 2
 _FRAGMENT_US = "500000"
 #: With sound, the index waits for the start times of all tracks, and pictures do not wait for sound that ends early.
 _SOUND_OPTIONS = {"movflags": "hybrid_fragmented+delay_moov", "max_interleave_delta": _FRAGMENT_US}
+#: Most bytes of a file's name where the system does not say.
+_NAME_MAX = 255
 
 
 class VideoWriter:
@@ -74,7 +78,7 @@ class VideoWriter:
             has_sound = sound is not None and bool(sound.tracks)
             options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
             options |= _SOUND_OPTIONS if has_sound else {}
-            self._container = av.open(str(self._part), "w", format="mp4", options=options)
+            self._container = av.open(file_url(self._part), "w", format="mp4", options=options)
             self._stream = self._add_stream(crf, pixel_aspect)
             self._sound = SoundWriter(self._container, sound) if sound is not None and has_sound else None
         except BaseException:
@@ -112,6 +116,7 @@ class VideoWriter:
         if self._failed:
             with suppress(av.FFmpegError, OSError):  # ``write`` has raised the reason already
                 self._container.close()
+            self._drop_empty()
             return
         try:
             if self.frames_written:
@@ -122,6 +127,7 @@ class VideoWriter:
             else:
                 self._part.unlink(missing_ok=True)
         except (av.FFmpegError, OSError) as error:
+            self._drop_empty()
             raise VideoError(f"{self.path}: cannot finish the file ({error.strerror}); see {self._part}") from error
 
     def __enter__(self) -> VideoWriter:
@@ -140,13 +146,23 @@ class VideoWriter:
             )
         if not self.path.parent.is_dir():
             raise VideoError(f"{self.path}: there is no folder {self.path.parent}; make it first")
-        if self.path.is_dir():
+        try:
+            is_folder = self.path.is_dir()
+        except OSError as error:  # for instance a name that is too long
+            raise VideoError(f"{self.path}: cannot be written ({error.strerror}); give another name") from error
+        if is_folder:
             raise VideoError(f"{self.path}: is a folder; give the name of a file")
+
+    def _drop_empty(self) -> None:
+        """Delete the growing file if nothing is in it."""
+        with suppress(OSError):
+            if self._part.stat().st_size == 0:
+                self._part.unlink()
 
     def _make_part(self) -> Path:
         """Create the growing file under an unused name, so that no file beside the output is overwritten."""
         while True:
-            part = self.path.with_suffix(f".part-{secrets.token_hex(4)}.mp4")
+            part = part_path(self.path, secrets.token_hex(4))
             try:
                 part.open("xb").close()
             except FileExistsError:
@@ -189,9 +205,9 @@ class VideoWriter:
                 self._mux_with_sound(self._sound, None if picture is None else Fraction(self._last_pts, self._ticks))
         except (av.FFmpegError, OSError) as error:
             self._failed = True
+            kept = f"the frames before it are in {self._part}" if self._part.stat().st_size else "nothing was written"
             raise VideoError(
-                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); the frames before it are "
-                f"in {self._part}"
+                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); {kept}"
             ) from error
 
     def _mux_with_sound(self, sound: SoundWriter, time_s: Fraction | None) -> None:
@@ -208,6 +224,19 @@ class VideoWriter:
     def _mux_held(self) -> None:
         self._container.mux(self._held)
         self._held.clear()
+
+
+def part_path(path: Path, token: str) -> Path:
+    """Name of the growing file beside ``path``: as much of its stem as the file system lets a name have."""
+    ending = f".part-{token}.mp4"
+    try:
+        most = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        most = _NAME_MAX
+    stem = path.stem
+    while len(os.fsencode(stem + ending)) > most and stem:
+        stem = stem[:-1]
+    return path.with_name(stem + ending)
 
 
 def _pad_to_even(frame: Frame) -> Frame:

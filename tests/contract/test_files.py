@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mostnet.contract import atomic_path, sha256, write_bytes
+from mostnet.contract import atomic_path, natural_key, sha256, write_bytes
 
 
 def test_written_whole_with_usual_permissions(tmp_path: Path) -> None:
@@ -41,3 +41,9 @@ def test_digest(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(b"x" * 3_000_000)
     assert sha256(path) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+
+
+def test_natural_order_counts() -> None:
+    names = ["10.png", "2.png", "1.png", "a10b2.png", "a2b10.png", "a.png", "01.png"]
+    assert sorted(names, key=natural_key) == ["01.png", "1.png", "2.png", "10.png", "a2b10.png", "a10b2.png", "a.png"]
+    assert natural_key(Path("x") / "7.png") == natural_key("x/7.png")

@@ -20,6 +20,7 @@ class CameraSource:
     frame_count: int | None = None
     sound = None
     pixel_aspect = Fraction(1)
+    stopped = False
 
     def __init__(self, index: int) -> None:
         self._name = f"camera {index}"
