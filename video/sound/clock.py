@@ -25,6 +25,7 @@ class PictureClock:
     def __init__(self) -> None:
         self._begin: Fraction | None = None
         self._moves = [Fraction(0)]
+        self._stamp: Fraction | None = None
 
     @property
     def shifts(self) -> list[Fraction]:
@@ -36,10 +37,20 @@ class PictureClock:
         if self._begin is None:
             self._begin = time_s - (stamp or 0)
 
-    def move(self, by_s: Fraction) -> None:
-        """Note that the reader adds ``by_s`` to the stamps of the file from now on."""
+    def move(self, by_s: Fraction, stamp: Fraction | None) -> None:
+        """Note that the reader adds ``by_s`` to the stamps of the file, and has come to ``stamp``, this included."""
+        self._stamp = stamp
         if by_s != self._moves[-1]:
             self._moves.append(by_s)
+
+    @property
+    def position(self) -> Fraction | None:
+        """Where the reader is in the file, as the stamp that a picture there would have in the first recording."""
+        return self._stamp
+
+    def time_at(self, position: Fraction | None) -> Fraction | None:
+        """Time of a ``position`` in seconds since the first picture; None if either is not known."""
+        return None if position is None or self._begin is None else position + self._begin
 
 
 class SoundClock:
@@ -51,12 +62,15 @@ class SoundClock:
         self._expected: Fraction | None = None
         self.end_s = Fraction(0)
 
-    def time_of(self, stamp: Fraction | None, until_s: Fraction | None) -> Fraction | None:
+    def time_of(
+        self, stamp: Fraction | None, until_s: Fraction | None, *, position: Fraction | None = None
+    ) -> Fraction | None:
         """Time of the next packet in seconds since the first picture; None if it is not known yet.
 
         Args:
             stamp: of the packet in the file, in seconds; None for one that follows the packet before.
             until_s: the video is written up to here; None at its end.
+            position: of the reader of the pictures when it met the packet, see ``PictureClock``.
 
         Raises:
             SoundClockError: the stamps jump back, and those of the pictures do not.
@@ -66,9 +80,11 @@ class SoundClock:
             return None
         if stamp is None or self._expected is None or abs(stamp - self._expected) <= _JUMP_S:
             return self._stamp(stamp) + shifts[self._part]
-        part = min(range(self._part, len(shifts)), key=lambda k: abs(stamp + shifts[k] - self.end_s))
+        near_s = self._pictures.time_at(position)
+        near_s = self.end_s if near_s is None else near_s
+        part = min(range(self._part, len(shifts)), key=lambda k: abs(stamp + shifts[k] - near_s))
         time_s = stamp + shifts[part]
-        if abs(time_s - self.end_s) > _NEAR_S or part == self._part:
+        if abs(time_s - near_s) > _NEAR_S or part == self._part:
             if until_s is not None and until_s < self.end_s + _PATIENCE_S:
                 return None  # the pictures may jump soon
             if time_s < self.end_s - _NEAR_S:

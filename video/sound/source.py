@@ -30,8 +30,9 @@ class SoundTrack:
         self.stream = stream
         self.title = title
         self.dropped = False
+        self._pictures = pictures
         self._clock = SoundClock(pictures)
-        self._waiting: deque[av.Packet] = deque()
+        self._waiting: deque[tuple[av.Packet, Fraction | None]] = deque()
         self._bytes_in = self._bytes_out = 0  # each is written by one thread only
 
     def put(self, packet: av.Packet) -> None:
@@ -39,13 +40,13 @@ class SoundTrack:
         if self.dropped:
             return
         self._bytes_in += packet.size
-        self._waiting.append(packet)
+        self._waiting.append((packet, self._pictures.position))
         if self._bytes_in - self._bytes_out > _MOST_BYTES:
             self.drop("the file stores it too far from its pictures")
 
     def first_s(self) -> Fraction | None:
         """Time of the first packet that waits, in seconds since the first picture; None if there is none yet."""
-        return self._clock.time_of(_stamp(self._waiting[0]), None) if self._waiting else None
+        return self._clock.time_of(_stamp(self._waiting[0][0]), None) if self._waiting else None
 
     def take(self, until_s: Fraction | None) -> Iterator[tuple[Fraction, av.Packet]]:
         """Yield time and packet of all sound that starts before ``until_s``; None for all that is left.
@@ -54,11 +55,11 @@ class SoundTrack:
         two packets: a decoder needs one to start from.
         """
         while self._waiting and not self.dropped:
-            packet = self._waiting[0]
+            packet, position = self._waiting[0]
             stamp, duration_s = _stamp(packet), _duration(packet)
             before_s = self._clock.end_s
             try:
-                time_s = self._clock.time_of(stamp, until_s)
+                time_s = self._clock.time_of(stamp, until_s, position=position)
             except SoundClockError:
                 self.drop("its clock jumps where the clock of the pictures does not")
                 return

@@ -18,7 +18,7 @@ def _pictures(*parts: tuple[float, float]) -> PictureClock:
     first, begin_s = parts[0]
     clock.begin(Fraction(first), Fraction(begin_s))
     for stamp, time_s in parts:
-        clock.move(Fraction(time_s) + Fraction(first) - Fraction(stamp))
+        clock.move(Fraction(time_s) + Fraction(first) - Fraction(stamp), None)
     return clock
 
 
@@ -65,7 +65,7 @@ def test_sound_waits_until_its_pictures_have_jumped_too():
     clock = SoundClock(pictures)
     _times(clock, _run(1.5, 50))
     assert _times(clock, [1.5], until_s=2) == [None]
-    pictures.move(Fraction(2))
+    pictures.move(Fraction(2), None)
     assert _times(clock, [1.5], until_s=2) == [2]
 
 
@@ -80,3 +80,10 @@ def test_a_packet_without_a_stamp_follows_the_one_before():
     clock = SoundClock(_pictures((1.5, 0)))
     _times(clock, [1.5, 1.54])
     assert clock.time_of(None, None) == pytest.approx(0.08)
+
+
+def test_a_silent_part_in_between_is_not_taken_for_the_next():
+    """All three parts begin at stamp 1.5, and the reader is in the third when the sound goes on."""
+    clock = SoundClock(_pictures((1.5, 0), (1.5, 2), (1.5, 4)))
+    _times(clock, _run(1.5, 50))
+    assert clock.time_of(Fraction(3, 2), None, position=Fraction(11, 2)) == 4
