@@ -31,7 +31,7 @@ Signs = npt.NDArray[np.int64]
 #: Codecs that decode any text file as ASCII art.
 _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
 #: Formats in which a joined part may be left unread, and the share of the file that then follows the last packet.
-_JOINED_UNREAD, _UNREAD_SHARE = ("matroska,webm", "flv", "avi"), 0.2
+_JOINED_UNREAD, _UNREAD_SHARE = ("matroska,webm", "flv"), 0.2
 #: Packets whose time stamps tell the frame rate if the header may be wrong.
 _MEASURED = 60
 
@@ -229,7 +229,7 @@ class FileSource:
             )
 
     def _say_unread(self) -> None:
-        """FFmpeg reads one part of a joined FLV or AVI with sound, and two of a joined Matroska."""
+        """FFmpeg reads one part of a joined FLV and two of a joined Matroska."""
         size = 0 if self._pipe is not None else self._container.size
         if self._container.format.name in _JOINED_UNREAD and size - self._read_to > _UNREAD_SHARE * size:
             _LOG.warning(

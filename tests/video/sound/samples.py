@@ -81,10 +81,12 @@ def _sound(stream: av.AudioStream, begin_s: float, end_s: float, earlier: float)
     samples = clicks(end_s - begin_s, context.rate, channels=context.channels, offset_s=-begin_s)
     frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=context.layout.name)
     frame.sample_rate = context.rate
-    resampler = av.AudioResampler(context.format.name, context.layout.name, context.rate)
-    packets = []
-    for part in resampler.resample(frame):
-        part.pts, part.time_base = round((begin_s + earlier) * context.rate), Fraction(1, context.rate)
+    resampler = av.AudioResampler(context.format.name, context.layout.name, context.rate, frame_size=1024)
+    frame.pts, frame.time_base = 0, Fraction(1, context.rate)
+    packets, begin = [], round((begin_s + earlier) * context.rate)
+    for part in [*resampler.resample(frame), *resampler.resample(None)]:
+        part.pts, part.time_base = begin, Fraction(1, context.rate)
+        begin += part.samples
         packets += stream.encode(part)
     return packets + stream.encode(None)
 
