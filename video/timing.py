@@ -158,7 +158,8 @@ def _late_s(container: av.container.InputContainer, stream: av.VideoStream) -> F
     """How long the file plays, for instance sound, before its pictures begin."""
     if stream.start_time is None or stream.time_base is None or container.start_time is None:
         return Fraction(0)
-    return max(Fraction(0), stream.start_time * stream.time_base - Fraction(container.start_time, av.time_base))
+    late_s = stream.start_time * stream.time_base - Fraction(container.start_time, av.time_base)
+    return Fraction(max(late_s, 0))
 
 
 def _clock_text(text: str) -> Fraction | None:

@@ -53,9 +53,11 @@ class Deinterlacer:
         if self._graph is None:
             _LOG.warning("%s: the video is interlaced; it is deinterlaced, one frame for each frame", self._name)
         graph = Graph()
-        width, height, pixels = kind
         source = graph.add_buffer(
-            width=width, height=height, format=pixels, time_base=picture.time_base or Fraction(1, 1000)
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base or Fraction(1, 1000),
         )
         graph.link_nodes(source, graph.add(*_FILTER), graph.add("buffersink")).configure()
         self._graph, self._kind = graph, kind

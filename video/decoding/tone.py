@@ -56,8 +56,7 @@ class Tone:
         linear = cv2.transform(_look_up(self.light, deep), self.gamut)
         root = np.sqrt(np.clip(linear, 0, 1, out=linear), out=linear)
         root *= _LEVELS - 1
-        picture: Frame = _look_up(self.code, root.astype(np.uint16))
-        return picture
+        return np.asarray(_look_up(self.code, root.astype(np.uint16)), np.uint8)
 
 
 @lru_cache

@@ -75,7 +75,7 @@ class SoundTrack:
         """Leave out the rest of the track, and say so."""
         self.dropped = True
         self._waiting.clear()
-        _LOG.warning("%s is left out from %.2f s on: %s", self.title, float(max(self._clock.end_s, 0)), reason)
+        _LOG.warning("%s is left out from %.2f s on: %s", self.title, max(float(self._clock.end_s), 0.0), reason)
 
 
 class SoundSource:
