@@ -32,7 +32,7 @@ class CalibrationData:
             or one sequence. A dataset gives its ``train`` split, so that the others stay unseen.
         size_hw: frame height and width that the graph takes, in pixels.
         frames: number of frames to read; None for up to ``USUAL_FRAMES``.
-        resize: scale frames of another size as ``mostnet-run`` does, between black bars if the shapes differ, instead
+        resize: scale frames of another size as ``mostnet-run`` does, between margins if the shapes differ, instead
             of refusing them.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -25,7 +26,8 @@ _STEP = 8
 class FrameFit:
     """Where a video's picture lies in the engine's frame.
 
-    The picture keeps its displayed shape. If the engine's frame has another shape, black bars fill the rest of it.
+    The picture keeps its displayed shape. If the engine's frame has another shape, the mirrored picture fills the
+    margins: black ones make the network brighten the picture. Nobody sees them, because only the picture comes back.
 
     Attributes:
         frame_hw: height and width of the video's frames, in pixels.
@@ -54,21 +56,22 @@ class FrameFit:
         return height, max(1, round(width * ratio))
 
     @property
-    def has_bars(self) -> bool:
-        """Whether black bars fill a part of the engine's frame."""
+    def has_margins(self) -> bool:
+        """Whether the picture leaves a part of the engine's frame empty."""
         return self.content_hw != self.engine_hw
 
     def to_engine(self, frame: Frame) -> Frame:
-        """The frame, uint8 ``(H, W, 3)``, at the engine's size, C-contiguous, centred between black bars if need be."""
+        """The frame, uint8 ``(H, W, 3)``, at the engine's size, C-contiguous, centred between margins if need be."""
         picture = resize_picture(frame, self.content_hw)
-        if not self.has_bars:
+        if not self.has_margins:
             return np.ascontiguousarray(picture)
-        framed: Frame = np.zeros((*self.engine_hw, 3), np.uint8)
-        framed[self._content()] = picture
+        rows, columns = self._content()
+        sides = (rows.start, self.engine_hw[0] - rows.stop, columns.start, self.engine_hw[1] - columns.stop)
+        framed: Frame = cv2.copyMakeBorder(picture, *sides, cv2.BORDER_REFLECT_101)
         return framed
 
     def back(self, output: Output) -> Output:
-        """The engine's result without the bars, at ``frame_hw``; outputs that are None stay so."""
+        """The engine's result without the margins, at ``frame_hw``; outputs that are None stay so."""
         return replace(
             output,
             enhanced=None if output.enhanced is None else self._picture_back(output.enhanced),
@@ -80,12 +83,11 @@ class FrameFit:
         """One sentence for each way in which the engine's size changes what a person sees."""
         found = []
         frame, engine = _text(self.frame_hw), _text(self.engine_hw)
-        if self.has_bars:
+        if self.has_margins:
             used = self.content_hw[0] * self.content_hw[1] / (self.engine_hw[0] * self.engine_hw[1])
             found.append(
-                f"frames of {frame}{self._pixels()} do not have the shape of the engine's {engine}: black bars fill "
-                f"the rest, and the picture uses {used:.0%} of it; export with --size {_text(self._like_engine())} to "
-                "use all of it"
+                f"frames of {frame}{self._pixels()} do not have the shape of the engine's {engine}: the picture "
+                f"keeps its shape and uses {used:.0%} of it; export with --size {_text(self._like_engine())} to use all"
             )
         if any(side > _SOFT * part for side, part in zip(self.frame_hw, self.content_hw, strict=True)):
             found.append(
@@ -109,7 +111,7 @@ class FrameFit:
         """A size of the video's shape with about ``area`` pixels, a multiple of ``_STEP`` if this keeps the shape."""
         height = _stepped((area / float(self.shape)) ** 0.5)
         stepped = height, _stepped(height * float(self.shape))
-        if replace(self, engine_hw=stepped).has_bars:
+        if replace(self, engine_hw=stepped).has_margins:
             return height, max(MIN_SIDE, round(height * self.shape))
         return stepped
 

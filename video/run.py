@@ -100,7 +100,7 @@ def run(
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
 
-    Frames are scaled to the engine's size, between black bars if the shapes differ, and results are scaled back. Each
+    Frames are scaled to the engine's size, between margins if the shapes differ, and results are scaled back. Each
     frame of a file keeps its time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is
     reset at scene cuts and after darkness. A camera is shown live, see ``Live``. The sound of a file is written too.
 
