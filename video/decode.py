@@ -16,7 +16,7 @@ from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
 from mostnet.video.decoding.deinterlace import Deinterlacer
-from mostnet.video.decoding.remarks import Remarks, say_choice, say_left_out
+from mostnet.video.decoding.remarks import Remarks, say_choice, say_left_out, true_aspect
 from mostnet.video.files.opening import open_video, source_name
 from mostnet.video.files.parts import JoinedParts
 from mostnet.video.sound.source import SoundSource
@@ -83,7 +83,7 @@ class FileSource:
         self._coded_hw = (self._first.height, self._first.width)
         turned = self._matrix[0, 0] == 0
         self.size_hw = self._coded_hw[::-1] if turned else self._coded_hw
-        aspect = Fraction(self._stream.sample_aspect_ratio or 1)
+        aspect = true_aspect(self._stream, self._name)
         self.pixel_aspect = 1 / aspect if turned else aspect
 
     def pictures(self) -> Iterator[tuple[Fraction, Frame]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -14,6 +15,9 @@ _LOG = logging.getLogger(__name__)
 
 #: Largest share of a turned side's length by which a quarter turn may be off.
 _SLANT = 0.02
+
+#: Pixels are at most this many times as wide as high, or as high as wide.
+_MOST_ASPECT = Fraction(5)
 
 #: Side data of a picture -> what is said of it.
 _SIDE_DATA = {
@@ -71,6 +75,15 @@ class Remarks:
         if text not in self._said:
             self._said.add(text)
             _LOG.warning("%s: %s", self._name, text)
+
+
+def true_aspect(stream: av.VideoStream, name: str) -> Fraction:
+    """Width over height of one pixel; one that cannot be true is taken as 1, which is said."""
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+        return aspect
+    _LOG.warning("%s: says that its pixels are %s as wide as high; taken as square", name, aspect)
+    return Fraction(1)
 
 
 def say_choice(name: str, streams: list[av.VideoStream]) -> None:

@@ -15,7 +15,17 @@ from mostnet.video import VideoReader, run
 from ..samples import SIZE_HW, FakeEngine, moving_frames, write_with_av
 
 
-def _write(path: Path, *, codec: str = "libx264", pixels: str = "yuv420p", options=None, tags=None, turn=0, streams=1):
+def _write(
+    path: Path,
+    *,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    options=None,
+    tags=None,
+    turn=0,
+    streams=1,
+    aspect=None,
+):
     with av.open(str(path), "w") as container:
         made = []
         for _ in range(streams):
@@ -23,6 +33,8 @@ def _write(path: Path, *, codec: str = "libx264", pixels: str = "yuv420p", optio
             stream.height, stream.width, stream.pix_fmt = *SIZE_HW, pixels
             stream.options = options or {}
             stream.metadata.update(tags or {})
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
             if turn:
                 stream.set_display_rotation(turn)
             made.append(stream)
@@ -66,6 +78,7 @@ def _read(path: Path) -> int:
             {"turn": 30},
             "the file asks for a turn by -30 degrees; only quarter turns are made, so it is slanted",
         ),
+        ("v.mkv", {"aspect": Fraction(1, 50)}, "says that its pixels are 1/50 as wide as high; taken as square"),
         ("v.mp4", {"streams": 2}, "has 2 video streams; the first one, 96x128, is read"),
     ],
 )
@@ -80,6 +93,7 @@ def test_it_is_said_once(tmp_path, caplog, name, options, text):
     [
         ("v.mp4", {}),
         ("v.mp4", {"turn": 90}),
+        ("v.mkv", {"aspect": Fraction(16, 11)}),
         ("v.mp4", {"turn": 180}),
         ("v.mkv", {"codec": "ffv1", "pixels": "yuv422p10le"}),
         ("v.mov", {"codec": "qtrle", "pixels": "rgb24"}),
