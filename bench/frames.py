@@ -43,10 +43,11 @@ def load_frames(video: Path | None, size_hw: tuple[int, int], *, limit: int, see
     if video is None:
         return BenchFrames(synthetic_frames(size_hw, count, seed=seed), f"synthetic moving texture, seed {seed}")
     from mostnet.video import VideoReader  # synthetic frames need no PyAV
-    from mostnet.video.resize import to_engine
+    from mostnet.video.fit import FrameFit
 
     with VideoReader(video) as reader:
-        frames = tuple(to_engine(frame, size_hw) for frame in itertools.islice(reader, count))
+        fit = FrameFit(reader.size_hw, size_hw, reader.pixel_aspect)
+        frames = tuple(fit.to_engine(frame) for frame in itertools.islice(reader, count))
         reader.check()
     return BenchFrames(frames, video.name)
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,8 @@ class CalibrationData:
             or one sequence. A dataset gives its ``train`` split, so that the others stay unseen.
         size_hw: frame height and width that the graph takes, in pixels.
         frames: number of frames to read; None for up to ``USUAL_FRAMES``.
-        resize: scale frames of another size instead of refusing them.
+        resize: scale frames of another size as ``mostnet-run`` does, between margins if the shapes differ, instead
+            of refusing them.
     """
 
     source: Path
@@ -43,6 +45,8 @@ class CalibrationData:
             raise CalibrationError(f"{self.frames} calibration frames; expected at least 2, so that state is carried")
         if not self.source.is_dir() and not self.source.is_file():  # a pipe cannot be read twice
             raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
+        if not (self.source.is_dir() or self.source.is_file()):
+            raise CalibrationError(f"{self.source}: a pipe or device; calibration reads a video twice, so give a file")
 
     def sequences(self) -> Iterator[Iterator[Frame]]:
         """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames. Read each to its end before the next.
@@ -59,7 +63,8 @@ class CalibrationData:
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the files that ``sequences`` reads, and of the way it reads them."""
-        digest = hashlib.sha256(f"{self.size_hw} {self.frames} {self.resize}".encode())
+        way = "shape kept" if self.resize else "size kept"
+        digest = hashlib.sha256(f"{self.size_hw} {self.frames} {way}".encode())
         if not self.source.is_dir():
             digest.update(sha256(self.source).encode())
             return digest.hexdigest()
@@ -75,7 +80,7 @@ class CalibrationData:
         with VideoReader(self.source) as reader:
             for frame in itertools.islice(reader, self.frames or USUAL_FRAMES):
                 count += 1
-                yield self._fitted(frame, self.source)
+                yield self._fitted(frame, self.source, reader.pixel_aspect)
             reader.check()
         self._require(count)
 
@@ -111,16 +116,18 @@ class CalibrationData:
                 "give more of it, or a smaller --calib-frames"
             )
 
-    def _fitted(self, frame: Frame, path: Path) -> Frame:
+    def _fitted(self, frame: Frame, path: Path, pixel_aspect: Fraction = Fraction(1)) -> Frame:
         height, width = frame.shape[:2]
-        if (height, width) == self.size_hw:
-            return frame
-        if not self.resize:
+        if self.resize:
+            from mostnet.video.fit import FrameFit  # frames that fit need no PyAV
+
+            return FrameFit((height, width), self.size_hw, pixel_aspect).to_engine(frame)
+        if (height, width) != self.size_hw:
             raise CalibrationError(
                 f"{path}: frames are {height}x{width}, the graph takes {self.size_hw[0]}x{self.size_hw[1]}; "
                 f"export with --size {height}x{width}, or scale the frames with --calib-resize"
             )
-        return np.ascontiguousarray(cv2.resize(frame, self.size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        return frame
 
 
 def _sequence_folders(root: Path) -> list[Path]:

@@ -140,6 +140,8 @@ def _prepare(options: ExportOptions) -> Toolchain | None:
     if options.verify_video is not None:
         from mostnet.video import VideoReader  # only a verification needs PyAV
 
+        if options.verify_video.is_fifo():
+            raise ExportError(f"{options.verify_video}: a pipe; the video is opened twice, so give a file")
         with VideoReader(options.verify_video):
             pass
     if options.onnx_only:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 from rich.table import Table
 
 from mostnet.contract import Frame, VerificationError
@@ -93,16 +92,18 @@ class VerificationReport:
 
 
 def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterator[Frame]:
-    """Up to ``limit`` frames of a video, uint8 ``(H, W, 3)`` BGR, resized to ``size_hw``.
+    """Up to ``limit`` frames of a video, uint8 ``(H, W, 3)`` BGR, scaled to ``size_hw`` as ``mostnet-run`` does.
 
     Raises:
         VideoError: the video cannot be read, is damaged in these frames, or is truncated before ``limit`` frames.
     """
     from mostnet.video import VideoReader  # only a verification needs PyAV
+    from mostnet.video.fit import FrameFit
 
     with VideoReader(video) as reader:
+        fit = FrameFit(reader.size_hw, size_hw, reader.pixel_aspect)
         for _, frame in zip(range(limit), reader, strict=False):
-            yield cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA)
+            yield fit.to_engine(frame)
         reader.check()
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mostnet.contract import ENHANCED
-from mostnet.contract.arguments import positive_float, positive_int
+from mostnet.contract import ENHANCED, VideoError
+from mostnet.contract.arguments import frame_rate, positive_float, positive_int
 from mostnet.contract.stopping import StopRequest
 from mostnet.contract.terminal import PLAIN, command, complain
 from mostnet.engine import Engine
+from mostnet.video.files.opening import STDIN, is_address
 from mostnet.video.steady.border import BORDERS
 from mostnet.video.steady.stabiliser import StabiliserOptions
 
@@ -56,6 +57,7 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
                     options.output,
                     layout=options.layout,
                     frames=options.frames,
+                    fps=options.fps,
                     flow_max_px=options.flow_max,
                     stabilise=_stabiliser_options(options),
                     status=options.status,
@@ -65,6 +67,9 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
                 )
         except IncompleteVideoError as error:
             summary, failure = error.summary, error
+        except VideoError as error:  # a signal may end the wait for the first frame
+            complain(_NAME, error)
+            return 128 + stop.signal if stop.signal else 1
     _report(summary)
     if failure is not None:
         complain(_NAME, failure)
@@ -76,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         prog=_NAME,
         description="Run a video through a MOST-NET+ engine and write the result as H.264 in MP4.",
     )
-    parser.add_argument("video", help="video file, camera number, or 'demo' for the clip that comes with mostnet")
+    parser.add_argument(
+        "video",
+        help="video file or pipe, - for standard input, folder or pattern of pictures ('frames/%%04d.png', "
+        "'frames/*.png'), camera number, or 'demo' for the clip that comes with mostnet",
+    )
     parser.add_argument(
         "--engine", type=Path, required=True, help="the exported model, model.onnx or model.plan", metavar="FILE"
     )
@@ -84,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape closes it")
     parser.add_argument("--layout", choices=LAYOUTS, default="enhanced", help="what to show (default: %(default)s)")
     parser.add_argument("--frames", type=positive_int, help="stop after N frames (default: all)", metavar="N")
+    parser.add_argument(
+        "--fps",
+        type=frame_rate,
+        help="frame rate of pictures (default: 25), and of a file that gives none or an impossible one",
+        metavar="N",
+    )
     parser.add_argument(
         "--flow-max",
         type=positive_float,
@@ -130,14 +145,13 @@ def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None
     return StabiliserOptions(lookahead=options.lookahead, crop=options.crop, border=options.border)
 
 
-def _source(text: str) -> Path | int:
-    """Read VIDEO as an existing file; without such a file, as a camera number or the demo clip."""
-    if not Path(text).is_file():  # not exists(): `make demo` leaves a folder named demo
-        if text.isdecimal():
-            return int(text)
-        if text == "demo":
-            return demo_clip()
-    return Path(text)
+def _source(text: str) -> str | Path | int:
+    """Read VIDEO as an existing file or folder; without it, as a camera number, the demo clip, or another name."""
+    if text.isdecimal() and not Path(text).exists():
+        return int(text)
+    if text == "demo" and not Path(text).is_file():  # not exists(): `make demo` leaves a folder named demo
+        return demo_clip()
+    return text if text == STDIN or is_address(text) else Path(text)
 
 
 def _report(summary: RunSummary) -> None:

@@ -7,12 +7,16 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from mostnet.contract import Frame, VideoError
+from mostnet.video.decoding.tone import tone_of
 
 # Numbers of FFmpeg's libswscale/swscale.h: SWS_CS_BT2020, then SWS_BILINEAR, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT.
 # PyAV passes them on unchanged. It names all of them only from version 18 on, which needs Python 3.11.
 _SWS_BT2020 = 9
 # Without accurate rounding swscale's fast paths truncate: every channel comes back a grey level too dark.
 _SCALER = 0x2 | 0x40000 | 0x2000
+
+#: Pictures to be tone-mapped. With this scaler, swscale's packed formats of 16 bits come out wrong.
+_DEEP = "gbrp16le"
 
 #: H.273 matrix code of a picture -> swscale's number for the same matrix.
 _MATRICES = {
@@ -36,22 +40,23 @@ def to_bgr(frame: av.VideoFrame, size_hw: tuple[int, int]) -> Frame:
     """Convert a decoded picture to uint8 ``(H, W, 3)`` BGR of the given size.
 
     Matrix and range are read from the picture. If it names none, the height decides between BT.601 and BT.709, and the
-    range is limited. High dynamic range is not tone-mapped.
+    range is limited. High dynamic range and wide gamuts are brought to BT.709.
 
     Raises:
         VideoError: the picture uses a colour matrix that cannot be converted.
     """
+    tone = tone_of(int(frame.color_trc), int(frame.color_primaries))
     converted = frame.reformat(
         width=size_hw[1],
         height=size_hw[0],
-        format="bgr24",
+        format="bgr24" if tone is None else _DEEP,
         src_colorspace=_matrix(frame),
         src_color_range=_range(frame),
         dst_color_range=ColorRange.JPEG,
         interpolation=_SCALER,
     )
-    picture: Frame = converted.to_ndarray()
-    return picture
+    picture = converted.to_ndarray()
+    return np.asarray(picture if tone is None else tone.apply(picture))
 
 
 def from_bgr(picture: Frame) -> av.VideoFrame:

@@ -2,52 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import logging
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from mostnet.contract import Frame, VideoError
+from mostnet.video.decoding.deinterlace import Deinterlacer
+from mostnet.video.decoding.remarks import Remarks, say_choice, say_left_out, true_aspect
+from mostnet.video.files.opening import open_video, source_name
+from mostnet.video.files.parts import JoinedParts
+from mostnet.video.sound.source import SoundSource
 
 from .colour import to_bgr
-from .timing import FrameClock, nominal_rate, promised_seconds
+from .timing import FrameClock, choose_rate, is_doubtful, measured_rate, nominal_rate, promised_seconds
+
+_LOG = logging.getLogger(__name__)
 
 Signs = npt.NDArray[np.int64]
 
 #: Codecs that decode any text file as ASCII art.
 _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
+#: Formats in which a joined part may be left unread, and the share of the file that then follows the last packet.
+_JOINED_UNREAD, _UNREAD_SHARE = ("matroska,webm", "flv"), 0.2
+#: Packets whose time stamps tell the frame rate if the header may be wrong.
+_MEASURED = 60
 
 
 class FileSource:
-    """Frames of a file, read with PyAV; ``VideoReader`` documents the behaviour."""
+    """Frames of a file or pipe, read with PyAV; ``VideoReader`` documents the behaviour."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._container = _open(path)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        fps: Fraction | None = None,
+        stop: Callable[[], bool] | None = None,
+        with_sound: bool = False,
+    ) -> None:
+        self._name = source_name(path)
+        self._container, self._pipe = open_video(path, stop=stop)
         try:
             self._stream = self._video_stream()
-            self.fps = nominal_rate(self._stream, str(path))
-            self._clock = FrameClock(self.fps)
+            self.sound = SoundSource(self._name, self._container.streams.audio if with_sound else ())
             self._damage: tuple[Fraction | None, str] | None = None
             self._decoded = 0
+            self._deinterlacer = Deinterlacer(self._name)
+            self._remarks = Remarks(self._name, self._stream)
+            if with_sound:
+                say_left_out(self._name, self._container)
             self._end = Fraction(0)
+            self._read_to = 0
+            self._is_timeless = self._is_scaled = False
+            self._read = self._demux()
+            self.fps = self._rate(fps)
+            self._clock = FrameClock(self.fps)
+            leaps = self._has(FormatFlags.ts_discont)
+            self._parts = JoinedParts(self._stream, 1 / self.fps, self._name, leaps=leaps)
             self._frames = self._decode()
             self._first = next(self._frames, None)
             if self._first is None:
-                raise VideoError(f"{path}: no frame in it decodes; copy the file again from its source")
+                reason = (
+                    "stopped before the first frame"
+                    if self.stopped
+                    else "no frame in it decodes; copy the file again from its source"
+                )
+                raise VideoError(f"{self._name}: {reason}")
         except BaseException:
-            self._container.close()
+            self.close()
             raise
-        self.frame_count = self._stream.frames or self._count_by_duration()
+        self.frame_count = self._promised()
         self._matrix = _display_matrix(self._first)
         self._coded_hw = (self._first.height, self._first.width)
         turned = self._matrix[0, 0] == 0
         self.size_hw = self._coded_hw[::-1] if turned else self._coded_hw
-        aspect = Fraction(self._stream.sample_aspect_ratio or 1)
+        aspect = true_aspect(self._stream, self._name)
         self.pixel_aspect = 1 / aspect if turned else aspect
 
     def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
@@ -70,20 +106,58 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+        if self._pipe is not None:
+            self._pipe.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a pipe was left before its end."""
+        return self._pipe is not None and self._pipe.stopped
+
+    def _rate(self, wanted: Fraction | None) -> Fraction:
+        name = self._container.format.name
+        free = self._has(FormatFlags.no_timestamps) or name.endswith("_pipe")
+        measured = None
+        if not free and is_doubtful(self._stream, joined=self._has(FormatFlags.ts_discont)):
+            head = list(itertools.islice(self._read, _MEASURED))
+            measured = measured_rate(head, self._stream)
+            self._read = itertools.chain(head, self._read)
+        self._is_timeless = free and wanted is not None
+        stated = nominal_rate(self._stream)
+        rate = choose_rate(stated, measured, wanted, free=free, name=self._name)
+        self._counted = self._stream.frames if rate == stated else 0  # AVI counts empty frames of a false rate
+        return rate
+
+    def _has(self, flag: FormatFlags) -> bool:
+        return bool(self._container.format.flags & flag.value)
 
     def _picture(self, frame: av.VideoFrame) -> tuple[Fraction, Frame]:
-        time_s = self._clock.time_of(self._stamp(frame))
+        stamp = self._stamp(frame)
+        time_s = self._clock.time_of(stamp)
+        self.sound.pictures.begin(stamp, time_s)
+        self._say_scaled(frame, time_s)
         self._end = time_s + 1 / self.fps
+        self._remarks.look(frame)
         return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
 
+    def _say_scaled(self, frame: av.VideoFrame, time_s: Fraction) -> None:
+        if (frame.height, frame.width) == self._coded_hw or self._is_scaled:
+            return
+        self._is_scaled = True
+        first = f"{self._coded_hw[1]}x{self._coded_hw[0]}"
+        _LOG.warning(
+            "%s: the picture is %dx%d from %s on, scaled to the first frame's %s",
+            *(self._name, frame.width, frame.height, self._place(time_s), first),
+        )
+
     def _video_stream(self) -> av.VideoStream:
-        for stream in self._container.streams.video:
-            if stream.disposition & Disposition.attached_pic or stream.codec_context.name in _TEXT_CODECS:
-                continue
+        streams = [stream for stream in self._container.streams.video if _is_video(stream)]
+        if streams:
+            say_choice(self._name, streams)
             # With slice threads libavcodec conceals damage and does not flag the picture.
-            stream.thread_type = "NONE"
-            return stream
-        raise VideoError(f"{self._path}: there is no video in this file; give a file with a video stream")
+            streams[0].thread_type = "NONE"
+            return streams[0]
+        raise VideoError(f"{self._name}: there is no video in this file; give a file with a video stream")
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
@@ -96,28 +170,41 @@ class FileSource:
                 if frame.is_corrupt:
                     self._note(self._stamp(frame), "the picture is incomplete")
                 self._decoded += 1
-                yield frame
+                yield from self._deinterlacer.feed(frame)
+        yield from self._deinterlacer.flush()
         self._check_complete()
 
     def _packets(self) -> Iterator[av.Packet | None]:
-        """Packets of the stream in file order, then None, which flushes the decoder."""
+        """Packets of the pictures in file order, then None, which flushes the decoder."""
+        for packet in self._parts.mend(self._read):
+            self.sound.pictures.move(self._parts.moved_s, self._stamp(packet))
+            if packet.is_corrupt and not self.stopped:
+                self._note(self._stamp(packet), "the data is damaged or cut off")
+            yield packet
+        yield None
+
+    def _demux(self) -> Iterator[av.Packet]:
+        """Packets of the pictures in file order; those of the sound go to ``sound``."""
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size == 0:
+            for packet in self._container.demux([self._stream, *self.sound.streams]):
+                if not packet.size:
                     continue
-                if packet.is_corrupt:
-                    self._note(self._stamp(packet), "the data is damaged or cut off")
-                yield packet
+                self._read_to = (packet.pos or 0) + packet.size
+                if packet.stream_index == self._stream.index:
+                    yield packet
+                else:
+                    self.sound.put(packet)
         except av.FFmpegError as error:
             self._note(None, error.strerror or str(error))
-        yield None
+        if self._pipe is not None:
+            self._pipe.check()
 
     def _stamp(self, item: av.VideoFrame | av.Packet | None) -> Fraction | None:
         """Presentation time in seconds on the file's own clock.
 
         It is counted in the stream's time base, because frames flushed from the decoder carry none of their own.
         """
-        if item is None or item.pts is None or self._stream.time_base is None:
+        if item is None or item.pts is None or self._stream.time_base is None or self._is_timeless:
             return None
         return Fraction(item.pts * self._stream.time_base)
 
@@ -128,14 +215,26 @@ class FileSource:
             self._damage = (stamp, reason)
 
     def _check_complete(self) -> None:
-        promised = self._stream.frames or self._count_by_duration()
+        if self.stopped:
+            return
+        self._say_unread()
+        promised = self._promised()
         read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
         if self._damage is not None:
             raise self._damaged(f"{read} frames could be read")
         if self._is_short(promised):
             raise VideoError(
-                f"{self._path}: ends at {self._place(self._end)}, earlier than its header says; {read} frames could "
+                f"{self._name}: ends at {self._place(self._end)}, earlier than its header says; {read} frames could "
                 "be read; copy the file again from its source"
+            )
+
+    def _say_unread(self) -> None:
+        """FFmpeg reads one part of a joined FLV and two of a joined Matroska."""
+        size = 0 if self._pipe is not None else self._container.size
+        if self._container.format.name in _JOINED_UNREAD and size - self._read_to > _UNREAD_SHARE * size:
+            _LOG.warning(
+                "%s: the end of the file is not read, as after joining recordings; join them with ffmpeg -f concat",
+                self._name,
             )
 
     def _damaged(self, read: str) -> VideoError:
@@ -143,7 +242,7 @@ class FileSource:
         stamp, reason = self._damage
         at = self._clock.since_start(stamp)
         place = self._place(self._end if at is None else max(at, Fraction(0)))
-        return VideoError(f"{self._path}: damaged at {place}: {reason}; {read}; copy the file again from its source")
+        return VideoError(f"{self._name}: damaged at {place}: {reason}; {read}; copy the file again from its source")
 
     def _place(self, seconds: Fraction) -> str:
         return f"frame {round(seconds * self.fps)} ({float(seconds):.2f} s)"
@@ -154,35 +253,25 @@ class FileSource:
         Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. The check tolerates
         a few missing frames, and a whole second if the duration covers picture and sound together.
         """
-        if promised is None:
+        if promised is None or self._parts.jumps:
             return False
         seconds, own = promised_seconds(self._container, self._stream)
         slack = max(3 / self.fps, Fraction(1, 10)) if own else Fraction(1)
         fewer = self._decoded < promised - 2
         return fewer and seconds is not None and self._end < seconds - slack
 
-    def _count_by_duration(self) -> int | None:
+    def _promised(self) -> int | None:
+        """Number of frames according to the header."""
+        if self._counted:
+            return self._counted
         seconds, _ = promised_seconds(self._container, self._stream)
-        return None if seconds is None else round(seconds * self.fps)
+        return None if seconds is None else max(round(seconds * self.fps), 1)
 
 
-def _open(path: Path) -> av.container.InputContainer:
-    if not path.is_file():
-        raise VideoError(
-            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; give a video file or a camera number"
-        )
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty; give a video file or a camera number")
-    try:
-        return av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        with path.open("rb") as file:
-            is_mp4 = file.read(12)[4:8] == b"ftyp"
-        if is_mp4:
-            raise VideoError(
-                f"{path}: an MP4 without its index (moov): the recording or copy was cut off; copy it again"
-            ) from error
-        raise VideoError(f"{path}: not a video that can be read ({error.strerror}); give a video file") from error
+def _is_video(stream: av.VideoStream) -> bool:
+    if stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
+        return False
+    return stream.codec_context is not None and stream.codec_context.name not in _TEXT_CODECS
 
 
 def _display_matrix(frame: av.VideoFrame) -> Signs:

@@ -38,6 +38,17 @@ class Layout:
         """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
         return _limited((frame_hw[0] * self.tiles[0], frame_hw[1] * self.tiles[1]))
 
+    def remark(self, frame_hw: tuple[int, int]) -> str | None:
+        """A sentence if the picture is shrunk to ``MAX_SIDE``, else None."""
+        whole = (frame_hw[0] * self.tiles[0], frame_hw[1] * self.tiles[1])
+        shown = self.size_hw(frame_hw)
+        if shown == whole:
+            return None
+        return (
+            f"the picture of {whole[0]}x{whole[1]} is shrunk to {shown[0]}x{shown[1]}, because many players stop at a "
+            f"side of {MAX_SIDE} pixels"
+        )
+
     def draw(self, frame: Frame, output: Output, *, flow_max_px: float) -> Frame:
         """Compose the picture at ``size_hw`` of the frame.
 

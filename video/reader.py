@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 
 from mostnet.contract import Frame, VideoError
+from mostnet.contract.arguments import RATES
 from mostnet.video.camera.source import CameraSource
+from mostnet.video.files.opening import STDIN
+from mostnet.video.files.pictures import PictureSource
+from mostnet.video.files.sequences import find_pictures
+from mostnet.video.sound.source import SoundSource
 
 from .decode import FileSource
 
 
 class VideoReader:
-    """Iterate over the uint8 ``(H, W, 3)`` BGR frames of a video file or camera, once.
+    """Iterate over the uint8 ``(H, W, 3)`` BGR frames of a video file, pipe, camera, or of pictures, once.
 
     Rotation and mirroring stored in the file are applied. All frames are scaled to the size of the first. A damaged or
     cut file yields every frame that decodes and *then* raises, so that no loop mistakes half a video for a whole one. A
-    loop that stops before the end should call ``check``.
+    loop that stops before the end should call ``check``. The times of joined recordings go on from part to part.
+
+    The source may be the name of a file or FIFO, ``"-"`` for standard input, or stand for pictures: a folder, a pattern
+    like ``frames/%04d.png`` or ``frames/*.png``, or one picture. Pictures are read in numeric order. An existing file
+    of that name comes first, and no network connection is ever opened.
 
     Attributes:
         fps: frame rate, as exact as in the file.
         size_hw: height and width of the frames, in pixels.
         frame_count: number of frames according to the file's header; None if it gives none, and for a camera.
         pixel_aspect: width over height of one pixel.
+        sound: the sound of a file, empty without ``with_sound``; None for a camera and for pictures.
     """
 
-    def __init__(self, source: str | Path | int) -> None:
-        """Open a file by its path, or a camera by its number, and decode its first frame.
+    def __init__(
+        self,
+        source: str | Path | int,
+        *,
+        fps: Fraction | float | None = None,
+        stop: Callable[[], bool] | None = None,
+        with_sound: bool = False,
+    ) -> None:
+        """Open the source, or a camera by its number, and decode its first frame.
+
+        Args:
+            source: see above.
+            fps: frame rate of pictures (25 without it), and of a file that gives none or one that cannot be true.
+            stop: asked while a pipe has no data; true ends the video there.
+            with_sound: keep the sound that is read on the way to the frames, for a ``VideoWriter``.
 
         Raises:
-            VideoError: missing, empty or not a video; no frame in it decodes; the camera cannot be opened.
+            ValueError: ``fps`` is no frame rate.
+            VideoError: missing, empty or not a video; no frame in it decodes; the camera cannot be opened; ``fps``
+                contradicts the true rate.
         """
-        self._source = CameraSource(source) if isinstance(source, int) else FileSource(Path(source))
+        if fps is not None and not RATES[0] <= fps <= RATES[1]:
+            raise ValueError(f"fps is {fps}; expected a frame rate from {float(RATES[0])} to {RATES[1]}, or None")
+        rate = None if fps is None else Fraction(fps).limit_denominator(1_000_000)
+        self._source = _open(source, rate, stop, with_sound=with_sound)
+        self.sound: SoundSource | None = self._source.sound if isinstance(self._source, FileSource) else None
         self.fps: Fraction = self._source.fps
         self.size_hw: tuple[int, int] = self._source.size_hw
         self.frame_count: int | None = self._source.frame_count
@@ -60,6 +89,11 @@ class VideoReader:
         """
         self._source.check()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether ``stop`` ended a pipe before its end."""
+        return self._source.stopped
+
     def close(self) -> None:
         """Close the file or camera; closing twice does nothing."""
         self._source.close()
@@ -69,6 +103,22 @@ class VideoReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _open(
+    source: str | Path | int, fps: Fraction | None, stop: Callable[[], bool] | None, *, with_sound: bool
+) -> CameraSource | FileSource | PictureSource:
+    if isinstance(source, int):
+        if fps is not None:
+            raise VideoError(f"camera {source}: sets its own frame rate; leave out the rate ({float(fps):g})")
+        return CameraSource(source)
+    try:
+        pictures = None if source == STDIN else find_pictures(source)
+    except OSError as error:
+        raise VideoError(f"{source}: cannot be read ({error.strerror}); give a video file") from error
+    if pictures is not None:
+        return PictureSource(pictures, fps=fps)
+    return FileSource(source, fps=fps, stop=stop, with_sound=with_sound)
 
 
 def demo_clip() -> Path:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 from mostnet.contract import Frame, VideoError
 from mostnet.engine import Session
 
+from .fit import FrameFit
 from .guards import SceneGuard
 from .reader import VideoReader
-from .resize import to_engine
 from .sink import Original, Sink
 
 
@@ -24,35 +25,51 @@ class Recorded:
     frame before it is still shown.
 
     Attributes:
+        fit: where the frames lie in the engine's.
         resets: new scenes, at which the engine was reset.
+        sound: the sound of the file; None without ``with_sound``.
+        complete: whether all frames of the file were read.
     """
 
     dropped = reconnects = 0
 
-    def __init__(self, path: str | Path, engine: Session, limit: int | None) -> None:
-        """Open the file; ``limit`` is the most frames to read, None for all.
+    def __init__(
+        self,
+        path: str | Path,
+        engine: Session,
+        limit: int | None,
+        *,
+        fps: Fraction | float | None = None,
+        stop: Callable[[], bool] | None = None,
+        with_sound: bool = False,
+    ) -> None:
+        """Open the file; ``limit`` is the most frames to read, None for all. See ``VideoReader`` for the others.
 
         Raises:
             VideoError: the file cannot be opened.
         """
-        self._reader = VideoReader(path)
+        self._reader = VideoReader(path, fps=fps, stop=stop, with_sound=with_sound)
         self._engine = engine
         self._limit = limit
         self._scenes = SceneGuard()
         self._failure: VideoError | None = None
         self.resets = 0
+        self.complete = False
         self.size_hw, self.fps = self._reader.size_hw, self._reader.fps
-        self.pixel_aspect = self._reader.pixel_aspect
+        self.pixel_aspect, self.sound = self._reader.pixel_aspect, self._reader.sound
+        self.fit = FrameFit(self.size_hw, engine.metadata.size_hw, self.pixel_aspect)
 
     def __iter__(self) -> Iterator[tuple[Frame, Original]]:
-        size_hw = self._engine.metadata.size_hw
         try:
+            count = 0
             for time_s, frame in itertools.islice(self._reader.timed(), self._limit):
+                count += 1
                 event = self._scenes.check(frame)
                 if event.resets_engine:
                     self._engine.reset()
                     self.resets += 1
-                yield to_engine(frame, size_hw), Original(time_s, frame, event)
+                yield self.fit.to_engine(frame), Original(time_s, frame, event)
+            self.complete = self._limit is None or count < self._limit
         except VideoError as error:
             self._failure = error
 
@@ -69,7 +86,7 @@ class Recorded:
                 sink.show(output)
                 if progress is not None:
                     progress(done, expected)
-        return False
+        return self._reader.stopped
 
     def finish(self) -> VideoError | None:
         """After ``pump``: return the error that ended the frames or describes damage among them, or None."""

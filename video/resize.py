@@ -1,15 +1,10 @@
-"""Resize frames to the size of an engine, and its results back."""
+"""Resize pictures, masks and flow."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from mostnet.contract import Frame
-from mostnet.engine import Output
 
 SizeHw = tuple[int, int]
 
@@ -32,18 +27,3 @@ def resize_flow(flow: npt.NDArray[np.float32], size_hw: SizeHw) -> npt.NDArray[n
     scales = (size_hw[1] / width, size_hw[0] / height)
     channels = [cv2.resize(part, size_hw[::-1]) * np.float32(scale) for part, scale in zip(flow, scales, strict=True)]
     return np.stack(channels)
-
-
-def resize_output(output: Output, size_hw: SizeHw) -> Output:
-    """The same result at another size; outputs that are None stay so."""
-    return replace(
-        output,
-        enhanced=None if output.enhanced is None else resize_picture(output.enhanced, size_hw),
-        flow=None if output.flow is None else resize_flow(output.flow, size_hw),
-        mask=None if output.mask is None else resize_picture(output.mask, size_hw),
-    )
-
-
-def to_engine(frame: Frame, size_hw: SizeHw) -> Frame:
-    """The frame at the engine's size, C-contiguous."""
-    return np.ascontiguousarray(resize_picture(frame, size_hw))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +15,14 @@ from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
 
+from .fit import FrameFit
 from .flow_colour import FlowScale
 from .layouts import LAYOUTS, Layout
 from .recorded import Recorded
 from .sink import Sink, Viewer
 from .writer import VideoWriter
+
+_LOG = logging.getLogger(__name__)
 
 #: Called after each frame with the number of frames done, and the number expected or None.
 Progress = Callable[[int, int | None], None]
@@ -85,6 +89,7 @@ def run(
     *,
     layout: str = "enhanced",
     frames: int | None = None,
+    fps: Fraction | float | None = None,
     flow_max_px: float | None = None,
     crf: int = 18,
     stabilise: StabiliserOptions | None = None,
@@ -95,23 +100,24 @@ def run(
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
 
-    Frames are resized to the engine's size, and results are resized back to the video's. Each frame of a file keeps its
-    time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is reset at scene cuts and
-    after darkness. A camera is shown live, see ``Live``.
+    Frames are scaled to the engine's size, between margins if the shapes differ, and results are scaled back. Each
+    frame of a file keeps its time: an unreadable frame leaves a pause, and later frames are not shifted. The engine is
+    reset at scene cuts and after darkness. A camera is shown live, see ``Live``. The sound of a file is written too.
 
     Args:
-        video: file, or camera number.
+        video: file, or camera number, or what else ``VideoReader`` reads.
         engine: an open engine or session with the outputs that ``outputs_needed`` names; it is reset first.
         output: MP4 file to write; it is replaced only if at least one frame was written. None needs a ``window``.
         layout: a name in ``LAYOUTS``.
         frames: stop after this many; None for all.
+        fps: frame rate of pictures, and of a file that gives none or an impossible one, see ``VideoReader``.
         flow_max_px: length of flow shown at full colour; None follows the video.
         crf: quality of the written video, see ``VideoWriter``.
         stabilise: settings to stabilise the enhanced picture with; None leaves it as it is.
         status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
-        stop: called before each frame is shown; true ends the run and keeps the frames so far.
+        stop: called before each frame is shown, and while a pipe has no data; true ends the run and keeps the frames.
 
     Raises:
         ValueError: unknown layout, a number out of range, or output and window are both None.
@@ -121,15 +127,18 @@ def run(
     drawing = _layout(layout)
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
-    with closing(Live(video, engine, frames) if isinstance(video, int) else Recorded(video, engine, frames)) as source:
+    with closing(_source(video, engine, frames, fps, stop, with_sound=output is not None)) as source:
+        _say_what_sizes_change(video, source.fit, drawing)
         writer = None
         if output is not None:
             size_hw = drawing.size_hw(source.size_hw)
-            writer = VideoWriter(output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect)
+            writer = VideoWriter(
+                output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound
+            )
         sink = Sink(
             drawing,
             scale,
-            source.size_hw,
+            source.fit,
             writer=writer,
             window=window,
             stabiliser=None if stabilise is None else Stabiliser(stabilise),
@@ -140,12 +149,37 @@ def run(
             engine.reset()
             stopped = source.pump(sink, progress, stop)
             sink.flush()
+            if writer is not None and source.complete and not stopped:
+                writer.keep_all_sound()
         failure = source.finish()
         summary = _summary(source, sink, output, elapsed_s=perf_counter() - begun_s, stopped=stopped)
     if failure is not None:
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
     return summary
+
+
+def _source(
+    video: str | Path | int,
+    engine: Session,
+    frames: int | None,
+    fps: Fraction | float | None,
+    stop: Callable[[], bool] | None,
+    *,
+    with_sound: bool,
+) -> Live | Recorded:
+    if not isinstance(video, int):
+        return Recorded(video, engine, frames, fps=fps, stop=stop, with_sound=with_sound)
+    if fps is not None:
+        raise VideoError(f"camera {video}: sets its own frame rate; leave out the rate ({float(fps):g})")
+    return Live(video, engine, frames)
+
+
+def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layout) -> None:
+    name = f"camera {video}" if isinstance(video, int) else video
+    for remark in (*fit.remarks(), layout.remark(fit.frame_hw)):
+        if remark is not None:
+            _LOG.warning("%s: %s", name, remark)
 
 
 def _summary(
@@ -173,9 +207,9 @@ def _check(video: str | Path | int, output: str | Path | None, frames: int | Non
         if window is None:
             raise ValueError("output and window are both None; give at least one of them")
         return
-    output = Path(output)
-    if not isinstance(video, int) and output.exists() and Path(video).exists() and output.samefile(video):
-        raise VideoError(f"{output}: is the input video; give another name for the output")
+    with suppress(OSError):  # one of them is no file
+        if not isinstance(video, int) and Path(output).samefile(video):
+            raise VideoError(f"{output}: is the input video; give another name for the output")
 
 
 def _layout(name: str) -> Layout:

@@ -14,10 +14,11 @@ from mostnet.engine import Output
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
 from mostnet.video.steady.tracking import Tracking
 
+from .fit import FrameFit
 from .flow_colour import FlowScale
 from .guards import SceneEvent
 from .layouts import Layout
-from .resize import resize_output, resize_picture
+from .resize import resize_picture
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
 
@@ -73,7 +74,7 @@ class Sink:
         self,
         layout: Layout,
         scale: FlowScale,
-        frame_hw: tuple[int, int],
+        fit: FrameFit,
         *,
         writer: VideoWriter | None,
         window: Viewer | None,
@@ -82,7 +83,8 @@ class Sink:
     ) -> None:
         self._layout = layout
         self._scale = scale
-        self._frame_hw = frame_hw
+        self._fit = fit
+        self._frame_hw = fit.frame_hw
         self._writer = writer
         self._window = window
         self._stabiliser = stabiliser
@@ -156,7 +158,7 @@ class Sink:
     def _sized(self, output: Output) -> tuple[Original, Output]:
         original = cast(Original, output.timestamp)
         frame = resize_picture(original.frame, self._frame_hw)
-        return replace(original, frame=frame), resize_output(output, self._frame_hw)
+        return replace(original, frame=frame), self._fit.back(output)
 
     def _steady(self, correction: Correction | None) -> None:
         if correction is None:

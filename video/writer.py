@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import suppress
 from fractions import Fraction
@@ -12,6 +13,9 @@ import cv2
 
 from mostnet.contract import Frame, VideoError, check_frame
 from mostnet.contract.cores import default_threads
+from mostnet.video.files.opening import file_url
+from mostnet.video.sound.source import SoundSource
+from mostnet.video.sound.writing import SoundWriter
 
 from .colour import from_bgr, tag_bt709
 
@@ -20,6 +24,10 @@ _MIN_TICKS = 10_000
 _KEYFRAME_S = 2
 #: Most video that a killed process loses, in microseconds.
 _FRAGMENT_US = "500000"
+#: With sound, the index waits for the start times of all tracks, and pictures do not wait for sound that ends early.
+_SOUND_OPTIONS = {"movflags": "hybrid_fragmented+delay_moov", "max_interleave_delta": _FRAGMENT_US}
+#: Most bytes of a file's name where the system does not say.
+_NAME_MAX = 255
 
 
 class VideoWriter:
@@ -41,6 +49,7 @@ class VideoWriter:
         *,
         crf: int = 18,
         pixel_aspect: Fraction = Fraction(1),
+        sound: SoundSource | None = None,
     ) -> None:
         """Open the file, so that an unwritable path is found before any work.
 
@@ -50,6 +59,7 @@ class VideoWriter:
             size_hw: height and width of the frames, in pixels.
             crf: x264's constant rate factor, 0 (lossless) to 51; 18 looks like the source.
             pixel_aspect: width over height of one pixel.
+            sound: sound to write beside the frames, up to the end of the last one. Its times count from the first.
 
         Raises:
             VideoError: wrong suffix, frame rate or size, or the folder is missing or not writable.
@@ -61,13 +71,17 @@ class VideoWriter:
         self._check_arguments()
         self._ticks = self.fps.numerator * -(-_MIN_TICKS // self.fps.numerator)
         self._last_pts = -1
-        self._closed = self._failed = False
+        self._closed = self._failed = self._all_sound = False
+        self._held: list[av.Packet] = []
         self._part = self._make_part()
         try:
             # A hybrid file is fragmented while it grows and becomes an ordinary, indexed MP4 when it is closed.
+            has_sound = sound is not None and bool(sound.tracks)
             options = {"movflags": "hybrid_fragmented", "frag_duration": _FRAGMENT_US, "flush_packets": "1"}
-            self._container = av.open(str(self._part), "w", format="mp4", options=options)
+            options |= _SOUND_OPTIONS if has_sound else {}
+            self._container = av.open(file_url(self._part), "w", format="mp4", options=options)
             self._stream = self._add_stream(crf, pixel_aspect)
+            self._sound = SoundWriter(self._container, sound) if sound is not None and has_sound else None
         except BaseException:
             self._part.unlink()
             raise
@@ -87,6 +101,10 @@ class VideoWriter:
         self._encode(picture)
         self.frames_written += 1
 
+    def keep_all_sound(self) -> None:
+        """Let ``close`` write the sound after the last frame too; by default the sound ends with the frames."""
+        self._all_sound = True
+
     def close(self) -> None:
         """Finish the file and rename it to ``path``; closing twice does nothing.
 
@@ -99,6 +117,7 @@ class VideoWriter:
         if self._failed:
             with suppress(av.FFmpegError, OSError):  # ``write`` has raised the reason already
                 self._container.close()
+            self._drop_empty()
             return
         try:
             if self.frames_written:
@@ -109,6 +128,7 @@ class VideoWriter:
             else:
                 self._part.unlink(missing_ok=True)
         except (av.FFmpegError, OSError) as error:
+            self._drop_empty()
             raise VideoError(f"{self.path}: cannot finish the file ({error.strerror}); see {self._part}") from error
 
     def __enter__(self) -> VideoWriter:
@@ -127,13 +147,23 @@ class VideoWriter:
             )
         if not self.path.parent.is_dir():
             raise VideoError(f"{self.path}: there is no folder {self.path.parent}; make it first")
-        if self.path.is_dir():
+        try:
+            is_folder = self.path.is_dir()
+        except OSError as error:  # for instance a name that is too long
+            raise VideoError(f"{self.path}: cannot be written ({error.strerror}); give another name") from error
+        if is_folder:
             raise VideoError(f"{self.path}: is a folder; give the name of a file")
+
+    def _drop_empty(self) -> None:
+        """Delete the growing file if nothing is in it."""
+        with suppress(OSError):
+            if self._part.stat().st_size == 0:
+                self._part.unlink()
 
     def _make_part(self) -> Path:
         """Create the growing file under an unused name, so that no file beside the output is overwritten."""
         while True:
-            part = self.path.with_suffix(f".part-{secrets.token_hex(4)}.mp4")
+            part = part_path(self.path, secrets.token_hex(4))
             try:
                 part.open("xb").close()
             except FileExistsError:
@@ -171,14 +201,45 @@ class VideoWriter:
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         try:
-            for packet in self._stream.encode(picture):
-                self._container.mux(packet)
+            self._held += self._stream.encode(picture)
+            if self._sound is None:
+                self._mux_held()
+            else:
+                self._mux_with_sound(self._sound, None if picture is None else Fraction(self._last_pts, self._ticks))
         except (av.FFmpegError, OSError) as error:
             self._failed = True
+            kept = f"the frames before it are in {self._part}" if self._part.stat().st_size else "nothing was written"
             raise VideoError(
-                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); the frames before it are "
-                f"in {self._part}"
+                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); {kept}"
             ) from error
+
+    def _mux_with_sound(self, sound: SoundWriter, time_s: Fraction | None) -> None:
+        """Write what is encoded, and the sound up to ``time_s``; None at the end."""
+        if not sound.open(time_s):
+            return
+        self._mux_held()
+        if time_s is not None:
+            sound.write(time_s)
+            return
+        sound.write(None if self._all_sound else Fraction(self._last_pts, self._ticks) + 1 / self.fps)
+        sound.finish()
+
+    def _mux_held(self) -> None:
+        self._container.mux(self._held)
+        self._held.clear()
+
+
+def part_path(path: Path, token: str) -> Path:
+    """Name of the growing file beside ``path``: as much of its stem as the file system lets a name have."""
+    ending = f".part-{token}.mp4"
+    try:
+        most = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        most = _NAME_MAX
+    stem = path.stem
+    while len(os.fsencode(stem + ending)) > most and stem:
+        stem = stem[:-1]
+    return path.with_name(stem + ending)
 
 
 def _pad_to_even(frame: Frame) -> Frame:

@@ -58,7 +58,7 @@ def test_synthetic_frames_are_textured_and_move_by_pixels() -> None:
 def test_a_video_is_resized_and_looped(tmp_path: Path) -> None:
     frames = load_frames(write_video(tmp_path / "short.avi", 4), SIZE_HW, limit=10, seed=0)
     assert frames.source == "short.avi"
-    assert [int(f.mean().round()) for f in frames.frames] == [0, 20, 40, 60]
+    assert [int(f[32, 48].mean()) for f in frames.frames] == [0, 20, 40, 60]
     assert frames.frames[0].shape == (*SIZE_HW, 3)
     assert frames[4] is frames.frames[0] and frames[11] is frames.frames[3]
 
@@ -86,3 +86,10 @@ def test_damage_before_the_last_frame_taken_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_video_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"gone\.mp4"):
         load_frames(tmp_path / "gone.mp4", SIZE_HW, limit=3, seed=0)
+
+
+def test_a_video_of_another_shape_keeps_its_shape(tmp_path: Path) -> None:
+    frames = load_frames(write_video(tmp_path / "v.avi", 3), (96, 96), limit=3, seed=0)
+    last = frames.frames[2]
+    assert last.shape == (96, 96, 3)
+    assert (last == 40).all()

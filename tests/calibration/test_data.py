@@ -118,6 +118,8 @@ def test_too_few_and_missing(dataset: Path) -> None:
         CalibrationData(dataset, SIZE, 1)
     with pytest.raises(CalibrationError, match="gone: no such video or dataset"):
         CalibrationData(Path("gone"), SIZE)
+    with pytest.raises(CalibrationError, match="a pipe or device; calibration reads a video twice, so give a file"):
+        CalibrationData(Path("/dev/null"), SIZE)
     with pytest.raises(CalibrationError, match="ran out after 16 frames, 17 are wanted"):
         lengths(CalibrationData(dataset, SIZE, 17))
 
@@ -130,3 +132,12 @@ def test_the_digest_follows_content_and_settings(tmp_path: Path) -> None:
     picture = tmp_path / "s" / "input" / "000003.png"
     cv2.imwrite(str(picture), np.zeros((*SIZE, 3), np.uint8))
     assert CalibrationData(tmp_path, SIZE).digest() != before
+
+
+def test_frames_of_another_shape_are_scaled_as_in_a_run(tmp_path: Path) -> None:
+    """A wide frame lies between its mirror images in a square one."""
+    write_sequence(tmp_path / "s", 2, seed=0)
+    frame = next(next(CalibrationData(tmp_path, (96, 96), resize=True).sequences()))
+    assert frame.shape == (96, 96, 3)
+    assert np.array_equal(frame[15::-1], frame[17:33])
+    assert np.array_equal(frame[16:-16], next(next(CalibrationData(tmp_path, SIZE).sequences())))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from fractions import Fraction
 
 import pytest
 
-from mostnet.contract.arguments import positive_float, positive_int, size_hw
+from mostnet.contract.arguments import frame_rate, positive_float, positive_int, size_hw
 
 
 def test_sizes_are_height_x_width() -> None:
@@ -34,3 +35,17 @@ def test_other_counts_are_refused(text: str) -> None:
 def test_other_numbers_are_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not a number above 0")):
         positive_float(text)
+
+
+def test_frame_rates() -> None:
+    assert [frame_rate(text) for text in ("25", "12.5", "30000/1001")] == [
+        25,
+        Fraction(25, 2),
+        Fraction(30000, 1001),
+    ]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x", "", "1/0", "1e12", "1e-12"])
+def test_other_rates_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r} is not a frame rate")):
+        frame_rate(text)

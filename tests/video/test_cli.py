@@ -43,7 +43,7 @@ def _read(path) -> list[np.ndarray]:
 
 def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
     # The toy graph reports a frame whose first pixel is white as not finite.
-    video = write_yuv(tmp_path / "v.mp4", (235, 128, 128), matrix=1, full_range=False, size_hw=(96, 128))
+    video = write_yuv(tmp_path / "v.mp4", (235, 128, 128), matrix=1, full_range=False, size_hw=(64, 80))
     out = tmp_path / "o.mp4"
     assert cli.main([str(video), "--engine", files[0], "--output", str(out), "--layout", "grid"]) == 0
     printed = capsys.readouterr()
@@ -51,7 +51,7 @@ def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
     assert printed.out.endswith("5 healed\n")
     assert printed.err.startswith("mostnet-run: frame 0 came out NaN or infinite and was healed")
     assert printed.err.count("\n") == 1
-    assert _read(out)[0].shape == (192, 256, 3)
+    assert _read(out)[0].shape == (128, 160, 3)
 
 
 def test_the_picture_went_through_the_engine(files, tmp_path):
@@ -155,6 +155,93 @@ def test_a_file_named_like_a_camera_is_the_file(tmp_path, monkeypatch):
     assert cli._source("0") == 0
     Path("0").touch()
     assert cli._source("0") == Path("0")
+
+
+def test_other_names_are_sources_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (cli._source("-"), cli._source("./-")) == ("-", Path("-"))
+    assert cli._source("http://h/a.mp4") == "http://h/a.mp4"
+    assert cli._source("frames/%04d.png") == Path("frames/%04d.png")
+    Path("000007").mkdir()
+    assert cli._source("000007") == Path("000007"), "a folder of pictures, not camera 7"
+
+
+def test_pictures_have_the_rate_that_is_asked_for(files, tmp_path, capsys):
+    for k, frame in enumerate(moving_frames(12), start=1):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), frame)
+    out = tmp_path / "o.mp4"
+    command = [str(tmp_path), "--engine", files[0], "--output", str(out)]
+    assert cli.main([*command, "--fps", "12.5"]) == 0
+    assert f"{out}: 12 frames at 12.5 FPS" in capsys.readouterr().out
+    assert all(psnr(a, 255 - b) > 24 for a, b in zip(_read(out), moving_frames(12), strict=True))
+    assert cli.main(command) == 0
+    assert "12 frames at 25 FPS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("video", "text"),
+    [
+        ("rtsp://camera/stream", "rtsp://camera/stream: an address, and mostnet opens no network connection"),
+        ("frames/*.png", "frames/*.png: no picture has a name of this pattern"),
+        ("f%d.png", "f%d.png: no picture has a name of this pattern"),
+        (".", ".: is a folder; give a video file in it, or a folder of pictures"),
+        ("/dev/null", "/dev/null: is a device or socket, not a video"),
+    ],
+)
+def test_what_is_no_video_is_said_in_one_line(files, tmp_path, monkeypatch, capfd, video, text):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([video, "--engine", files[0], "--output", "o.mp4"]) == 1
+    error = capfd.readouterr().err
+    assert error.startswith(f"mostnet-run: {text}")
+    assert error.count("\n") == 1
+    assert _names(tmp_path) == []
+
+
+_COMMAND = [sys.executable, "-m", "mostnet.video.cli"]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+@pytest.mark.parametrize("kind", ["matroska", "mpegts"])
+def test_ffmpeg_may_read_an_address_for_it(files, tmp_path, kind):
+    """The way round that the error names, with a file in place of the address."""
+    out = tmp_path / "o.mp4"
+    source = ["ffmpeg", "-v", "error", "-nostdin", "-i", files[1], "-c", "copy", "-f", kind, "-"]
+    with subprocess.Popen(source, stdout=subprocess.PIPE) as feeder:
+        command = [*_COMMAND, "-", "--engine", files[0], "--output", str(out)]
+        subprocess.run(command, stdin=feeder.stdout, check=True, timeout=60)
+    assert len(_read(out)) == 20
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_signal_ends_the_wait_for_a_pipe(files, tmp_path, number, status, begun):
+    video = write_with_av(tmp_path / "v.mkv", moving_frames(60)).read_bytes()
+    out = tmp_path / "o.mp4"
+    command = [*_COMMAND, "-", "--engine", files[0], "--output", str(out)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdin.write(video[: len(video) // 2] if begun else b"")
+        process.stdin.flush()
+        limit = time.monotonic() + 30
+        while (not list(tmp_path.glob("o.part-*.mp4")) if begun else not _waits(process)) and time.monotonic() < limit:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(number)
+        assert process.wait(timeout=10) == status
+        complaint = process.stderr.read()
+    assert b"Traceback" not in complaint
+    assert out.exists() == begun
+    assert _names(tmp_path) == (["o.mp4", "v.mkv"] if begun else ["v.mkv"])
+    if not begun:
+        assert complaint == b"mostnet-run: standard input: stopped before the first frame\n"
+
+
+def _waits(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the command handles SIGTERM, which it does from just before it opens the video."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 _PACED = """

@@ -8,8 +8,9 @@ import pytest
 from mostnet.contract import VideoError
 from mostnet.engine import Output
 from mostnet.video import LAYOUTS, FlowScale, flow_picture
+from mostnet.video.fit import FrameFit
 from mostnet.video.layouts import MAX_SIDE, caption
-from mostnet.video.resize import resize_flow, resize_output, resize_picture
+from mostnet.video.resize import resize_flow, resize_picture
 
 H, W = 60, 90
 
@@ -194,7 +195,7 @@ def test_resized_flow_is_in_pixels_of_the_new_size():
 
 def test_resized_output_keeps_none_and_names():
     output = _output(flow=None, frame_id=9)
-    sized = resize_output(output, (120, 180))
+    sized = FrameFit((120, 180), (H, W)).back(output)
     assert sized.enhanced.shape == (120, 180, 3)
     assert sized.mask.shape == (120, 180)
     assert sized.flow is None

@@ -221,3 +221,25 @@ def test_a_full_disk_is_reported_once(tmp_path):
     assert str(part) in done.stdout
     with VideoReader(part) as reader:
         assert next(iter(reader)).shape == (64, 64, 3)
+
+
+_NO_SPACE = """
+import resource, sys, numpy as np
+from mostnet.contract import VideoError
+from mostnet.video import VideoWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    with VideoWriter(sys.argv[1], 25, (64, 64)) as writer:
+        for k in range(100):
+            writer.write(np.full((64, 64, 3), k, np.uint8))
+except VideoError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_a_disk_that_is_full_from_the_start_leaves_no_empty_file(tmp_path):
+    command = [sys.executable, "-c", _NO_SPACE, str(tmp_path / "v.mp4")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "nothing was written" in done.stdout
+    assert _names(tmp_path) == []

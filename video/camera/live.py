@@ -10,8 +10,8 @@ from time import monotonic
 
 from mostnet.contract import EngineClosedError, Frame, VideoError
 from mostnet.engine import Session
+from mostnet.video.fit import FrameFit
 from mostnet.video.guards import FreezeGuard, SceneGuard
-from mostnet.video.resize import to_engine
 from mostnet.video.sink import Original, Sink
 
 from .failsafe import FailSafe
@@ -32,6 +32,8 @@ class Live:
     """
 
     pixel_aspect = Fraction(1)
+    sound = None
+    complete = False
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Live:
         self._failure: VideoError | None = None
         self._last: tuple[Frame, float] | None = None
         self.size_hw, self.fps = self._feed.size_hw, self._feed.fps
+        self.fit = FrameFit(self.size_hw, engine.metadata.size_hw)
         self.resets = 0
 
     @property
@@ -128,7 +131,7 @@ class Live:
         if event.resets_engine:
             self._reset()
         original = Original(item.time_s, frame, event)
-        attempt = engine.infer(to_engine(frame, self._engine.metadata.size_hw), timestamp=original)
+        attempt = engine.infer(self.fit.to_engine(frame), timestamp=original)
         for output in attempt.late:
             sink.follow(output)
         if attempt.output is None:

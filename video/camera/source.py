@@ -18,7 +18,9 @@ class CameraSource:
     """Frames of a camera, until it is closed or fails."""
 
     frame_count: int | None = None
+    sound = None
     pixel_aspect = Fraction(1)
+    stopped = False
 
     def __init__(self, index: int) -> None:
         self._name = f"camera {index}"

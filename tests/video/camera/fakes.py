@@ -11,11 +11,13 @@ import numpy as np
 
 from mostnet.engine import Output
 from mostnet.video import LAYOUTS, FlowScale, Stabiliser
+from mostnet.video.fit import FrameFit
 from mostnet.video.sink import Sink
 
 from ..samples import FakeEngine, moving_frames
 
 FRAMES = moving_frames(60, (64, 80))
+FIT = FrameFit((64, 80), (64, 80))
 
 
 class Screen:
@@ -99,9 +101,7 @@ class ScriptedEngine:
 
 
 def make_sink(screen: Screen, *, status: bool = False, stabiliser: Stabiliser | None = None) -> Sink:
-    return Sink(
-        LAYOUTS["enhanced"], FlowScale(), (64, 80), writer=None, window=screen, stabiliser=stabiliser, status=status
-    )
+    return Sink(LAYOUTS["enhanced"], FlowScale(), FIT, writer=None, window=screen, stabiliser=stabiliser, status=status)
 
 
 def is_warned(picture: np.ndarray) -> bool:
