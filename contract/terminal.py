@@ -134,11 +134,11 @@ def _safe_streams() -> Iterator[None]:
 
 
 def _safe(stream: TextIO, of_process: TextIO | None) -> TextIO:
-    """The stream with escapes for what it cannot encode; the process's own stream also outlives its reader."""
+    """The stream with escapes for what it cannot encode; the process's own pipe or file also outlives its reader."""
     if not isinstance(stream, io.TextIOWrapper):  # None without a terminal, or the stream of a test or a notebook
         return stream
     stream.reconfigure(errors="backslashreplace")
-    if stream is not of_process:
+    if stream is not of_process or stream.isatty():  # a terminal of Windows takes no bytes
         return stream
     stream.flush()
     file = io.BufferedWriter(_LastingFile(stream.fileno(), "w", closefd=False))

@@ -32,7 +32,7 @@ class CsvLog:
 
     def rows(self) -> list[dict[str, str]]:
         """Every row so far, as text."""
-        with self.path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet begins it with a mark
             return list(csv.DictReader(file))
 
     def series(self, column: str) -> tuple[list[float], list[float]]:

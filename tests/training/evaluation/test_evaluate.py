@@ -20,6 +20,7 @@ from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.evaluation.cli import main
 from mostnet.training.evaluation.evaluate import check_sizes, evaluate, frames_to_run
 from mostnet.training.evaluation.open_model import open_model
+from mostnet.training.evaluation.report import read_report
 from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 from mostnet.training.evaluation.scores import PSNR_CAP_DB, FrameScore, Scores
 from mostnet.training.evaluation.streams import CheckpointStream
@@ -328,3 +329,14 @@ def test_a_name_that_is_no_text_and_looks_like_mathematics(
     assert r"out\udcff[b] :100:" in capsys.readouterr().out.replace("\udcff", r"\udcff")
     assert r"s\udcff$\x[b]" in (out / "sequences.csv").read_text(encoding="utf-8")
     assert (out / "contact_sheet.png").stat().st_size
+
+
+def test_json_that_a_windows_editor_saved(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """It begins with a byte order mark."""
+    write_sequence(tmp_path / "test" / "a", moving_clip(2, size_hw=SIZE))
+    (tmp_path / "test/dataset.json").write_text('{"seed": 5}', encoding="utf-8-sig")
+    report = evaluate_file(checkpoint, tmp_path, EvalOptions(device="cpu"), out=tmp_path / "out")
+    assert report.data.descriptions == {"test": {"seed": 5}}
+    written = tmp_path / "out/evaluation.json"
+    written.write_text(written.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_report(written)["data"]["descriptions"] == {"test": {"seed": 5}}

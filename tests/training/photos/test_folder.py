@@ -11,6 +11,8 @@ import pytest
 
 from mostnet.contract import DatasetError
 from mostnet.training.photos.folder import photos_sha256, read_photos
+from mostnet.training.synth_cli import main
+from tests.training.data.picture_files import bad_files
 
 from .drawn import drawn_photo, drawn_photos, write_photos
 
@@ -85,6 +87,21 @@ def test_every_bad_photograph_counts(tmp_path: Path) -> None:
         (tmp_path / f"image/{name}.png").write_bytes(b"text")
     with pytest.raises(DatasetError, match=r"2 of 4 photographs cannot be used; the first: .*0001.png: not a picture"):
         read_photos(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_every_bad_file_ends_the_command_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    write_photos(tmp_path, drawn_photos(2))
+    spoilt = tmp_path / kind / "0001.png"
+    for path, text in bad_files(tmp_path / "bad").items():
+        spoilt.unlink()
+        spoilt.symlink_to(path)
+        assert main([str(tmp_path / "out"), "--photos", str(tmp_path), "--still"]) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"mostnet-synth: {spoilt}: ") and text in error
+        assert not (tmp_path / "out").exists()
 
 
 def test_faults_of_single_files(tmp_path: Path) -> None:
