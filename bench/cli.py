@@ -139,8 +139,8 @@ def _require_writable(path: Path) -> None:
     if path.is_dir():
         raise MostnetError(f"{path}: is a folder; give the name of a file")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    with staging_folder(folder):
-        pass
+    with staging_folder(folder) as trial:
+        (trial / path.name).touch()
 
 
 def _write(report: BenchReport, args: argparse.Namespace) -> None:

@@ -24,7 +24,8 @@ def staging_folder(parent: Path) -> Iterator[Path]:
     If the process is killed before, the next call with the same ``parent`` removes the folder. It never removes that of
     a process that lives, nor one that another machine may have made.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    if not parent.exists():
+        parent.mkdir(parents=True, exist_ok=True)
     _remove_dead(parent)
     folder, lock = _new_folder(parent)
     try:

@@ -28,8 +28,11 @@ def read_torch_file(path: Path) -> Any:
         CheckpointError: not a file, truncated, of another kind, or it holds code; the message says which.
     """
     _check_kind(path)
-    with path.open("rb") as file:
-        start = file.read(16)
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     if not start:
         raise CheckpointError(f"{path}: empty, so not a PyTorch checkpoint; copy it again")
     if path.suffix.lower() in _EXPORTED:

@@ -1,4 +1,4 @@
-"""FrameFit the frames of a video into the frame of an engine, and the engine's results back, without distortion."""
+"""Fit the frames of a video into the frame of an engine, and the engine's results back, without distortion."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -127,3 +128,30 @@ def test_only_load_on_needed_cores_disturbs() -> None:
     others = {"quiet": 0.1, "busy": 0.5, "unknown": None}
     assert disturbed_parts(others, threads=2, cores=2) == ["busy"]
     assert disturbed_parts(others, threads=2, cores=8) == []
+
+
+_SAMPLING = """
+import time
+from mostnet.bench.machine import GpuClockSampler
+with GpuClockSampler(wanted=True):
+    time.sleep(60)
+"""
+
+
+@ON_LINUX
+def test_a_killed_benchmark_ends_the_sampling(tmp_path: Path) -> None:
+    tool, note = tmp_path / "nvidia-smi", tmp_path / "process"
+    tool.write_text(f"#!/bin/sh\necho $$ > {note}\nwhile sleep 0.1; do echo 1980 || exit 1; done\n")
+    tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    bench = subprocess.Popen([sys.executable, "-c", _SAMPLING], env=environment)
+    while not note.exists() or not note.read_text().strip():
+        time.sleep(0.05)
+    sampler = Path(f"/proc/{int(note.read_text())}")
+    bench.kill()
+    bench.wait()
+    for _ in range(50):
+        if not sampler.exists():
+            break
+        time.sleep(0.1)
+    assert not sampler.exists()

@@ -197,6 +197,21 @@ def test_a_failure_half_way_puts_the_old_files_back(
     assert {p.name: p.read_text() for p in target.iterdir()} == {"a": "old"}
 
 
+def test_a_kill_half_way_leaves_the_old_file_or_the_new_one(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, target = folders
+    replace, found = Path.replace, []
+
+    def noted(self: Path, to: Path) -> Path:
+        found.append((target / "a").read_text() if (target / "a").exists() else "nothing")
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    publish(staged, target)
+    assert found == ["old", "new", "new"]
+
+
 def test_output_is_a_file(checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "taken").touch()
     assert main([str(checkpoint_path), "--onnx-only", "--output", str(tmp_path / "taken")]) == 1

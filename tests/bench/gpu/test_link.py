@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from time import monotonic
 
@@ -31,7 +32,7 @@ def test_a_preparation_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> 
             arguments,
             tmp_path / "log.txt",
             limit_s=60,
-            stop=lambda: list(cases.glob(".dw-*/*/case.pt")),
+            stop=lambda: list(cases.glob(".mostnet-*/*/case.pt")),
         )
     assert list(cases.iterdir()) == []
 
@@ -112,3 +113,29 @@ def test_signals_to_the_group_do_not_reach_a_worker(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True, start_new_session=True
     )
     assert done.stdout.strip() == "True", done.stderr
+
+
+_REPORT = """
+import sys, time
+from pathlib import Path
+from mostnet.bench.gpu.link import ProcessLink, run_module
+code = "import os, time; from mostnet.contract.stopping import end_with_parent; end_with_parent(); "
+code += "print(os.getpid(), flush=True); time.sleep(60)"
+link = ProcessLink([sys.executable, "-c", code], Path(sys.argv[1]))
+print(link._lines.get(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the processes of Linux")
+def test_a_worker_ends_with_a_report_that_is_killed(tmp_path: Path) -> None:
+    report = subprocess.Popen([sys.executable, "-c", _REPORT, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True)
+    assert report.stdout is not None
+    worker = Path(f"/proc/{int(report.stdout.readline())}")
+    report.kill()
+    report.communicate()
+    for _ in range(50):
+        if not worker.exists():
+            break
+        time.sleep(0.1)
+    assert not worker.exists()
