@@ -22,6 +22,9 @@ from mostnet.contract import (
 )
 from mostnet.contract.versions import mostnet_version as _mostnet_version
 from mostnet.engine import DeviceArray, Engine, EngineStats, Output, Session
+from mostnet.engine.ort.telemetry import refuse_telemetry as _refuse_telemetry
+
+_refuse_telemetry()
 
 __version__ = _mostnet_version()
 

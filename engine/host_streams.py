@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from math import inf
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Any
+from weakref import ref
 
 from .interfaces import Stream, Streams
+from .threads import start_thread
 
 
 class HostEvent:
-    """An event that counts its records, so that each wait is for one record and not for a later one."""
+    """An event that counts its records, so that each wait is for one record and not for a later one.
 
-    __slots__ = ("_changed", "_reached", "_recorded", "time_s")
+    Each wait has a lock of its own, and every step is one call in C: an interrupt of a wait leaves nothing locked.
+    """
+
+    __slots__ = ("_reached", "_recorded", "_waiting", "time_s")
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._waiting: deque[threading.Lock] = deque()
         self._recorded = 0
         self._reached = 0
         self.time_s = 0.0
@@ -28,19 +34,25 @@ class HostEvent:
         return self._recorded
 
     def reach(self, mark: int) -> None:
-        """Note that the stream has reached the record ``mark``."""
-        with self._changed:
-            self.time_s = perf_counter()
-            self._reached = mark
-            self._changed.notify_all()
+        """Note that the stream has reached the record ``mark``. One thread at a time calls this."""
+        self.time_s = perf_counter()
+        self._reached = mark
+        while self._waiting:
+            self._waiting.popleft().release()
 
     def wait_mark(self, mark: int, timeout_ms: float | None = None) -> bool:
         """Block until the record ``mark`` is reached; false if ``timeout_ms`` passes first."""
-        if self._reached >= mark:
-            return True
-        with self._changed:
-            seconds = None if timeout_ms is None else timeout_ms / 1e3
-            return self._changed.wait_for(lambda: self._reached >= mark, seconds)
+        deadline_s = inf if timeout_ms is None else perf_counter() + timeout_ms / 1e3
+        while self._reached < mark:
+            left_s = deadline_s - perf_counter()
+            if left_s <= 0:
+                return False
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+            if self._reached < mark:  # otherwise ``reach`` may have come before the line above
+                turn.acquire(timeout=min(left_s, threading.TIMEOUT_MAX))
+        return True
 
     def latest(self) -> int:
         """Mark of the latest record."""
@@ -82,14 +94,20 @@ class InlineStream:
 
 
 class ThreadStream:
-    """Runs its work in a thread of its own, which starts at once and ends after ``close`` when the queue is empty."""
+    """Runs its work in a thread of its own, which starts at once.
+
+    The thread ends when the queue is empty after ``close``, or once nothing refers to this object any more.
+    """
 
     def __init__(self, name: str) -> None:
-        self._queue: SimpleQueue[tuple[Callable[[Any], object], Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[object] = SimpleQueue()
         self._closed = False
+        # When this object is gone, the reference puts itself into the queue. It does so in C, unlike a ``__del__``,
+        # in which an interrupt would be lost.
+        end = ref(self, self._queue.put)
         # Daemon: a process that exits in mid-stream must not wait for a backend that does not answer.
-        self._thread = threading.Thread(target=self._work, name=f"mostnet-{name}", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=_work, args=(self._queue, end), name=f"mostnet-{name}", daemon=True)
+        start_thread(self._thread)
 
     def run(self, work: Callable[[Stream], None]) -> None:
         """Queue ``work(self)``."""
@@ -115,14 +133,16 @@ class ThreadStream:
     def close(self) -> None:
         """Let the thread end after the queued work. May be called twice."""
         if not self._closed:
+            self._queue.put(None)  # before the next line, so that an interrupt in between can only put two
             self._closed = True
-            self._queue.put(None)
 
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            call, argument = item
-            call(argument)
-            del item, call, argument  # an idle thread must not keep its last frame's work alive
+
+def _work(queue: SimpleQueue[object], end: object) -> None:
+    """Do the work in the queue, up to anything that is no work. ``end`` is kept alive meanwhile."""
+    while isinstance(item := queue.get(), tuple):
+        call, argument = item
+        call(argument)
+        del item, call, argument  # an idle thread must not keep its last frame's work alive
 
 
 def host_streams(*, pipelined: bool) -> Streams:

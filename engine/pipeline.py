@@ -8,12 +8,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
-from queue import SimpleQueue
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from time import perf_counter
+from typing import Protocol
+from weakref import ref
 
 from mostnet.contract import EngineBusyError, EngineTimeoutError, Frame
 
+from .host_streams import HostEvent
 from .slot import Slot
+from .threads import start_thread
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,39 +26,56 @@ _LOG = logging.getLogger(__name__)
 READER_WAIT_S = 2.0
 
 
-class Pipeline:
-    """Reads ``source`` in a thread, from ``start`` until the source ends or raises, or until ``stop``.
+class Intake(Protocol):
+    """Where a pipeline takes its frames."""
 
-    The thread calls ``submit(item, handed_s)``, at most ``slots`` times ahead of ``release`` and never after ``stop``
-    has returned. It then calls ``wait_copied(slot)``, which returns when the item may change. It closes the source if
-    that is a generator and ``owned``.
+    def submit(self, item: object, handed_s: float) -> Slot:
+        """Hand an item of the source to the next slot."""
+
+    def wait_copied(self, slot: Slot) -> None:
+        """Return when the item in ``slot`` may change."""
+
+
+class Pipeline:
+    """Reads ``source`` in a thread, from ``start`` until the source ends or raises, or until ``halt``.
+
+    The thread submits to ``intake``, at most ``slots`` times ahead of ``release``, and never after ``stop`` has
+    returned. At its end it calls ``finish``, and closes the source if that is a generator and ``owned``. It then refers
+    to neither; after ``halt`` it does not refer to ``intake``.
+
+    An interrupt may strike the consumer anywhere. So the pipeline halts by itself when nothing refers to ``consumer``
+    any more, and the consumer takes no lock that the thread needs: an interrupt could leave it held.
     """
 
     def __init__(
         self,
         source: Iterator[object],
-        submit: Callable[[object, float], Slot],
-        wait_copied: Callable[[Slot], None],
+        intake: Intake,
+        finish: Callable[[], None],
+        consumer: object,
         slots: int,
         *,
         owned: bool,
     ) -> None:
         self._source: Iterator[object] | None = source
         self._owned = owned
-        self._submit = submit
-        self._wait_copied = wait_copied
-        self._free = threading.Semaphore(slots)
+        self._intake: Intake | None = intake
+        self._finish: Callable[[], None] | None = finish
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(slots):
+            self._free.put(None)
         self._submitted: SimpleQueue[Slot | None] = SimpleQueue()
-        self._gate = threading.RLock()
-        self._stopped = False
+        self._turn = HostEvent()  # recorded before each use of ``_intake`` by the thread, and reached after it
+        self._halted = False
         self._reserved = False
         self._lent = False
         self._error: BaseException | None = None
         self._reader = threading.Thread(target=self._read, name="mostnet-reader", daemon=True)
+        self._consumer: ref[object] | None = ref(consumer, lambda _: self.halt())
 
     def start(self) -> None:
         """Begin to read."""
-        self._reader.start()
+        start_thread(self._reader)
 
     @property
     def reading(self) -> bool:
@@ -72,7 +94,8 @@ class Pipeline:
 
     def join(self, timeout_s: float) -> None:
         """Wait for the reader to end, ``timeout_s`` at most."""
-        self._reader.join(timeout_s)
+        if self.reading:  # an interrupted ``start`` may have started no thread
+            self._reader.join(timeout_s)
 
     def lend(self, lend: Callable[[], Frame], timeout_ms: float | None) -> Frame | None:
         """In the reader's thread: call ``lend`` once a slot is free and return its buffer; None after ``stop``.
@@ -85,8 +108,8 @@ class Pipeline:
                 f"no slot was free for an input buffer within {timeout_ms:g} ms (timeout_ms): the consumer of the "
                 "stream is slower than its source"
             )
-        with self._gate:
-            if self._stopped:
+        with self._taking_turn() as intake:
+            if intake is None:
                 return None
             self._lent = True
             return lend()
@@ -109,48 +132,89 @@ class Pipeline:
 
     def release(self) -> None:
         """Allow one more frame: the result of the oldest slot has been taken."""
-        self._free.release()
+        self._free.put(None)
+
+    def halt(self) -> None:
+        """Begin no further submit, and wake both threads. It waits for nothing, so it may be called anywhere."""
+        if self._halted:
+            return
+        self._intake = self._consumer = None
+        self._error = None  # its traceback holds this object
+        self._free.put(None)
+        self._submitted.put(None)
+        self._halted = True  # last, so that a call that is interrupted can be made again
+
+    def wait_submitted(self) -> None:
+        """After ``halt``: wait for a submit in progress in the thread."""
+        if not self.is_here:
+            self._turn.wait(None)
 
     def stop(self, *, wait: bool = True) -> None:
-        """Submit nothing more and wake the thread in ``next``; ``wait`` joins the reader, ``READER_WAIT_S`` at most."""
-        with self._gate:
-            self._stopped = True
-        self._free.release()
-        self._submitted.put(None)
+        """Halt, and let a submit in progress end; ``wait`` joins the reader, ``READER_WAIT_S`` at most."""
+        self.halt()
         if self.is_here:  # the source itself may close the engine
             return
-        self._reader.join(READER_WAIT_S if wait else 0.0)
-        if self._reader.is_alive():
+        self.wait_submitted()
+        self.join(READER_WAIT_S if wait else 0.0)
+        if self.reading:
             _LOG.warning("a stream has ended while its source still blocks in next(); its thread ends with that call")
+
+    @contextmanager
+    def _taking_turn(self) -> Iterator[Intake | None]:
+        """In the thread: the intake, which stays in use until the end; None after ``halt``."""
+        mark = self._turn.arm()
+        try:
+            yield self._intake
+        finally:
+            self._turn.reach(mark)
 
     def _reserve(self, timeout_ms: float | None) -> bool:
         """Wait until one more frame may be submitted; false if ``timeout_ms`` passes first."""
         if not self._reserved:
-            self._reserved = self._free.acquire(timeout=None if timeout_ms is None else timeout_ms / 1e3)
-        return self._reserved
+            try:
+                self._free.get(timeout=None if timeout_ms is None else timeout_ms / 1e3)
+            except Empty:
+                return False
+            self._reserved = True
+        return True
 
     def _read(self) -> None:
         try:
             self._feed()
         except BaseException as error:  # raised by ``next``, in the consumer's thread
-            self._error = error
+            if self._intake is not None:
+                self._error = error
         finally:
             self._submitted.put(None)
-            self._close_source()
-            self._source = None
+            self._end()
 
     def _feed(self) -> None:
         assert self._source is not None, "a source is read once"
+        if self._intake is None:  # halted before it began
+            return
         for item in self._source:
-            handed_s = perf_counter()
-            self._reserve(None)
-            with self._gate:
-                if self._stopped:
-                    return
-                slot = self._submit(item, handed_s)
-                self._reserved = self._lent = False
-            self._submitted.put(slot)
-            self._wait_copied(slot)
+            if not self._hand_in(item, perf_counter()):
+                return
+
+    def _hand_in(self, item: object, handed_s: float) -> bool:
+        """Submit an item; false after ``halt``. A source that blocks in ``next`` holds nothing of this call."""
+        self._reserve(None)
+        with self._taking_turn() as intake:
+            if intake is None:
+                return False
+            slot = intake.submit(item, handed_s)
+            self._reserved = self._lent = False
+        self._submitted.put(slot)
+        intake.wait_copied(slot)
+        return True
+
+    def _end(self) -> None:
+        if self._intake is None:  # ``halt`` may have come just before the error
+            self._error = None
+        if self._finish is not None:
+            self._finish()
+        self._close_source()
+        self._source = self._intake = self._finish = self._consumer = None
 
     def _close_source(self) -> None:
         if self._owned and isinstance(self._source, Generator):
@@ -181,6 +245,12 @@ class Readers:
                 return pipeline
         return None
 
+    def halt(self) -> None:
+        """See that no thread submits: an interrupt may have kept a stream from halting its own."""
+        for pipeline in self._pipelines:
+            pipeline.halt()
+            pipeline.wait_submitted()
+
     def reclaim(self, limit_ms: float | None) -> None:
         """Return when no source of an earlier stream can write to memory that may hold the next frame.
 
@@ -188,6 +258,7 @@ class Readers:
             EngineBusyError: a source did not return from ``next`` within ``limit_ms`` or two seconds.
         """
         if self._pipelines:
+            self.halt()
             self.prune()
         for pipeline in self._pipelines:
             if pipeline.holds_buffer:

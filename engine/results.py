@@ -43,7 +43,7 @@ class _Loan:
 
     def __del__(self) -> None:
         # This runs in any thread and between any two statements, so it takes no lock.
-        spare = self._home()
+        spare = self._home() if hasattr(self, "_home") else None  # an interrupted ``__init__`` sets none
         if spare is not None:
             spare.append(self._block)
 

@@ -19,7 +19,7 @@ import numpy as np
 from mostnet.contract import Frame
 
 from .input_loan import InputLoan
-from .interfaces import DeviceFrame, Lane, Result, Stream
+from .interfaces import DeviceFrame, Lane, Result, Stream, Streams
 from .slot import Slot, Stage, Timing
 
 _NEVER = sys.maxsize
@@ -59,11 +59,12 @@ class Ring:
         """Let the next submitted frame start from zero state."""
         self._reset = True
 
-    def open_pipeline(self) -> None:
-        """Let frames overlap until the next ``settle``."""
+    def open_pipeline(self) -> Streams:
+        """Let frames overlap until the next ``settle``. The caller closes the streams after its last frame."""
         self._settled = False
         with self._lane.active():
             self._streams = self._lane.open_streams(pipelined=True)
+            return self._streams
 
     def lend(self) -> Frame:
         """Lend the host input of the next slot, whose last result must have been taken, until the next ``submit``."""
@@ -186,24 +187,19 @@ class Ring:
                 self._serial.copy_in.record(event)
 
     def _make_slot(self, index: int) -> Slot:
-        return Slot(
-            index,
-            copy_in=self._make_stage(index, self._upload),
-            compute=self._make_stage(index, self._execute),
-            copy_out=self._make_stage(index, self._lane.download),
-        )
+        return Slot(index, copy_in=self._make_stage(), compute=self._make_stage(), copy_out=self._make_stage())
 
-    def _make_stage(self, index: int, work: Callable[[int, Stream], None]) -> Stage:
-        return Stage(self._lane.event(), partial(self._guarded, index, work), self._lane.event())
+    def _make_stage(self) -> Stage:
+        return Stage(self._lane.event(), self._lane.event())
 
     def _enqueue(self, slot: Slot) -> None:
         copy_in, compute, copy_out = self._streams
-        slot.copy_in.enqueue(copy_in)
+        slot.copy_in.enqueue(copy_in, self._guarded(slot, self._upload))
         compute.wait(slot.copy_in.ended)
         compute.wait(self._slots[(slot.index + 1) % len(self._slots)].copy_out.ended)
-        slot.compute.enqueue(compute)
+        slot.compute.enqueue(compute, self._guarded(slot, self._execute))
         copy_out.wait(slot.compute.ended)
-        slot.copy_out.enqueue(copy_out)
+        slot.copy_out.enqueue(copy_out, self._guarded(slot, self._lane.download))
 
     def _upload(self, index: int, stream: Stream) -> None:
         source = self._slots[index].source
@@ -217,12 +213,15 @@ class Ring:
             self._lane.clear_state((index - 1) % len(self._slots), stream)
         self._lane.execute(index, stream)
 
-    def _guarded(self, index: int, work: Callable[[int, Stream], None], stream: Stream) -> None:
-        slot = self._slots[index]
+    def _guarded(self, slot: Slot, work: Callable[[int, Stream], None]) -> Callable[[Stream], None]:
+        """``work`` for ``slot``. No slot keeps it: it would keep the ring, and a dropped ring its memory."""
+        return partial(self._run, slot, work)
+
+    def _run(self, slot: Slot, work: Callable[[int, Stream], None], stream: Stream) -> None:
         if slot.sequence >= self._failed_at:
             return
         try:
-            work(index, stream)
+            work(slot.index, stream)
         except BaseException as error:  # ``take`` raises it, in the thread that asked for the frame
             with self._failing:
                 slot.error = error

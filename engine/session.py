@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from time import perf_counter
 from types import TracebackType
 from typing import TypeVar
@@ -15,15 +15,16 @@ import numpy as np
 from mostnet.contract import Frame, Metadata
 
 from .frame_runner import FrameRunner, late_error
-from .interfaces import Model
+from .interfaces import DeviceLostError, Model
 from .options import Options, check_timeout
 from .output import Counters, EngineStats, Output
 from .pipeline import Readers
 from .ring import Ring
 from .streaming import Streaming
-from .usage import Usage
+from .usage import Claim, Usage
 
 S = TypeVar("S", bound="Session")
+T = TypeVar("T")
 
 
 class Session:
@@ -42,9 +43,9 @@ class Session:
         self._options = options
         self._size_hw = model.metadata.size_hw
         self._ring = Ring(model.lane(options.slots, options.outputs, results=options.results))
-        self._usage = Usage(self._ring)
-        self._counters = Counters()
         self._readers = Readers()
+        self._usage = Usage(self._ring, self._readers)
+        self._counters = Counters()
         self._frames = FrameRunner(self._ring, self._readers, self._counters, self._size_hw)
         self._streaming = Streaming(self._ring, self._usage, self._frames, self._readers, options)
 
@@ -85,14 +86,7 @@ class Session:
         """
         handed_s = perf_counter()
         limit_ms = self._limit_ms(timeout_ms)
-        with self._usage:
-            self._frames.settle(limit_ms)
-            slot = self._frames.submit(frame, timestamp, handed_s)
-            self._frames.wait(slot, limit_ms)
-            output = self._frames.finish(slot, *self._ring.take(slot))
-            if limit_ms is not None and output.latency_ms > limit_ms:
-                raise late_error(slot.frame_id, output.latency_ms, limit_ms)
-            return output
+        return self._alone(limit_ms, lambda: self._infer(frame, timestamp, handed_s, limit_ms))
 
     def stream(
         self, frames: Iterable[Frame | tuple[Frame, object]], *, timeout_ms: float | None = None
@@ -103,11 +97,12 @@ class Session:
         the consumer. An error of the source, a refused frame or a failure ends the stream. It is raised unchanged,
         after the results of all frames before it.
 
-        The stream also ends when the consumer leaves the loop or when this generator or the engine is closed. Frames
-        read ahead are finished and stay part of the state, but their results are dropped. A source blocked in ``next``
-        cannot be interrupted: the stream waits two seconds for its daemon thread, then leaves it to end by itself
-        without touching the session again. An iterator that is passed in stays open, and up to ``slots + 1`` of its
-        frames have been taken beyond the last result. An iterator that ``iter`` made for this stream is closed.
+        The stream also ends when the consumer leaves the loop, when this generator or the engine is closed, and when
+        the process exits. Frames read ahead are finished and stay part of the state, but their results are dropped. A
+        source blocked in ``next`` cannot be interrupted: the stream waits two seconds for its daemon thread, then
+        leaves it to end by itself without touching the session again. An iterator that is passed in stays open, and up
+        to ``slots + 1`` of its frames have been taken beyond the last result. An iterator that ``iter`` made for this
+        stream is closed.
 
         Args:
             frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.
@@ -157,9 +152,7 @@ class Session:
             buffer = pipeline.lend(self._ring.lend, wait_ms)
             self._usage.check()
             return np.empty((*self._size_hw, 3), np.uint8) if buffer is None else buffer
-        with self._usage:
-            self._frames.settle(self._limit_ms(timeout_ms))
-            return self._ring.lend()
+        return self._alone(self._limit_ms(timeout_ms), self._ring.lend)
 
     def reset(self) -> None:
         """Start a new clip: the next frame that is submitted starts from zero state. Frame numbers go on."""
@@ -170,6 +163,7 @@ class Session:
     def close(self) -> None:
         """End a running stream, wait for its threads and free the session's memory. May be called twice.
 
+        Dropping the last reference to the session and its stream does the same.
         An ``infer`` in another thread is not interrupted: it finishes, then frees the memory.
         """
         self._usage.close()
@@ -181,6 +175,28 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _alone(self, limit_ms: float | None, work: Callable[[], T]) -> T:
+        """Call ``work`` while no other call uses the session and no frame is in flight."""
+        claim = Claim()
+        try:
+            self._usage.enter(claim)
+            self._frames.settle(limit_ms)
+            return work()
+        except DeviceLostError:
+            self._usage.lose()
+            raise
+        finally:
+            claim.over = True
+            self._usage.leave()
+
+    def _infer(self, frame: Frame, timestamp: object, handed_s: float, limit_ms: float | None) -> Output:
+        slot = self._frames.submit(frame, timestamp, handed_s)
+        self._frames.wait(slot, limit_ms)
+        output = self._frames.finish(slot, *self._ring.take(slot))
+        if limit_ms is not None and output.latency_ms > limit_ms:
+            raise late_error(slot.frame_id, output.latency_ms, limit_ms)
+        return output
 
     def _limit_ms(self, timeout_ms: float | None) -> float | None:
         return self._options.timeout_ms if timeout_ms is None else check_timeout(timeout_ms)

@@ -19,16 +19,15 @@ class Timing(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One of a slot's three stages: its work, and the events before and after it."""
+    """One of a slot's three stages: the events before and after its work."""
 
     begun: Event
-    work: Callable[[Stream], None]
     ended: Event
 
-    def enqueue(self, stream: Stream) -> None:
-        """Put the stage on ``stream``."""
+    def enqueue(self, stream: Stream, work: Callable[[Stream], None]) -> None:
+        """Put ``work`` on ``stream``, between the events."""
         stream.record(self.begun)
-        stream.run(self.work)
+        stream.run(work)
         stream.record(self.ended)
 
     @property

@@ -18,7 +18,7 @@ from .output import Output
 from .pipeline import Pipeline, Readers
 from .ring import Ring
 from .slot import Slot
-from .usage import Usage
+from .usage import Claim, Usage
 
 #: After a timeout the stream does not wait for the late frame: the next call does.
 _NO_WAIT_MS = 0.0
@@ -46,35 +46,50 @@ class Streaming:
             limit_ms: longest wait for the source, and longest wait for a result.
             owned: nothing else uses ``source``, so the stream closes it.
         """
-        with self._usage:
-            wait_ms = None if limit_ms is None else limit_ms * self._slots
+        claim = Claim()
+        wait_ms = None if limit_ms is None else limit_ms * self._slots
+        try:
+            self._usage.enter(claim)
+            self._frames.settle(limit_ms)
+            pipeline = self._open(claim, source, owned)
+            while (slot := self._next(pipeline, limit_ms)) is not None:
+                self._frames.wait(slot, limit_ms)
+                output = self._take(slot)
+                if self._owned_results:
+                    pipeline.release()
+                yield output
+                if not self._owned_results:
+                    pipeline.release()
+            self._usage.check()
+        except EngineTimeoutError:
+            wait_ms = _NO_WAIT_MS
+            raise
+        except DeviceLostError:
+            self._usage.lose()  # before ``_end``, which must not wait for frames on a lost device
+            raise
+        finally:  # an interrupt in here leaves the ring unsettled, and the next call settles it
             try:
-                self._frames.settle(limit_ms)
-                pipeline = self._open(source, owned)
-                while (slot := self._next(pipeline, limit_ms)) is not None:
-                    self._frames.wait(slot, limit_ms)
-                    output = self._take(slot)
-                    if self._owned_results:
-                        pipeline.release()
-                    yield output
-                    if not self._owned_results:
-                        pipeline.release()
-                self._usage.check()
-            except EngineTimeoutError:
-                wait_ms = _NO_WAIT_MS
-                raise
-            except DeviceLostError:
-                self._usage.lose()  # before ``_end``, which must not wait for frames on a lost device
-                raise
-            finally:  # an interrupt in here leaves the ring unsettled, and the next call settles it
-                self._end(wait_ms)
+                self._end(claim, wait_ms)
+            finally:
+                claim.over = True
+                self._usage.leave()
 
-    def _open(self, source: Iterator[object], owned: bool) -> Pipeline:
+    def submit(self, item: object, handed_s: float) -> Slot:
+        """See ``Intake``."""
+        frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        return self._frames.submit(frame, timestamp, handed_s)
+
+    def wait_copied(self, slot: Slot) -> None:
+        """See ``Intake``: block until a frame on the device is copied, as its owner may write to it or free it then."""
+        while slot.source is not None and not self._usage.closed and not self._ring.wait_copied(slot, _COPY_POLL_MS):
+            pass
+
+    def _open(self, claim: Claim, source: Iterator[object], owned: bool) -> Pipeline:
         with self._usage.guard:
             self._usage.check()
-            self._ring.open_pipeline()
-            pipeline = Pipeline(source, self._submit, self._wait_copied, self._slots, owned=owned)
-            self._usage.running = pipeline
+            streams = self._ring.open_pipeline()
+            pipeline = Pipeline(source, self, streams.close, claim, self._slots, owned=owned)
+            claim.pipeline = pipeline
             self._readers.add(pipeline)
             pipeline.start()
             return pipeline
@@ -95,22 +110,15 @@ class Streaming:
             result, timing = self._ring.take(slot)
         return self._frames.finish(slot, result, timing)
 
-    def _submit(self, item: object, handed_s: float) -> Slot:
-        frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
-        return self._frames.submit(frame, timestamp, handed_s)
-
-    def _wait_copied(self, slot: Slot) -> None:
-        """Block until a frame on the device is copied: its owner may write to it or free it after that."""
-        while slot.source is not None and not self._usage.closed and not self._ring.wait_copied(slot, _COPY_POLL_MS):
-            pass
-
-    def _end(self, wait_ms: float | None) -> None:
-        if self._usage.is_forked:
+    def _end(self, claim: Claim, wait_ms: float | None) -> None:
+        if self._usage.is_forked or self._usage.exiting or not self._usage.holds(claim):
             return
         try:
-            if self._usage.running is not None:
-                self._usage.running.stop(wait=wait_ms != _NO_WAIT_MS)
+            if claim.pipeline is not None:
+                claim.pipeline.stop(wait=wait_ms != _NO_WAIT_MS)
             self._ring.settle(wait_ms)
+        except DeviceLostError:
+            self._usage.lose()
+            raise
         finally:
-            self._usage.running = None
             self._readers.prune()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+import mostnet  # noqa: F401  # before a test imports ONNX Runtime, which would report to its maker
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_are_heard() -> Iterator[None]:

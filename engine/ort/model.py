@@ -30,6 +30,7 @@ from mostnet.engine.tensor_check import check_tensors
 from .cuda_libraries import load_cuda_libraries
 from .file import check_onnx_file, onnx_digest
 from .lanes import DeviceLane, HostLane
+from .telemetry import warn_of_telemetry
 
 _LOG = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
         raise BackendNotInstalledError(
             f"{path}: ONNX Runtime is not installed; pip install 'mostnet[cpu]', or for CUDA 'mostnet[gpu]'"
         )
+    warn_of_telemetry()
     session, provider = _open_session(path, options)
     properties = session.get_modelmeta().custom_metadata_map
     text = properties.get(ONNX_KEY)

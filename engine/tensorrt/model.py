@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mostnet.contract import PlanInfo
 from mostnet.engine.cuda.device import CudaDevice
+from mostnet.engine.fork import own
 from mostnet.engine.interfaces import DeviceLostError, Lane
 from mostnet.engine.tensor_check import check_tensors
 
@@ -21,6 +23,7 @@ class PlanModel:
     """A deserialised plan and its description."""
 
     provider = "cuda"
+    _closed = True  # until it has an engine
 
     def __init__(self, device: CudaDevice, engine: TensorRtEngine, info: PlanInfo, path: Path, *, graphs: bool) -> None:
         """Take over ``engine``: ``close`` releases it, or this constructor if the check fails.
@@ -33,12 +36,17 @@ class PlanModel:
         self._engine = engine
         self._graphs = graphs
         self._closed = False
+        own(self)
         try:
             with device:
                 check_tensors(path, info, *engine.specs())
         except BaseException:
             self.close()
             raise
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():  # the process frees the rest
+            self.close()
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
         """A lane of ``slots`` slots, warmed up, with its CUDA graphs captured if the model was opened with graphs.

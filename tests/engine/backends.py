@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -79,6 +80,10 @@ class Backend:
     def check(self) -> None:
         """Nothing was misused so far."""
 
+    def check_freed(self) -> None:
+        """All engines have given their memory back by now, without a garbage collection."""
+        raise NotImplementedError
+
     def check_closed(self) -> None:
         """Nothing was misused, and closed engines have given their memory back."""
         self.check()
@@ -107,6 +112,9 @@ class FakeBackend(Backend):
     def check(self) -> None:
         assert [lane.violations for lane in self._model.lanes if lane.violations] == []
 
+    def check_freed(self) -> None:
+        assert {lane.closed for lane in self._model.lanes} == {1}
+
     def check_closed(self) -> None:
         self.check()
         assert {lane.closed for lane in self._model.lanes} <= {1}
@@ -129,6 +137,8 @@ class OnnxBackend(Backend):
         super().__init__(monkeypatch, folder)
         self._path = save_toy(folder / "toy.onnx")
         kind = pytest.importorskip("onnxruntime").InferenceSession
+        self._sessions: WeakSet[Any] = WeakSet()
+        monkeypatch.setattr(onnx_backend, "own", self._sessions.add)
         run = kind.run_with_iobinding
 
         def gated(session: Any, binding: Any) -> None:
@@ -139,6 +149,9 @@ class OnnxBackend(Backend):
 
     def open(self, **options: Any) -> Engine:
         return Engine(self._path, provider="cpu", **options)
+
+    def check_freed(self) -> None:
+        assert not self._sessions
 
 
 class OnnxDeviceBackend(OnnxBackend):
@@ -209,6 +222,9 @@ class PlanBackend(Backend):
 
     def check(self) -> None:
         assert self._machine.gpu.violations == []
+
+    def check_freed(self) -> None:
+        self._machine.check_empty()
 
     def check_closed(self) -> None:
         gc.collect()

@@ -36,7 +36,10 @@ class Gate:
         if stage in self.failures:
             left, error = self.failures.pop(stage)
             if left == 0:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback would keep it alive, and with it the engine
             self.failures[stage] = (left - 1, error)
 
     @contextmanager

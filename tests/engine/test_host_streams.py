@@ -1,7 +1,10 @@
 """Events and streams on the host."""
 
+import signal
 import threading
 import time
+
+import pytest
 
 from mostnet.engine.host_streams import HostEvent, InlineStream, ThreadStream, host_streams
 
@@ -45,6 +48,41 @@ def test_thread_stream_keeps_order_and_finishes_after_close() -> None:
     stream.close()
     assert stream.drain(1000)
     assert seen == list(range(100))
+
+
+def test_the_thread_of_a_dropped_stream_does_its_work_and_ends() -> None:
+    gate, seen = threading.Event(), []
+    stream = ThreadStream("a")
+    thread = stream._thread
+    stream.run(lambda _: gate.wait())
+    stream.run(lambda _: seen.append("done"))
+    del stream
+    gate.set()
+    thread.join(20)
+    assert (thread.is_alive(), seen) == (False, ["done"])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal on this system")
+def test_an_interrupted_wait_leaves_nothing_locked() -> None:
+    event = HostEvent()
+    mark = event.arm()
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGUSR1])
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            event.wait(20_000)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    timer.join()
+    reacher = threading.Thread(target=event.reach, args=[mark])
+    reacher.start()
+    assert event.wait(20_000)
+    reacher.join()
 
 
 def test_drain_says_when_work_is_not_done() -> None:
