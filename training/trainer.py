@@ -32,6 +32,7 @@ from .learner import Learner
 from .options import TrainOptions
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run
+from .same_run import check_same_photos, check_same_run
 from .schedule import learning_rate, progress
 from .validate import validate
 from .workers import WorkersError, failures_of_workers
@@ -306,9 +307,9 @@ class Trainer:
 
     def _restore(self) -> None:
         self.position, saved, parts = load_run(self.run_dir / LAST)
-        _check_same_run(saved, self.options, self.run_dir)
+        check_same_run(saved, self.options, self.run_dir)
         if "photos" in parts:  # a run of an earlier version has no such part
-            _check_same_photos(parts["photos"], self._data_record.get("photos"), self.run_dir)
+            check_same_photos(parts["photos"], self._data_record.get("photos"), self.run_dir)
         try:
             self._take(parts)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -367,30 +368,6 @@ def _clip_options(options: TrainOptions) -> ClipOptions:
         augment=not options.overfit,
         seed=options.seed,
     )
-
-
-def _check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) -> None:
-    """Refuse a change of an option that the saved state depends on."""
-    for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit", "photo_share"):
-        before, now = getattr(saved, name), getattr(options, name)
-        if before != now:
-            raise TrainingError(f"{run_dir}: was started with {name} {before}, and cannot be resumed with {now}")
-
-
-def _check_same_photos(before: dict[str, Any] | None, now: dict[str, Any] | None, run_dir: Path) -> None:
-    """Refuse other photographs or paths: the saved state belongs to clips of the first ones."""
-    if before and now:
-        now = {name: value for name, value in now.items() if name in before}  # a file of an earlier version has fewer
-    if before != now:
-        was, given = ("no photographs" if record is None else _photo_text(record) for record in (before, now))
-        raise TrainingError(
-            f"{run_dir}: was started with {was}, and is resumed with {given}; give the same --photos and --paths"
-        )
-
-
-def _photo_text(record: dict[str, Any]) -> str:
-    paths = f"{record['recorded_paths']} recorded paths ({(record.get('paths_sha256') or 'none')[:8]})"
-    return f"{record['count']} photographs ({record['sha256'][:8]}) and {paths}"
 
 
 def _data_record(data: Path) -> dict[str, Any]:
