@@ -99,7 +99,8 @@ class EncodedTrack:
         self._stream.codec_context.format = "fltp"
         self._stream.codec_context.bit_rate = _BITS_PER_CHANNEL * self._channels
         _keep_language(self._stream, source)
-        self._resampler = av.AudioResampler("fltp", self._layout, self._rate)
+        self._kind: tuple[str, str, int] | None = None  # of the decoded sound; broadcasts change it
+        self._resampler = self._new_resampler()
         self._waiting: deque[Samples] = deque()
         self._end = 0  # of the samples that wait
         self._done = 0  # encoded
@@ -113,6 +114,9 @@ class EncodedTrack:
             if stamp is not None and frame.pts is not None:
                 begin_s += frame.pts * frame.time_base - stamp
             begin = round(begin_s * self._rate)
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if kind != self._kind:
+                self._kind, self._resampler = kind, self._new_resampler()
             for part in self._resampler.resample(frame):
                 self._append(part.to_ndarray(), begin)
                 begin += part.samples
@@ -138,6 +142,9 @@ class EncodedTrack:
         """See ``WrittenTrack``."""
         if self._done:
             yield from self._stream.encode(None)
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler("fltp", self._layout, self._rate)
 
     def _append(self, samples: Samples, begin: int) -> None:
         """Add float32 ``(channels, N)`` that begin at sample ``begin``."""
