@@ -28,7 +28,11 @@ from .window import Window
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, 1 for an error, or 128 + the number of the signal that stopped it."""
     parser = _parser()
-    options = parser.parse_args(argv)
+    options, others = parser.parse_known_args(argv)
+    if others and not others[0].startswith("-"):
+        parser.error(f"{len(others) + 1} videos; give one, or a pattern of pictures in quotes: 'frames/*.png'")
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
         _stabiliser_options(options)
     except ValueError as error:

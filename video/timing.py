@@ -127,7 +127,7 @@ def choose_rate(
     Raises:
         VideoError: no rate is known, or the user's contradicts a true one.
     """
-    if stated is not None and (measured is None or abs(measured - stated) <= stated * _TOLERANCE):
+    if stated is not None and (measured is None or _agrees(measured, stated)):
         if wanted is not None and not free and wanted != stated:
             raise VideoError(
                 f"{name}: has a frame rate of its own, {float(stated):g} FPS; leave out the rate ({float(wanted):g}), "
@@ -140,6 +140,11 @@ def choose_rate(
     found = "gives no frame rate" if stated is None else f"says {float(stated):g} FPS, which its time stamps deny"
     _LOG.warning("%s: the file %s; taken as %g FPS%s", name, found, rate, "" if wanted else ", --fps sets another")
     return rate
+
+
+def _agrees(measured: Fraction, stated: Fraction) -> bool:
+    """Whether the time stamps are those of frames, or of fields, at the stated rate."""
+    return any(abs(measured - times * stated) <= times * stated * _TOLERANCE for times in (1, 2))
 
 
 def promised_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Fraction | None, bool]:

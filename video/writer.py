@@ -113,10 +113,8 @@ class VideoWriter:
         if self._closed:
             return
         self._closed = True
-        if self._failed:
-            with suppress(av.FFmpegError, OSError):  # ``write`` has raised the reason already
-                self._container.close()
-            self._drop_empty()
+        if self._failed:  # ``write`` has raised the reason already
+            self._give_up()
             return
         try:
             if self.frames_written:
@@ -126,9 +124,13 @@ class VideoWriter:
                 self._part.replace(self.path)
             else:
                 self._part.unlink(missing_ok=True)
+        except VideoError:
+            self._give_up()
+            raise
         except (av.FFmpegError, OSError) as error:
-            self._drop_empty()
-            raise VideoError(f"{self.path}: cannot finish the file ({error.strerror}); see {self._part}") from error
+            kept = self._kept()
+            self._give_up()
+            raise VideoError(f"{self.path}: cannot finish the file ({error.strerror}); {kept}") from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -153,8 +155,10 @@ class VideoWriter:
         if is_folder:
             raise VideoError(f"{self.path}: is a folder; give the name of a file")
 
-    def _drop_empty(self) -> None:
-        """Delete the growing file if nothing is in it."""
+    def _give_up(self) -> None:
+        """Close the growing file after a failure, and delete it if nothing is in it."""
+        with suppress(av.FFmpegError, OSError):
+            self._container.close()
         with suppress(OSError):
             if self._part.stat().st_size == 0:
                 self._part.unlink()
@@ -205,9 +209,8 @@ class VideoWriter:
                 self._mux_with_sound(self._sound, None if picture is None else Fraction(self._last_pts, self._ticks))
         except (av.FFmpegError, OSError) as error:
             self._failed = True
-            kept = f"the frames before it are in {self._part}" if self._part.stat().st_size else "nothing was written"
             raise VideoError(
-                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); {kept}"
+                f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); {self._kept()}"
             ) from error
 
     def _mux_with_sound(self, sound: SoundWriter, time_s: Fraction | None) -> None:
@@ -224,6 +227,11 @@ class VideoWriter:
     def _mux_held(self) -> None:
         self._container.mux(self._held)
         self._held.clear()
+
+    def _kept(self) -> str:
+        """What is left after a failure, for messages."""
+        is_empty = not self._part.exists() or self._part.stat().st_size == 0
+        return "nothing was written" if is_empty else f"the frames before it are in {self._part}"
 
 
 def part_path(path: Path, token: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -122,6 +123,16 @@ def test_one_line_errors(
     assert text in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs")
+def test_a_pipe_cannot_be_opened_twice(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    arguments = [str(checkpoint_path), "--onnx-only", "--verify", str(tmp_path / "pipe"), "--output", str(tmp_path)]
+    assert main(arguments) == 1
+    assert "pipe: a pipe; the video is opened twice, so give a file" in capsys.readouterr().err
 
 
 def test_missing_tensorrt_is_said_before_any_work(

@@ -119,6 +119,16 @@ def test_wrong_options_are_refused(files, tmp_path, capsys, arguments):
     assert arguments[0].lstrip("-") in capsys.readouterr().err
 
 
+def test_a_pattern_that_the_shell_expanded_is_refused(files, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["1.png", "2.png", "3.png", "--engine", files[0], "--output", "o.mp4"])
+    assert caught.value.code == 2
+    assert "3 videos; give one, or a pattern of pictures in quotes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["1.png", "--nonsense", "--engine", files[0], "--output", "o.mp4"])
+    assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
+
+
 def test_a_result_must_go_somewhere(files, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([files[1], "--engine", files[0]])

@@ -126,3 +126,9 @@ def test_no_rate_at_all():
         choose_rate(None, None, None, free=False, name="v")
     assert choose_rate(None, None, Fraction(10), free=False, name="v") == 10
     assert choose_rate(None, Fraction(25), None, free=False, name="v") == 25
+
+
+def test_fields_are_no_frames():
+    """An interlaced H.264 stream has two packets a frame."""
+    assert choose_rate(Fraction(25), Fraction(50), None, free=False, name="v") == 25
+    assert choose_rate(Fraction(25), Fraction(30), None, free=False, name="v") == 30

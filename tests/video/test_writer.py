@@ -230,7 +230,7 @@ from mostnet.video import VideoWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 try:
     with VideoWriter(sys.argv[1], 25, (64, 64)) as writer:
-        for k in range(100):
+        for k in range(int(sys.argv[2])):
             writer.write(np.full((64, 64, 3), k, np.uint8))
 except VideoError as error:
     print(error)
@@ -238,8 +238,9 @@ except VideoError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
-def test_a_disk_that_is_full_from_the_start_leaves_no_empty_file(tmp_path):
-    command = [sys.executable, "-c", _NO_SPACE, str(tmp_path / "v.mp4")]
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_disk_that_is_full_from_the_start_leaves_no_empty_file(tmp_path, count):
+    command = [sys.executable, "-c", _NO_SPACE, str(tmp_path / "v.mp4"), str(count)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "nothing was written" in done.stdout
     assert _names(tmp_path) == []

@@ -118,9 +118,11 @@ def test_ctrl_c_ends_a_wait(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        VideoReader(tmp_path / "pipe")
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            VideoReader(tmp_path / "pipe")
+    finally:
+        timer.cancel()
 
 
 def test_no_file_stays_open(tmp_path):
