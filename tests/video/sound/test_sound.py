@@ -140,6 +140,14 @@ def test_sound_that_begins_before_or_after_the_pictures(tmp_path, codec, begin_s
         assert container.streams.video[0].start_time == 0
 
 
+def test_sound_that_ends_before_the_pictures_begin(tmp_path):
+    path = write_clip(tmp_path / "v.mkv", COUNT, sound_s=(-1.2, -0.4))
+    out = _run(path, tmp_path)
+    assert onsets(out) == []
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].frames == COUNT
+
+
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_a_run_that_stops_early_ends_its_sound_with_its_pictures(tmp_path, codec):
     path = write_clip(tmp_path / "v.mkv", COUNT, codecs=[codec])
