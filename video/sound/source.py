@@ -13,6 +13,8 @@ from .clock import PictureClock, SoundClock, SoundClockError
 
 _LOG = logging.getLogger(__name__)
 
+#: No packet is longer: FLAC, the longest, has 65,535 samples.
+_LONGEST_S = Fraction(10)
 #: Most bytes of one track that wait for their pictures: an hour of compressed sound.
 _MOST_BYTES = 64 << 20
 
@@ -72,7 +74,7 @@ class SoundTrack:
                 return None
             if time_s is None:
                 return None
-            duration_s = _duration(packet)
+            duration_s = duration_of(packet)
             is_new = self._written_s is None or time_s > self._written_s - duration_s / 2
             if is_new and time_s + 2 * duration_s > 0:
                 return time_s, packet
@@ -81,7 +83,7 @@ class SoundTrack:
 
     def _pass(self, time_s: Fraction, packet: av.Packet) -> None:
         """Go past the first packet that waits."""
-        self._clock.advance(_stamp(packet), time_s, _duration(packet))
+        self._clock.advance(_stamp(packet), time_s, duration_of(packet))
         self._waiting.popleft()
         self._bytes_out += packet.size
 
@@ -130,5 +132,6 @@ def _stamp(packet: av.Packet) -> Fraction | None:
     return None if ticks is None else Fraction(ticks * packet.time_base)
 
 
-def _duration(packet: av.Packet) -> Fraction:
-    return Fraction((packet.duration or 0) * packet.time_base)
+def duration_of(packet: av.Packet) -> Fraction:
+    """Duration in seconds; a damaged file may give any."""
+    return min(max(Fraction((packet.duration or 0) * packet.time_base), Fraction(0)), _LONGEST_S)

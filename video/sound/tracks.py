@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from av.bitstream import BitStreamFilterContext
 
-from .source import SoundTrack
+from .source import SoundTrack, duration_of
 
 #: Sampling rates of AAC, in Hz.
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -68,7 +68,7 @@ class CopiedTrack:
 
     def packets(self, time_s: Fraction, packet: av.Packet) -> Iterator[av.Packet]:
         """See ``WrittenTrack``."""
-        duration = round((packet.duration or 0) * packet.time_base * self._rate)
+        duration = round(duration_of(packet) * self._rate)
         for piece in [packet] if self._filter is None else self._filter.filter(packet):
             ticks = max(round(time_s * self._rate), self._last + 1)
             self._last = piece.pts = piece.dts = ticks
