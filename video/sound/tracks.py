@@ -21,6 +21,8 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "
 _BITS_PER_CHANNEL = 96_000
 #: MP3 below this rate does not belong into MP4.
 _LEAST_MP3_RATE = 16_000
+#: Longest gap between two packets in an MP4; libavformat aborts the process at a longer one.
+_MOST_TICKS = 2**31 - 1
 #: Codecs whose header must be in the file, and its least number of bytes.
 _HEADER_BYTES = {"opus": 19, "flac": 34, "alac": 36}
 #: A track without sound this long after the first picture is filled with silence until sound comes.
@@ -70,7 +72,7 @@ class CopiedTrack:
         """See ``WrittenTrack``."""
         duration = round(duration_of(packet) * self._rate)
         for piece in [packet] if self._filter is None else self._filter.filter(packet):
-            ticks = max(round(time_s * self._rate), self._last + 1)
+            ticks = min(max(round(time_s * self._rate), self._last + 1), self._last + _MOST_TICKS)
             self._last = piece.pts = piece.dts = ticks
             piece.duration, piece.time_base, piece.stream = duration, Fraction(1, self._rate), self._stream
             yield piece
