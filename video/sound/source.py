@@ -13,6 +13,8 @@ from .clock import PictureClock, SoundClock, SoundClockError
 
 _LOG = logging.getLogger(__name__)
 
+#: No packet is longer: FLAC, the longest, has 65,535 samples.
+_LONGEST_S = Fraction(10)
 #: Most bytes of one track that wait for their pictures: an hour of compressed sound.
 _MOST_BYTES = 64 << 20
 
@@ -33,6 +35,7 @@ class SoundTrack:
         self._pictures = pictures
         self._clock = SoundClock(pictures)
         self._waiting: deque[tuple[av.Packet, Fraction | None]] = deque()
+        self._written_s: Fraction | None = None  # end of the sound that was taken
         self._bytes_in = self._bytes_out = 0  # each is written by one thread only
 
     def put(self, packet: av.Packet) -> None:
@@ -45,8 +48,9 @@ class SoundTrack:
             self.drop("the file stores it too far from its pictures")
 
     def first_s(self) -> Fraction | None:
-        """Time of the first packet that waits, in seconds since the first picture; None if there is none yet."""
-        return self._clock.time_of(_stamp(self._waiting[0][0]), None) if self._waiting else None
+        """Time of the first sound that waits, in seconds since the first picture; None if there is none yet."""
+        found = self._next(None)
+        return None if found is None else found[0]
 
     def take(self, until_s: Fraction | None) -> Iterator[tuple[Fraction, av.Packet]]:
         """Yield time and packet of all sound that starts before ``until_s``; None for all that is left.
@@ -54,22 +58,34 @@ class SoundTrack:
         Times rise. Sound that overlaps what came before is left out, and so is sound before the first picture, but for
         two packets: a decoder needs one to start from.
         """
+        while (found := self._next(until_s)) is not None and (until_s is None or found[0] < until_s):
+            self._pass(*found)
+            self._written_s = self._clock.end_s
+            yield found
+
+    def _next(self, until_s: Fraction | None) -> tuple[Fraction, av.Packet] | None:
+        """Time and packet of the next sound to write; None if it is not known yet."""
         while self._waiting and not self.dropped:
             packet, position = self._waiting[0]
-            stamp, duration_s = _stamp(packet), _duration(packet)
-            before_s = self._clock.end_s
             try:
-                time_s = self._clock.time_of(stamp, until_s, position=position)
+                time_s = self._clock.time_of(_stamp(packet), until_s, position=position)
             except SoundClockError:
                 self.drop("its clock jumps where the clock of the pictures does not")
-                return
-            if time_s is None or (until_s is not None and time_s >= until_s):
-                return
-            self._clock.advance(stamp, time_s, duration_s)
-            self._waiting.popleft()
-            self._bytes_out += packet.size
-            if time_s + 2 * duration_s > 0 and (time_s <= 0 or time_s > before_s - duration_s / 2):
-                yield time_s, packet
+                return None
+            if time_s is None:
+                return None
+            duration_s = duration_of(packet)
+            is_new = self._written_s is None or time_s > self._written_s - duration_s / 2
+            if is_new and time_s + 2 * duration_s > 0:
+                return time_s, packet
+            self._pass(time_s, packet)
+        return None
+
+    def _pass(self, time_s: Fraction, packet: av.Packet) -> None:
+        """Go past the first packet that waits."""
+        self._clock.advance(_stamp(packet), time_s, duration_of(packet))
+        self._waiting.popleft()
+        self._bytes_out += packet.size
 
     def drop(self, reason: str) -> None:
         """Leave out the rest of the track, and say so."""
@@ -116,5 +132,6 @@ def _stamp(packet: av.Packet) -> Fraction | None:
     return None if ticks is None else Fraction(ticks * packet.time_base)
 
 
-def _duration(packet: av.Packet) -> Fraction:
-    return Fraction((packet.duration or 0) * packet.time_base)
+def duration_of(packet: av.Packet) -> Fraction:
+    """Duration in seconds; a damaged file may give any."""
+    return min(max(Fraction((packet.duration or 0) * packet.time_base), Fraction(0)), _LONGEST_S)

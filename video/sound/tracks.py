@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from av.bitstream import BitStreamFilterContext
 
-from .source import SoundTrack
+from .source import SoundTrack, duration_of
 
 #: Sampling rates of AAC, in Hz.
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -21,6 +21,8 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "
 _BITS_PER_CHANNEL = 96_000
 #: MP3 below this rate does not belong into MP4.
 _LEAST_MP3_RATE = 16_000
+#: Longest gap between two packets in an MP4; libavformat aborts the process at a longer one.
+_MOST_TICKS = 2**31 - 1
 #: Codecs whose header must be in the file, and its least number of bytes.
 _HEADER_BYTES = {"opus": 19, "flac": 34, "alac": 36}
 #: A track without sound this long after the first picture is filled with silence until sound comes.
@@ -68,9 +70,9 @@ class CopiedTrack:
 
     def packets(self, time_s: Fraction, packet: av.Packet) -> Iterator[av.Packet]:
         """See ``WrittenTrack``."""
-        duration = round((packet.duration or 0) * packet.time_base * self._rate)
+        duration = round(duration_of(packet) * self._rate)
         for piece in [packet] if self._filter is None else self._filter.filter(packet):
-            ticks = max(round(time_s * self._rate), self._last + 1)
+            ticks = min(max(round(time_s * self._rate), self._last + 1), self._last + _MOST_TICKS)
             self._last = piece.pts = piece.dts = ticks
             piece.duration, piece.time_base, piece.stream = duration, Fraction(1, self._rate), self._stream
             yield piece
@@ -99,7 +101,8 @@ class EncodedTrack:
         self._stream.codec_context.format = "fltp"
         self._stream.codec_context.bit_rate = _BITS_PER_CHANNEL * self._channels
         _keep_language(self._stream, source)
-        self._resampler = av.AudioResampler("fltp", self._layout, self._rate)
+        self._kind: tuple[str, str, int] | None = None  # of the decoded sound; broadcasts change it
+        self._resampler = self._new_resampler()
         self._waiting: deque[Samples] = deque()
         self._end = 0  # of the samples that wait
         self._done = 0  # encoded
@@ -113,6 +116,9 @@ class EncodedTrack:
             if stamp is not None and frame.pts is not None:
                 begin_s += frame.pts * frame.time_base - stamp
             begin = round(begin_s * self._rate)
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if kind != self._kind:
+                self._kind, self._resampler = kind, self._new_resampler()
             for part in self._resampler.resample(frame):
                 self._append(part.to_ndarray(), begin)
                 begin += part.samples
@@ -138,6 +144,9 @@ class EncodedTrack:
         """See ``WrittenTrack``."""
         if self._done:
             yield from self._stream.encode(None)
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler("fltp", self._layout, self._rate)
 
     def _append(self, samples: Samples, begin: int) -> None:
         """Add float32 ``(channels, N)`` that begin at sample ``begin``."""

@@ -40,6 +40,10 @@ def test_times_count_from_the_first_picture():
     assert _times(SoundClock(_pictures((1.5, 0))), [1.25, 1.5, 2]) == [-0.25, 0, 0.5]
 
 
+def test_sound_may_begin_long_before_the_pictures():
+    assert _times(SoundClock(_pictures((60, 0))), _run(0, 1502))[-2:] == pytest.approx([0, 0.04])
+
+
 def test_nothing_is_known_before_the_first_picture():
     assert _times(SoundClock(PictureClock()), [1.5]) == [None]
 
@@ -69,11 +73,22 @@ def test_sound_waits_until_its_pictures_have_jumped_too():
     assert _times(clock, [1.5], until_s=2) == [2]
 
 
-def test_a_clock_that_jumps_alone_is_an_error():
-    clock = SoundClock(_pictures((0, 0)))
-    _times(clock, _run(10, 50))
+@pytest.mark.parametrize("false", [0.0, 80_000.0])
+def test_a_false_stamp_changes_nothing(false):
+    clock = SoundClock(_pictures((10, 0)))
+    assert _times(clock, [*_run(10, 100), false, 14.04]) == pytest.approx([k / 25 for k in range(102)])
+
+
+def test_a_first_stamp_that_is_false():
+    assert _times(SoundClock(_pictures((10, 0))), [80_000.0, 10.04]) == pytest.approx([0, 0.04])
+
+
+@pytest.mark.parametrize("false", [0.0, 80_000.0])
+def test_a_clock_that_jumps_alone_is_an_error(false):
+    clock = SoundClock(_pictures((10, 0)))
+    _times(clock, _run(10, 100))
     with pytest.raises(SoundClockError):
-        _times(clock, [0], until_s=30)
+        _times(clock, _run(false, 60), until_s=30)
 
 
 def test_a_packet_without_a_stamp_follows_the_one_before():

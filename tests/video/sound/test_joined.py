@@ -6,8 +6,11 @@ import logging
 import os
 import sys
 import threading
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from mostnet.video import run
@@ -59,7 +62,12 @@ def test_joined_recordings_stay_in_sync(tmp_path, caplog, name, codec, video, pa
 def test_parts_whose_sound_is_shorter_or_longer_than_their_pictures(tmp_path, sound_s):
     path = tmp_path / "v.ts"
     path.write_bytes(write_clip(tmp_path / "part.ts", PART, sound_s=sound_s).read_bytes() * 2)
-    heard = onsets(_run(path, tmp_path))
+    out = _run(path, tmp_path)
+    heard = onsets(out)
+    with av.open(str(out)) as container:
+        stream = container.streams.audio[0]
+        stamps = [packet.pts for packet in container.demux(stream) if packet.size]
+        assert min(b - a for a, b in pairwise(stamps)) * stream.time_base > Fraction(512, 48_000), "none is squeezed in"
     wanted = [part + k * EVERY_S for part in (0, PART / 25) for k in range(3) if k * EVERY_S >= sound_s[0]]
     assert [min(heard, key=lambda click: abs(click - time)) for time in wanted] == pytest.approx(wanted, abs=0.06)
 

@@ -140,6 +140,14 @@ def test_sound_that_begins_before_or_after_the_pictures(tmp_path, codec, begin_s
         assert container.streams.video[0].start_time == 0
 
 
+def test_sound_that_ends_before_the_pictures_begin(tmp_path):
+    path = write_clip(tmp_path / "v.mkv", COUNT, sound_s=(-1.2, -0.4))
+    out = _run(path, tmp_path)
+    assert onsets(out) == []
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].frames == COUNT
+
+
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_a_run_that_stops_early_ends_its_sound_with_its_pictures(tmp_path, codec):
     path = write_clip(tmp_path / "v.mkv", COUNT, codecs=[codec])
@@ -215,6 +223,23 @@ def test_damaged_sound_never_ends_the_video(tmp_path, caplog, name, codec):
     with av.open(str(out)) as container:
         assert container.streams.video[0].frames == COUNT
     assert sum("is damaged" in line for line in _warnings(caplog)) <= 1
+
+
+def test_sound_that_changes_from_mono_to_stereo(tmp_path, caplog):
+    """As broadcasts do between programmes."""
+    one = write_clip(tmp_path / "a.ts", 60, codecs=["mp2"], channels=1).read_bytes()
+    other = write_clip(tmp_path / "b.ts", 60, codecs=["mp2"], channels=2).read_bytes()
+    (tmp_path / "v.ts").write_bytes(one + other)
+    out = _run(tmp_path / "v.ts", tmp_path)
+    assert onsets(out) == pytest.approx([k * EVERY_S for k in range(6)], abs=0.06)
+
+
+def test_one_frame_with_sound(tmp_path):
+    path = write_clip(tmp_path / "v.mkv", COUNT, codecs=["pcm_s16le", "aac"])
+    out = _run(path, tmp_path, frames=1)
+    with av.open(str(out)) as container:
+        assert [len(container.streams.video), len(container.streams.audio)] == [1, 2]
+    assert max(sound_of(out, track)[2] for track in (0, 1)) < 0.1
 
 
 def test_a_track_without_sound(tmp_path, caplog):
