@@ -71,9 +71,6 @@ def signals_interrupt() -> Iterator[None]:
 
     While the block cleans up, further SIGTERM and SIGHUP are ignored; a second SIGINT acts as before. A SIGHUP that
     ``nohup`` ignores stays ignored. Only the main thread may set handlers: in another thread, signals act as before.
-
-    Raises:
-        SystemExit: the block did not catch the ``SignalInterrupt``; with ``exit_status``.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -84,8 +81,6 @@ def signals_interrupt() -> Iterator[None]:
     before = _set_handlers(interrupt)
     try:
         yield
-    except SignalInterrupt as stop:
-        raise SystemExit(exit_status(stop)) from None
     finally:
         _put_back(before)
 

@@ -6,6 +6,7 @@ import ast
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,12 @@ def test_the_exit_status_says_what_happened(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == "tool: a\ntool: b\ntool: c\n"
     with pytest.raises(ZeroDivisionError):  # a defect of ours keeps its traceback
         command("tool")(fail)(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_signal_ends_says_so(capsys: pytest.CaptureFixture[str], number: signal.Signals) -> None:
+    assert command("tool", interrupted="nothing was written")(signal.raise_signal)(number) == 128 + number
+    assert capsys.readouterr().err == "tool: nothing was written\n"
 
 
 def test_one_line_keeps_letters_of_all_scripts() -> None:
