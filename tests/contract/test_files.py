@@ -91,6 +91,18 @@ def test_the_next_writer_removes_the_folder_of_a_dead_one_and_leaves_that_of_a_l
 
 
 @needs_locks
+def test_a_folder_is_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[Path] = []
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: searched.append(self) or glob(self, pattern))
+    for name in ("000000.png", "000001.png"):
+        write_bytes(tmp_path / name, b"picture")
+    monkeypatch.chdir(tmp_path)
+    write_bytes(Path("000002.png"), b"picture")
+    assert searched == [tmp_path]
+
+
+@needs_locks
 def test_a_folder_of_another_machine_or_start_is_left(tmp_path: Path) -> None:
     other = tmp_path / ".mostnet-00000000-0000-abcdefgh"
     other.mkdir()
