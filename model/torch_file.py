@@ -60,12 +60,19 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse archives that ``torch.save`` does not write: those with code, and those that grow when they are read."""
+    """Refuse archives that ``torch.save`` does not write, and damaged ones: PyTorch looks at no checksum."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+            _check_entries(archive.infolist(), path)
+            damaged = archive.testzip() is not None
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OSError) as error:
         raise _damaged(path) from error
+    if damaged:
+        raise _damaged(path)
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], path: Path) -> None:
+    """Refuse archives with code, and those that grow when they are read."""
     names = [entry.filename.partition("/")[2] for entry in entries]
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise CheckpointError(

@@ -14,8 +14,10 @@ from mostnet.contract import CheckpointError
 from .config import ModelConfig
 from .network import MostNet
 
-#: Parts of a name that DataParallel and ``torch.compile`` add, around the network or around a part of it.
+#: Parts of a name that DataParallel, AveragedModel and ``torch.compile`` add, around the network or a part of it.
 _WRAPPERS = {"module", "_orig_mod"}
+#: An entry that AveragedModel adds, which is no weight.
+_COUNT = "n_averaged"
 
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 120
@@ -51,6 +53,7 @@ def plain_weights(weights: Any, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: weights of the checkpoint must be a dictionary of tensors by name; save it again"
         )
+    weights = {name: value for name, value in weights.items() if name.rpartition(".")[2] != _COUNT}
     for name, value in weights.items():
         if not _is_plain(value):
             raise CheckpointError(f"{path}: weight {shown(name)} is not a dense tensor of real numbers; save it again")

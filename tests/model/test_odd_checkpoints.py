@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from mostnet.contract import CheckpointError
 from mostnet.model import checkpoint_path, load_checkpoint
@@ -45,6 +46,13 @@ def refused(path: Path) -> str:
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_prefixes_of_wrappers_load(document: Document, path: Path, prefix: str) -> None:
     torch.save({**document, "weights": {prefix + name: value for name, value in document["weights"].items()}}, path)
+    found = load_checkpoint(path).model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in document["weights"].items())
+
+
+def test_averaged_weights_load(document: Document, path: Path) -> None:
+    averaged = AveragedModel(load_checkpoint(checkpoint_path("nano")).model)
+    torch.save({**document, "weights": averaged.state_dict()}, path)
     found = load_checkpoint(path).model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in document["weights"].items())
 
@@ -182,6 +190,13 @@ def test_a_version_that_is_no_number(document: Document, path: Path, version: ob
 def test_a_variant_that_is_no_name(document: Document, path: Path, variant: object) -> None:
     torch.save({**document, "variant": variant}, path)
     assert "calls itself variant" in refused(path)
+
+
+def test_one_wrong_bit_of_a_weight(path: Path) -> None:
+    data = bytearray(checkpoint_path("nano").read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert "truncated or damaged" in refused(path)
 
 
 def test_archives_that_are_not_of_torch_save(document: Document, path: Path) -> None:
