@@ -39,7 +39,13 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint atomically: an interrupted write leaves an earlier file as it was."""
+    """Write a checkpoint atomically: an interrupted write leaves an earlier file as it was.
+
+    Raises:
+        CheckpointError: ``load_checkpoint`` would refuse the training record.
+    """
+    if problem := record_problem(checkpoint.training):
+        raise CheckpointError(f"{path}: not written: the record of its training {problem}")
     document = {
         "format": CHECKPOINT_FORMAT,
         "format_version": FORMAT_VERSION,
@@ -56,7 +62,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code that it may hold.
 
     A checkpoint of format 1 becomes a network of format 2 that computes the same. Names may have the prefixes that
-    DataParallel and ``torch.compile`` add.
+    DataParallel, AveragedModel and ``torch.compile`` add.
 
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, its

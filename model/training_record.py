@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
+
+import torch
 
 from .weights import shown
 
-#: Values that a record may hold, how many, and how deep.
-_PLAIN = (type(None), bool, int, float, str, list, tuple, dict)
+#: Types of values that a record may hold, how many values, and how deep. A subclass, such as NumPy's ``float64``, may
+#: not be readable without running code.
+_PLAIN = {type(None), bool, int, float, str, list, tuple, dict, OrderedDict, torch.Size}
 _MOST_VALUES, _MOST_DEPTH = 100_000, 20
 #: Characters of a text that count as one more value.
 _TEXT = 100
@@ -44,7 +48,7 @@ def _not_plain(record: dict[Any, Any]) -> str:
         value, depth = todo.pop()
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
         count += 1 + (len(value) // _TEXT if isinstance(value, str) else 0)
-        if not isinstance(value, _PLAIN):
+        if type(value) not in _PLAIN:
             return f"holds a {type(value).__name__}, expected plain values"
         if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
             return f"has names that are not text: {shown(list(value))}"

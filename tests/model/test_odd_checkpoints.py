@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
 from mostnet.contract import CheckpointError
-from mostnet.model import checkpoint_path, load_checkpoint
+from mostnet.model import Checkpoint, checkpoint_path, load_checkpoint, save_checkpoint
 
 Document = dict[str, Any]
 
@@ -178,6 +179,14 @@ def test_a_training_record_that_is_none(document: Document, path: Path, training
     torch.save({**document, "training": training}, path)
     found = refused(path)
     assert "the record of its training" in found and text in found
+
+
+@pytest.mark.parametrize("value", [np.float64(1.5), np.int64(2), [Path("clips")]])
+def test_a_record_that_could_not_be_read_is_not_written(path: Path, value: object) -> None:
+    model = load_checkpoint(checkpoint_path("nano")).model
+    with pytest.raises(CheckpointError, match=r"not written: the record of its training holds a .*expected plain"):
+        save_checkpoint(Checkpoint("nano", model, {"best": value}), path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("version", ["2", True, torch.ones(2), [2], None])

@@ -63,7 +63,8 @@ def split_folder(
     if not folder.exists():
         _begin(folder, document)
     elif not resumes or not (folder / UNFINISHED).is_file():
-        raise DatasetError(f"{folder} exists; remove it, or write to another folder than {out}")
+        found = "is complete already" if (folder / _DESCRIPTION).is_file() else "exists"
+        raise DatasetError(f"{folder} {found}; to write it anew, remove it, or write to another folder than {out}")
     with _alone(folder):
         _check_same(folder, document)
         yield folder

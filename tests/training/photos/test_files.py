@@ -210,7 +210,7 @@ def test_an_existing_split_is_refused_and_untouched(
     (tmp_path / "set/train").mkdir(parents=True)
     for flags in (["--sequences", "1", *SMALL], ["--still"]):
         assert run(tmp_path / "set", "--photos", photos, *flags) == 1
-        assert "exists; remove it, or write to another folder" in capsys.readouterr().err
+        assert "exists; to write it anew, remove it, or write to another folder" in capsys.readouterr().err
     assert not list((tmp_path / "set/train").iterdir())
 
 

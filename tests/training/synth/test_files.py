@@ -76,10 +76,16 @@ def test_splits_never_share_a_seed() -> None:
         sequence_seeds("all", seed=0, sequences=1)
 
 
+def test_a_finished_split_is_called_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(tmp_path), "--sequences", "1", *SMALL]
+    assert [main(arguments), main(arguments)] == [0, 1]
+    assert f"{tmp_path / 'train'} is complete already; to write it anew, remove it" in capsys.readouterr().err
+
+
 def test_an_existing_split_is_refused_and_untouched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train").mkdir()
     assert main([str(tmp_path), "--sequences", "1", *SMALL]) == 1
-    assert f"{tmp_path / 'train'} exists; remove it, or write to another folder" in capsys.readouterr().err
+    assert f"{tmp_path / 'train'} exists; to write it anew, remove it, or" in capsys.readouterr().err
     assert not list((tmp_path / "train").iterdir())
 
 
