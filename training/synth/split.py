@@ -91,7 +91,11 @@ def _begin(folder: Path, document: Mapping[str, Any]) -> None:
         begun = temporary / folder.name
         begun.mkdir()
         (begun / UNFINISHED).write_text(json.dumps(document, indent=2), encoding="utf-8")
-        begun.rename(folder)
+        try:
+            begun.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another process was faster, and ``_alone`` says so
+                raise
 
 
 @contextmanager

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mostnet.contract import DatasetError
+from mostnet.contract.files import lock_folder
 from mostnet.training import synth_cli
 from mostnet.training.data.dataset import index_split, read_labelled_frame
-from mostnet.training.synth import make_sequence
+from mostnet.training.synth import make_sequence, split
 from mostnet.training.synth.files import sequence_seeds, write_sequence, write_split
 from mostnet.training.synth_cli import main
 
@@ -74,6 +78,23 @@ def test_splits_never_share_a_seed() -> None:
         sequence_seeds("train", seed=999_999_990, sequences=11)
     with pytest.raises(DatasetError, match="unknown split 'all'; expected one of train, val, test"):
         sequence_seeds("all", seed=0, sequences=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux locks folders")
+def test_of_two_that_begin_at_once_the_slower_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks: list[int | None] = []
+    begin = split._begin
+
+    def begin_second(folder: Path, document: Mapping[str, Any]) -> None:
+        begin(folder, document)
+        locks.append(lock_folder(folder))
+        begin(folder, document)
+
+    monkeypatch.setattr(split, "_begin", begin_second)
+    with pytest.raises(DatasetError, match="another process writes it now; wait for it, or write elsewhere"):
+        write_split(tmp_path, "train", sequences=1)
+    assert locks[0] is not None
+    os.close(locks[0])
 
 
 def test_a_finished_split_is_called_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
