@@ -52,6 +52,7 @@ def test_another_thread_leaves_the_handlers_alone() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.usefixtures("hang_ups_are_heard")
 def test_a_terminal_that_closes_stops_too() -> None:
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGHUP)
