@@ -74,9 +74,9 @@ class SoundTrack:
                 return None
             if time_s is None:
                 return None
-            duration_s = duration_of(packet)
-            is_new = self._written_s is None or time_s > self._written_s - duration_s / 2
-            if is_new and time_s + 2 * duration_s > 0:
+            duration_s = duration_of(packet)  # zero for ALAC and TrueHD in Matroska
+            is_new = self._written_s is None or time_s >= self._written_s - duration_s / 2
+            if is_new and time_s + 2 * duration_s >= 0:
                 return time_s, packet
             self._pass(time_s, packet)
         return None

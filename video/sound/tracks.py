@@ -109,7 +109,11 @@ class EncodedTrack:
         self._begun = False
 
     def packets(self, time_s: Fraction, packet: av.Packet) -> Iterator[av.Packet]:
-        """See ``WrittenTrack``: none, because ``advance`` encodes the samples."""
+        """See ``WrittenTrack``: none, because ``advance`` encodes the samples. Iterate, so that they are decoded."""
+        self._decode(time_s, packet)
+        yield from ()
+
+    def _decode(self, time_s: Fraction, packet: av.Packet) -> None:
         stamp = None if packet.pts is None else packet.pts * packet.time_base
         for frame in packet.decode():
             begin_s = time_s
@@ -122,7 +126,6 @@ class EncodedTrack:
             for part in self._resampler.resample(frame):
                 self._append(part.to_ndarray(), begin)
                 begin += part.samples
-        return iter(())
 
     def advance(self, until_s: Fraction | None) -> Iterator[av.Packet]:
         """See ``WrittenTrack``. Before sound comes, it is silence: an MP4 does not begin before all its tracks do."""
