@@ -41,6 +41,15 @@ def test_ffmpeg_may_read_an_address_for_it(files, tmp_path, kind):
     assert _count(out) == 20
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no /dev/stdin")
+def test_what_is_said_names_standard_input(files, tmp_path):
+    with Path(files[1]).open("rb") as video:
+        command = [*_COMMAND, "-", "--engine", files[0], "--output", str(tmp_path / "o.mp4")]
+        done = subprocess.run(command, stdin=video, check=True, timeout=60, stderr=subprocess.PIPE, text=True)
+    assert "come back softer" in done.stderr
+    assert all(line.startswith("mostnet-run: standard input: ") for line in done.stderr.splitlines())
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("begun", [False, True])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from mostnet.video import VideoReader
+from mostnet.contract import VideoError
+from mostnet.video import VideoReader, run
 from mostnet.video.files.parts import JoinedParts
 
-from ..samples import moving_frames, write_with_av
+from ..samples import FakeEngine, moving_frames, write_with_av
 
 #: Seconds after which the 33-bit clock of MPEG-TS begins anew.
 WRAP_S = 2**33 // 90_000
@@ -168,6 +171,34 @@ def test_stamps_out_of_order_are_no_jump(tmp_path):
 def test_a_repeated_stamp_is_left_to_the_clock(tmp_path):
     stamps = [*range(10), 9, 9, 12, 13, 14]
     assert _mended(tmp_path, stamps) == stamps
+
+
+def test_progress_gives_no_total_after_it(tmp_path):
+    path = tmp_path / "v.ts"
+    path.write_bytes(_part(tmp_path, "part.ts") * 3)
+    seen = []
+    run(path, FakeEngine(), tmp_path / "o.mp4", progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, 151))
+    assert all(total is None or done <= total for done, total in seen)
+
+
+def test_a_damaged_part_is_not_counted_against_the_first(tmp_path):
+    part = _part(tmp_path, "part.ts")
+    path = tmp_path / "v.ts"
+    path.write_bytes(part + part[: len(part) * 6 // 10])
+    with pytest.raises(VideoError, match=r"; \d+ frames could be read; "):
+        _times(path)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+def test_the_headers_of_a_second_theora_are_no_damage(tmp_path):
+    clip = write_with_av(tmp_path / "clip.mp4", moving_frames(50))
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", clip, "-c:v", "libtheora", tmp_path / "one.ogv"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this ffmpeg cannot encode Theora")
+    path = tmp_path / "v.ogv"
+    path.write_bytes((tmp_path / "one.ogv").read_bytes() * 2)
+    assert _times(path) == pytest.approx([k / 25 for k in range(100)], abs=2e-3)
 
 
 @pytest.mark.parametrize(
