@@ -33,6 +33,10 @@ _GAP_S = Fraction(1, 20)
 Samples = npt.NDArray[np.float32]
 
 
+class DamagedSoundError(Exception):
+    """Sound that does not decode."""
+
+
 class WrittenTrack(Protocol):
     """A sound track in the file that is written."""
 
@@ -115,7 +119,11 @@ class EncodedTrack:
 
     def _decode(self, time_s: Fraction, packet: av.Packet) -> None:
         stamp = None if packet.pts is None else packet.pts * packet.time_base
-        for frame in packet.decode():
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:  # of any kind: AC-3 has error numbers of its own
+            raise DamagedSoundError(error.strerror) from error
+        for frame in frames:
             begin_s = time_s
             if stamp is not None and frame.pts is not None:
                 begin_s += frame.pts * frame.time_base - stamp

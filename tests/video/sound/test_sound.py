@@ -220,8 +220,9 @@ def test_a_damaged_video_keeps_its_sound(tmp_path):
         ("v.mov", "eac3"),
     ],
 )
-def test_damaged_sound_never_ends_the_video(tmp_path, caplog, name, codec):
-    path = write_clip(tmp_path / name, COUNT, codecs=[codec], channels=2)
+@pytest.mark.parametrize("begin_s", [0, 1.4])  # late sound is decoded
+def test_damaged_sound_never_ends_the_video(tmp_path, caplog, name, codec, begin_s):
+    path = write_clip(tmp_path / name, COUNT, codecs=[codec], channels=2, sound_s=(begin_s, COUNT / 25))
     with av.open(str(path)) as container:
         places = [(packet.pos, packet.size) for packet in container.demux(audio=0) if packet.size]
     data = bytearray(path.read_bytes())
