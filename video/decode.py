@@ -31,7 +31,7 @@ Signs = npt.NDArray[np.int64]
 #: Codecs that decode any text file as ASCII art.
 _TEXT_CODECS = ("ansi", "bintext", "idf", "xbin")
 #: Formats in which a joined part may be left unread, and the share of the file that then follows the last packet.
-_JOINED_UNREAD, _UNREAD_SHARE = ("matroska,webm", "flv"), 0.2
+_JOINED_UNREAD, _UNREAD_SHARE = ("matroska,webm", "flv", "asf"), 0.2
 #: Packets whose time stamps tell the frame rate if the header may be wrong.
 _MEASURED = 60
 
@@ -51,36 +51,45 @@ class FileSource:
         self._container, self._pipe = open_video(path, stop=stop)
         try:
             self._stream = self._video_stream()
-            self.sound = SoundSource(self._name, self._container.streams.audio if with_sound else ())
-            self._damage: tuple[Fraction | None, str] | None = None
-            self._decoded = 0
-            self._deinterlacer = Deinterlacer(self._name)
-            self._remarks = Remarks(self._name, self._stream)
-            if with_sound:
-                say_left_out(self._name, self._container)
-            self._end = Fraction(0)
-            self._read_to = 0
-            self._is_timeless = self._is_scaled = False
-            self._read = self._demux()
-            self.fps = self._rate(fps)
-            self._clock = FrameClock(self.fps)
-            leaps = self._has(FormatFlags.ts_discont)
-            self._parts = JoinedParts(self._stream, 1 / self.fps, self._name, leaps=leaps)
+            self._begin_reading(with_sound=with_sound)
+            self._begin_clock(fps)
             self._frames = self._decode()
-            self._first = next(self._frames, None)
-            if self._first is None:
-                reason = (
-                    "stopped before the first frame"
-                    if self.stopped
-                    else "no frame in it decodes; copy the file again from its source"
-                )
-                raise VideoError(f"{self._name}: {reason}")
+            self._first: av.VideoFrame | None = self._first_frame()
+            self._take_shape_of(self._first)
         except BaseException:
             self.close()
             raise
         self.frame_count = self._promised()
-        self._matrix = _display_matrix(self._first)
-        self._coded_hw = (self._first.height, self._first.width)
+
+    def _begin_reading(self, *, with_sound: bool) -> None:
+        self.sound = SoundSource(self._name, self._container.streams.audio if with_sound else ())
+        if with_sound:
+            say_left_out(self._name, self._container)
+        self._deinterlacer = Deinterlacer(self._name)
+        self._remarks = Remarks(self._name, self._stream)
+        self._damage: tuple[Fraction | None, str] | None = None
+        self._decoded = self._read_to = 0
+        self._read = self._demux()
+
+    def _begin_clock(self, wanted: Fraction | None) -> None:
+        self._is_timeless = False
+        self.fps = self._rate(wanted)
+        self._clock = FrameClock(self.fps)
+        self._end = Fraction(0)
+        leaps = self._has(FormatFlags.ts_discont)
+        self._parts = JoinedParts(self._stream, 1 / self.fps, self._name, leaps=leaps)
+
+    def _first_frame(self) -> av.VideoFrame:
+        for frame in self._frames:
+            return frame
+        if self.stopped:
+            raise VideoError(f"{self._name}: stopped before the first frame")
+        raise VideoError(f"{self._name}: no frame in it decodes; copy the file again from its source")
+
+    def _take_shape_of(self, first: av.VideoFrame) -> None:
+        self._is_scaled = False
+        self._matrix = _display_matrix(first)
+        self._coded_hw = (first.height, first.width)
         turned = self._matrix[0, 0] == 0
         self.size_hw = self._coded_hw[::-1] if turned else self._coded_hw
         aspect = true_aspect(self._stream, self._name)
@@ -144,10 +153,10 @@ class FileSource:
         if (frame.height, frame.width) == self._coded_hw or self._is_scaled:
             return
         self._is_scaled = True
-        first = f"{self._coded_hw[1]}x{self._coded_hw[0]}"
+        first = f"{self._coded_hw[0]}x{self._coded_hw[1]}"
         _LOG.warning(
             "%s: the picture is %dx%d from %s on, scaled to the first frame's %s",
-            *(self._name, frame.width, frame.height, self._place(time_s), first),
+            *(self._name, frame.height, frame.width, self._place(time_s), first),
         )
 
     def _video_stream(self) -> av.VideoStream:
@@ -190,14 +199,18 @@ class FileSource:
                 if not packet.size:
                     continue
                 self._read_to = (packet.pos or 0) + packet.size
-                if packet.stream_index == self._stream.index:
-                    yield packet
-                else:
+                if packet.stream_index != self._stream.index:
                     self.sound.put(packet)
+                elif not self._is_header(packet):
+                    yield packet
         except av.FFmpegError as error:
             self._note(None, error.strerror or str(error))
         if self._pipe is not None:
             self._pipe.check()
+
+    def _is_header(self, packet: av.Packet) -> bool:
+        """Whether the packet is no picture but a header of Theora, which each part of a joined Ogg repeats."""
+        return self._stream.codec_context.name == "theora" and bool(bytes(packet)[0] & 0x80)
 
     def _stamp(self, item: av.VideoFrame | av.Packet | None) -> Fraction | None:
         """Presentation time in seconds on the file's own clock.
@@ -218,7 +231,7 @@ class FileSource:
         if self.stopped:
             return
         self._say_unread()
-        promised = self._promised()
+        promised = None if self._parts.jumps else self._promised()
         read = f"{self._decoded} of {promised}" if promised else f"{self._decoded}"
         if self._damage is not None:
             raise self._damaged(f"{read} frames could be read")
@@ -229,7 +242,7 @@ class FileSource:
             )
 
     def _say_unread(self) -> None:
-        """FFmpeg reads one part of a joined FLV and two of a joined Matroska."""
+        """FFmpeg reads one part of a joined FLV or ASF, and two of a joined Matroska."""
         size = 0 if self._pipe is not None else self._container.size
         if self._container.format.name in _JOINED_UNREAD and size - self._read_to > _UNREAD_SHARE * size:
             _LOG.warning(
@@ -253,12 +266,19 @@ class FileSource:
         Either alone misleads: an edit list hides counted frames, and sound may outlast the picture. The check tolerates
         a few missing frames, and a whole second if the duration covers picture and sound together.
         """
-        if promised is None or self._parts.jumps:
+        if promised is None:
             return False
         seconds, own = promised_seconds(self._container, self._stream)
         slack = max(3 / self.fps, Fraction(1, 10)) if own else Fraction(1)
         fewer = self._decoded < promised - 2
-        return fewer and seconds is not None and self._end < seconds - slack
+        return fewer and seconds is not None and self._lead() + self._end < seconds - slack
+
+    def _lead(self) -> Fraction:
+        """Seconds from the start of the stream to its first frame: AVI counts empty frames at the start."""
+        first, start = self._clock.start, self._stream.start_time
+        if first is None or start is None or self._stream.time_base is None:
+            return Fraction(0)
+        return Fraction(max(first - start * self._stream.time_base, 0))
 
     def _promised(self) -> int | None:
         """Number of frames according to the header."""

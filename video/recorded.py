@@ -85,7 +85,7 @@ class Recorded:
                     return True
                 sink.show(output)
                 if progress is not None:
-                    progress(done, expected)
+                    progress(done, expected if expected is not None and done <= expected else None)
         return self._reader.stopped
 
     def finish(self) -> VideoError | None:

@@ -13,6 +13,7 @@ from time import perf_counter
 from mostnet.contract import FLOW, MASK, VideoError
 from mostnet.engine import Session
 from mostnet.video.camera.live import Live
+from mostnet.video.files.opening import source_name
 from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
 
 from .fit import FrameFit
@@ -128,13 +129,13 @@ def run(
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, window)
     with closing(_source(video, engine, frames, fps, stop, with_sound=output is not None)) as source:
-        _say_what_sizes_change(video, source.fit, drawing)
         writer = None
         if output is not None:
             size_hw = drawing.size_hw(source.size_hw)
             writer = VideoWriter(
                 output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound
             )
+        _say_what_sizes_change(video, source.fit, drawing)
         sink = Sink(
             drawing,
             scale,
@@ -176,7 +177,7 @@ def _source(
 
 
 def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layout) -> None:
-    name = f"camera {video}" if isinstance(video, int) else video
+    name = f"camera {video}" if isinstance(video, int) else source_name(video)
     for remark in (*fit.remarks(), layout.remark(fit.frame_hw)):
         if remark is not None:
             _LOG.warning("%s: %s", name, remark)

@@ -36,6 +36,11 @@ class FrameClock:
         self._start: Fraction | None = None
         self._last: Fraction | None = None
 
+    @property
+    def start(self) -> Fraction | None:
+        """Stamp of the first frame in seconds; None if it has none, and before it."""
+        return self._start
+
     def time_of(self, stamp: Fraction | None) -> Fraction:
         """Time of the next frame in seconds since the first; without a stamp, one period after the last frame."""
         if self._last is None:
@@ -59,8 +64,13 @@ class FrameClock:
 
 
 def nominal_rate(stream: av.VideoStream) -> Fraction | None:
-    """Frame rate in a stream's header: the nominal one if it agrees with the average, otherwise the average."""
+    """Frame rate in a stream's header: the nominal one if it agrees with the average, otherwise the average.
+
+    FFmpeg gives the clock of a DV file, 60000 Hz, as its average.
+    """
     average, nominal = stream.average_rate, stream.guessed_rate
+    if nominal and stream.container.format.name == "dv":
+        return Fraction(nominal)
     if average and nominal and abs(average - nominal) <= average * _AGREEMENT:
         return Fraction(nominal)
     return Fraction(average or nominal) if average or nominal else None

@@ -109,7 +109,7 @@ def test_a_bad_file_is_named_before_the_work_begins(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pipe.png", "zero.png"])
 def test_a_pipe_is_no_calibration_video(tmp_path: Path, name: str) -> None:
     bad_files(tmp_path / "bad")
-    with pytest.raises(CalibrationError, match=f"{name}: no such video or dataset"):
+    with pytest.raises(CalibrationError, match=f"{name}: a pipe or device; calibration reads a video twice"):
         CalibrationData(tmp_path / "bad" / name, SIZE)
 
 

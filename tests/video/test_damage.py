@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -189,6 +190,21 @@ def test_a_long_last_frame_is_no_damage(tmp_path):
         packets += stream.encode(None)
         packets[-1].duration = 100
         container.mux(packets)
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 20
+
+
+def test_pictures_that_begin_late_in_an_avi_are_no_damage(tmp_path):
+    """AVI counts the empty frames before the first picture."""
+    path = tmp_path / "v.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.options = 96, 128, "yuv420p", {"bf": "0"}
+        for k, frame in zip([0, *range(6, 25)], moving_frames(20), strict=True):
+            picture = av.VideoFrame.from_ndarray(frame, "bgr24")
+            picture.pts, picture.time_base = k, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
     with VideoReader(path) as reader:
         assert len(list(reader)) == 20
 

@@ -100,6 +100,14 @@ def test_unusual_rates_that_are_true_stay(tmp_path, caplog, fps):
     assert caplog.text == ""
 
 
+def test_a_dv_file_has_the_rate_of_its_frames(tmp_path, caplog):
+    """FFmpeg gives the clock of the format, 60000 Hz, as its average rate."""
+    frames = moving_frames(10, (576, 720))
+    with VideoReader(write_with_av(tmp_path / "v.dv", frames, codec="dvvideo")) as reader:
+        assert reader.fps == 25
+    assert "FPS" not in caplog.text
+
+
 def _stream(**rates: Fraction | None) -> SimpleNamespace:
     return SimpleNamespace(time_base=MS, **{"average_rate": None, "guessed_rate": None} | rates)
 

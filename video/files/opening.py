@@ -101,7 +101,7 @@ def _open_file(path: Path, name: str) -> av.container.InputContainer:
                 f"{name}: an MP4 without its index (moov): the recording or copy was cut off; copy it again"
             ) from error
         raise VideoError(f"{name}: not a video that can be read ({error.strerror}); give a video file") from error
-    if is_mp4 and second_movie(path):
+    if second_movie(path):
         _LOG.warning(
             "%s: a second MP4 follows the first one in this file and is left out, or a part of it; "
             "join them with ffmpeg -f concat",

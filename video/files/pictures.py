@@ -64,7 +64,7 @@ class PictureSource:
         self._done += 1
         if picture.shape[:2] != self.size_hw and not self._is_scaled:
             self._is_scaled = True
-            size, first = (f"{hw[1]}x{hw[0]}" for hw in (picture.shape, self.size_hw))
+            size, first = (f"{hw[0]}x{hw[1]}" for hw in (picture.shape, self.size_hw))
             _LOG.warning("%s: is %s, scaled to the first picture's %s", self._files.paths[index], size, first)
         return (index - start) / self.fps, resize_picture(picture, self.size_hw)
 

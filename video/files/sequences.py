@@ -101,9 +101,10 @@ def _say_missing(name: str, paths: list[Path]) -> None:
         return
     numbers = [int(found[0]) for path in paths if (found := re.findall(r"\d+(?=\D*$)", path.stem))]
     steps = [after - before for before, after in pairwise(numbers)]
-    if len(numbers) < len(paths) or not steps:
+    rises = [step for step in steps if step > 0]  # 1.jpg and 1.png have the same number
+    if len(numbers) < len(paths) or not rises:
         return
-    usual = Counter(steps).most_common(1)[0][0]
+    usual = Counter(rises).most_common(1)[0][0]
     gaps = [k for k, step in enumerate(steps) if step > usual]
     if gaps:
         _LOG.warning(

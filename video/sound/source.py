@@ -75,11 +75,18 @@ class SoundTrack:
             if time_s is None:
                 return None
             duration_s = duration_of(packet)
-            is_new = self._written_s is None or time_s > self._written_s - duration_s / 2
-            if is_new and time_s + 2 * duration_s > 0:
+            if self._is_new(time_s, duration_s) and time_s + 2 * duration_s >= 0:
                 return time_s, packet
             self._pass(time_s, packet)
         return None
+
+    def _is_new(self, time_s: Fraction, duration_s: Fraction) -> bool:
+        """Whether less than half of a packet overlaps the sound so far."""
+        if self._written_s is None:
+            return True
+        if not duration_s:  # as for ALAC and TrueHD in Matroska, whose stamps may be equal
+            return time_s >= self._written_s
+        return time_s > self._written_s - duration_s / 2
 
     def _pass(self, time_s: Fraction, packet: av.Packet) -> None:
         """Go past the first packet that waits."""

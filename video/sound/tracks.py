@@ -33,6 +33,10 @@ _GAP_S = Fraction(1, 20)
 Samples = npt.NDArray[np.float32]
 
 
+class DamagedSoundError(Exception):
+    """Sound that does not decode."""
+
+
 class WrittenTrack(Protocol):
     """A sound track in the file that is written."""
 
@@ -109,9 +113,17 @@ class EncodedTrack:
         self._begun = False
 
     def packets(self, time_s: Fraction, packet: av.Packet) -> Iterator[av.Packet]:
-        """See ``WrittenTrack``: none, because ``advance`` encodes the samples."""
+        """See ``WrittenTrack``: none, because ``advance`` encodes the samples. Iterate, so that they are decoded."""
+        self._decode(time_s, packet)
+        yield from ()
+
+    def _decode(self, time_s: Fraction, packet: av.Packet) -> None:
         stamp = None if packet.pts is None else packet.pts * packet.time_base
-        for frame in packet.decode():
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:  # of any kind: AC-3 has error numbers of its own
+            raise DamagedSoundError(error.strerror) from error
+        for frame in frames:
             begin_s = time_s
             if stamp is not None and frame.pts is not None:
                 begin_s += frame.pts * frame.time_base - stamp
@@ -122,7 +134,6 @@ class EncodedTrack:
             for part in self._resampler.resample(frame):
                 self._append(part.to_ndarray(), begin)
                 begin += part.samples
-        return iter(())
 
     def advance(self, until_s: Fraction | None) -> Iterator[av.Packet]:
         """See ``WrittenTrack``. Before sound comes, it is silence: an MP4 does not begin before all its tracks do."""

@@ -9,11 +9,11 @@ from fractions import Fraction
 import av
 
 from .source import SoundSource, SoundTrack
-from .tracks import LATE_S, CopiedTrack, EncodedTrack, WrittenTrack, can_copy
+from .tracks import LATE_S, CopiedTrack, DamagedSoundError, EncodedTrack, WrittenTrack, can_copy
 
 _LOG = logging.getLogger(__name__)
 
-#: What libav raises for data that it cannot decode or that a container does not take.
+#: What libav raises for data that a container or an encoder does not take.
 _BAD_DATA = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
 
 
@@ -76,7 +76,8 @@ class SoundWriter:
         try:
             for packet in packets:
                 self._container.mux(packet)
-        except _BAD_DATA as error:
+        except (DamagedSoundError, *_BAD_DATA) as error:
             if track.title not in self._bad:
                 self._bad.add(track.title)
-                _LOG.warning("%s is damaged: parts of it are missing (%s)", track.title, error.strerror)
+                reason = error.strerror if isinstance(error, av.FFmpegError) else error
+                _LOG.warning("%s is damaged: parts of it are missing (%s)", track.title, reason)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from mostnet.video import VideoReader
+from mostnet.contract import VideoError
+from mostnet.video import VideoReader, run
 from mostnet.video.files.parts import JoinedParts
 
-from ..samples import moving_frames, write_with_av
+from ..samples import FakeEngine, moving_frames, write_with_av
 
 #: Seconds after which the 33-bit clock of MPEG-TS begins anew.
 WRAP_S = 2**33 // 90_000
@@ -34,7 +37,12 @@ def _times(path: Path) -> list[float]:
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("v.ts", "libx264"), ("v.ts", "mpeg2video"), ("v.mpg", "mpeg2video"), ("v.avi", "mpeg4")],
+    [
+        ("v.ts", "libx264"),
+        ("v.ts", "mpeg2video"),
+        ("v.mpg", "mpeg2video"),
+        ("v.avi", "mpeg4"),
+    ],
 )
 @pytest.mark.parametrize("parts", [2, 3])
 def test_parts_follow_each_other(tmp_path, name, codec, parts):
@@ -103,7 +111,7 @@ def test_another_size_is_said(tmp_path, caplog):
     path.write_bytes(_part(tmp_path, "a.ts") + small)
     with VideoReader(path) as reader:
         assert {frame.shape for frame in reader} == {(96, 128, 3)}
-    assert "the picture is 96x64 from frame 50 (2.00 s) on, scaled to the first frame's 128x96" in caplog.text
+    assert "the picture is 64x96 from frame 50 (2.00 s) on, scaled to the first frame's 96x128" in caplog.text
 
 
 def test_damage_in_a_later_part_has_its_time(tmp_path):
@@ -165,12 +173,42 @@ def test_a_repeated_stamp_is_left_to_the_clock(tmp_path):
     assert _mended(tmp_path, stamps) == stamps
 
 
+def test_progress_gives_no_total_after_it(tmp_path):
+    path = tmp_path / "v.ts"
+    path.write_bytes(_part(tmp_path, "part.ts") * 3)
+    seen = []
+    run(path, FakeEngine(), tmp_path / "o.mp4", progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, 151))
+    assert all(total is None or done <= total for done, total in seen)
+
+
+def test_a_damaged_part_is_not_counted_against_the_first(tmp_path):
+    part = _part(tmp_path, "part.ts")
+    middle = len(part) // 2
+    path = tmp_path / "v.ts"
+    path.write_bytes(part + part[:middle] + bytes(4000) + part[middle + 4000 :])
+    with pytest.raises(VideoError, match=r"; \d+ frames could be read; "):
+        _times(path)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+def test_the_headers_of_a_second_theora_are_no_damage(tmp_path):
+    clip = write_with_av(tmp_path / "clip.mp4", moving_frames(50))
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", clip, "-c:v", "libtheora", tmp_path / "one.ogv"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this ffmpeg cannot encode Theora")
+    path = tmp_path / "v.ogv"
+    path.write_bytes((tmp_path / "one.ogv").read_bytes() * 2)
+    assert _times(path) == pytest.approx([k / 25 for k in range(100)], abs=2e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "movflags", "text"),
     [
         ("v.mp4", "", "a second MP4 follows the first one in this file and is left out"),
         ("v.mp4", "frag_keyframe+empty_moov", "a second MP4 follows"),
         ("v.flv", "", "the end of the file is not read"),
+        ("v.wmv", "", "the end of the file is not read"),
     ],
 )
 def test_parts_that_ffmpeg_does_not_read_are_said(tmp_path, caplog, name, movflags, text):

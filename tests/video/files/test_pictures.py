@@ -125,7 +125,7 @@ def test_other_sizes_are_scaled_and_said_once(folder, caplog):
     with VideoReader(folder) as reader:
         frames = list(reader)
     assert {frame.shape for frame in frames} == {(96, 128, 3)}
-    assert caplog.text.count("7.png: is 64x48, scaled to the first picture's 128x96") == 1
+    assert caplog.text.count("7.png: is 48x64, scaled to the first picture's 96x128") == 1
     assert "8.png" not in caplog.text
 
 

@@ -90,3 +90,10 @@ def test_several_kinds_are_said(folder, caplog):
         (folder / name).touch()
     assert len(_names(folder)) == 14
     assert "pictures of several kinds (.jpg, .png)" in caplog.text
+
+
+def test_the_same_numbers_in_two_kinds_miss_nothing(folder, caplog):
+    for number in range(1, 13):
+        (folder / f"{number}.jpg").touch()
+    assert len(_names(folder)) == 24
+    assert "missing" not in caplog.text

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
 from mostnet.video.sound.clock import PictureClock, SoundClock, SoundClockError
+from mostnet.video.sound.source import SoundTrack
 
 #: Sound packets and pictures of these tests are this long.
 _STEP = Fraction(1, 25)
@@ -34,6 +36,15 @@ def _times(clock: SoundClock, stamps: list[float], until_s: float | None = None)
 
 def _run(begin: float, count: int) -> list[float]:
     return [float(Fraction(begin) + k * _STEP) for k in range(count)]
+
+
+def test_packets_without_duration_are_all_taken():
+    """Matroska gives those of TrueHD none, and rounds the stamps of two packets to the same millisecond."""
+    track = SoundTrack(SimpleNamespace(), "the sound", _pictures((0, 0)))
+    stamps = [0, 1, 2, 2, 3, 4, 5, 5, 6]
+    for stamp in stamps:
+        track.put(SimpleNamespace(pts=stamp, dts=stamp, duration=0, time_base=Fraction(1, 1000), size=8))
+    assert [time_s * 1000 for time_s, _ in track.take(None)] == stamps
 
 
 def test_times_count_from_the_first_picture():
