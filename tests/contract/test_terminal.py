@@ -17,6 +17,8 @@ from mostnet.contract import DatasetError
 from mostnet.contract.terminal import command, drawn, one_line
 
 ROOT = Path(__file__).parent.parent.parent
+PACKAGES = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+SOURCES = [path for package in PACKAGES for path in package.glob("**/*.py")]
 
 _COMMAND = """
 import logging, pathlib, sys
@@ -126,8 +128,7 @@ def test_one_line_keeps_letters_of_all_scripts() -> None:
 
 
 def test_every_command_is_decorated() -> None:
-    folders = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "docs")]
-    for path in (path for folder in folders for path in folder.glob("**/*.py")):
+    for path in SOURCES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name == "main":
                 text = ast.unparse(node)
@@ -139,9 +140,7 @@ def test_every_command_is_decorated() -> None:
 
 def test_every_text_file_names_its_encoding() -> None:
     """Without it, Python takes the terminal's: ASCII with ``LC_ALL=C``."""
-    for path in ROOT.glob("*/**/*.py"):
-        if path.relative_to(ROOT).parts[0] in ("tests", "build"):
-            continue
+    for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 names = {keyword.arg for keyword in node.keywords}
