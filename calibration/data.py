@@ -43,7 +43,7 @@ class CalibrationData:
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 2:
             raise CalibrationError(f"{self.frames} calibration frames; expected at least 2, so that state is carried")
-        if not self.source.is_dir() and not self.source.is_file():  # a pipe cannot be read twice
+        if not self.source.exists():
             raise CalibrationError(f"{self.source}: no such video or dataset to calibrate on")
         if not (self.source.is_dir() or self.source.is_file()):
             raise CalibrationError(f"{self.source}: a pipe or device; calibration reads a video twice, so give a file")

@@ -30,6 +30,8 @@ def main(kind):
         logging.getLogger("mostnet.some.part").warning("two\\nlines of %s", "\\u6b6f")
         logging.getLogger("mostnet.some.part").info("not shown")
         logging.getLogger("other").error("not ours")
+    if kind == "tell":
+        print("progress", file=sys.stderr, flush=True)
     for k in range(int(sys.argv[2])):
         print("\\u6b6f\\udcff", k, flush=True)
     pathlib.Path(sys.argv[3]).write_text("done")
@@ -86,6 +88,13 @@ def test_a_full_disk_is_one_line_on_stderr(tmp_path: Path) -> None:
     done = run(tmp_path, "print", shell="> /dev/full")
 
     assert done.returncode == 1 and done.stderr == "tool: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_log_of_messages_does_not_end_the_work(tmp_path: Path) -> None:
+    done = run(tmp_path, "tell", shell="2> /dev/full")
+
+    assert done.returncode == 0 and (tmp_path / "done").exists()
 
 
 def test_a_command_within_a_command_prints_a_warning_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,13 +61,16 @@ def read_mask(path: Path) -> Mask:
     return tooth
 
 
-def dark_tooth(path: Path) -> str:
+def dark_tooth(path: Path, tooth: npt.NDArray[np.bool_]) -> str:
     """The value or colour of the tooth in a mask, as text, if it is not bright; empty if it is, or without a tooth.
 
+    Args:
+        tooth: bool ``(H, W)``, the mask as ``read_mask`` reads it.
+
     Raises:
-        DatasetError: like ``read_mask``.
+        DatasetError: like ``read_picture``.
     """
-    picture, tooth = read_unchanged(path), read_mask(path) > 0
+    picture = read_unchanged(path)
     if not tooth.any() or picture.shape[:2] != tooth.shape:
         return ""
     value = np.atleast_1d(picture[tooth][0])[:3]  # without opacity

@@ -224,19 +224,44 @@ def test_a_split_with_gaps_says_so_once(tmp_path: Path, caplog: pytest.LogCaptur
         (encoded(SQUARE), "1.png, have 1 on teeth instead of 255; all but black is read as tooth"),
         (palette_png(SQUARE, BLACK, RED), "1.png, have 0 0 128 on teeth instead of 255"),
         (encoded(SQUARE * 0), "no tooth in any mask (looked at 2 of 2, such as"),
-        (b"damaged", ""),  # reported by whoever needs it
+        (b"damaged", "no tooth in any mask (looked at 1 of 2"),  # its reader reports the damaged one
+        (encoded(255 - SQUARE * 255), "0.png, have tooth along most of the picture's edge, as if inverted"),
+        (encoded(FULL), "as if inverted"),
     ],
 )
 def test_a_split_says_in_one_line_what_its_masks_hold(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, second: bytes, text: str
 ) -> None:
     files = [tmp_path / "0.png", tmp_path / "1.png"]
-    files[0].write_bytes(encoded(SQUARE * 0))
+    files[0].write_bytes(second if "inverted" in text else encoded(SQUARE * 0))
     files[1].write_bytes(second)
     with caplog.at_level(logging.WARNING):
         say_masks("data/train", files)
     assert len(caplog.messages) == bool(text)
     assert not text or (text in caplog.messages[0] and caplog.messages[0].startswith("data/train: "))
+
+
+def test_masks_with_several_values_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [tmp_path / "0.png", tmp_path / "1.png"]
+    for path, value in zip(files, (255, 128), strict=True):
+        path.write_bytes(encoded(SQUARE * np.uint8(value)))
+    say_masks("data/train", files)
+    assert not caplog.messages  # both are bright
+    files[1].write_bytes(encoded(SQUARE * np.uint8(2)))
+    say_masks("data/train", files)
+    assert len(caplog.messages) == 1
+    assert f"several values on teeth: {files[0]} has white, {files[1]} has 2" in caplog.messages[0]
+
+
+def test_a_label_under_another_name_is_not_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path / "input", "0.png")
+    touch(tmp_path / "Masks", "0.png")
+    with pytest.raises(DatasetError, match="Masks: the folder of the mask files is called mask; rename it"):
+        index_sequence(tmp_path)
+    (tmp_path / "Masks").rename(tmp_path / "elsewhere")
+    (tmp_path / "mask").symlink_to("nowhere")
+    with pytest.raises(DatasetError, match="mask: expected a folder of the mask files; remove it, or mend the link"):
+        index_sequence(tmp_path)
 
 
 def test_no_masks_no_words(caplog: pytest.LogCaptureFixture) -> None:
