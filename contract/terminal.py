@@ -74,8 +74,13 @@ def one_line(text: object) -> str:
 
 
 def drawn(name: str) -> str:
-    """A name as one line for matplotlib, which takes ``$`` for mathematics, and fails at bytes that are no text."""
-    return one_line(name).encode(errors="backslashreplace").decode().replace("$", r"\$")
+    """A name as one line for matplotlib.
+
+    It takes ``$`` for mathematics, fails at bytes that are no text, and leaves a name that begins with ``_`` out of a
+    legend.
+    """
+    text = one_line(name).encode(errors="backslashreplace").decode().replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 class _WarningLines(logging.Handler):

@@ -158,3 +158,9 @@ def test_names_in_pictures_are_no_mathematics() -> None:
     figure.suptitle(drawn("a$\\badmath$ \udcff\n.mp4"))
     figure.savefig(io.BytesIO(), format="png")  # matplotlib raises for the name as it is
     assert drawn("a$b\n\udcff") == r"a\$b \udcff"
+
+
+def test_a_legend_shows_a_name_that_begins_with_an_underscore() -> None:
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    axes.plot([0, 1], label=drawn("_x.mp4"))
+    assert [text.get_text() for text in axes.legend().get_texts()] == [" _x.mp4"]
