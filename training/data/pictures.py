@@ -19,6 +19,10 @@ _FEW_LEVELS = 16
 _NEARLY = 15 / 16
 #: Channels that differ by no more than this share of full scale are grey: compression tints a grey picture.
 _GREY = 1 / 8
+#: An area whose values differ by less than this part of the greatest one is even.
+_EVEN = 20
+#: Most of a mask with soft edges, or of a JPEG, that may be even and of a value between: edges are steep.
+_MOST_BETWEEN = 1 / 20
 _EXPECTED = "expected 255 on teeth and 0 elsewhere, or black and one other value or colour"
 
 
@@ -45,7 +49,7 @@ def read_mask(path: Path) -> Mask:
     """A tooth mask, uint8 ``(H, W)``, 255 on teeth and 0 elsewhere.
 
     Black is background. If there is exactly one other value or colour, it is the tooth, as in masks of 0 and 1 or with
-    a palette. A grey mask with soft edges, or a JPEG, is tooth from half of full scale on.
+    a palette. A grey mask with soft edges, or a JPEG, is tooth from half of full scale on, unless it has areas between.
 
     Raises:
         DatasetError: the file cannot be read, or it is not clear which of its values is the tooth.
@@ -117,6 +121,13 @@ def _has_areas_between(grey: npt.NDArray[Any]) -> bool:
     return bool((flat & (grey > 0) & (grey < grey.max() * _NEARLY)).any())
 
 
+def _share_between(grey: npt.NDArray[Any]) -> float:
+    """Share of the picture in areas, even up to the noise of a JPEG, between black and three quarters of the most."""
+    square, most = np.ones((3, 3), np.uint8), int(grey.max())
+    even = cv2.dilate(grey, square) - cv2.erode(grey, square) <= most / _EVEN
+    return float((even & (grey > most / 8) & (grey < most * 3 / 4)).mean())
+
+
 def _halved(grey: npt.NDArray[Any], path: Path) -> Mask:
     """Tooth from half of full scale on."""
     half = (int(np.iinfo(grey.dtype).max) + 1) // 2
@@ -125,6 +136,8 @@ def _halved(grey: npt.NDArray[Any], path: Path) -> Mask:
             f"{path}: its greatest value is {grey.max()} of {2 * half - 1}, so that no pixel counts as tooth; "
             + _EXPECTED
         )
+    if _share_between(grey) > _MOST_BETWEEN:
+        raise DatasetError(f"{path}: a photograph, or a mask of several classes; {_EXPECTED}")
     return np.where(grey >= half, 255, 0).astype(np.uint8)
 
 

@@ -31,6 +31,7 @@ from tests.training.data.picture_files import (
 BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)
 FULL = np.full(SIZE_HW, 255, np.uint8)
 SOFT = cv2.GaussianBlur(SQUARE * 255, (0, 0), 2)
+PHOTOGRAPH = np.clip(cv2.GaussianBlur(noise(), (0, 0), 8)[..., 0] * 6.0 - 640, 0, 255).astype(np.uint8)
 TWO = SQUARE + np.roll(SQUARE, 20, axis=1)  # areas of 0, 1 and 2
 
 MASKS = {
@@ -50,6 +51,8 @@ MASKS = {
     "RGBA": encoded(np.dstack([SQUARE * 255] * 3 + [FULL])),
     "RGBA, 0 and 1": encoded(np.dstack([SQUARE] * 3 + [FULL])),
     "JPEG": encoded(SQUARE * 255, ".jpg"),
+    "JPEG of much loss": bytes(cv2.imencode(".jpg", SQUARE * 255, [cv2.IMWRITE_JPEG_QUALITY, 20])[1]),
+    "JPEG of one bright grey": encoded(SQUARE * 180, ".jpg"),
     "colour JPEG": encoded(np.dstack([SQUARE * 255] * 3), ".jpg"),
     "0, 254 and 255": encoded(np.where(TWO == 2, 254, TWO * 255).astype(np.uint8)),
     "tinted by compression": encoded(np.dstack([SQUARE * 255, SQUARE * 250, SQUARE * 245])),
@@ -91,6 +94,9 @@ def test_masks_of_one_value(tmp_path: Path, value: int, tooth: int) -> None:
         (encoded(noise()), "a mask of several colours"),
         (encoded(SOFT // 4), "its greatest value is 63 of 255, so that no pixel counts as tooth"),
         (encoded(SQUARE * 60, ".jpg"), "of 255, so that no pixel counts as tooth"),
+        (encoded(np.where(TWO == 2, 128, TWO * 255).astype(np.uint8), ".jpg"), "a photograph, or a mask of several cl"),
+        (encoded(PHOTOGRAPH), "a photograph, or a mask of several classes; expected 255"),
+        (encoded(PHOTOGRAPH, ".jpg"), "a photograph, or a mask of several classes; expected 255"),
         (encoded(SOFT.astype(np.uint16)), "its greatest value is 255 of 65535"),
         (encoded(np.dstack([FULL * 0] * 3 + [SQUARE * 255])), "its colours and its opacity show different areas"),
         (encoded(np.dstack([FULL] * 3 + [SQUARE * 255])), "its colours and its opacity show different areas"),
