@@ -112,6 +112,9 @@ class _LastingFile(io.FileIO):
             os.dup2(null, self.fileno())
             os.close(null)
             return super().write(data)
+        except OSError as error:
+            error.filename = "standard output"  # stderr tolerates every failure
+            raise
 
 
 @contextmanager

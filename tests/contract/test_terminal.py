@@ -87,7 +87,7 @@ def test_a_command_finishes_its_work_when_nobody_reads_its_output(tmp_path: Path
 def test_a_full_disk_is_one_line_on_stderr(tmp_path: Path) -> None:
     done = run(tmp_path, "print", shell="> /dev/full")
 
-    assert done.returncode == 1 and done.stderr == "tool: [Errno 28] No space left on device\n"
+    assert done.returncode == 1 and done.stderr == "tool: [Errno 28] No space left on device: 'standard output'\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

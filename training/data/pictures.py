@@ -23,6 +23,8 @@ _GREY = 1 / 8
 _EVEN = 20
 #: Most of a mask with soft edges, or of a JPEG, that may be even and of a value between: edges are steep.
 _MOST_BETWEEN = 1 / 20
+#: A tooth above this share of full scale is white.
+_BRIGHT = 3 / 4
 _EXPECTED = "expected 255 on teeth and 0 elsewhere, or black and one other value or colour"
 
 
@@ -77,8 +79,8 @@ def dark_tooth(path: Path, tooth: npt.NDArray[np.bool_]) -> str:
     picture = read_unchanged(path)
     if not tooth.any() or picture.shape[:2] != tooth.shape:
         return ""
-    value = np.atleast_1d(picture[tooth][0])[:3]  # without opacity
-    return "" if min(value) > np.iinfo(picture.dtype).max // 2 else " ".join(map(str, value))
+    value = np.atleast_1d(np.median(picture[tooth], axis=0).astype(int))[:3]  # without opacity
+    return "" if min(value) > np.iinfo(picture.dtype).max * _BRIGHT else " ".join(map(str, value))
 
 
 def _decode(path: Path, data: bytes, mode: int) -> npt.NDArray[Any]:
