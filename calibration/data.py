@@ -48,6 +48,15 @@ class CalibrationData:
         if not (self.source.is_dir() or self.source.is_file()):
             raise CalibrationError(f"{self.source}: a pipe or device; calibration reads a video twice, so give a file")
 
+    def check(self) -> None:
+        """Look for the pictures and at their first bytes, before other work. A video is checked when it is read.
+
+        Raises:
+            CalibrationError: like ``sequences``.
+        """
+        if self.source.is_dir():
+            self._pictures()
+
     def sequences(self) -> Iterator[Iterator[Frame]]:
         """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames. Read each to its end before the next.
 

@@ -74,8 +74,13 @@ def one_line(text: object) -> str:
 
 
 def drawn(name: str) -> str:
-    """A name as one line for matplotlib, which takes ``$`` for mathematics, and fails at bytes that are no text."""
-    return one_line(name).encode(errors="backslashreplace").decode().replace("$", r"\$")
+    """A name as one line for matplotlib.
+
+    It takes ``$`` for mathematics, fails at bytes that are no text, and leaves a name that begins with ``_`` out of a
+    legend.
+    """
+    text = one_line(name).encode(errors="backslashreplace").decode().replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 class _WarningLines(logging.Handler):
@@ -93,16 +98,23 @@ class _WarningLines(logging.Handler):
 
 
 class _LastingFile(io.FileIO):
-    """A file descriptor that is turned to the null device once its reader is gone."""
+    """A file descriptor that is turned to the null device once a write fails in one of the tolerated ways."""
+
+    def __init__(self, descriptor: int, tolerated: type[OSError]) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._tolerated = tolerated
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except self._tolerated:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
             return super().write(data)
+        except OSError as error:
+            error.filename = "standard output"  # stderr tolerates every failure
+            raise
 
 
 @contextmanager
@@ -120,9 +132,10 @@ def _warnings_as_lines(name: str) -> Iterator[None]:
 
 @contextmanager
 def _safe_streams() -> Iterator[None]:
-    """Streams that neither refuse a character nor fail when their reader is gone."""
+    """Streams that neither refuse a character nor fail when their reader is gone; stderr never fails."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _safe(before[0], sys.__stdout__), _safe(before[1], sys.__stderr__)
+    sys.stdout = _safe(before[0], sys.__stdout__, tolerated=BrokenPipeError)
+    sys.stderr = _safe(before[1], sys.__stderr__, tolerated=OSError)
     try:
         yield
     finally:
@@ -133,15 +146,15 @@ def _safe_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _safe(stream: TextIO, of_process: TextIO | None) -> TextIO:
-    """The stream with escapes for what it cannot encode; the process's own pipe or file also outlives its reader."""
+def _safe(stream: TextIO, of_process: TextIO | None, *, tolerated: type[OSError]) -> TextIO:
+    """The stream with escapes for what it cannot encode; the process's own pipe or file also bears these failures."""
     if not isinstance(stream, io.TextIOWrapper):  # None without a terminal, or the stream of a test or a notebook
         return stream
     stream.reconfigure(errors="backslashreplace")
     if stream is not of_process or stream.isatty():  # a terminal of Windows takes no bytes
         return stream
     stream.flush()
-    file = io.BufferedWriter(_LastingFile(stream.fileno(), "w", closefd=False))
+    file = io.BufferedWriter(_LastingFile(stream.fileno(), tolerated))
     return io.TextIOWrapper(
         file,
         encoding=stream.encoding,

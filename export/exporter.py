@@ -29,7 +29,7 @@ from mostnet.model.threads import limit_torch_threads
 from .evidence import require_chart
 from .graph import graph_metadata, save_graph
 from .options import ExportOptions
-from .precision import Preparation
+from .precision import Preparation, calibration_data
 from .progress import say, show_step
 from .publish import publish
 from .verification import VerificationReport, read_frames, verify
@@ -70,6 +70,7 @@ def export(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         BackendNotInstalledError, NoGpuError: no TensorRT to build with (raised before any work).
+        CalibrationError: the calibration data cannot be used; what their names and first bytes show, before any work.
         ExportError: options that do not go together, or TensorRT failed.
         VerificationError: the exported graph breaks a bound.
     """
@@ -135,8 +136,10 @@ def check_whole(checkpoint: Checkpoint, path: Path) -> None:
 def _prepare(options: ExportOptions) -> Toolchain | None:
     """Refuse options that cannot succeed, before any work; find the TensorRT that builds the plan, if one is wanted."""
     options.check()
-    if options.calibration is not None and options.calibration.accuracy_budget:
-        require_chart()
+    if options.calibration is not None:
+        calibration_data(options.size_hw, options.calibration).check()
+        if options.calibration.accuracy_budget:
+            require_chart()
     if options.verify_video is not None:
         from mostnet.video import VideoReader  # only a verification needs PyAV
 

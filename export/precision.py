@@ -90,8 +90,7 @@ class Preparation:
         return self.options.calibration
 
     def _data(self) -> CalibrationData:
-        options = self._calibration
-        return CalibrationData(options.data, self.options.size_hw, options.frames, options.resize)
+        return calibration_data(self.options.size_hw, self._calibration)
 
     def _finished(self, graph: onnx.ModelProto) -> onnx.ModelProto:
         """The graph at the requested opset, with metadata that describe its final form."""
@@ -213,3 +212,12 @@ def _runtime_version() -> str:
 
 def _state_bytes(graph: onnx.ModelProto) -> int:
     return sum(pair.output.nbytes for pair in graph_metadata(graph).states)
+
+
+def calibration_data(size_hw: tuple[int, int], options: CalibrationOptions) -> CalibrationData:
+    """The data that these options name, for a graph of this frame size.
+
+    Raises:
+        CalibrationError: no such data, or too few frames are asked for.
+    """
+    return CalibrationData(options.data, size_hw, options.frames, options.resize)

@@ -51,8 +51,9 @@ def plot_curves(train: CsvLog, val: CsvLog, path: Path) -> None:
     figure = Figure(figsize=(14, 6), layout="constrained")
     for i, (log, name) in enumerate(panels):
         axes = figure.add_subplot(2, 4, i + 1)
-        axes.plot(*log.series(name), linewidth=1, marker="." if log is val else None)
-        if name in ("loss", "enhance", "flow", "mask"):
+        steps, values = log.series(name)
+        axes.plot(steps, values, linewidth=1, marker="." if log is val else None)
+        if name in ("loss", "enhance", "flow", "mask") and any(value > 0 for value in values):
             axes.set_yscale("log")
         axes.set_title(f"{'validation' if log is val else 'training'} {name}", fontsize=9)
         axes.set_xlabel("step", fontsize=8)

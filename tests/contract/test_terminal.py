@@ -33,6 +33,8 @@ def main(kind):
         logging.getLogger("mostnet.some.part").warning("two\\nlines of %s", "\\u6b6f")
         logging.getLogger("mostnet.some.part").info("not shown")
         logging.getLogger("other").error("not ours")
+    if kind == "tell":
+        print("progress", file=sys.stderr, flush=True)
     for k in range(int(sys.argv[2])):
         print("\\u6b6f\\udcff", k, flush=True)
     pathlib.Path(sys.argv[3]).write_text("done")
@@ -88,7 +90,14 @@ def test_a_command_finishes_its_work_when_nobody_reads_its_output(tmp_path: Path
 def test_a_full_disk_is_one_line_on_stderr(tmp_path: Path) -> None:
     done = run(tmp_path, "print", shell="> /dev/full")
 
-    assert done.returncode == 1 and done.stderr == "tool: [Errno 28] No space left on device\n"
+    assert done.returncode == 1 and done.stderr == "tool: [Errno 28] No space left on device: 'standard output'\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_log_of_messages_does_not_end_the_work(tmp_path: Path) -> None:
+    done = run(tmp_path, "tell", shell="2> /dev/full")
+
+    assert done.returncode == 0 and (tmp_path / "done").exists()
 
 
 def test_a_command_within_a_command_prints_a_warning_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +164,9 @@ def test_names_in_pictures_are_no_mathematics() -> None:
     figure.suptitle(drawn("a$\\badmath$ \udcff\n.mp4"))
     figure.savefig(io.BytesIO(), format="png")  # matplotlib raises for the name as it is
     assert drawn("a$b\n\udcff") == r"a\$b \udcff"
+
+
+def test_a_legend_shows_a_name_that_begins_with_an_underscore() -> None:
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    axes.plot([0, 1], label=drawn("_x.mp4"))
+    assert [text.get_text() for text in axes.legend().get_texts()] == [" _x.mp4"]

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mostnet.contract import ExportError, FrameError, PlanInfo, VerificationError, sha256
+from mostnet.contract import CalibrationError, ExportError, FrameError, PlanInfo, VerificationError, sha256
 from mostnet.engine import Engine
-from mostnet.export import ExportOptions, export_sizes, exporter, precision
+from mostnet.export import CalibrationOptions, ExportOptions, export_sizes, exporter, precision
 from mostnet.export import export as export_function
 from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import TRIVIAL, main
@@ -340,3 +340,15 @@ def test_a_network_trained_without_a_part_of_the_method_is_refused(
     with pytest.raises(ExportError, match=f"trained without {what}, for comparison; an exported graph has the whole"):
         export_function(path, ExportOptions(output=tmp_path, onnx_only=True))
     assert [file.name for file in tmp_path.iterdir()] == ["part.pt"]
+
+
+def test_calibration_data_are_looked_at_before_any_work(tmp_path: Path) -> None:
+    pictures = tmp_path / "s" / "input"
+    pictures.mkdir(parents=True)
+    for k in range(3):
+        (pictures / f"{k}.png").write_bytes(b"not a picture, but long enough for its head")
+    options = ExportOptions(
+        precision="int8", onnx_only=True, output=tmp_path, calibration=CalibrationOptions(data=tmp_path, frames=2)
+    )
+    with pytest.raises(CalibrationError, match=r"0\.png: not a picture in PNG or JPEG"):
+        export_function(tmp_path / "missing.pt", options)  # the checkpoint comes later

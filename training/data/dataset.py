@@ -110,11 +110,13 @@ def index_sequence(folder: Path) -> SequenceFiles:
     """Find the files of one sequence.
 
     Raises:
-        DatasetError: no frames, two files for one frame, or a label whose files do not match the frames.
+        DatasetError: no frames, two files for one frame, a label whose files do not match the frames, or one that is no
+            folder or has a similar name.
     """
     frames = picture_files(folder / "input")
     if not frames:
         raise DatasetError(f"{folder}: no frames in input/; expected {', '.join(PICTURES)} files")
+    _check_names(folder)
     labels = {label: picture_files(folder / label, _SUFFIXES[label]) for label in LABELS if (folder / label).is_dir()}
     for label, files in labels.items():
         if len(files) != len(frames):
@@ -129,6 +131,16 @@ def index_sequence(folder: Path) -> SequenceFiles:
                     f"rename the files of one folder, so that each label has the name of its frame"
                 )
     return SequenceFiles(folder.name, folder, frames, labels)
+
+
+def _check_names(folder: Path) -> None:
+    """Refuse what looks like a label but would be passed over: a broken link ``mask``, or a folder ``Masks``."""
+    for path in folder.iterdir():
+        label = next((label for label in LABELS if path.name.lower() in (label, f"{label}s")), None)
+        if label is not None and not path.is_dir():
+            raise DatasetError(f"{path}: expected a folder of the {label} files; remove it, or mend the link")
+        if label is not None and path.name != label:
+            raise DatasetError(f"{path}: the folder of the {label} files is called {label}; rename it")
 
 
 def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:

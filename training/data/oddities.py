@@ -1,4 +1,4 @@
-"""What is allowed in a data set, but odd enough to be said: missing frames, and masks without white teeth."""
+"""What is allowed in a data set, but odd enough to be said: missing frames, and masks that may mean something else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from mostnet.contract import DatasetError
 
@@ -16,6 +19,16 @@ _LOG = logging.getLogger(__name__)
 
 #: Most masks that are opened to find a tooth, evenly spaced over the split.
 _MASKS = 64
+_WHITE = "white"
+
+
+class _Look(NamedTuple):
+    """One mask: whether it has a tooth, the share of the picture's edge that is tooth, and the value of the tooth."""
+
+    path: Path
+    has_tooth: bool
+    edge: float
+    value: str
 
 
 def say_gaps(sequences: Iterable[Sequence[Path]]) -> None:
@@ -45,26 +58,55 @@ def gaps(files: Sequence[Path]) -> list[int]:
 
 
 def say_masks(name: str, masks: Sequence[Path]) -> None:
-    """Warn in one line if no mask has a tooth, or if the tooth is not white. Of many masks, only some are opened."""
+    """Warn in one line if the masks have no tooth, seem inverted, or are not white on teeth.
+
+    Of many masks, only some are opened. One that cannot be read is left to those who use it.
+    """
     some = [masks[k * len(masks) // _MASKS] for k in range(_MASKS)] if len(masks) > _MASKS else masks
-    try:
-        first = next((path for path in some if read_mask(path).any()), None)
-        dark = dark_tooth(first) if first else ""
-    except DatasetError:
-        return  # whoever uses the mask reports it
-    if dark:
-        _LOG.warning(
-            "%s: the masks, such as %s, have %s on teeth instead of 255; all but black is read as tooth",
-            name,
-            first,
-            dark,
-        )
-    elif some and first is None:
+    looks = [look for look in map(_look, some) if look is not None]
+    teeth = [look for look in looks if look.has_tooth]
+    values = {look.value: look for look in teeth}
+    if looks and not teeth:
         _LOG.warning(
             "%s: no tooth in any mask (looked at %d of %d, such as %s); expected 255 on teeth, 0 elsewhere; from these "
             "masks a network learns that there are no teeth",
             name,
-            len(some),
+            len(looks),
             len(masks),
-            some[0],
+            looks[0].path,
         )
+    elif looks and sum(look.edge for look in looks) > len(looks) / 2:
+        _LOG.warning(
+            "%s: the masks, such as %s, have tooth along most of the picture's edge, as if inverted; expected 255 on "
+            "teeth, 0 elsewhere; invert them if teeth are black in them",
+            name,
+            teeth[0].path,
+        )
+    elif len(values) > 1:
+        first, second = list(values.values())[:2]
+        _LOG.warning(
+            "%s: the masks have several values on teeth: %s has %s, %s has %s; all but black is read as tooth; paint "
+            "black what is no tooth",
+            name,
+            first.path,
+            first.value,
+            second.path,
+            second.value,
+        )
+    elif values and _WHITE not in values:
+        _LOG.warning(
+            "%s: the masks, such as %s, have %s on teeth instead of 255; all but black is read as tooth",
+            name,
+            teeth[0].path,
+            teeth[0].value,
+        )
+
+
+def _look(path: Path) -> _Look | None:
+    try:
+        tooth = read_mask(path) > 0
+        value = dark_tooth(path, tooth) or _WHITE
+    except DatasetError:
+        return None
+    edge = np.concatenate([tooth[0], tooth[-1], tooth[:, 0], tooth[:, -1]])
+    return _Look(path, bool(tooth.any()), float(edge.mean()), value)

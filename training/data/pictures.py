@@ -19,6 +19,12 @@ _FEW_LEVELS = 16
 _NEARLY = 15 / 16
 #: Channels that differ by no more than this share of full scale are grey: compression tints a grey picture.
 _GREY = 1 / 8
+#: An area whose values differ by less than this part of the greatest one is even.
+_EVEN = 20
+#: Most of a mask with soft edges, or of a JPEG, that may be even and of a value between: edges are steep.
+_MOST_BETWEEN = 1 / 20
+#: A tooth above this share of full scale is white.
+_BRIGHT = 3 / 4
 _EXPECTED = "expected 255 on teeth and 0 elsewhere, or black and one other value or colour"
 
 
@@ -45,7 +51,7 @@ def read_mask(path: Path) -> Mask:
     """A tooth mask, uint8 ``(H, W)``, 255 on teeth and 0 elsewhere.
 
     Black is background. If there is exactly one other value or colour, it is the tooth, as in masks of 0 and 1 or with
-    a palette. A grey mask with soft edges, or a JPEG, is tooth from half of full scale on.
+    a palette. A grey mask with soft edges, or a JPEG, is tooth from half of full scale on, unless it has areas between.
 
     Raises:
         DatasetError: the file cannot be read, or it is not clear which of its values is the tooth.
@@ -61,17 +67,20 @@ def read_mask(path: Path) -> Mask:
     return tooth
 
 
-def dark_tooth(path: Path) -> str:
+def dark_tooth(path: Path, tooth: npt.NDArray[np.bool_]) -> str:
     """The value or colour of the tooth in a mask, as text, if it is not bright; empty if it is, or without a tooth.
 
+    Args:
+        tooth: bool ``(H, W)``, the mask as ``read_mask`` reads it.
+
     Raises:
-        DatasetError: like ``read_mask``.
+        DatasetError: like ``read_picture``.
     """
-    picture, tooth = read_unchanged(path), read_mask(path) > 0
+    picture = read_unchanged(path)
     if not tooth.any() or picture.shape[:2] != tooth.shape:
         return ""
-    value = np.atleast_1d(picture[tooth][0])[:3]  # without opacity
-    return "" if min(value) > np.iinfo(picture.dtype).max // 2 else " ".join(map(str, value))
+    value = np.atleast_1d(np.median(picture[tooth], axis=0).astype(int))[:3]  # without opacity
+    return "" if min(value) > np.iinfo(picture.dtype).max * _BRIGHT else " ".join(map(str, value))
 
 
 def _decode(path: Path, data: bytes, mode: int) -> npt.NDArray[Any]:
@@ -114,6 +123,13 @@ def _has_areas_between(grey: npt.NDArray[Any]) -> bool:
     return bool((flat & (grey > 0) & (grey < grey.max() * _NEARLY)).any())
 
 
+def _share_between(grey: npt.NDArray[Any]) -> float:
+    """Share of the picture in areas, even up to the noise of a JPEG, between black and three quarters of the most."""
+    square, most = np.ones((3, 3), np.uint8), int(grey.max())
+    even = cv2.dilate(grey, square) - cv2.erode(grey, square) <= most / _EVEN
+    return float((even & (grey > most / 8) & (grey < most * 3 / 4)).mean())
+
+
 def _halved(grey: npt.NDArray[Any], path: Path) -> Mask:
     """Tooth from half of full scale on."""
     half = (int(np.iinfo(grey.dtype).max) + 1) // 2
@@ -122,6 +138,8 @@ def _halved(grey: npt.NDArray[Any], path: Path) -> Mask:
             f"{path}: its greatest value is {grey.max()} of {2 * half - 1}, so that no pixel counts as tooth; "
             + _EXPECTED
         )
+    if _share_between(grey) > _MOST_BETWEEN:
+        raise DatasetError(f"{path}: a photograph, or a mask of several classes; {_EXPECTED}")
     return np.where(grey >= half, 255, 0).astype(np.uint8)
 
 

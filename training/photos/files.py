@@ -25,7 +25,7 @@ from mostnet.training.synth.files import (
 from mostnet.training.synth.split import is_written, split_folder
 
 from .clips import PhotoClips, PhotoOptions
-from .folder import photo_files, photos_sha256, read_photo, read_photos
+from .folder import photo_files, photos_sha256, read_photo, read_photos, say_photo_masks
 from .recorded import read_paths
 
 Progress = Callable[[int], None]
@@ -123,6 +123,7 @@ def write_still(
         )
     for file in files[:sequences]:
         read_photo(file)  # a bad one ends the command before anything is written
+    say_photo_masks(photos, files[:sequences])
     record = {
         "sequences": sequences or len(files),
         "frames": frames,

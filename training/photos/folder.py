@@ -1,8 +1,9 @@
-"""A folder of photographs with tooth masks: ``DIR/image/NAME.jpg`` and ``DIR/mask/NAME.png``."""
+"""A folder of photographs with tooth masks: ``DIR/image/NAME.jpg`` and ``DIR/mask/NAME.png``, each PNG or JPEG."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,21 +48,27 @@ def read_photos(folder: Path) -> list[Photo]:
         count = f"{len(bad)} of {len(images)} photographs cannot be used; the first: " if len(bad) > 1 else ""
         raise DatasetError(count + bad[0])
     photos = [photo for photo in found if isinstance(photo, Photo)]
-    say_masks(str(folder), [_mask_file(path) for path in images])
+    say_photo_masks(folder, images)
     return photos
+
+
+def say_photo_masks(folder: Path, images: Sequence[Path]) -> None:
+    """Warn like ``say_masks`` about the masks of these photographs."""
+    say_masks(str(folder), [_mask_file(path) for path in images])
 
 
 def photo_files(folder: Path) -> list[Path]:
     """The files of the photographs of a folder, in the order of the numbers in their names.
 
     Raises:
-        DatasetError: no such folder, no photographs, or two with the same name.
+        DatasetError: no such folder, no photographs, or two photographs or two masks with the same name.
     """
     if not (folder / "image").is_dir() or not (folder / "mask").is_dir():
         raise DatasetError(f"{folder}: expected the folders image and mask, with image/NAME.jpg and mask/NAME.png")
     images = picture_files(folder / "image")
     if not images:
         raise DatasetError(f"{folder / 'image'}: no photographs; expected {', '.join(PICTURES)} files")
+    picture_files(folder / "mask")  # refuses two masks for one photograph
     return list(images)
 
 
@@ -87,7 +94,10 @@ def _photo_or_error(path: Path) -> Photo | DatasetError:
 
 
 def _mask_file(image: Path) -> Path:
-    return image.parent.parent / "mask" / f"{image.stem}.png"
+    """The mask of a photograph, with any suffix of a picture; with ``.png`` if there is none."""
+    names = [f"{image.stem}{suffix}" for lower in PICTURES for suffix in (lower, lower.upper())]
+    paths = [image.parent.parent / "mask" / name for name in names]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def read_photo(path: Path) -> Photo:

@@ -19,6 +19,10 @@ _SLANT = 0.02
 #: Pixels are at most this many times as wide as high, or as high as wide.
 _MOST_ASPECT = Fraction(5)
 
+#: Opacity of a pixel that hides what is behind it.
+_OPAQUE = 255
+_TRANSPARENT = "the transparency of the video is left out"
+
 #: Side data of a picture -> what is said of it.
 _SIDE_DATA = {
     "STEREO3D": "the video is stereoscopic (3D); its pictures are processed as flat ones",
@@ -44,6 +48,8 @@ class Remarks:
                 f"high dynamic range ({hdr}) is tone-mapped to standard range, so highlights look flatter than on an "
                 "HDR screen"
             )
+        if _TRANSPARENT not in self._said and self._is_transparent(picture):
+            self._say(_TRANSPARENT)
         if self._is_first:
             self._is_first = False
             self._look_at_first(picture, is_hdr=hdr is not None)
@@ -55,13 +61,19 @@ class Remarks:
                 self._say(text)
         if self._stream.metadata.get("stereo_mode", "mono") != "mono":
             self._say(_SIDE_DATA["STEREO3D"])
-        if self._stream.metadata.get("alpha_mode") == "1" or any(part.is_alpha for part in picture.format.components):
-            self._say("the transparency of the video is left out")
         if not is_hdr and any(picture.side_data.get(kind) is not None for kind in ("DOVI_RPU_BUFFER", "DOVI_METADATA")):
             self._say("Dolby Vision without a standard picture below it: colours may be wrong; convert it first")
         matrix = picture.side_data.get("DISPLAYMATRIX")
         if matrix is not None:
             self._look_at_turn(bytes(matrix))
+
+    def _is_transparent(self, picture: av.VideoFrame) -> bool:
+        """Whether a pixel is not opaque, or the decoder drops the opacity."""
+        if self._stream.metadata.get("alpha_mode") == "1":
+            return True
+        if not any(part.is_alpha for part in picture.format.components):
+            return False
+        return bool(picture.to_ndarray(format="rgba")[..., 3].min() < _OPAQUE)
 
     def _look_at_turn(self, matrix: bytes) -> None:
         a, b = (int(value) for value in np.frombuffer(matrix, np.int32)[:2])

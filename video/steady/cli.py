@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from mostnet.contract import MostnetError
+from mostnet.contract import VideoError
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.video.reader import VideoReader
 
@@ -23,10 +24,9 @@ def measure_video(path: Path, *, frames: int | None = None) -> Stability:
     """Measure the first ``frames`` frames of a video file, by default all.
 
     Raises:
-        VideoError: it cannot be read.
-        ValueError: it has fewer than two frames.
+        VideoError: it cannot be read, or has fewer than two frames.
     """
-    with VideoReader(path) as reader:
+    with VideoReader(path) as reader, _naming(path):
         return measure(itertools.islice(reader, frames))
 
 
@@ -34,15 +34,22 @@ def compare_videos(before: Path, after: Path, *, frames: int | None = None) -> F
     """Cropping and distortion of ``after`` compared with ``before``, frame by frame.
 
     Raises:
-        VideoError: a file cannot be read.
-        FrameError: the two videos differ in size.
-        ValueError: no pair of frames could be matched.
+        VideoError: a file cannot be read, the two videos differ in size, or no pair of frames could be matched.
     """
-    with VideoReader(before) as one, VideoReader(after) as other:
+    with VideoReader(before) as one, VideoReader(after) as other, _naming(after):
         return compare(itertools.islice(one, frames), itertools.islice(other, frames))
 
 
-@command("steady", errors=(MostnetError, OSError, ValueError))
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the video in the errors of the measurement, which knows only its frames."""
+    try:
+        yield
+    except ValueError as error:
+        raise VideoError(f"{path}: {error}") from error
+
+
+@command("steady")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(argv)

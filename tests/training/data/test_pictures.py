@@ -31,6 +31,7 @@ from tests.training.data.picture_files import (
 BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)
 FULL = np.full(SIZE_HW, 255, np.uint8)
 SOFT = cv2.GaussianBlur(SQUARE * 255, (0, 0), 2)
+PHOTOGRAPH = np.clip(cv2.GaussianBlur(noise(), (0, 0), 8)[..., 0] * 6.0 - 640, 0, 255).astype(np.uint8)
 TWO = SQUARE + np.roll(SQUARE, 20, axis=1)  # areas of 0, 1 and 2
 
 MASKS = {
@@ -50,6 +51,8 @@ MASKS = {
     "RGBA": encoded(np.dstack([SQUARE * 255] * 3 + [FULL])),
     "RGBA, 0 and 1": encoded(np.dstack([SQUARE] * 3 + [FULL])),
     "JPEG": encoded(SQUARE * 255, ".jpg"),
+    "JPEG of much loss": bytes(cv2.imencode(".jpg", SQUARE * 255, [cv2.IMWRITE_JPEG_QUALITY, 20])[1]),
+    "JPEG of one bright grey": encoded(SQUARE * 180, ".jpg"),
     "colour JPEG": encoded(np.dstack([SQUARE * 255] * 3), ".jpg"),
     "0, 254 and 255": encoded(np.where(TWO == 2, 254, TWO * 255).astype(np.uint8)),
     "tinted by compression": encoded(np.dstack([SQUARE * 255, SQUARE * 250, SQUARE * 245])),
@@ -91,6 +94,9 @@ def test_masks_of_one_value(tmp_path: Path, value: int, tooth: int) -> None:
         (encoded(noise()), "a mask of several colours"),
         (encoded(SOFT // 4), "its greatest value is 63 of 255, so that no pixel counts as tooth"),
         (encoded(SQUARE * 60, ".jpg"), "of 255, so that no pixel counts as tooth"),
+        (encoded(np.where(TWO == 2, 128, TWO * 255).astype(np.uint8), ".jpg"), "a photograph, or a mask of several cl"),
+        (encoded(PHOTOGRAPH), "a photograph, or a mask of several classes; expected 255"),
+        (encoded(PHOTOGRAPH, ".jpg"), "a photograph, or a mask of several classes; expected 255"),
         (encoded(SOFT.astype(np.uint16)), "its greatest value is 255 of 65535"),
         (encoded(np.dstack([FULL * 0] * 3 + [SQUARE * 255])), "its colours and its opacity show different areas"),
         (encoded(np.dstack([FULL] * 3 + [SQUARE * 255])), "its colours and its opacity show different areas"),
@@ -224,19 +230,46 @@ def test_a_split_with_gaps_says_so_once(tmp_path: Path, caplog: pytest.LogCaptur
         (encoded(SQUARE), "1.png, have 1 on teeth instead of 255; all but black is read as tooth"),
         (palette_png(SQUARE, BLACK, RED), "1.png, have 0 0 128 on teeth instead of 255"),
         (encoded(SQUARE * 0), "no tooth in any mask (looked at 2 of 2, such as"),
-        (b"damaged", ""),  # reported by whoever needs it
+        (b"damaged", "no tooth in any mask (looked at 1 of 2"),  # its reader reports the damaged one
+        (encoded(255 - SQUARE * 255), "0.png, have tooth along most of the picture's edge, as if inverted"),
+        (encoded(FULL), "as if inverted"),
     ],
 )
 def test_a_split_says_in_one_line_what_its_masks_hold(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, second: bytes, text: str
 ) -> None:
     files = [tmp_path / "0.png", tmp_path / "1.png"]
-    files[0].write_bytes(encoded(SQUARE * 0))
+    files[0].write_bytes(second if "inverted" in text else encoded(SQUARE * 0))
     files[1].write_bytes(second)
     with caplog.at_level(logging.WARNING):
         say_masks("data/train", files)
     assert len(caplog.messages) == bool(text)
     assert not text or (text in caplog.messages[0] and caplog.messages[0].startswith("data/train: "))
+
+
+def test_masks_with_several_values_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [tmp_path / "0.png", tmp_path / "1.png"]
+    for path, value in zip(files, (255, 250), strict=True):
+        path.write_bytes(encoded(SQUARE * np.uint8(value)))
+    say_masks("data/train", files)
+    assert not caplog.messages  # both are bright
+    for count, value in enumerate((2, 128), start=1):
+        files[1].write_bytes(encoded(SQUARE * np.uint8(value)))
+        say_masks("data/train", files)
+        assert len(caplog.messages) == count
+        wanted = f"several values on teeth: {files[0]} has white, {files[1]} has {value}"
+        assert wanted in caplog.messages[-1]
+
+
+def test_a_label_under_another_name_is_not_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path / "input", "0.png")
+    touch(tmp_path / "Masks", "0.png")
+    with pytest.raises(DatasetError, match="Masks: the folder of the mask files is called mask; rename it"):
+        index_sequence(tmp_path)
+    (tmp_path / "Masks").rename(tmp_path / "elsewhere")
+    (tmp_path / "mask").symlink_to("nowhere")
+    with pytest.raises(DatasetError, match="mask: expected a folder of the mask files; remove it, or mend the link"):
+        index_sequence(tmp_path)
 
 
 def test_no_masks_no_words(caplog: pytest.LogCaptureFixture) -> None:

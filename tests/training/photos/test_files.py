@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -135,6 +136,15 @@ def test_still_photographs_are_their_own_reference(
     described = json.loads((tmp_path / "set/val/dataset.json").read_text())
     assert described["photographs"] == {"count": 2, "sha256": photos_sha256(folder)}
     assert (described["sequences"], described["frames"], described["seeds"]) == (2, 3, None)
+
+
+def test_still_photographs_with_inverted_masks_say_so(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (photos / "mask").iterdir():
+        assert cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+    write_still(tmp_path / "set", "test", photos, frames=1)
+    assert len(caplog.messages) == 1 and "as if inverted" in caplog.messages[0]
 
 
 def test_the_first_still_photographs(photos: Path, tmp_path: Path) -> None:

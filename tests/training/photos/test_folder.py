@@ -66,6 +66,18 @@ def test_one_bit_and_transparent_masks_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_photos(tmp_path)[0].pixels[..., 3], SQUARE * 255)
 
 
+@pytest.mark.parametrize("name", ["0000.jpg", "0000.PNG", "0000.jpeg"])
+def test_a_mask_may_have_any_suffix_of_a_picture(tmp_path: Path, name: str) -> None:
+    folder_with_mask(tmp_path, SQUARE * 255)
+    mask = tmp_path / "mask" / name
+    assert cv2.imwrite(str(mask), SQUARE * 255)
+    if name != "0000.PNG":  # which some file systems take for the same name
+        with pytest.raises(DatasetError, match="stand for the same frame"):
+            read_photos(tmp_path)
+    (tmp_path / "mask/0000.png").unlink()
+    np.testing.assert_array_equal(read_photos(tmp_path)[0].pixels[..., 3], SQUARE * 255)
+
+
 def test_a_mask_without_a_tooth_is_read(tmp_path: Path) -> None:
     assert not read_photos(folder_with_mask(tmp_path, SQUARE * 0))[0].pixels[..., 3].any()
 

@@ -98,3 +98,5 @@ def test_command_line(clips, tmp_path, capsys):
     assert cv2.imread(str(plot)).shape[2] == 3
     assert cli.main([str(tmp_path / "none.mp4")]) == 1
     assert "steady: " in capsys.readouterr().err
+    assert cli.main([str(clips[0]), "--frames", "1"]) == 1
+    assert capsys.readouterr().err == f"steady: {clips[0]}: stability needs at least two frames\n"
