@@ -25,6 +25,7 @@ def _write(
     turn=0,
     streams=1,
     aspect=None,
+    opacity=255,
 ):
     with av.open(str(path), "w") as container:
         made = []
@@ -40,7 +41,8 @@ def _write(
             made.append(stream)
         for k, frame in enumerate(moving_frames(4)):
             for stream in made:
-                picture = av.VideoFrame.from_ndarray(frame, "bgr24").reformat(format=pixels)
+                bgra = np.dstack([frame, np.full(SIZE_HW, opacity, np.uint8)])
+                picture = av.VideoFrame.from_ndarray(bgra, "bgra").reformat(format=pixels)
                 picture.pts, picture.time_base = k, Fraction(1, 25)
                 container.mux(stream.encode(picture))
         for stream in made:
@@ -70,9 +72,13 @@ def _read(path: Path) -> int:
             {"tags": {"stereo_mode": "left_right"}},
             "the video is stereoscopic (3D); its pictures are processed as flat ones",
         ),
-        ("v.mov", {"codec": "qtrle", "pixels": "argb"}, "the transparency of the video is left out"),
-        ("v.mkv", {"codec": "ffv1", "pixels": "yuva420p"}, "the transparency of the video is left out"),
-        ("v.webm", {"codec": "libvpx-vp9", "pixels": "yuva420p"}, "the transparency of the video is left out"),
+        ("v.mov", {"codec": "qtrle", "pixels": "argb", "opacity": 254}, "the transparency of the video is left out"),
+        ("v.mkv", {"codec": "ffv1", "pixels": "yuva420p", "opacity": 0}, "the transparency of the video is left out"),
+        (
+            "v.webm",
+            {"codec": "libvpx-vp9", "pixels": "yuva420p", "opacity": 0},
+            "the transparency of the video is left out",
+        ),
         (
             "v.mp4",
             {"turn": 30},
@@ -97,6 +103,9 @@ def test_it_is_said_once(tmp_path, caplog, name, options, text):
         ("v.mp4", {"turn": 180}),
         ("v.mkv", {"codec": "ffv1", "pixels": "yuv422p10le"}),
         ("v.mov", {"codec": "qtrle", "pixels": "rgb24"}),
+        ("v.mov", {"codec": "qtrle", "pixels": "argb"}),
+        ("v.avi", {"codec": "ffv1", "pixels": "bgra"}),
+        ("v.mkv", {"codec": "ffv1", "pixels": "yuva420p"}),
         ("v.mp4", {"options": {"x264-params": "frame-packing=6"}}),
     ],
 )
