@@ -14,16 +14,17 @@ from mostnet.contract.stopping import leave_stopping_to_the_parent
 from mostnet.training.data.clips import Batch
 
 _ADVICE = "lower --workers (0 starts none) or --batch{}; a run that was saved goes on with --resume"
+_NO_SHARED_MEMORY = "no shared memory is left for --workers in /dev/shm; " + _ADVICE.format(
+    ", or enlarge /dev/shm (docker run --shm-size=1g)"
+)
+_NO_FILES = "--workers need more open files than this system allows; " + _ADVICE.format(", or raise ulimit -n")
 #: What PyTorch says when a worker fails, and what it means. Linux ends a process with a bus error when it writes to
 #: shared memory that does not fit.
 _FAILURES = {
-    "bus error": "no shared memory is left for --workers in /dev/shm; "
-    + _ADVICE.format(", or enlarge /dev/shm (docker run --shm-size=1g)"),
-    "shared memory": "no shared memory is left for --workers in /dev/shm; "
-    + _ADVICE.format(", or enlarge /dev/shm (docker run --shm-size=1g)"),
-    "too many open files": "--workers need more open files than this system allows; "
-    + _ADVICE.format(", or raise ulimit -n"),
-    "ancdata": "--workers need more open files than this system allows; " + _ADVICE.format(", or raise ulimit -n"),
+    "bus error": _NO_SHARED_MEMORY,
+    "shared memory": _NO_SHARED_MEMORY,
+    "too many open files": _NO_FILES,
+    "ancdata": _NO_FILES,
     "cannot allocate memory": "no memory is left to start --workers; " + _ADVICE.format(""),
     "dataloader worker (pid": "one of --workers died, often for lack of memory; " + _ADVICE.format(""),
 }
