@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import Frame, FrameError
+from mostnet.video.steady.paths.least_energy import STOP_BAND
 
-from .path_filter import STOP_BAND
 from .similarity import Similarity
 
 Path2d = npt.NDArray[np.float64]

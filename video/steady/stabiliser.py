@@ -12,12 +12,12 @@ import numpy.typing as npt
 from mostnet.contract import FLOW, MASK, Frame, VideoError
 from mostnet.engine import Output
 from mostnet.video.guards import SceneEvent, SceneGuard
+from mostnet.video.steady.motion.flow_fit import UNKNOWN, Step, camera_step
+from mostnet.video.steady.paths.least_energy import PathFilter
 
 from .anchor import Anchor
 from .border import BORDERS, BorderHistory, limited, margin_px, warp, zoomed
 from .fade import Fade
-from .motion import UNKNOWN, Step, camera_step
-from .path_filter import PathFilter
 from .similarity import Similarity
 from .tracking import Tracker, Tracking
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from .motion import Step
+from mostnet.video.steady.motion.flow_fit import Step
 
 
 class Tracking(Enum):

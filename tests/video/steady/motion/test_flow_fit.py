@@ -8,10 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from mostnet.video.steady.motion import UNKNOWN, camera_step
+from mostnet.video.steady.motion.flow_fit import UNKNOWN, camera_step
 from mostnet.video.steady.similarity import Similarity, fit_similarity
-
-from .samples import SIZE_HW, ellipse, flow_of
+from tests.video.steady.samples import SIZE_HW, ellipse, flow_of
 
 TOOTH = ellipse(Similarity())
 MOTIONS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mostnet.video.steady.path_filter import LAG, TAPS, PathFilter, default_lag, kernel
+from mostnet.video.steady.paths.least_energy import LAG, TAPS, PathFilter, default_lag, kernel
 from mostnet.video.steady.similarity import Similarity
 
 

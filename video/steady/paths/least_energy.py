@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from .similarity import Similarity
+from mostnet.video.steady.similarity import Similarity
 
 #: Motion above this frequency counts as vibration, in cycles per frame: 3.75 Hz at 25 frames per second.
 STOP_BAND = 0.15

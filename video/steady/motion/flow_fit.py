@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import FOREGROUND
-
-from .similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
+from mostnet.video.steady.similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
 
 #: Approximate number of grid points at which flow is read, for any frame size; at 480x640, every eighth pixel.
 GRID_POINTS = 4800

@@ -1,0 +1,1 @@
+"""The motion of the camera between two frames."""

@@ -1,0 +1,1 @@
+"""The path of a steady camera, from the path of the shaking one."""
