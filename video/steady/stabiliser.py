@@ -69,7 +69,7 @@ class _Pending:
     tracking: Tracking
     anchor: Similarity | None
     weight: float
-    cut: bool = False
+    starts: bool = False
     view: Similarity | None = None
     crop: float | None = None
 
@@ -131,7 +131,7 @@ class Stabiliser:
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
         entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
-        entry.cut = event is SceneEvent.CUT
+        entry.starts = self._fresh or event is SceneEvent.CUT
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
@@ -181,14 +181,25 @@ class Stabiliser:
             return
         if before is Tracking.LOST:
             self._path.restart()
-            self._path.push(Similarity())
             self._anchor.take_hold(mask)
+            self._path.push(motion if self._backdate(state) else Similarity())
             return
         self._path.push(motion)
         self._anchor.push(motion, room_px=self._room_px)
         if state is Tracking.TRACKING:
             newest = self._path.newest(self._hw, self._crop.value)
             self._anchor.remember(mask, _mixed(newest, self._anchor.view, self._anchor.weight))
+
+    def _backdate(self, state: Tracking) -> bool:
+        """Let the path begin with the clip, if no frame of the clip was shown and the motion of all is known."""
+        starts = [index for index, entry in enumerate(self._pending) if entry.starts]
+        clip = list(self._pending)[starts[-1] :] if starts else []
+        if not clip or not all(entry.motion for entry in clip[1:]):
+            return False
+        for entry in clip:
+            self._path.push(entry.motion or Similarity())
+            entry.view, entry.tracking = None, state
+        return True
 
     def _settle(self) -> None:
         """Commit the view of every waiting frame while the path to it is still known."""
@@ -229,7 +240,7 @@ class Stabiliser:
 
     def _correction(self, entry: _Pending, view: Similarity, crop: float) -> Correction:
         size_hw, options = self._hw, self.options
-        if entry.cut:
+        if entry.starts:
             self._fade = Fade()
         knee = SOFT_KNEE if options.steady == "vibration" else 1.0
         faded = self._fade.view(limited(view, size_hw, crop, knee=knee), entry.tracking)
