@@ -10,8 +10,9 @@ from mostnet.video.steady.similarity import Similarity, centre_of
 
 _FLICKER = 0.03
 _FLASH_SHARE, _FLASH_GAIN = 0.015, 1.5
-_SPOTS = 8
-_SPOT_SHARE = 0.7
+_SPOTS = 6
+#: Share of the frames in which a spot shines, and how much its size varies.
+_SPOT_SHARE, _SPOT_CHANGE = 0.85, 0.1
 #: A highlight sits between the lamp, which the camera carries, and the tooth: it makes half of the tooth's motion.
 _SPOT_PARALLAX = 0.5
 
@@ -25,7 +26,7 @@ class Lamp:
         height, width = size_hw
         # Spots are spread over twice the frame, because they move through it.
         self._places = width * rng.uniform(-1, 1, _SPOTS) + 1j * height * rng.uniform(-1, 1, _SPOTS)
-        self._radii = height * np.exp(rng.uniform(np.log(0.006), np.log(0.03), _SPOTS))
+        self._radii = height * np.exp(rng.uniform(np.log(0.004), np.log(0.02), _SPOTS))
 
     def shine(self, picture: Plane, pose: Similarity) -> Plane:
         """Light a picture, float32 ``(H, W, 3)``, whose camera is at ``pose``."""
@@ -36,7 +37,7 @@ class Lamp:
         seen = self._places - _SPOT_PARALLAX * pose.b + centre_of(self._size_hw)
         for place, radius in zip(seen, self._radii, strict=True):
             if self._rng.random() < _SPOT_SHARE:
-                _add_spot(lit, place, radius * self._rng.uniform(0.7, 1.2))
+                _add_spot(lit, place, radius * (1 + _SPOT_CHANGE * self._rng.normal()))
         return np.clip(lit, 0, 255)
 
 

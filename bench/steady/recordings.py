@@ -27,6 +27,8 @@ LEAST_FRAMES = 40
 #: A smaller photograph would be blown up too much.
 _LEAST_SIDE = 400
 _FPS = 25.0
+#: Name of the clip of a bare surface.
+BARE = "bare surface"
 #: Standard deviation of the bare surface, in levels of 255.
 _STAINS = 2.0
 
@@ -60,7 +62,9 @@ def photos_of(folder: Path) -> list[Still]:
     photos = [read_photo(path) for path in photo_files(folder)]
     large = [Still(photo.name, photo.pixels) for photo in photos if min(photo.pixels.shape[:2]) >= _LEAST_SIDE]
     if not large:
-        raise DatasetError(f"{folder}: has no photograph whose sides are at least {_LEAST_SIDE} pixels; give larger ones")
+        raise DatasetError(
+            f"{folder}: has no photograph whose sides are at least {_LEAST_SIDE} pixels; give larger ones"
+        )
     return large
 
 
@@ -113,8 +117,7 @@ def moved_clips(
 def moved(still: Still, way: Way, *, size_hw: tuple[int, int], instrument: str = "none", seed: int = 0) -> MovedClip:
     """A picture moved along a path, with the default wear."""
     poses = [Similarity(pose.a, pose.b * size_hw[0]) for pose in way.poses]
-    name = f"{way.name}, {still.name}" + ("" if instrument == "none" else f", instrument: {instrument}")
-    return move(name, still.pixels, poses, size_hw=size_hw, look=Look(instrument=instrument), seed=seed)
+    return move(way.name, still.pixels, poses, size_hw=size_hw, look=Look(instrument=instrument), seed=seed)
 
 
 def bare_surface(*, frames: int, size_hw: tuple[int, int] = (480, 640), seed: int = 7) -> MovedClip:
@@ -124,7 +127,7 @@ def bare_surface(*, frames: int, size_hw: tuple[int, int] = (480, 640), seed: in
     base = intended(frames, sway_px=12.0 * pixel)
     poses = compose(base, jitter(frames, rng, Shake(shift_px=4.0 * pixel)))
     plane = np.dstack([_white(rng, size_hw), np.full((2 * size_hw[0], 2 * size_hw[1]), 255, np.uint8)])
-    return move("bare surface", plane, poses, size_hw=size_hw, look=Look(wear=0.2, lamp=False), seed=seed)
+    return move(BARE, plane, poses, size_hw=size_hw, look=Look(wear=0.2, lamp=False), seed=seed)
 
 
 def _white(rng: np.random.Generator, size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -140,11 +143,11 @@ def _poses(path: npt.NDArray[np.float64]) -> list[Similarity]:
     The camera sees the plane's point ``X`` at ``m (X - c)``, with ``m = exp(zoom + 1j roll)`` and ``c = x + 1j y``.
     """
     x, y, roll, zoom = path
-    return [
-        Similarity(complex(a), complex(b)) for a, b in zip(np.exp(-zoom - 1j * roll), x + 1j * y, strict=True)
-    ]
+    return [Similarity(complex(a), complex(b)) for a, b in zip(np.exp(-zoom - 1j * roll), x + 1j * y, strict=True)]
 
 
 def _need_torch(option: str) -> None:
     if find_spec("torch") is None:
-        raise BackendNotInstalledError(f"{option} reads training data, which needs PyTorch: pip install 'mostnet[train]'")
+        raise BackendNotInstalledError(
+            f"{option} reads training data, which needs PyTorch: pip install 'mostnet[train]'"
+        )
