@@ -113,7 +113,7 @@ class JitterWatch:
 def small_picture(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A frame, uint8 ``(H, W, 3)`` BGR or ``(H, W)``, as the watch takes it: grey, uint8 ``(96, 128)``."""
     small = cv2.resize(frame, SMALL_HW[::-1], interpolation=cv2.INTER_AREA)
-    return small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    return np.asarray(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _without_parabola(paths: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
