@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .phase import PhaseCorrelator, Spectrum
 from .similarity import Similarity
 
-#: Size of the picture that the watch looks at: about 0.7 ms of one core for both phase correlations.
+#: Size of the picture that the watch looks at. A frame costs about 0.5 ms of one core, and its small picture 0.3 ms.
 SMALL_HW = (96, 128)
 #: Frames that count. Motion slower than about one period in this time counts as intended.
 WINDOW = 32
@@ -112,8 +112,8 @@ class JitterWatch:
 
 def small_picture(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A frame, uint8 ``(H, W, 3)`` BGR or ``(H, W)``, as the watch takes it: grey, uint8 ``(96, 128)``."""
-    small = cv2.resize(frame, SMALL_HW[::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.resize(grey, SMALL_HW[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _without_parabola(paths: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:

@@ -83,6 +83,12 @@ def test_noise_cuts_and_flat_pictures_are_unknown() -> None:
     assert list(np.flatnonzero(~cut.known)) == [29]
 
 
+def test_a_motion_that_leaves_nothing_in_common_is_unknown() -> None:
+    assert picture_steps(_video(np.array([0, 150 - 110j]))).unknown == 1
+    turned = cv2.warpAffine(_PLANE, cv2.getRotationMatrix2D((320, 240), 60, 1), (640, 480))
+    assert picture_steps([_PLANE, turned]).unknown == 1
+
+
 def test_a_cut_counts_in_neither_of_two_videos() -> None:
     """Without the step of the cut, both are still."""
     before = picture_steps([_PLANE] * 20 + [_PLANE[::-1, ::-1]] * 20)
