@@ -8,20 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from mostnet.contract import Frame
 from mostnet.engine import Engine, Output
-from mostnet.video.steady.metrics import vibration
 from mostnet.video.steady.picture_path import PictureSteps, jitter_ratio, picture_steps
-from mostnet.video.steady.similarity import Similarity
-from mostnet.video.steady.stabiliser import Correction, StabiliserOptions
+from mostnet.video.steady.stabiliser import StabiliserOptions
 
-from .checks import path_array, shown_views
 from .clips import measured
 from .ffmpeg import missing_vidstab, vidstab
 from .methods import CROP, deshake, moving_average, ours
 from .moved import MovedClip
+from .truth import Truth, against_truth
 
 Progress = Callable[[str, int, int], None]
 Pairs = list[tuple[Frame, Output]]
@@ -41,18 +37,14 @@ class Score:
     Attributes:
         clip, method: names.
         ratio: jitter of the pictures after over before, by phase correlation; NaN if it could not be measured.
-        true_ratio: the same by the known path of the camera; None for a method that gives pictures only.
-        error_px: RMS error of each known motion at the frame's corners, in pixels; empty for other methods than ours.
-        lost: share of frames whose motion is unknown to us; None for other methods.
+        truth: what the known path says; None for a method that gives pictures only.
         missing: why the method was not run; None if it was.
     """
 
     clip: str
     method: str
     ratio: float
-    true_ratio: float | None = None
-    error_px: tuple[float, ...] = ()
-    lost: float | None = None
+    truth: Truth | None = None
     missing: str | None = None
 
 
@@ -80,31 +72,6 @@ def scores(
         for clip in clips:
             opened.reset()
             yield from _on_clip(clip, _inferred(opened, clip, progress), progress)
-
-
-def corner_errors_px(
-    found: Sequence[Similarity | None], true: Sequence[Similarity], size_hw: tuple[int, int]
-) -> list[float]:
-    """RMS error of each motion that was found, over the frame's corners, in pixels."""
-    half_h, half_w = (size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2
-    corners = np.array([complex(x, y) for x in (-half_w, half_w) for y in (-half_h, half_h)])
-    pairs = [(one, other) for one, other in zip(found, true, strict=True) if one is not None]
-    offs = [(one.a - other.a) * corners + one.b - other.b for one, other in pairs]
-    return [float(np.sqrt(np.mean(np.abs(off) ** 2))) for off in offs]
-
-
-def believed_motions(corrections: Sequence[Correction], size_hw: tuple[int, int]) -> list[Similarity | None]:
-    """The motion of each frame but the first, as the stabiliser took it; None where it knew none.
-
-    ``drift`` leads from the steady picture before to this one. With the two corrections, the motion follows from it.
-    """
-    views = shown_views(corrections, size_hw)
-    found: list[Similarity | None] = []
-    for before, now, correction in zip(views, views[1:], corrections[1:], strict=False):
-        drift = correction.state.drift
-        back = None if drift is None else before.inverse().then(Similarity.of_matrix(drift, size_hw)).then(now)
-        found.append(None if back is None else back.inverse())
-    return found
 
 
 def _on_clip(clip: MovedClip, pairs: Pairs, progress: Progress) -> Iterator[Score]:
@@ -149,25 +116,8 @@ def _centred_average(frames: Sequence[Frame]) -> list[Frame]:
 
 def _our_score(name: str, clip: MovedClip, pairs: Pairs, options: StabiliserOptions, before: PictureSteps) -> Score:
     run = ours(pairs, options)
-    size_hw = (clip.frames[0].shape[0], clip.frames[0].shape[1])
-    views = shown_views(run.corrections, size_hw)
-    shown = [view.then(pose) for view, pose in zip(views, clip.poses, strict=True)]
-    believed = believed_motions(run.corrections, size_hw)
-    return Score(
-        clip.name,
-        name,
-        jitter_ratio(before, picture_steps(run.pictures)),
-        true_ratio=true_jitter_px(shown) / true_jitter_px(clip.poses),
-        error_px=tuple(corner_errors_px(believed, clip.motions, size_hw)),
-        lost=sum(motion is None for motion in believed) / len(believed),
-    )
-
-
-def true_jitter_px(poses: Sequence[Similarity]) -> float:
-    """RMS of the path of the picture's content minus its 27-frame Hann average, in pixels of the picture."""
-    steps = [now.inverse() for now in MovedClip("", [], [], list(poses)).motions]
-    path = np.concatenate([[0j], np.cumsum([step.b for step in steps])])
-    return vibration(path_array([Similarity(1 + 0j, complex(place)) for place in path])[:, :2])
+    truth = against_truth(clip, run.corrections, crop=options.crop)
+    return Score(clip.name, name, jitter_ratio(before, picture_steps(run.pictures)), truth=truth)
 
 
 def _inferred(engine: Engine, clip: MovedClip, progress: Progress) -> Pairs:

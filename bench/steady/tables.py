@@ -14,6 +14,7 @@ from .checks import Check
 from .known import Figures
 from .photographs import Score
 from .recordings import BARE
+from .truth import Truth
 
 
 def print_known(console: Console, checks: Sequence[Check], rows: Sequence[Figures], engine: float | None) -> None:
@@ -55,17 +56,17 @@ def print_scores(console: Console, found: Sequence[Score]) -> None:
     for method in dict.fromkeys(score.method for score in found):
         row = [score for score in found if score.method == method]
         table.add_row(method, *_ratios(row, [score.ratio for score in row]))
-        if row[0].true_ratio is not None:
-            true = [math.nan if score.true_ratio is None else score.true_ratio for score in row]
+        true = [score.truth.ratio for score in row if score.truth is not None]
+        if true:
             table.add_row("  by the known path", *_ratios(row, true))
     console.print(table)
     console.print(f"The median and the count leave out the {BARE}, whose jitter is drawn.")
-    table = Table(title="Error of the motion of each frame, RMS over the frame's corners, px", title_justify="left")
-    for column in ("clip", "", "median", "95 %", "worst", "frames without motion"):
+    table = Table(title="Ours against the known path; errors: RMS over the frame's corners, px", title_justify="left")
+    for column in ("clip", "", "median error", "95 %", "worst", "frames without motion", "tooth held"):
         table.add_column(column, justify="left" if column in ("clip", "") else "right")
     for score in found:
-        if score.lost is not None:
-            table.add_row(score.clip, score.method, *_errors(score), f"{100 * score.lost:.0f} %")
+        if score.truth is not None:
+            table.add_row(score.clip, score.method, *_truth(score.truth))
     console.print(table)
 
 
@@ -84,10 +85,14 @@ def _ratios(row: Sequence[Score], values: Sequence[float]) -> list[str]:
     return [*cells, median, f"{sum(value > 1 for value in clips)} of {len(clips)}"]
 
 
-def _errors(score: Score) -> list[str]:
-    return [f"{value:.2f}" for value in np.percentile(score.error_px or [math.nan], [50, 95, 100])]
+def _truth(truth: Truth) -> list[str]:
+    errors = np.percentile(truth.error_px or [math.nan], [50, 95, 100])
+    held = "-" if math.isnan(truth.held) else f"{100 * truth.held:.0f} %"
+    return [*(f"{value:.2f}" for value in errors), f"{100 * truth.lost:.0f} %", held]
 
 
 def _finite(value: object) -> object:
-    """The value as JSON has it: None for NaN."""
+    """The value as JSON has it: None for NaN, also inside."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -17,10 +17,11 @@ from mostnet.bench.steady.clips import measured
 from mostnet.bench.steady.light import Lamp
 from mostnet.bench.steady.methods import ours
 from mostnet.bench.steady.moved import CLEAN, Look, MovedClip, move
-from mostnet.bench.steady.photographs import Score, believed_motions, corner_errors_px, scores, true_jitter_px
+from mostnet.bench.steady.photographs import Score, scores
 from mostnet.bench.steady.recordings import BARE, Still, Way, bare_surface, drawn_still, drawn_ways, moved_clips
 from mostnet.bench.steady.shaken import Shake, jitter
 from mostnet.bench.steady.tables import print_scores, scores_json
+from mostnet.bench.steady.truth import believed_motions, corner_errors_px, held_share, true_jitter_px
 from mostnet.contract import DatasetError, MeasurementError
 from mostnet.video import StabiliserOptions
 from mostnet.video.steady.picture_path import picture_steps
@@ -172,6 +173,17 @@ def test_the_stabiliser_s_motion_follows_from_its_corrections(shaking: MovedClip
     assert true_jitter_px(shown[12:]) < 0.3 * true_jitter_px(shaking.poses[12:])
 
 
+def test_a_tooth_is_held_if_it_stays_within_a_hundredth_of_the_height() -> None:
+    """A camera that drifts: the view holds, and slips by 2 pixels in each tenth frame."""
+    count = np.arange(200)
+    poses = [Similarity(1 + 0j, 3 * np.sin(k / 8).item() + 0j) for k in count]
+    steady = [Similarity(1 + 0j, (2.0 if k % 10 == 0 else 0.0) + 5j) for k in count]
+    assert held_share(poses, poses, 7 + 7j, SIZE_HW, crop=0.1) < 0.5
+    assert held_share(steady, poses, 7 + 7j, SIZE_HW, crop=0.1) == pytest.approx(0.9, abs=0.01)
+    far = [Similarity(1 + 0j, 0.5 * complex(k)) for k in count]
+    assert np.isnan(held_share(steady, far, 0j, SIZE_HW, crop=0.1))
+
+
 @pytest.mark.skipif(ffmpeg.missing_vidstab() is not None, reason="the ffmpeg command has no vid.stab")
 def test_vidstab_steadies(still: Still) -> None:
     clip = move("a", still.pixels, _poses(40, shift_px=4.0), size_hw=(240, 320))
@@ -193,9 +205,9 @@ def test_the_table_says_what_is_missing(
     parts: list[tuple[str, int, int]] = []
     found = list(scores([shaking], progress=lambda *part: parts.append(part)))
     assert parts[-1][1] == parts[-1][2] == len(found)
-    own = [score for score in found if score.true_ratio is not None]
+    own = [score for score in found if score.truth is not None]
     assert len(own) == len(photographs.variants())
-    assert all(score.ratio < 1 and score.lost is not None and score.error_px for score in own)
+    assert all(score.ratio < 1 and score.truth.ratio < 1 and score.truth.error_px for score in own)
     print_scores(Console(width=140), found)
     printed = capsys.readouterr().out
     assert "not run: no ffmpeg command" in printed and "by the known path" in printed and "0 of 1" in printed
