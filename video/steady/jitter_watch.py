@@ -26,8 +26,8 @@ LEAST = 16
 #: Jitter of this many small pixels more is no harm: phase correlation is not exact.
 FLOOR_PX = 0.06
 #: The correction is harmful above this multiple of the jitter that there was, and welcome again below that share of it.
-#: Below 1.15, a path that lags behind a hand would count as harmful at times.
-HARM, WELCOME = 1.15, 0.8
+#: At 1, a path that lags behind a hand would count as harmful at times.
+HARM, WELCOME = 1.05, 0.8
 #: A path may be this many frames late: when a pan has begun, its corner stays longer in the window of the steady path.
 _LATE = 8
 #: Frames in a row that it takes to find it harmful, and to find it welcome again.
