@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from mostnet.contract import Frame
+from mostnet.contract import ENHANCED, FLOW, MASK, Frame
 from mostnet.engine import Output
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
 from mostnet.video.steady.tracking import Tracking
@@ -21,6 +22,8 @@ from .layouts import Layout
 from .resize import resize_picture
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
+
+_OUTPUTS = (ENHANCED, FLOW, MASK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,21 @@ class Original:
     time_s: Fraction
     frame: Frame
     event: SceneEvent
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The part of a frame and its result that the layout draws, small enough to wait for later frames.
+
+    Attributes:
+        time_s: when it is shown, in seconds since the first frame.
+        frame: uint8 ``(H, W, 3)`` BGR; None if the layout does not show it.
+        output: the outputs that the layout draws, at the engine's size, and without the object in ``timestamp``.
+    """
+
+    time_s: Fraction
+    frame: Frame | None
+    output: Output
 
 
 class Viewer(Protocol):
@@ -90,7 +108,7 @@ class Sink:
         self._stabiliser = stabiliser
         self._status = status
         self._rate = RateMeter()
-        self._waiting: deque[tuple[Original, Output]] = deque()
+        self._waiting: deque[_Shown] = deque()
         self.counts = Counts()
 
     @property
@@ -110,20 +128,19 @@ class Sink:
 
     def show(self, output: Output) -> None:
         """Show the result of the next frame; with a look-ahead, the picture comes some frames later."""
-        original, sized = self._sized(output)
         self.counts.heals += not output.finite
+        shown = self._shown(output)
         if self._stabiliser is None:
-            self._draw(original, sized, None)
+            self._draw(shown, self._fit.back(shown.output), None)
             return
-        self._waiting.append((original, sized))
-        self._steady(self._stabiliser.update(sized, original.frame, event=original.event))
+        self._waiting.append(shown)
+        self._steady(self._update(self._stabiliser, output))
 
     def follow(self, output: Output) -> None:
         """Give the stabiliser the motion of a frame whose result came too late to be shown."""
         if self._stabiliser is not None:
             self.flush()
-            original, sized = self._sized(output)
-            self._stabiliser.update(sized, original.frame, event=original.event)
+            self._update(self._stabiliser, output)
             self._stabiliser.flush()
 
     def show_raw(self, time_s: Fraction, frame: Frame, reason: str) -> None:
@@ -155,29 +172,37 @@ class Sink:
             if self._window is not None:
                 self._window.close()
 
-    def _sized(self, output: Output) -> tuple[Original, Output]:
+    def _shown(self, output: Output) -> _Shown:
+        original = cast(Original, output.timestamp)
+        kept = {name: _owned(getattr(output, name)) if name in self._layout.needs else None for name in _OUTPUTS}
+        frame = resize_picture(original.frame, self._frame_hw) if self._layout.shows_input else None
+        return _Shown(original.time_s, frame, replace(output, timestamp=None, **kept))
+
+    def _update(self, stabiliser: Stabiliser, output: Output) -> Correction | None:
+        """Add the motion of the next frame, and return the correction that is due."""
         original = cast(Original, output.timestamp)
         frame = resize_picture(original.frame, self._frame_hw)
-        return replace(original, frame=frame), self._fit.back(output)
+        return stabiliser.update(self._fit.back(replace(output, enhanced=None)), frame, event=original.event)
 
     def _steady(self, correction: Correction | None) -> None:
         if correction is None:
             return
         assert self._stabiliser is not None
-        original, output = self._waiting.popleft()
-        assert output.frame_id == correction.state.frame_id, "corrections come in the order of the frames"
+        shown = self._waiting.popleft()
+        assert shown.output.frame_id == correction.state.frame_id, "corrections come in the order of the frames"
         self.counts.lost += correction.state.tracking is Tracking.LOST
+        output = self._fit.back(shown.output)
         if output.enhanced is not None:
             output = replace(output, enhanced=self._stabiliser.apply(output.enhanced, correction))
-        self._draw(original, output, correction.state)
+        self._draw(shown, output, correction.state)
 
-    def _draw(self, original: Original, output: Output, state: SteadyState | None) -> None:
+    def _draw(self, shown: _Shown, output: Output, state: SteadyState | None) -> None:
         if output.flow is not None:
             self._scale.follow(output.flow)
-        picture = self._layout.draw(original.frame, output, flow_max_px=self._scale.max_px)
+        picture = self._layout.draw(shown.frame, output, flow_max_px=self._scale.max_px)
         if self._status:
             picture = draw_status(picture, *status_line(state, self._rate.tick()))
-        self._put(picture, original.time_s)
+        self._put(picture, shown.time_s)
 
     def _put(self, picture: Frame, time_s: Fraction) -> None:
         if self._writer is not None:
@@ -185,3 +210,8 @@ class Sink:
         if self._window is not None:
             self._window.show(picture)
         self.counts.frames += 1
+
+
+def _owned(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    """The array, or a copy of a borrowed one, which is read-only: the engine overwrites it while it waits."""
+    return None if array is None else np.require(array, requirements="W")
