@@ -77,7 +77,8 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
     _report(summary)
     if failure is not None:
         complain(_NAME, failure)
-    return 128 + (stop.signal or 0) if summary.stopped else int(failure is not None)
+    # To close the window is no error.
+    return 128 + stop.signal if summary.stopped and stop.signal else int(failure is not None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -138,6 +138,24 @@ def test_a_view_without_a_display_is_refused_in_one_line(files, monkeypatch, cap
     assert "--view needs a display" in capsys.readouterr().err
 
 
+def test_closing_the_window_is_no_error(files, tmp_path, monkeypatch, capsys):
+    class Screen:
+        closed, shown = False, 0
+
+        def show(self, picture: np.ndarray) -> None:
+            self.shown += 1
+            self.closed = self.shown == 7
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(cli, "Window", Screen)
+    out = tmp_path / "o.mp4"
+    assert cli.main([files[1], "--engine", files[0], "--view", "--output", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("stopped early\n")
+    assert len(_read(out)) == 7
+
+
 @pytest.mark.parametrize("layout", ["enhanced", "side-by-side"])
 def test_stabilised_with_look_ahead_every_frame_is_written_once(files, tmp_path, capsys, layout):
     out = tmp_path / "o.mp4"
