@@ -12,6 +12,7 @@ from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, Frame, VideoError
 from mostnet.engine import Output
 
 from .flow_colour import flow_picture
+from .text import write_text
 
 #: Hardware H.264 decoders stop at a side of 4096 pixels.
 MAX_SIDE = 3840
@@ -119,12 +120,7 @@ def caption(picture: Frame, text: str) -> Frame:
     """A copy of ``picture`` with small white text in its upper left corner, legible on any background."""
     picture = picture.copy()
     scale = max(0.35, picture.shape[0] / 750)
-    thickness = max(1, round(1.5 * scale))
-    # The outline is the same text, shifted: bolder text would be wider and no longer lie under it.
-    outline = [((0, 0, 0), x, y) for x in (-thickness, thickness) for y in (-thickness, thickness)]
-    for colour, x, y in [*outline, ((255, 255, 255), 0, 0)]:
-        place = (round(14 * scale) + x, round(32 * scale) + y)
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    write_text(picture, text, (255, 255, 255), scale, (round(14 * scale), round(32 * scale)))
     return picture
 
 

@@ -32,8 +32,8 @@ def test_the_status_can_be_turned_off():
         for k in range(4):
             sink.show(_result(k))
         shown[status] = screen.pictures[3]
-    assert not np.array_equal(shown[True][40:], shown[False][40:])
-    assert np.array_equal(shown[True][:40], shown[False][:40])
+    assert not np.array_equal(shown[True][20:], shown[False][20:])
+    assert np.array_equal(shown[True][:20], shown[False][:20])
 
 
 def test_a_raw_frame_does_not_overtake_those_that_wait_for_the_future():
