@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from .resize import resize_picture
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
 
-_OUTPUTS = (ENHANCED, FLOW, MASK)
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class Sink:
             self._stabiliser.reset()
 
     def flush(self) -> None:
-        """Show the pictures that wait for later frames."""
+        """Show the pictures that wait for later frames, unless a closed window is their only place."""
         if self._stabiliser is not None:
             for correction in self._stabiliser.flush():
                 self._steady(correction)
@@ -174,9 +174,16 @@ class Sink:
 
     def _shown(self, output: Output) -> _Shown:
         original = cast(Original, output.timestamp)
-        kept = {name: _owned(getattr(output, name)) if name in self._layout.needs else None for name in _OUTPUTS}
+        needs = self._layout.needs
+        output = replace(
+            output,
+            enhanced=_kept(output.enhanced, wanted=ENHANCED in needs),
+            flow=_kept(output.flow, wanted=FLOW in needs),
+            mask=_kept(output.mask, wanted=MASK in needs),
+            timestamp=None,
+        )
         frame = resize_picture(original.frame, self._frame_hw) if self._layout.shows_input else None
-        return _Shown(original.time_s, frame, replace(output, timestamp=None, **kept))
+        return _Shown(original.time_s, frame, output)
 
     def _update(self, stabiliser: Stabiliser, output: Output) -> Correction | None:
         """Add the motion of the next frame, and return the correction that is due."""
@@ -190,6 +197,8 @@ class Sink:
         assert self._stabiliser is not None
         shown = self._waiting.popleft()
         assert shown.output.frame_id == correction.state.frame_id, "corrections come in the order of the frames"
+        if self._writer is None and self.closed_by_user:
+            return
         self.counts.lost += correction.state.tracking is Tracking.LOST
         output = self._fit.back(shown.output)
         if output.enhanced is not None:
@@ -212,6 +221,6 @@ class Sink:
         self.counts.frames += 1
 
 
-def _owned(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
-    """The array, or a copy of a borrowed one, which is read-only: the engine overwrites it while it waits."""
-    return None if array is None else np.require(array, requirements="W")
+def _kept(array: npt.NDArray[T] | None, *, wanted: bool) -> npt.NDArray[T] | None:
+    """The array if it is wanted; a copy of a borrowed one, which is read-only: the engine overwrites it."""
+    return None if array is None or not wanted else np.require(array, requirements="W")

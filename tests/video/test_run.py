@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract import VideoError
-from mostnet.video import IncompleteVideoError, VideoReader, run
+from mostnet.video import IncompleteVideoError, StabiliserOptions, VideoReader, run
 
 from .samples import FakeEngine, damage_packet, moving_frames, psnr, write_with_av
 
@@ -88,7 +88,8 @@ def test_neither_file_nor_window_is_refused(clip):
         run(clip, FakeEngine(), None)
 
 
-def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip):
+@pytest.mark.parametrize("lookahead", [None, 0, 5])
+def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip, lookahead):
     class Screen:
         closed, shown = False, 0
 
@@ -99,8 +100,11 @@ def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip):
         def close(self):
             self.closed = True
 
-    summary = run(clip, FakeEngine(), None, window=Screen())
+    screen = Screen()
+    options = None if lookahead is None else StabiliserOptions(lookahead=lookahead)
+    summary = run(clip, FakeEngine(), None, window=screen, stabilise=options)
     assert (summary.output, summary.frames, summary.stopped) == (None, 7, True)
+    assert screen.shown == 7, "the frames that wait are not drawn for nobody"
 
 
 def test_odd_source(tmp_path):
