@@ -11,6 +11,7 @@ import pytest
 from mostnet.contract import VideoError
 from mostnet.video import SceneEvent, Stabiliser, StabiliserOptions, Tracking
 from mostnet.video.steady.metrics import vibration
+from mostnet.video.steady.options import STEADY
 from mostnet.video.steady.similarity import Similarity
 
 from .samples import GREY, SIZE_HW, ellipse, flow_of, output_of, outputs_of, path, steady_poses, view_of
@@ -46,10 +47,11 @@ def test_vibration_is_taken_out(shaken, lookahead, most):
 
 @pytest.mark.parametrize("lookahead", [0, 5])
 def test_a_pan_is_followed(lookahead):
+    options = StabiliserOptions("vibration", lookahead=lookahead, crop=0.1)
     frame = np.arange(100)
     base = 2.0 * np.clip(frame - 30, 0, 50)
     poses = [shake.then(Similarity(1 + 0j, complex(x))) for x, shake in zip(base, _jitter(100, px=1.0), strict=True)]
-    shown = path(steady_poses(Stabiliser(StabiliserOptions(lookahead=lookahead)), poses, outputs_of(poses)))[:, 0]
+    shown = path(steady_poses(Stabiliser(options), poses, outputs_of(poses)))[:, 0]
     lag = (base - shown)[55:78] / 2.0
     assert lag.mean() < 4
     assert abs(shown[-1] - base[-1]) < 1.5
@@ -71,14 +73,15 @@ def test_the_matrix_moves_the_picture_as_it_says():
     assert moments["m01"] / moments["m00"] == pytest.approx(119.5 - 10, abs=0.15)
 
 
-def test_static_stays_static():
+@pytest.mark.parametrize("name", STEADY)
+def test_static_stays_static(name):
     poses = [Similarity()] * 60
-    steady = Stabiliser()
+    steady = Stabiliser(StabiliserOptions(name))
     for output in outputs_of(poses, noise_px=0.1):
         correction = steady.update(output, output.enhanced)
         view = view_of(correction)
-        assert abs(view.b) < 0.05
-        assert abs(view.angle) < np.radians(0.05)
+        assert abs(view.b) < 0.1
+        assert abs(view.angle) < np.radians(0.1)
     assert correction.state.tracking is Tracking.TRACKING
 
 
@@ -233,7 +236,7 @@ def test_borders():
     poses = [Similarity(1 + 0j, complex(10 * (k % 2), 0)) for k in range(40)]
     white = np.full((*SIZE_HW, 3), 255, np.uint8)
     for border in ("crop", "replicate", "history"):
-        steady = Stabiliser(StabiliserOptions(border=border))
+        steady = Stabiliser(StabiliserOptions(crop=0.1, border=border))
         for output in outputs_of(poses):
             correction = steady.update(output, output.enhanced)
             shown = steady.apply(white, correction)
@@ -259,9 +262,12 @@ def test_history_shows_what_was_there():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"lookahead": -1}, "lookahead is -1; expected 0 to 30 frames"),
-        ({"lookahead": 31}, "lookahead is 31"),
-        ({"crop": 0.0}, "crop is 0.0; expected 0.02 to 0.5 of the frame"),
+        ({"steady": "tripod"}, "unknown steady 'tripod'; expected one of vibration, hand, hold"),
+        ({"lookahead": -1}, "lookahead is -1; expected 0 to 60 frames"),
+        ({"lookahead": 61}, "lookahead is 61"),
+        ({"crop": 0.0}, "crop is 0.0; expected 0.02 to 0.5 of the frame, or 'auto'"),
+        ({"crop": "automatic"}, "crop is 'automatic'; expected 'auto' or 0.02 to 0.5 of the frame"),
+        ({"fps": 0.0}, "fps is 0.0; expected 1 to 1000 frames per second"),
         ({"border": "black"}, "unknown border 'black'; expected one of crop, replicate, history"),
     ],
 )
@@ -296,4 +302,4 @@ def test_a_short_loss_in_a_pan_makes_no_jump(lookahead, lost):
             output = output_of(np.full_like(output.flow, np.nan), output.mask, k, picture=picture)
         corrections.append(steady.update(output, output.enhanced, event=SceneEvent.SAME))
     views = [view_of(one).b for one in [*filter(None, corrections), *steady.flush()]]
-    assert np.abs(np.diff(views[35:])).max() < 5
+    assert np.abs(np.diff(views[35:])).max() < 5.5

@@ -7,6 +7,7 @@ estimates from the engine's flow do not fit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -33,6 +34,11 @@ _AT_EDGE = 0.3
 #: Share of the textured picture that must agree with a motion.
 _FITS, _FITS_WELL = 0.5, 0.75
 _COARSE_STEPS, _FINE_STEPS = 8, 3
+#: The motion through the keyframe may fit the frame before worse than the rough one by this factor.
+_KEYFRAME_SLACK = 1.05
+
+#: A frame that lies farther from the keyframe becomes the next one: share of the height, log-scale, radians.
+_KEYFRAME_SHIFT, _KEYFRAME_ZOOM, _KEYFRAME_TURN = 0.25, 0.15, 0.2
 
 Candidate = tuple[str, Similarity | None]
 
@@ -45,6 +51,27 @@ class _Weights(NamedTuple):
     source: str
 
 
+class Keyframe(NamedTuple):
+    """An earlier frame that later ones are matched with, so that errors do not add up while the view stays on it.
+
+    Attributes:
+        pyramid: its pictures.
+        motion: takes points of the newest frame to it.
+    """
+
+    pyramid: Pyramid
+    motion: Similarity
+
+    def covers(self, motion: Similarity) -> bool:
+        """Whether enough of a frame lies in the keyframe to match them."""
+        room = _KEYFRAME_SHIFT * min(self.pyramid.frame_hw)
+        return (
+            abs(motion.b) <= room
+            and abs(math.log(motion.scale)) <= _KEYFRAME_ZOOM
+            and abs(motion.angle) <= _KEYFRAME_TURN
+        )
+
+
 class MotionEstimator:
     """Finds the motion from each frame to the one before."""
 
@@ -52,10 +79,11 @@ class MotionEstimator:
         self._frame = BlackFrame()
         self._last: Pyramid | None = None
         self._motion = Similarity()
+        self._keyframe: Keyframe | None = None
 
     def forget(self) -> None:
         """Start a new clip: the next frame has no frame before it."""
-        self._last, self._motion = None, Similarity()
+        self._last, self._motion, self._keyframe = None, Similarity(), None
         self._frame = BlackFrame()
 
     def step(self, frame: Frame, flow: Flow | None, mask: Mask) -> Step:
@@ -70,6 +98,8 @@ class MotionEstimator:
         self._last = now
         step = UNKNOWN if last is None or last.frame_hw != now.frame_hw else self._found(last, now, flow, mask)
         self._motion = step.motion
+        if step.source == "none":
+            self._keyframe = None
         return step
 
     def _found(self, last: Pyramid, now: Pyramid, flow: Flow | None, mask: Mask) -> Step:
@@ -81,7 +111,29 @@ class MotionEstimator:
                 best = step
             if best.inliers >= _FITS_WELL:
                 break
-        return _sharpened(best, last, now, weights) if best.inliers >= _FITS else UNKNOWN
+        return self._sharpened(best, last, now, weights) if best.inliers >= _FITS else UNKNOWN
+
+    def _sharpened(self, step: Step, last: Pyramid, now: Pyramid, weights: _Weights) -> Step:
+        """The step refined on the fine pictures: against the keyframe, or if that fits worse, against the last frame.
+
+        Unknown if the motion is implausibly large then.
+        """
+
+        def apart(motion: Similarity) -> float:
+            return difference(last.fine, now.fine, motion, weights.fine)
+
+        keyframe = self._keyframe or Keyframe(last, Similarity())
+        to_key = refined(
+            keyframe.pyramid.fine, now.fine, step.motion.then(keyframe.motion), weights.fine, steps=_FINE_STEPS
+        )
+        motion, before = to_key.then(keyframe.motion.inverse()), apart(step.motion)
+        residual = apart(motion)
+        self._keyframe = Keyframe(keyframe.pyramid, to_key)
+        if residual > _KEYFRAME_SLACK * before or not keyframe.covers(to_key):
+            motion = refined(last.fine, now.fine, step.motion, weights.fine, steps=_FINE_STEPS)
+            motion, residual = min(((motion, apart(motion)), (step.motion, before)), key=lambda found: found[1])
+            self._keyframe = Keyframe(now, Similarity())
+        return replace(step, motion=motion, residual=residual) if plausible(motion, now.frame_hw) else UNKNOWN
 
     def _stages(self, last: Pyramid, now: Pyramid, flow: Flow | None, mask: Mask) -> Iterator[list[Candidate]]:
         """Estimates, the cheap ones first; each stage is computed when it is asked for."""
@@ -104,16 +156,6 @@ def _best_of(candidates: list[Candidate], last: Pyramid, now: Pyramid, weights: 
     motion = refined(last.coarse, now.coarse, start, weights.coarse, steps=_COARSE_STEPS)
     inliers = agreement(last.coarse, now.coarse, motion, weights.coarse)
     return Step(motion, weights.source, name, inliers, min(apart))
-
-
-def _sharpened(step: Step, last: Pyramid, now: Pyramid, weights: _Weights) -> Step:
-    """The step refined on the fine pictures, or as it is if they differ more then; unknown if implausibly large."""
-    motions = [step.motion, refined(last.fine, now.fine, step.motion, weights.fine, steps=_FINE_STEPS)]
-    apart = [difference(last.fine, now.fine, motion, weights.fine) for motion in motions]
-    best = int(np.argmin(apart))
-    if not plausible(motions[best], now.frame_hw):
-        return UNKNOWN
-    return replace(step, motion=motions[best], residual=apart[best])
 
 
 def _weights(mask: Mask, now: Pyramid, inside: Picture) -> _Weights:

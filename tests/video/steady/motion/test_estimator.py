@@ -195,3 +195,31 @@ def test_a_level_is_where_it_says(frames):
     (first_y, first_x), (height, width) = level.grid.first_yx, level.grid.size_hw
     middle = complex(first_x + step_x * (width - 1) / 2, first_y + step_y * (height - 1) / 2)
     assert middle == pytest.approx(centre_of(SIZE_HW))
+
+
+def _drift_px(poses: list[Similarity], steps: list[Step]) -> float:
+    """Largest error of the places of the corners on the path that the steps add up to."""
+    pose, worst = poses[0], 0.0
+    for step, true in zip(steps[1:], poses[1:], strict=True):
+        pose = step.motion.then(pose)
+        worst = max(worst, _apart_px(pose, true))
+    return worst
+
+
+def test_errors_do_not_add_up_while_the_camera_stays_on_one_view(monkeypatch):
+    rng = np.random.default_rng(3)
+    walk = np.cumsum(rng.normal(0, 1.2, (80, 2)), axis=0) @ [1, 1j]
+    poses = [Similarity(cmath.rect(1, 0.01 * np.sin(k / 5)), complex(at)) for k, at in enumerate(walk - walk[0])]
+    frames = [picture_at(pose, noise=20, seed=k) for k, pose in enumerate(poses)]
+    with_keyframes = _drift_px(poses, _steps(frames, [None] * 80, NO_TOOTH))
+    monkeypatch.setattr("mostnet.video.steady.motion.estimator.Keyframe.covers", lambda self, motion: False)
+    without = _drift_px(poses, _steps(frames, [None] * 80, NO_TOOTH))
+    assert with_keyframes < 0.6
+    assert with_keyframes < 0.6 * without
+
+
+def test_a_long_pan_leaves_keyframes_behind():
+    poses = [Similarity(1 + 0j, complex(3 * k - 150)) for k in range(100)]
+    steps = _steps([picture_at(pose, seed=k) for k, pose in enumerate(poses)], [None] * 100, NO_TOOTH)
+    assert all(step.inliers > 0.8 for step in steps[1:])
+    assert _drift_px(poses, steps) < 1.5
