@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A CPU computes FP16 graphs in FP32, with casts in between, so the FP32 graph is faster there.
         ("mostnet-export", export_main, [*export, "--fp32", "--onnx-only"]),
         ("mostnet-run", run_main, [*run, str(video), "--layout", "grid"]),
-        ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--stabilise"]),
+        ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--steady", "hand"]),
         ("mostnet-bench", bench_main, bench),
     ]
     for name, call, arguments in steps:

@@ -77,12 +77,14 @@ class Counts:
         heals: of frames that the graph healed.
         raw: shown unprocessed and labelled.
         lost: shown while tracking was lost.
+        faded: shown with a faded correction, because it would have added shake.
     """
 
     frames: int = 0
     heals: int = 0
     raw: int = 0
     lost: int = 0
+    faded: int = 0
 
 
 class Sink:
@@ -200,6 +202,7 @@ class Sink:
         if self._writer is None and self.closed_by_user:
             return
         self.counts.lost += correction.state.tracking is Tracking.LOST
+        self.counts.faded += correction.state.worse
         output = self._fit.back(shown.output)
         if output.enhanced is not None:
             output = replace(output, enhanced=self._stabiliser.apply(output.enhanced, correction))

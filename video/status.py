@@ -14,6 +14,7 @@ from mostnet.video.steady.tracking import Tracking
 from .text import Colour, text_width_px, write_text
 
 _COLOURS = {Tracking.TRACKING: (90, 220, 90), Tracking.DEGRADED: (40, 200, 250), Tracking.LOST: (70, 90, 255)}
+_SOURCES = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}
 _WHITE: Colour = (255, 255, 255)
 _WARNING: Colour = (60, 60, 255)
 
@@ -36,9 +37,10 @@ def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
     rate = f"{fps:.1f} FPS" if fps else ""
     if state is None:
         return rate, _WHITE
-    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}[state.source]
-    parts = [state.tracking.value, source, rate]
-    return ", ".join(part for part in parts if part), _COLOURS[state.tracking]
+    text, colour = f"{state.tracking.value}, {_SOURCES[state.source]}", _COLOURS[state.tracking]
+    if state.worse:
+        text, colour = "correction faded, it would add shake", _COLOURS[Tracking.DEGRADED]
+    return f"{text}, {rate}" if rate else text, colour
 
 
 def draw_status(picture: Frame, text: str, colour: Colour) -> Frame:

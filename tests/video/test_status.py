@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mostnet.video.status import draw_status, draw_warning
+from mostnet.engine import Output
+from mostnet.video import Stabiliser, SteadyState, Tracking
+from mostnet.video.status import draw_status, draw_warning, status_line
 
 _GREY, _GREEN = 120, (90, 220, 90)
 _STATUS = "correction faded, it would add shake, 123.4 FPS"
@@ -19,6 +23,33 @@ def _extent(where: np.ndarray) -> tuple[int, int, int, int]:
     """First and last row, first and last column."""
     rows, columns = np.nonzero(where)
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
+
+
+def _state() -> SteadyState:
+    mask = np.full((64, 80), 255, np.uint8)
+    output = Output(None, np.zeros((2, 64, 80), np.float32), mask, True, 0, None, 1.0)
+    correction = Stabiliser().update(output, np.zeros((64, 80, 3), np.uint8))
+    assert correction is not None
+    return correction.state
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"tracking": Tracking.TRACKING, "source": "teeth"}, "tracking, on teeth"),
+        ({"tracking": Tracking.DEGRADED, "source": "frame"}, "degraded, on whole frame"),
+        ({"tracking": Tracking.LOST, "source": "none"}, "lost, no motion known"),
+        ({"tracking": Tracking.TRACKING, "source": "teeth", "worse": True}, "correction faded, it would add shake"),
+    ],
+)
+def test_the_status_says_what_is_known(changes, text):
+    state = replace(_state(), **changes)
+    assert status_line(state, 0)[0] == text
+    assert status_line(state, 24.96)[0] == f"{text}, 25.0 FPS"
+
+
+def test_without_a_stabiliser_the_status_is_the_rate():
+    assert [status_line(None, fps)[0] for fps in (0, 12.34)] == ["", "12.3 FPS"]
 
 
 @pytest.mark.parametrize("height", [144, 480, 1080])
