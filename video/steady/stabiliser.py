@@ -12,7 +12,8 @@ import numpy.typing as npt
 from mostnet.contract import FLOW, MASK, Frame, VideoError
 from mostnet.engine import Output
 from mostnet.video.guards import SceneEvent, SceneGuard
-from mostnet.video.steady.motion.flow_fit import UNKNOWN, Step, camera_step
+from mostnet.video.steady.motion.estimator import MotionEstimator
+from mostnet.video.steady.motion.step import Step
 from mostnet.video.steady.paths.steady_path import SteadyPath, steady_path
 
 from .anchor import Anchor
@@ -33,23 +34,24 @@ class SteadyState:
 
     Attributes:
         tracking: tracking, degraded or lost.
-        source: the pixels that were followed: ``teeth``, ``frame`` (too little tooth in view) or ``none``.
-        inliers: share of them that agrees on one motion, 0 to 1.
-        residual_px: robust standard deviation of their flow from that motion, in pixels.
+        source, candidate, inliers, residual: how the motion was found, see ``Step``.
         gain: share of the correction that is shown, 0 to 1; while lost, the share of the last one that is left.
         frame_id: number of the frame.
         drift: ``(2, 3)``, from the previous steady picture to this one; None after a break.
         crop: share of height and width that the view gives up.
+        worse: whether the correction is faded because the picture would shake more with it.
     """
 
     tracking: Tracking
     source: str
+    candidate: str
     inliers: float
-    residual_px: float
+    residual: float
     gain: float
     frame_id: int
     drift: Matrix | None
     crop: float = 0.0
+    worse: bool = False
 
 
 class Correction(NamedTuple):
@@ -98,6 +100,7 @@ class Stabiliser:
         self._path.restart()
         self._crop = CropControl(self.options)
         self._tracker = Tracker()
+        self._estimator = MotionEstimator()
         self._anchor = Anchor()
         self._guard = SceneGuard()
         self._pending: deque[_Pending] = deque()
@@ -105,7 +108,6 @@ class Stabiliser:
         self._border = BorderHistory()
         self._fade = Fade()
         self._shown: Similarity | None = None
-        self._fresh = True
         self._healing = False
 
     def update(self, output: Output, frame: Frame, *, event: SceneEvent | None = None) -> Correction | None:
@@ -119,11 +121,11 @@ class Stabiliser:
         Raises:
             VideoError: flow or mask is missing, or the size changed within a clip.
         """
-        flow, mask = self._checked(output)
+        flow, mask = self._checked(output, frame)
         event = self._guard.check(frame) if event is None else event
-        step = self._step(flow, mask, output, event)
+        step = self._step(frame, flow, mask, output, event)
         before = self._tracker.state
-        usable = self._tracker.usable(step, mask.shape[1])
+        usable = step.source != "none"
         state = self._tracker.update(step, usable=usable, broken=event.breaks_tracking)
         if event is SceneEvent.CUT:
             self._settle()
@@ -135,7 +137,6 @@ class Stabiliser:
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
-        self._fresh = False
         return self._emit() if len(self._pending) > self.options.lookahead else None
 
     def flush(self) -> list[Correction]:
@@ -151,7 +152,7 @@ class Stabiliser:
             return self._border.fill(picture, correction.matrix, correction.state.drift)
         return warp(picture, correction.matrix)
 
-    def _checked(self, output: Output) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    def _checked(self, output: Output, frame: Frame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         if output.flow is None or output.mask is None:
             raise VideoError(f"the stabiliser needs flow and mask; open the Engine with outputs=({FLOW!r}, {MASK!r})")
         size_hw = (output.mask.shape[0], output.mask.shape[1])
@@ -159,17 +160,24 @@ class Stabiliser:
             raise VideoError(
                 f"the frame is {size_hw}, but the clip began with {self._size_hw}; call reset() between clips"
             )
+        if frame.shape[:2] != size_hw:
+            raise VideoError(f"the frame is {frame.shape[:2]}, but its result is {size_hw}; give both at one size")
         self._size_hw = size_hw
         return output.flow, output.mask
 
     def _step(
-        self, flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], output: Output, event: SceneEvent
+        self,
+        frame: Frame,
+        flow: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.uint8],
+        output: Output,
+        event: SceneEvent,
     ) -> Step:
-        """The frame's motion; unknown if the engine has no previous frame to compare it with."""
+        """The frame's motion. Next to a healed frame the engine's flow is meaningless; the pictures still count."""
         healing, self._healing = self._healing, not output.finite
-        if event.breaks_tracking or self._fresh or healing or not output.finite:
-            return UNKNOWN
-        return camera_step(flow, mask)
+        if event.breaks_tracking:
+            self._estimator.forget()
+        return self._estimator.step(frame, None if healing or not output.finite else flow, mask)
 
     def _follow(self, motion: Similarity, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
         """Update path and anchor with the new frame; an unusable motion between usable ones counts as zero."""
@@ -253,8 +261,9 @@ class Stabiliser:
         state = SteadyState(
             tracking=entry.tracking,
             source=entry.step.source,
+            candidate=entry.step.candidate,
             inliers=entry.step.inliers,
-            residual_px=entry.step.residual_px,
+            residual=entry.step.residual,
             gain=self._fade.gain,
             frame_id=entry.frame_id,
             drift=drift,
