@@ -130,10 +130,11 @@ class Stabiliser:
         if event is SceneEvent.CUT:
             self._settle()
             self._crop.restart()
+            self._anchor = Anchor()
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
         entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
-        entry.starts = self._fresh or event is SceneEvent.CUT
+        entry.starts = event is SceneEvent.CUT or (self._shown is None and not self._pending)
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
@@ -202,7 +203,7 @@ class Stabiliser:
         """Let the path begin with the clip, if no frame of the clip was shown and the motion of all is known."""
         starts = [index for index, entry in enumerate(self._pending) if entry.starts]
         clip = list(self._pending)[starts[-1] :] if starts else []
-        if not clip or not all(entry.motion for entry in clip[1:]):
+        if not clip or not all(entry.motion is not None for entry in clip[1:]):
             return False
         for entry in clip:
             self._path.push(entry.motion or Similarity())
