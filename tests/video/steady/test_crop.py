@@ -1,0 +1,64 @@
+"""The share of the frame that is cropped off."""
+
+from __future__ import annotations
+
+import pytest
+
+from mostnet.video import StabiliserOptions
+from mostnet.video.steady.crop import DECLINE, GROWTH, LIMITS, MOST, CropControl
+
+
+def _followed(use: float, frames: int, *, steady: str = "hand", fps: float = 25.0) -> float:
+    crop = CropControl(StabiliserOptions(steady, fps=fps))
+    for _ in range(frames):
+        crop.follow(use)
+    return crop.value
+
+
+def test_a_given_crop_stays():
+    crop = CropControl(StabiliserOptions(crop=0.13))
+    crop.fit(lambda value: 1.0)
+    for use in (1.0,) * 50 + (0.0,) * 500:
+        crop.follow(use)
+    assert crop.value == 0.13
+
+
+@pytest.mark.parametrize("fps", [25.0, 60.0])
+def test_it_grows_and_shrinks_by_its_rate_per_second(fps):
+    start = LIMITS["hand"].live
+    assert _followed(0.95, round(fps), fps=fps) == pytest.approx(start + GROWTH)
+    assert _followed(0.2, round(4 * fps), fps=fps) == pytest.approx(start - 4 * DECLINE)
+    assert _followed(0.7, round(4 * fps), fps=fps) == start
+
+
+def test_it_has_limits():
+    assert _followed(1.0, 5000) == MOST
+    assert _followed(0.0, 50_000) == LIMITS["hand"].least
+    assert _followed(0.0, 50_000, steady="hold") == MOST, "a held tooth would move with the zoom"
+
+
+def test_a_short_calm_does_not_shrink_it():
+    crop = CropControl(StabiliserOptions())
+    crop.follow(0.8)
+    for _ in range(25):
+        crop.follow(0.1)
+    assert crop.value == LIMITS["hand"].live
+
+
+@pytest.mark.parametrize(("need", "found"), [(0.01, 0.15), (0.11, 0.2), (0.3, MOST)])
+def test_known_first_frames_choose_the_first_crop(need, found):
+    crop = CropControl(StabiliserOptions(lookahead=30))
+    crop.fit(lambda value: need / value)
+    assert crop.value == pytest.approx(found)
+    crop.fit(lambda value: 1.0)
+    assert crop.value == pytest.approx(found), "only once"
+
+
+def test_a_shown_picture_fixes_it_until_the_next_clip():
+    crop = CropControl(StabiliserOptions(lookahead=30))
+    crop.close()
+    crop.fit(lambda value: 1.0)
+    assert crop.value == LIMITS["hand"].live
+    crop.restart()
+    crop.fit(lambda value: 1.0)
+    assert crop.value == MOST
