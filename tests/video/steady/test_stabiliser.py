@@ -303,3 +303,55 @@ def test_a_short_loss_in_a_pan_makes_no_jump(lookahead, lost):
         corrections.append(steady.update(output, output.enhanced, event=SceneEvent.SAME))
     views = [view_of(one).b for one in [*filter(None, corrections), *steady.flush()]]
     assert np.abs(np.diff(views[35:])).max() < 5.5
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_frames_before_a_cut_do_not_use_frames_after_it(name):
+    """The views up to the cut are those of a clip that ends there."""
+    poses = [Similarity(1 + 0j, complex(20 * np.sin(k / 7), 3 * k)) for k in range(36)]
+    outputs = outputs_of(poses)
+    options = StabiliserOptions(name, lookahead=8)
+    cut, ended = Stabiliser(options), Stabiliser(options)
+    events = [SceneEvent.CUT if k == 22 else SceneEvent.SAME for k in range(36)]
+    whole, alone = _run(cut, outputs, events), _run(ended, outputs[:22], events[:22])
+    for one, other in zip(alone, whole[:22], strict=True):
+        assert np.array_equal(one.matrix, other.matrix)
+
+
+def test_a_known_clip_begins_with_its_steady_view():
+    """With look-ahead nothing fades in at the start of a clip or after a cut: no frame is lost."""
+    poses = [Similarity(1 + 0j, complex(20 * np.sin(k / 5), 0)) for k in range(50)]
+    events = [SceneEvent.CUT if k == 25 else SceneEvent.SAME for k in range(50)]
+    found = _run(Stabiliser(StabiliserOptions(lookahead=10, crop=0.3)), outputs_of(poses), events)
+    assert all(one.state.tracking is not Tracking.LOST and one.state.gain == 1 for one in found)
+    shown = [view_of(one).then(pose).b.real for one, pose in zip(found, poses, strict=True)]
+    for clip in (shown[:25], shown[25:]):
+        assert np.abs(np.diff(clip)).max() < 0.5 * np.abs(np.diff([pose.b.real for pose in poses])).max()
+
+
+def test_a_cut_shows_the_new_scene_unmoved():
+    poses = [Similarity(1 + 0j, complex(3.0 * k, 0)) for k in range(60)]
+    events = [SceneEvent.CUT if k == 40 else SceneEvent.SAME for k in range(60)]
+    found = _run(Stabiliser(), outputs_of(poses), events)
+    assert abs(view_of(found[39]).b) > 5
+    assert abs(view_of(found[40]).b) < 1e-9
+    assert found[40].state.gain == 0
+
+
+def test_the_crop_is_reported_and_changes_slowly():
+    poses = [Similarity(1 + 0j, complex(60 * np.sin(k / 9), 0)) for k in range(110)]
+    found = _run(Stabiliser(), outputs_of(poses))
+    crops = np.array([one.state.crop for one in found])
+    assert crops[0] == 0.2
+    assert 0.2 < crops[-1] <= 0.25
+    assert np.abs(np.diff(crops)).max() <= 0.01 / 25 + 1e-9
+    scales = [view_of(one).scale for one in found]
+    assert scales == pytest.approx(1 - crops, abs=0.02)
+    assert max(_beyond(one) for one in found) <= 1e-6
+
+
+def _run(steady, outputs, events=None):
+    """Every correction, in order."""
+    events = events or [SceneEvent.SAME] * len(outputs)
+    given = [steady.update(output, output.enhanced, event=event) for output, event in zip(outputs, events, strict=True)]
+    return [one for one in given if one is not None] + steady.flush()
