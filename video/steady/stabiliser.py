@@ -20,6 +20,7 @@ from .anchor import Anchor
 from .border import SOFT_KNEE, BorderHistory, limited, warp, zoomed
 from .crop import CropControl
 from .fade import Fade
+from .jitter_watch import JitterWatch, small_picture
 from .options import StabiliserOptions
 from .room import margin_px, used
 from .similarity import Similarity
@@ -71,6 +72,7 @@ class _Pending:
     tracking: Tracking
     anchor: Similarity | None
     weight: float
+    small: Frame
     cut: bool = False
     view: Similarity | None = None
     crop: float | None = None
@@ -107,6 +109,7 @@ class Stabiliser:
         self._size_hw: tuple[int, int] | None = None
         self._border = BorderHistory()
         self._fade = Fade()
+        self._watch: JitterWatch | None = None
         self._shown: Similarity | None = None
         self._healing = False
 
@@ -132,7 +135,8 @@ class Stabiliser:
             self._crop.restart()
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
-        entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
+        held = self._anchor
+        entry = _Pending(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
         entry.cut = event is SceneEvent.CUT
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
@@ -220,7 +224,6 @@ class Stabiliser:
         if entry.view is None:
             smooth = self._path.commit(self._hw, entry.crop)
             entry.view = _mixed(smooth, entry.anchor, entry.weight)
-            self._crop.follow(used(smooth, self._hw, entry.crop))
         return entry.view, entry.crop
 
     def _fit_crop(self) -> None:
@@ -237,10 +240,16 @@ class Stabiliser:
 
     def _correction(self, entry: _Pending, view: Similarity, crop: float) -> Correction:
         size_hw, options = self._hw, self.options
+        if self._watch is None:
+            self._watch = JitterWatch(size_hw)
         if entry.cut:
             self._fade = Fade()
+            self._watch.reset()
         knee = SOFT_KNEE if options.steady == "vibration" else 1.0
-        faded = self._fade.view(limited(view, size_hw, crop, knee=knee), entry.tracking)
+        wanted = limited(view, size_hw, crop, knee=knee)
+        wanted = wanted.part(self._watch.update(entry.small, wanted))
+        self._crop.follow(used(wanted, size_hw, crop))
+        faded = self._fade.view(wanted, entry.tracking)
         shown = zoomed(limited(faded, size_hw, crop), options.border, crop)
         matrix = shown.inverse().matrix(size_hw)
         drift = None
@@ -257,6 +266,7 @@ class Stabiliser:
             frame_id=entry.frame_id,
             drift=drift,
             crop=crop,
+            worse=self._watch.gain < 1,
         )
         return Correction(matrix, state)
 
