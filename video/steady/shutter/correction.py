@@ -78,10 +78,15 @@ class ShutterCorrection:
         shutter = checked_setting(shutter)
         self._reach = 0 if shutter == OFF else min(REACH, lookahead)
         self._estimator = ShutterEstimator(reach=self._reach) if shutter == AUTO and self._reach else None
-        self.share = 0.0 if isinstance(shutter, str) or not self._reach else float(shutter)
+        self.share = 0.0 if isinstance(shutter, str) or not self.active else float(shutter)
         self._entries: deque[_Entry] = deque()
         self._given = 0
         self._frames = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether a frame may ever be corrected; if not, ``push`` and ``next`` do nothing."""
+        return self._reach > 0
 
     @property
     def wants_matches(self) -> bool:
@@ -106,7 +111,7 @@ class ShutterCorrection:
             matches: points of the frame and their places in the one before; they may hold outliers.
         """
         self._frames += 1
-        if not self._reach:
+        if not self.active:
             return
         self._entries.append(_Entry(motion, points, weights, height_px))
         if self._estimator is None:
@@ -118,7 +123,7 @@ class ShutterCorrection:
 
     def next(self) -> RowSkew | None:
         """The skew of the oldest frame not given yet; None if there is none to undo. Call it once per frame."""
-        if not self._reach:
+        if not self.active:
             return None
         motions = self._around()
         entry = self._entries[self._given]

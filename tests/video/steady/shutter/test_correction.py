@@ -84,6 +84,7 @@ def test_matches_are_wanted_only_while_they_help() -> None:
     assert not ShutterCorrection(OFF, lookahead=30).wants_matches
     assert not ShutterCorrection(0.5, lookahead=30).wants_matches
     assert not ShutterCorrection(AUTO, lookahead=0).wants_matches
+    assert not ShutterCorrection(AUTO, lookahead=0).active and ShutterCorrection(AUTO, lookahead=1).active
     correction = ShutterCorrection(AUTO, lookahead=30)
     wanted = []
     for motion, matches in run(shaking(), COUNT, SHARE):

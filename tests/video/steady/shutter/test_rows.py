@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mostnet.bench.steady.rolling import places
-from mostnet.video.steady.border import warp
+from mostnet.video.steady.border import BorderHistory, warp
 from mostnet.video.steady.shutter.rows import RowSkew, warp_rows
 from mostnet.video.steady.similarity import Similarity, centre_of
 
@@ -55,3 +55,14 @@ def test_the_border_is_filled_from_the_other_picture() -> None:
 def test_the_furthest_displacement_is_that_of_a_look_at_every_pixel() -> None:
     size_hw = (240, 320)
     assert SKEW.furthest_px(size_hw) == pytest.approx(np.abs(SKEW.displacement(places(size_hw))).max(), rel=1e-6)
+
+
+@pytest.mark.parametrize("drift", [None, Similarity().matrix((64, 80))])
+def test_the_warps_of_all_borders_undo_the_skew(drift: np.ndarray | None) -> None:
+    size_hw = (64, 80)
+    picture, matrix = _picture(size_hw), Similarity(1.3 + 0j).matrix(size_hw)
+    expected = warp_rows(picture, matrix, SKEW)
+    assert (warp(picture, matrix, rows=SKEW) == expected).all()
+    history = BorderHistory()
+    history.fill(picture, matrix, None)
+    assert (history.fill(picture, matrix, drift, rows=SKEW) == expected).all()
