@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -120,9 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     steady.add_argument(
         "--crop",
-        type=float,
-        default=0.1,
-        help="share of height and width cropped off, 0.02 to 0.5 (default: %(default)s)",
+        type=_crop_share,
+        default="auto",
+        help="share of height and width cropped off, 0.02 to 0.5, or auto (default: %(default)s)",
         metavar="F",
     )
     steady.add_argument(
@@ -135,6 +136,11 @@ def _parser() -> argparse.ArgumentParser:
         help="write tracking state and frame rate on the picture (default: only if it is stabilised or live)",
     )
     return parser
+
+
+def _crop_share(text: str) -> float | Literal["auto"]:
+    """A share of the frame, or ``auto``, from a command line."""
+    return "auto" if text == "auto" else float(text)
 
 
 def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None:
