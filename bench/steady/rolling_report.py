@@ -88,24 +88,24 @@ def wobble_of(path: CameraPath, frames: Sequence[Frame], *, share: float, lookah
     height, width = frames[0].shape[:2]
     grid: Points = places((height, width))[height // 30 :: height // 15, width // 40 :: width // 20].ravel()
     true = [skew_of(path, float(k), grid, share=share, height=height) for k in range(len(matches))]
-    known, _ = _skews(ShutterCorrection(share, lookahead=lookahead), matches, height, lookahead)
+    known, _ = _skews(ShutterCorrection(share, lookahead=lookahead), matches, (height, width), lookahead)
     correction = ShutterCorrection(lookahead=lookahead)
-    found, cost_ms = _skews(correction, matches, height, lookahead)
+    found, cost_ms = _skews(correction, matches, (height, width), lookahead)
     off, with_known, with_found = (_left(grid, true, skews) for skews in ([None] * len(matches), known, found))
     return Wobble(off, with_known, with_found, correction.share, cost_ms)
 
 
 def _skews(
-    correction: ShutterCorrection, matches: Sequence[Matches], height_px: int, lookahead: int
+    correction: ShutterCorrection, matches: Sequence[Matches], size_hw: tuple[int, int], lookahead: int
 ) -> tuple[list[RowSkew | None], float]:
     """The skew of every frame but the last, and the median cost of ``push`` in milliseconds; frame 0 has no motion."""
     given: list[RowSkew | None] = []
     costs = []
-    correction.push(None, height_px=height_px, points=np.zeros(0, np.complex128))
+    correction.push(None, size_hw=size_hw, points=np.zeros(0, np.complex128))
     for pair in matches:
         motion = fit_similarity(*pair, np.ones(len(pair[0]))).motion
         begun_s = thread_time()  # processor time, because the machine may be busy
-        correction.push(motion, height_px=height_px, points=pair[0], matches=pair)
+        correction.push(motion, size_hw=size_hw, points=pair[0], matches=pair)
         costs.append(thread_time() - begun_s)
         if len(costs) >= lookahead:
             given.append(correction.next())

@@ -19,6 +19,8 @@ from .velocity import REACH, velocity
 AUTO, OFF = "auto", "off"
 #: Most that the readout in use changes from one frame to the next, so that no picture jumps.
 _RAMP = 0.05
+#: Forgetting of the largest displacement per frame.
+_PEAK_MEMORY = 1 - 1 / 100
 #: Shears that are asked for from every frame; later, from every fourth.
 _EAGER, _RARE = 60, 4
 
@@ -29,7 +31,7 @@ class _Entry(NamedTuple):
     motion: Similarity | None
     points: Points
     weights: Weights | None
-    height_px: int
+    size_hw: tuple[int, int]
 
 
 def checked_setting(shutter: float | str) -> float | str:
@@ -67,6 +69,7 @@ class ShutterCorrection:
 
     Attributes:
         share: readout in use, as a share of the frame period; 0: nothing is corrected.
+        reach_px: largest displacement by the skews given lately; 0 before the first.
     """
 
     def __init__(self, shutter: float | str = AUTO, *, lookahead: int) -> None:
@@ -79,6 +82,7 @@ class ShutterCorrection:
         self._reach = 0 if shutter == OFF else min(REACH, lookahead)
         self._estimator = ShutterEstimator(reach=self._reach) if shutter == AUTO and self._reach else None
         self.share = 0.0 if isinstance(shutter, str) or not self.active else float(shutter)
+        self.reach_px = 0.0
         self._entries: deque[_Entry] = deque()
         self._given = 0
         self._frames = 0
@@ -97,7 +101,7 @@ class ShutterCorrection:
         self,
         motion: Similarity | None,
         *,
-        height_px: int,
+        size_hw: tuple[int, int],
         points: Points,
         weights: Weights | None = None,
         matches: Matches | None = None,
@@ -106,20 +110,20 @@ class ShutterCorrection:
 
         Args:
             motion: takes its points to the frame before; None if unknown.
-            height_px: height of the frame.
+            size_hw: height and width of the frame.
             points, weights: the points that gave the motion, and their weights.
             matches: points of the frame and their places in the one before; they may hold outliers.
         """
         self._frames += 1
         if not self.active:
             return
-        self._entries.append(_Entry(motion, points, weights, height_px))
+        self._entries.append(_Entry(motion, points, weights, size_hw))
         if self._estimator is None:
             return
         if motion is None:
             self._estimator.restart()
         else:
-            self._estimator.push(motion, matches, height_px=height_px)
+            self._estimator.push(motion, matches, height_px=size_hw[0])
 
     def next(self) -> RowSkew | None:
         """The skew of the oldest frame not given yet; None if there is none to undo. Call it once per frame."""
@@ -134,9 +138,12 @@ class ShutterCorrection:
         if self._estimator is not None:
             gap = self._estimator.share - self.share
             self.share += math.copysign(min(abs(gap), _RAMP), gap)
+        self.reach_px *= _PEAK_MEMORY
         if motions is None or not self.share:
             return None
-        return row_skew(motions, self.share, entry.height_px, entry.points, entry.weights)
+        skew = row_skew(motions, self.share, entry.size_hw[0], entry.points, entry.weights)
+        self.reach_px = max(self.reach_px, skew.furthest_px(entry.size_hw))
+        return skew
 
     def _around(self) -> list[Similarity] | None:
         """The motions around the frame, the nearest known one repeated; None if one of the nearest two is unknown."""

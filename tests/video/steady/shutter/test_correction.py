@@ -23,7 +23,7 @@ def _given(setting: float | str, *, lookahead: int, share: float = SHARE, lost: 
     for frame, (motion, matches) in enumerate(run(shaking(), COUNT, share)):
         known = motion if frame != lost else None
         wanted = matches if correction.wants_matches else None
-        correction.push(known, height_px=SIZE_HW[0], points=POINTS, matches=wanted)
+        correction.push(known, size_hw=SIZE_HW, points=POINTS, matches=wanted)
         if frame >= lookahead:
             found.append(correction.next())
     return found + [correction.next() for _ in range(lookahead)]
@@ -72,12 +72,23 @@ def test_the_readout_in_use_changes_slowly() -> None:
     correction = ShutterCorrection(lookahead=1)
     shares = []
     for frame, (motion, matches) in enumerate(run(shaking(), COUNT, SHARE)):
-        correction.push(motion, height_px=SIZE_HW[0], points=POINTS, matches=matches)
+        correction.push(motion, size_hw=SIZE_HW, points=POINTS, matches=matches)
         if frame:
             correction.next()
         shares.append(correction.share)
     assert np.abs(np.diff(shares)).max() <= 0.05 + 1e-9
     assert shares[0] == 0 and shares[-1] > 0.4
+
+
+def test_the_reach_is_that_of_the_largest_skew_lately() -> None:
+    correction = ShutterCorrection(SHARE, lookahead=1)
+    furthest = []
+    for frame, (motion, _) in enumerate(run(shaking(), 12, SHARE)):
+        correction.push(motion, size_hw=SIZE_HW, points=POINTS)
+        if frame:
+            furthest.append(correction.next().furthest_px(SIZE_HW))
+            assert max(furthest) * 0.85 < correction.reach_px <= max(furthest)
+    assert ShutterCorrection(AUTO, lookahead=1).reach_px == 0
 
 
 def test_matches_are_wanted_only_while_they_help() -> None:
@@ -89,7 +100,7 @@ def test_matches_are_wanted_only_while_they_help() -> None:
     wanted = []
     for motion, matches in run(shaking(), COUNT, SHARE):
         wanted.append(correction.wants_matches)
-        correction.push(motion, height_px=SIZE_HW[0], points=POINTS, matches=matches if wanted[-1] else None)
+        correction.push(motion, size_hw=SIZE_HW, points=POINTS, matches=matches if wanted[-1] else None)
     assert all(wanted[:60])
     assert sum(wanted[80:]) == 5
 
@@ -103,5 +114,5 @@ def test_unknown_settings_are_refused(setting: float | str) -> None:
 def test_a_still_camera_needs_no_points() -> None:
     correction = ShutterCorrection(0.5, lookahead=1)
     for _ in range(3):
-        correction.push(Similarity(), height_px=240, points=NONE)
+        correction.push(Similarity(), size_hw=SIZE_HW, points=NONE)
     assert correction.next() == RowSkew(0j, 0j, 0j, 0j)
