@@ -15,7 +15,7 @@ STEADY = ("vibration", "hand", "hold")
 MAX_LOOKAHEAD = 60
 MIN_CROP, MAX_CROP = 0.02, 0.5
 #: Lowest and highest frame rate.
-_MIN_FPS, _MAX_FPS = 1.0, 1000.0
+MIN_FPS, MAX_FPS = 1.0, 1000.0
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,5 @@ class StabiliserOptions:
         if self.border not in BORDERS:
             raise ValueError(f"unknown border {self.border!r}; expected one of {', '.join(BORDERS)}")
         checked_setting(self.shutter)
-        if not _MIN_FPS <= self.fps <= _MAX_FPS:
-            raise ValueError(f"fps is {self.fps}; expected {_MIN_FPS:g} to {_MAX_FPS:g} frames per second")
+        if not MIN_FPS <= self.fps <= MAX_FPS:
+            raise ValueError(f"fps is {self.fps}; expected {MIN_FPS:g} to {MAX_FPS:g} frames per second")

@@ -41,6 +41,7 @@ class SteadyState:
         frame_id: number of the frame.
         drift: ``(2, 3)``, from the previous steady picture to this one; None after a break.
         crop: share of height and width that the view gives up.
+        worse: whether the correction is faded because the picture would shake more with it.
         readout: readout of a rolling shutter that is undone, as a share of the frame period; 0: none.
     """
 
@@ -53,6 +54,7 @@ class SteadyState:
     frame_id: int
     drift: Matrix | None
     crop: float = 0.0
+    worse: bool = False
     readout: float = 0.0
 
 
