@@ -79,8 +79,10 @@ def of_video(path: Path, *, name: str, count: int, shake: Shake | None, seed: in
     return KnownClip(name, measured(frames))
 
 
-def measured(frames: Sequence[Frame]) -> list[tuple[Frame, Output]]:
-    """Frames with backward flow by OpenCV's dense inverse search (DIS), and an empty mask."""
+def measured(
+    frames: Sequence[Frame], *, masks: Sequence[npt.NDArray[np.uint8]] | None = None
+) -> list[tuple[Frame, Output]]:
+    """Frames with backward flow by OpenCV's dense inverse search (DIS), and their masks; by default empty ones."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     pairs = []
     last: npt.NDArray[np.uint8] | None = None
@@ -89,6 +91,7 @@ def measured(frames: Sequence[Frame]) -> list[tuple[Frame, Output]]:
         flow = np.zeros((2, *grey.shape), np.float32)
         if last is not None:
             flow = np.ascontiguousarray(search.calc(grey, last, None).transpose(2, 0, 1))
-        pairs.append((frame, Output(frame, flow, np.zeros_like(grey), True, k, None, 0.0)))
+        mask = np.zeros_like(grey) if masks is None else masks[k]
+        pairs.append((frame, Output(frame, flow, mask, True, k, None, 0.0)))
         last = grey
     return pairs

@@ -80,6 +80,13 @@ def world(rng: np.random.Generator) -> Frame:
     return scene
 
 
+def tooth_of_world() -> npt.NDArray[np.uint8]:
+    """Mask of the tooth of ``world``, uint8 ``(1100, 1500)``."""
+    y, x = np.mgrid[: _WORLD_HW[0], : _WORLD_HW[1]].astype(np.float32)
+    centre = centre_of(_WORLD_HW)
+    return np.asarray(255 * _tooth_level(x - centre.real, y - centre.imag)).astype(np.uint8)
+
+
 def render(scene: Frame, pose: Similarity, *, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
     """The camera's picture of the world at ``pose``, with a bur fixed to the camera."""
     matrix = _pixel_matrix(pose, size_hw, scene.shape[:2])

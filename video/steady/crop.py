@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from .options import StabiliserOptions
 
-#: Limits of an automatic crop, and its start where nothing is known of the coming frames.
+#: Limits of an automatic crop.
 LEAST, MOST = 0.05, 0.25
-START = {"vibration": 0.1, "hand": 0.2, "hold": 0.2}
-#: Change of an automatic crop per second. At the edge of a frame 640 pixels wide, the picture moves by 1.6 px a second.
-RATE = 0.005
+#: First value of an automatic crop: of a live picture, and the least of one whose first frames are known. Their calm is
+#: no promise, and the crop grows slowly.
+START = {"vibration": (0.1, 0.05), "hand": (0.2, 0.15), "hold": (0.2, 0.15)}
+#: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
+#: tenth of a pixel a frame.
+GROWTH, DECLINE = 0.01, 0.0025
 #: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
 _TIGHT, _LOOSE = 0.85, 0.6
+#: Most use of the room by the first frames.
+_ROOMY = 0.6
 #: Seconds after which a peak of the use is forgotten, to ``1 / e`` of its height.
 _MEMORY_S = 4.0
-#: Crops that a known first window of a clip chooses from.
-_CHOICES = (0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25)
+#: Step between the crops that are tried for the first frames.
+_STEP = 0.025
 
 
 class CropControl:
@@ -27,17 +34,21 @@ class CropControl:
     """
 
     def __init__(self, options: StabiliserOptions) -> None:
-        self._auto = isinstance(options.crop, str)
-        self._start = START[options.steady] if isinstance(options.crop, str) else options.crop
-        self._step = RATE / options.fps
+        self._live, self._least = START[options.steady]
+        self._given = options.crop
+        self._fps = options.fps
         self._keep = 1 - 1 / (_MEMORY_S * options.fps)
         self.restart()
+
+    @property
+    def _auto(self) -> bool:
+        return self._given == "auto"
 
     def restart(self) -> None:
         """Begin a clip: the crop may be set once, before its first picture is shown."""
         self._peak = 0.0
         self._open = self._auto
-        self.value = self._start
+        self.value = self._live if isinstance(self._given, str) else self._given
 
     def fit(self, use: Callable[[float], float]) -> None:
         """Set the least crop of which the coming frames use little enough; ``use`` gives the share for a crop.
@@ -46,7 +57,8 @@ class CropControl:
         """
         if self._open:
             self._open = False
-            self.value = next((crop for crop in _CHOICES if use(crop) <= _TIGHT), MOST)
+            choices = np.arange(self._least, MOST, _STEP)
+            self.value = next((float(crop) for crop in choices if use(float(crop)) <= _ROOMY), MOST)
 
     def close(self) -> None:
         """Let the crop change slowly from now on, because a picture is shown."""
@@ -55,7 +67,7 @@ class CropControl:
     def follow(self, use: float) -> None:
         """Change the crop slowly after a frame that used this share of its room."""
         self._peak = max(use, self._keep * self._peak)
-        if not self._auto:
-            return
-        change = self._step * ((self._peak > _TIGHT) - (self._peak < _LOOSE))
-        self.value = min(max(self.value + change, LEAST), MOST)
+        if self._auto and self._peak > _TIGHT:
+            self.value = min(self.value + GROWTH / self._fps, MOST)
+        elif self._auto and self._peak < _LOOSE:
+            self.value = max(self.value - DECLINE / self._fps, LEAST)

@@ -10,7 +10,7 @@ import pytest
 
 from mostnet.contract import FrameError
 from mostnet.video.steady import cli
-from mostnet.video.steady.metrics import compare, jitter, measure, vibration
+from mostnet.video.steady.metrics import _low_frequency_share, compare, jitter, measure, vibration
 
 from ..samples import write_with_av
 
@@ -37,7 +37,7 @@ def clips(tmp_path_factory):
 
 
 def test_the_path_is_the_known_one(clips):
-    found = cli.measure_video(clips[0])
+    found = cli.measure_video(clips[0]).tracks
     assert found.frames == COUNT and found.untracked == 0
     assert found.path[:, 0] - found.path[0, 0] == pytest.approx(SHAKE - SHAKE[0], abs=0.25)
     assert found.vibration_px == pytest.approx(3 / np.sqrt(2), rel=0.1)
@@ -46,7 +46,7 @@ def test_the_path_is_the_known_one(clips):
 
 
 def test_a_steadier_video_scores_better(clips):
-    shaking, steady = (cli.measure_video(clip) for clip in clips)
+    shaking, steady = (cli.measure_video(clip).tracks for clip in clips)
     assert steady.vibration_px < 0.2 * shaking.vibration_px
     assert steady.itf_db > shaking.itf_db + 6
 
@@ -68,6 +68,42 @@ def test_cropping_and_distortion_are_recovered():
     wide = np.array([[1.1, 0, -0.1 * 99.5], [0, 1, 0]])
     stretched = [cv2.warpAffine(one, wide, SIZE_HW[::-1]) for one in frames]
     assert compare(frames, stretched).distortion == pytest.approx(1 / 1.1, abs=0.005)
+
+
+def test_cropping_is_the_mean_and_distortion_the_worst():
+    """As in the paper: one frame with much zoom does not decide the cropping."""
+    frames = _frames(SHAKE[:4])
+    sizes = (1.0, 1.0, 1.0, 1.25)
+    zoomed = [
+        cv2.warpAffine(one, cv2.getRotationMatrix2D((99.5, 79.5), 0, size), SIZE_HW[::-1])
+        for one, size in zip(frames, sizes, strict=True)
+    ]
+    assert compare(frames, zoomed).cropping == pytest.approx((3 + 0.8) / 4, abs=0.005)
+    wide = np.array([[1.1, 0, -0.1 * 99.5], [0, 1, 0]])
+    assert compare(frames, [*frames[:3], cv2.warpAffine(frames[3], wide, SIZE_HW[::-1])]).distortion == pytest.approx(
+        1 / 1.1, abs=0.005
+    )
+
+
+def test_frames_without_a_match_are_counted():
+    frames = _frames(SHAKE[:3])
+    assert compare(frames, [*frames[:2], np.zeros_like(frames[2])]).unmatched == 1
+
+
+def test_stability_is_the_share_of_the_second_to_sixth_frequency():
+    """Frequency 1 is the constant. A third of the energy is above."""
+    frame = np.arange(64)
+    slow, fast = np.sin(2 * np.pi * 5 * frame / 64), np.sin(2 * np.pi * 20 * frame / 64)
+    path = np.stack([7 + np.sqrt(2) * slow + fast, slow, slow], axis=1)
+    assert _low_frequency_share(path) == pytest.approx(2 / 3)
+    sixth = np.sin(2 * np.pi * 6 * frame / 64)[:, None].repeat(3, axis=1)
+    assert _low_frequency_share(sixth) < 1e-9
+
+
+def test_videos_of_two_lengths_are_refused():
+    frames = _frames(SHAKE[:3])
+    with pytest.raises(FrameError, match="differ in length"):
+        compare(frames, frames[:2])
 
 
 def test_too_little_to_measure():
@@ -96,7 +132,16 @@ def test_command_line(clips, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "a.mp4" in printed and "b.mp4" in printed and "vibration" in printed
     assert cv2.imread(str(plot)).shape[2] == 3
+    rows = {line.split("│")[1].strip(): line.split("│")[2:4] for line in printed.splitlines() if "│" in line}
+    assert float(rows["jitter after / before"][0]) == 1
+    assert float(rows["jitter after / before"][1]) < 0.3
     assert cli.main([str(tmp_path / "none.mp4")]) == 1
     assert "steady: " in capsys.readouterr().err
     assert cli.main([str(clips[0]), "--frames", "1"]) == 1
     assert capsys.readouterr().err == f"steady: {clips[0]}: stability needs at least two frames\n"
+
+
+def test_a_reference_of_another_length_is_refused(clips, tmp_path, capsys):
+    short = write_with_av(tmp_path / "short.mp4", _frames(SHAKE[:5]))
+    assert cli.main([str(short), "--reference", str(clips[0])]) == 1
+    assert "short.mp4: the video has 5 frames, its reference 50" in capsys.readouterr().err

@@ -55,16 +55,16 @@ class HorizonPath:
 
     def use(self, size_hw: tuple[int, int], crop: float) -> float:
         """Largest share of the room that the waiting frames would use with a crop."""
-        return max(used(_view(offset), size_hw, crop) for offset in self._solve(size_hw, crop)[: self.waiting])
+        return max(used(view_of(offset), size_hw, crop) for offset in self._solve(size_hw, crop)[: self.waiting])
 
     def newest(self, size_hw: tuple[int, int], crop: float) -> Similarity:
         """The planned view of the newest frame; a later frame may change it."""
-        return _view(self._planned(size_hw, crop)[self.waiting - 1])
+        return view_of(self._planned(size_hw, crop)[self.waiting - 1])
 
     def commit(self, size_hw: tuple[int, int], crop: float) -> Similarity:
         """The view of the oldest waiting frame, from the steady picture to the frame."""
         plan = self._planned(size_hw, crop)
-        view = _view(plan[0])
+        view = view_of(plan[0])
         self._shown = [*self._shown, view.then(self._camera.pop(0))][-PAST:]
         if not self._lookahead and len(self._shown) == 1:
             self._shown *= PAST  # a live path starts at rest
@@ -79,9 +79,7 @@ class HorizonPath:
         return self._plan
 
     def _solve(self, size_hw: tuple[int, int], crop: float) -> Floats:
-        origin = self._camera[0].inverse()
-        camera = self._ahead(np.array([_coordinates(pose.then(origin)) for pose in self._camera]), origin)
-        shown = np.array([_coordinates(pose.then(origin)) for pose in self._shown]).reshape(-1, 4)
+        camera, shown = self._relative()
         guess, steps = (self._guess, None) if self._guess is not None else (np.zeros_like(camera), _FIRST_STEPS)
         room = np.empty_like(camera)
         room[:, _RATE] = rate_room(size_hw, crop)
@@ -94,6 +92,13 @@ class HorizonPath:
             found[0] = np.clip(found[0], -room[0, part], room[0, part])
             offsets[:, part] = np.clip(found, -room[:, part], room[:, part]) if part is _RATE else found
         return offsets
+
+    def _relative(self) -> tuple[Floats, Floats]:
+        """Poses relative to the oldest waiting frame: of the camera from there on ``(frames, 4)``, and shown ones."""
+        origin = self._camera[0].inverse()
+        camera = np.array([_coordinates(pose.then(origin)) for pose in self._camera])
+        shown = np.array([_coordinates(pose.then(origin)) for pose in self._shown]).reshape(-1, 4)
+        return self._ahead(camera, origin), shown
 
     def _ahead(self, known: Floats, origin: Similarity) -> Floats:
         """The known path, continued by its forecast to the length of the window."""
@@ -110,6 +115,7 @@ def _coordinates(pose: Similarity) -> tuple[float, float, float, float]:
     return pose.b.real, pose.b.imag, math.log(abs(pose.a)), cmath.phase(pose.a)
 
 
-def _view(offset: Floats) -> Similarity:
+def view_of(offset: Floats) -> Similarity:
+    """The view of an offset in x, y, log-scale and angle."""
     x, y, zoom, angle = (float(value) for value in offset)
     return Similarity(cmath.exp(complex(zoom, angle)), complex(x, y))

@@ -33,7 +33,7 @@ _LAG_SHARE = 0.5
 Kernel = npt.NDArray[np.float64]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def kernel(taps: int, lookahead: int, lag: float) -> Kernel:
     """Weights ``(taps,)`` of the frames, newest first; the newest is ``lookahead`` frames after the shown one.
 

@@ -8,6 +8,7 @@ from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.similarity import Similarity
 
 from .hand import HAND_FPS, smoothness
+from .hold import HoldPath
 from .horizon import HorizonPath
 from .least_energy import PathFilter
 
@@ -46,4 +47,5 @@ def steady_path(options: StabiliserOptions) -> SteadyPath:
     if options.steady == "vibration":
         return PathFilter(lookahead=options.lookahead)
     pace = options.fps / HAND_FPS
-    return HorizonPath(smoothness(options.lookahead, pace), lookahead=options.lookahead, pace=pace)
+    kind = HoldPath if options.steady == "hold" else HorizonPath
+    return kind(smoothness(options.lookahead, pace), lookahead=options.lookahead, pace=pace)
