@@ -209,6 +209,8 @@ class Stabiliser:
             self._path.restart()
             self._anchor.take_hold(mask)
             self._path.push(motion if self._backdate(state) else Similarity())
+            if self._anchor.view is not None:
+                self._path.continue_from(self._anchor.view)
             return
         self._path.push(motion)
         self._anchor.push(motion, room_px=self._room_px)

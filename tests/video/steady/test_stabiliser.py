@@ -199,6 +199,20 @@ def test_after_a_blackout_the_tooth_is_back_in_its_place_within_ten_frames(slip)
     assert away.max() < 8, "no jump"
 
 
+def test_after_a_blackout_a_held_tooth_stays_in_its_place():
+    dark = range(40, 52)
+    shakes = _jitter(110, px=1.5, seed=2)
+    poses = [shake.then(Similarity(1 + 0j, 7 - 5j if k >= 48 else 0j)) for k, shake in enumerate(shakes)]
+    steady, places = Stabiliser(StabiliserOptions("hold", crop=0.2)), []
+    for k, output in enumerate(outputs_of(poses, noise_px=0.3)):
+        frame = output.enhanced
+        if k in dark:
+            frame, output = np.zeros_like(frame), output_of(output.flow * 0, output.mask * 0, k)
+        places.append(view_of(steady.update(output, frame)).then(poses[k]).inverse().b)
+    away = np.abs(np.array(places[62:]) - np.mean(places[30:40]))
+    assert away.max() < 2.0
+
+
 def test_without_the_anchor_the_slipped_tooth_would_be_elsewhere(monkeypatch):
     """The test above fails for the slip if the masks are not used."""
     monkeypatch.setattr("mostnet.video.steady.anchor.displacement", lambda now, before: None)

@@ -48,6 +48,11 @@ class HorizonPath:
         self._steps = np.concatenate([[_coordinates(motion)], self._steps[:-1]])
         self._plan = None
 
+    def continue_from(self, view: Similarity) -> None:
+        """Let the path go on from a view of the newest frame that was held until now."""
+        self._shown = [view] * PAST
+        self._plan = None
+
     @property
     def waiting(self) -> int:
         """Frames whose view is not committed yet."""

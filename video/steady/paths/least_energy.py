@@ -81,6 +81,9 @@ class PathFilter:
         self._rates = np.concatenate([[1], back.a * self._rates])[: self._keep]
         self._shifts = np.concatenate([[0], back.a * self._shifts + back.b])[: self._keep]
 
+    def continue_from(self, view: Similarity) -> None:
+        """Do nothing: the path depends on the camera's motion alone."""
+
     def newest(self, size_hw: tuple[int, int], crop: float) -> Similarity:
         """The view of the newest frame without the future."""
         return self.view(0, _LAG_SHARE * margin_px(size_hw, crop))

@@ -32,6 +32,9 @@ class SteadyPath(Protocol):
     def push(self, motion: Similarity) -> None:
         """Add a frame; ``motion`` takes its points to the previous frame."""
 
+    def continue_from(self, view: Similarity) -> None:
+        """Let the path go on from a view of the newest frame that was held until now."""
+
     def newest(self, size_hw: tuple[int, int], crop: float) -> Similarity:
         """The view that the newest frame would have; a later frame may change it."""
 
