@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.video.steady.border import margin_px
 from mostnet.video.steady.metrics import vibration
+from mostnet.video.steady.room import margin_px
 from mostnet.video.steady.similarity import Similarity, centre_of
 from mostnet.video.steady.stabiliser import Correction
 

@@ -28,6 +28,8 @@ Grey = npt.NDArray[np.uint8]
 HANN_FRAMES = 27
 _CORNERS = 300
 _MIN_TRACKS = 12
+#: Least share of the tracks that agree on one motion. In noise and across a cut, tracks of chance agree on less.
+_MIN_AGREE = 0.08
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,16 @@ def compare(before: Iterable[Frame], after: Iterable[Frame]) -> Fidelity:
 
 
 def tracked_step(before: Grey, now: Grey) -> Similarity | None:
-    """The similarity that takes points of the grey picture ``before`` to ``now``; None with too few feature tracks."""
+    """The similarity that takes points of the grey picture ``before`` to ``now``; None without tracks that agree."""
     tracks = _tracks(before, now)
     if tracks is None:
         return None
-    matrix, _ = cv2.estimateAffinePartial2D(*tracks, method=cv2.RANSAC, ransacReprojThreshold=1.0, maxIters=500)
-    return None if matrix is None else Similarity.of_matrix(matrix, (now.shape[0], now.shape[1]))
+    matrix, agree = cv2.estimateAffinePartial2D(*tracks, method=cv2.RANSAC, ransacReprojThreshold=1.0, maxIters=500)
+    return (
+        None
+        if matrix is None or agree.mean() < _MIN_AGREE
+        else Similarity.of_matrix(matrix, (now.shape[0], now.shape[1]))
+    )
 
 
 def path_of(steps: Sequence[Similarity | None]) -> Path2d:
@@ -194,5 +200,5 @@ def _affine_between(before: Grey, after: Grey) -> npt.NDArray[np.float64] | None
     if tracks is None:
         return None
     matrix: npt.NDArray[np.float64] | None
-    matrix, _ = cv2.estimateAffine2D(*tracks, method=cv2.RANSAC, ransacReprojThreshold=1.5, maxIters=500)
-    return matrix
+    matrix, agree = cv2.estimateAffine2D(*tracks, method=cv2.RANSAC, ransacReprojThreshold=1.5, maxIters=500)
+    return None if matrix is None or agree.mean() < _MIN_AGREE else matrix

@@ -115,6 +115,18 @@ def test_too_little_to_measure():
     assert measure([grey, grey]).untracked == 1
 
 
+def test_tracks_of_chance_are_no_motion() -> None:
+    """Noise has corners, and so has another scene: their tracks do not agree."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (*SIZE_HW, 3), np.uint8) for _ in range(12)]
+    assert measure(noise).untracked == 11
+    one = _frames(np.zeros(6))
+    other = [np.ascontiguousarray(frame[::-1]) for frame in one]
+    assert measure([*one, *other]).untracked == 1
+    with pytest.raises(ValueError, match="no frames of the two videos could be matched"):
+        compare(noise[:6], noise[6:])
+
+
 def test_videos_of_two_sizes_are_refused() -> None:
     one, wide = np.zeros((64, 80, 3), np.uint8), np.zeros((64, 160, 3), np.uint8)
     with pytest.raises(FrameError, match="the video has frames of 64x160, its reference has 64x80; compare"):
