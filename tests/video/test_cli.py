@@ -105,6 +105,8 @@ def test_errors_are_one_line_and_status_1(files, tmp_path, monkeypatch, capfd, v
         ["--lookahead", "99", "--stabilise"],
         ["--crop", "0.9", "--stabilise"],
         ["--crop", "tight", "--stabilise"],
+        ["--shutter", "fast", "--stabilise"],
+        ["--shutter", "1.5", "--stabilise"],
         ["--border", "black"],
         ["--steady", "rock"],
     ],
@@ -303,11 +305,12 @@ def test_progress_lines_come_every_ten_seconds(monkeypatch):
         (["--lookahead", "5"], "--lookahead has no effect without --steady; add --steady hand, or drop --lookahead"),
         (["--lookahead", "0"], "--lookahead has no effect without --steady"),
         (["--crop", "auto"], "--crop has no effect without --steady"),
+        (["--shutter", "off"], "--shutter has no effect without --steady"),
         (["--border", "history"], "--border has no effect without --steady"),
         (["--stabilise", "--layout", "flow"], "only the enhanced picture is steadied, and --layout flow does not show"),
         (["--steady", "hold", "--layout", "mask"], "only the enhanced picture is steadied, and --layout mask does not"),
     ],
-    ids=["look-ahead", "no look-ahead", "crop", "border", "flow", "mask"],
+    ids=["look-ahead", "no look-ahead", "crop", "shutter", "border", "flow", "mask"],
 )
 def test_options_that_would_do_nothing_are_refused(
     arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
@@ -327,6 +330,8 @@ def test_options_that_would_do_nothing_are_refused(
         (["--stabilise", "--lookahead", "0"], StabiliserOptions(lookahead=0), False),
         (["--steady", "hold", "--lookahead", "5"], StabiliserOptions(steady="hold", lookahead=5), False),
         (["--stabilise", "--crop", "auto"], StabiliserOptions(crop="auto"), True),
+        (["--stabilise", "--shutter", "off"], StabiliserOptions(shutter="off"), True),
+        (["--stabilise", "--shutter", "-0.5"], StabiliserOptions(shutter=-0.5), True),
         (["--stabilise", "--crop", "0.2", "--border", "history"], StabiliserOptions(crop=0.2, border="history"), True),
     ],
 )
