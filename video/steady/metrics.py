@@ -28,8 +28,8 @@ Grey = npt.NDArray[np.uint8]
 HANN_FRAMES = 27
 _CORNERS = 300
 _MIN_TRACKS = 12
-#: Least share of the tracks that agree on one motion: from picture to picture, and on an affine map from video to video,
-#: which has more freedom, but finds the same noise in both. In noise and across a cut, chance agrees on less.
+#: Least share of the tracks that agree on one motion from picture to picture, and on an affine map from video to video,
+#: which has more freedom. In noise and across a cut, chance agrees on less.
 _MIN_AGREE, _MIN_AGREE_AFFINE = 0.08, 0.2
 
 
