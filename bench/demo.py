@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -30,8 +31,9 @@ Not for clinical use."""
 
 
 @command("demo")
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run every step in the folder ``demo``; returns the exit status of the first step that fails."""
+    _parser().parse_args(argv)
     folder = Path("demo")
     folder.mkdir(exist_ok=True)
     graph, engine = (folder / f"{_VARIANT}-{_SIZE}-{precision}.onnx" for precision in ("fp16", "fp32"))
@@ -48,7 +50,7 @@ def main() -> int:
         # A CPU computes FP16 graphs in FP32, with casts in between, so the FP32 graph is faster there.
         ("mostnet-export", export_main, [*export, "--fp32", "--onnx-only"]),
         ("mostnet-run", run_main, [*run, str(video), "--layout", "grid"]),
-        ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--stabilise"]),
+        ("mostnet-run", run_main, [*run, str(steady), "--layout", "side-by-side", "--steady", "hand"]),
         ("mostnet-bench", bench_main, bench),
     ]
     for name, call, arguments in steps:
@@ -63,6 +65,14 @@ def main() -> int:
         if path.exists():
             print(f"  {path}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog="python -m mostnet.bench.demo",
+        description="Export the shipped network, run the demo clip through it, steady the clip, and measure the "
+        "network on this machine. All files go to the folder demo, here.",
+    )
 
 
 def _builder_arguments() -> list[str]:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from mostnet.contract.terminal import PLAIN, command, complain
 from mostnet.engine import Engine
 from mostnet.video.files.opening import STDIN, is_address
 from mostnet.video.steady.border import BORDERS
-from mostnet.video.steady.stabiliser import StabiliserOptions
+from mostnet.video.steady.options import MAX_LOOKAHEAD, STEADY, StabiliserOptions
 
 from .layouts import LAYOUTS
 from .progress import RunProgress
@@ -27,6 +28,9 @@ from .threads import limit_opencv_threads
 from .window import Window
 
 _NAME = "mostnet-run"
+_DEFAULTS = StabiliserOptions()
+#: Options of the command line that are settings of the stabiliser, by the same name.
+_STEADY_OPTIONS = ("steady", "lookahead", "crop", "border")
 
 
 @command(_NAME)
@@ -39,18 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
-        _stabiliser_options(options)
+        stabilise = _stabiliser_options(options)
     except ValueError as error:
         parser.error(str(error))
     if options.output is None and not options.view:
         parser.error("give --output, --view or both")
     limit_opencv_threads()
-    outputs = outputs_needed(options.layout, stabilise=options.stabilise)
+    outputs = outputs_needed(options.layout, stabilise=stabilise is not None)
     with Engine(options.engine, outputs=outputs) as engine:
-        return _run(options, engine)
+        return _run(options, stabilise, engine)
 
 
-def _run(options: argparse.Namespace, engine: Engine) -> int:
+def _run(options: argparse.Namespace, stabilise: StabiliserOptions | None, engine: Engine) -> int:
     failure: IncompleteVideoError | None = None
     with StopRequest(second=signal.default_int_handler) as stop:
         try:
@@ -63,7 +67,8 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
                     frames=options.frames,
                     fps=options.fps,
                     flow_max_px=options.flow_max,
-                    stabilise=_stabiliser_options(options),
+                    stabilise=stabilise,
+                    read_ahead=options.lookahead is None,
                     status=options.status,
                     window=Window() if options.view else None,
                     progress=progress,
@@ -77,7 +82,8 @@ def _run(options: argparse.Namespace, engine: Engine) -> int:
     _report(summary)
     if failure is not None:
         complain(_NAME, failure)
-    return 128 + (stop.signal or 0) if summary.stopped else int(failure is not None)
+    # To close the window is no error.
+    return 128 + stop.signal if summary.stopped and stop.signal else int(failure is not None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,23 +116,29 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PX",
     )
     steady = parser.add_argument_group("stabilisation")
-    steady.add_argument("--stabilise", action="store_true", help="stabilise the enhanced picture on the teeth")
+    steady.add_argument(
+        "--steady",
+        choices=STEADY,
+        help="steady the enhanced picture. vibration: remove only fast shake; hand: also the shake of a hand; "
+        "hold: keep the view where it is while the crop allows it",
+    )
+    steady.add_argument("--stabilise", action="store_true", help=f"the same as --steady {_DEFAULTS.steady}")
     steady.add_argument(
         "--lookahead",
         type=int,
-        default=0,
-        help="delay in frames, 0 to 30; 5 makes the picture steadier (default: %(default)s)",
+        help=f"delay in frames, 0 to {MAX_LOOKAHEAD}; more is steadier, and 0 shows what a live run would give "
+        "(default: a second of a file, but at least 30 frames; 0 for a camera)",
         metavar="K",
     )
     steady.add_argument(
         "--crop",
-        type=float,
-        default=0.1,
-        help="share of height and width cropped off, 0.02 to 0.5 (default: %(default)s)",
-        metavar="F",
+        type=_crop,
+        help="share of height and width cropped off, 0.02 to 0.5, or auto to fit it to the shake "
+        f"(default: {_DEFAULTS.crop})",
+        metavar="F|auto",
     )
     steady.add_argument(
-        "--border", choices=BORDERS, default="crop", help="zoom in, or fill the empty border (default: %(default)s)"
+        "--border", choices=BORDERS, help=f"zoom in, or fill the empty border (default: {_DEFAULTS.border})"
     )
     steady.add_argument(
         "--status",
@@ -137,16 +149,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _crop(text: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a share, such as 0.1, nor auto") from None
+
+
 def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None:
-    if not options.stabilise:
-        default = StabiliserOptions()
-        unused = [name for name in ("lookahead", "crop", "border") if getattr(options, name) != getattr(default, name)]
-        if unused:
-            raise ValueError(f"--{unused[0]} has no effect without --stabilise; add --stabilise, or drop --{unused[0]}")
+    given = {name: getattr(options, name) for name in _STEADY_OPTIONS if getattr(options, name) is not None}
+    if not options.stabilise and options.steady is None:
+        if given:
+            name = next(iter(given))
+            raise ValueError(
+                f"--{name} has no effect without --steady; add --steady {_DEFAULTS.steady}, or drop --{name}"
+            )
         return None
     if ENHANCED not in LAYOUTS[options.layout].needs:
-        raise ValueError(f"--stabilise steadies the enhanced picture, which --layout {options.layout} does not show")
-    return StabiliserOptions(lookahead=options.lookahead, crop=options.crop, border=options.border)
+        raise ValueError(f"only the enhanced picture is steadied, and --layout {options.layout} does not show it")
+    return StabiliserOptions(**given)
 
 
 def _source(text: str) -> str | Path | int:
@@ -166,8 +189,13 @@ def _report(summary: RunSummary) -> None:
     name = summary.output or "shown"
     print(
         f"{name}: {summary.frames} frames at {float(summary.fps):g} FPS in {summary.elapsed_s:.1f} s "
-        f"({summary.speed_fps:.1f} FPS), {_events(summary)}{summary.heals} healed{stopped}"
+        f"({summary.speed_fps:.1f} FPS), {_steadied(summary)}{_events(summary)}{summary.heals} healed{stopped}"
     )
+
+
+def _steadied(summary: RunSummary) -> str:
+    options = summary.stabilise
+    return "" if options is None else f"steadied ({options.steady}, look-ahead {options.lookahead}), "
 
 
 def _events(summary: RunSummary) -> str:
@@ -175,6 +203,7 @@ def _events(summary: RunSummary) -> str:
     counts = {
         "new scenes": summary.resets,
         "without tracking": summary.lost,
+        "with a faded correction": summary.faded,
         "raw": summary.raw,
         "dropped": summary.dropped,
         "reconnects": summary.reconnects,

@@ -12,6 +12,7 @@ from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, Frame, VideoError
 from mostnet.engine import Output
 
 from .flow_colour import flow_picture
+from .text import write_text
 
 #: Hardware H.264 decoders stop at a side of 4096 pixels.
 MAX_SIDE = 3840
@@ -28,11 +29,13 @@ class Layout:
         needs: the engine outputs that it draws.
         tiles: rows and columns of frame-sized pictures.
         compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels), all of one size.
+        shows_input: whether it draws the frame itself; if not, ``compose`` takes None for it.
     """
 
     needs: tuple[str, ...]
     tiles: tuple[int, int]
-    compose: Callable[[Frame, Output, float], Frame]
+    compose: Callable[[Frame | None, Output, float], Frame]
+    shows_input: bool
 
     def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
@@ -49,44 +52,46 @@ class Layout:
             f"side of {MAX_SIDE} pixels"
         )
 
-    def draw(self, frame: Frame, output: Output, *, flow_max_px: float) -> Frame:
-        """Compose the picture at ``size_hw`` of the frame.
+    def draw(self, frame: Frame | None, output: Output, *, flow_max_px: float) -> Frame:
+        """Compose the picture at ``size_hw`` of the frame; the frame may be None if the layout does not show it.
 
         Raises:
             VideoError: the engine was opened without an output that this layout needs.
         """
+        assert frame is not None or not self.shows_input, "the caller keeps the frames of a layout that shows them"
         missing = [name for name in self.needs if getattr(output, name) is None]
         if missing:
             raise VideoError(f"this layout draws {', '.join(missing)}; open the Engine with outputs={self.needs!r}")
         picture = self.compose(frame, output, flow_max_px)
-        height, width = self.size_hw(frame.shape[:2])
+        height, width = _limited((picture.shape[0], picture.shape[1]))
         if (height, width) == picture.shape[:2]:
             return picture
         shrunk: Frame = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         return shrunk
 
 
-def enhanced(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+def enhanced(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """The enhanced picture alone, ``(H, W, 3)``."""
     assert output.enhanced is not None
     return output.enhanced
 
 
-def side_by_side(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+def side_by_side(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """Input left, enhanced right, ``(H, 2W, 3)``."""
+    assert frame is not None
     return np.hstack([caption(frame, "input"), caption(enhanced(frame, output, flow_max_px), "enhanced")])
 
 
-def flow(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+def flow(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """Backward flow on the colour wheel, ``(H, W, 3)``, with the length of full saturation in the corner."""
     assert output.flow is not None
     picture = flow_picture(output.flow, max_px=flow_max_px)
     return caption(picture, f"flow, full colour = {flow_max_px:.1f} px")
 
 
-def mask(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+def mask(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """The frame with the teeth tinted and outlined, ``(H, W, 3)``."""
-    assert output.mask is not None
+    assert frame is not None and output.mask is not None
     teeth = (output.mask >= FOREGROUND).astype(np.uint8)
     tinted = cv2.addWeighted(frame, 1 - _TINT, np.full_like(frame, _TOOTH_BGR), _TINT, 0)
     picture = np.where(teeth[..., None] != 0, tinted, frame)
@@ -95,7 +100,7 @@ def mask(frame: Frame, output: Output, flow_max_px: float) -> Frame:
     return picture
 
 
-def grid(frame: Frame, output: Output, flow_max_px: float) -> Frame:
+def grid(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """Input and enhanced above flow and mask, ``(2H, 2W, 3)``."""
     teeth = caption(mask(frame, output, flow_max_px), "teeth")
     lower = np.hstack([flow(frame, output, flow_max_px), teeth])
@@ -103,11 +108,11 @@ def grid(frame: Frame, output: Output, flow_max_px: float) -> Frame:
 
 
 LAYOUTS = {
-    "enhanced": Layout((ENHANCED,), (1, 1), enhanced),
-    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side),
-    "flow": Layout((FLOW,), (1, 1), flow),
-    "mask": Layout((MASK,), (1, 1), mask),
-    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid),
+    "enhanced": Layout((ENHANCED,), (1, 1), enhanced, shows_input=False),
+    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side, shows_input=True),
+    "flow": Layout((FLOW,), (1, 1), flow, shows_input=False),
+    "mask": Layout((MASK,), (1, 1), mask, shows_input=True),
+    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid, shows_input=True),
 }
 
 
@@ -115,12 +120,7 @@ def caption(picture: Frame, text: str) -> Frame:
     """A copy of ``picture`` with small white text in its upper left corner, legible on any background."""
     picture = picture.copy()
     scale = max(0.35, picture.shape[0] / 750)
-    thickness = max(1, round(1.5 * scale))
-    # The outline is the same text, shifted: bolder text would be wider and no longer lie under it.
-    outline = [((0, 0, 0), x, y) for x in (-thickness, thickness) for y in (-thickness, thickness)]
-    for colour, x, y in [*outline, ((255, 255, 255), 0, 0)]:
-        place = (round(14 * scale) + x, round(32 * scale) + y)
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    write_text(picture, text, (255, 255, 255), scale, (round(14 * scale), round(32 * scale)))
     return picture
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +14,8 @@ from mostnet.contract import FLOW, MASK, VideoError
 from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.files.opening import source_name
-from mostnet.video.steady.stabiliser import Stabiliser, StabiliserOptions
+from mostnet.video.steady.options import MAX_FPS, MAX_LOOKAHEAD, MIN_FPS, StabiliserOptions
+from mostnet.video.steady.stabiliser import Stabiliser
 
 from .fit import FrameFit
 from .flow_colour import FlowScale
@@ -22,6 +23,9 @@ from .layouts import LAYOUTS, Layout
 from .recorded import Recorded
 from .sink import Sink, Viewer
 from .writer import VideoWriter
+
+#: Fewest frames that ``read_ahead`` reads ahead of a file: a second of it at the usual rates.
+_FILE_LOOKAHEAD = 30
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,9 +46,11 @@ class RunSummary:
         stopped: whether ``stop`` or closing the window ended the run early.
         resets: new scenes (a cut, or the end of darkness), at which the engine was reset.
         lost: frames shown while the stabiliser did not know the motion; 0 without a stabiliser.
+        faded: frames shown with a faded correction, because it would have added shake.
         raw: camera pictures shown unprocessed and labelled, because a result or a new frame was missing.
         dropped: camera frames skipped because newer ones had come.
         reconnects: how often the camera was reopened.
+        stabilise: settings that the enhanced picture was stabilised with, or None.
     """
 
     output: Path | None
@@ -55,9 +61,11 @@ class RunSummary:
     stopped: bool
     resets: int = 0
     lost: int = 0
+    faded: int = 0
     raw: int = 0
     dropped: int = 0
     reconnects: int = 0
+    stabilise: StabiliserOptions | None = None
 
     @property
     def speed_fps(self) -> float:
@@ -94,6 +102,7 @@ def run(
     flow_max_px: float | None = None,
     crf: int = 18,
     stabilise: StabiliserOptions | None = None,
+    read_ahead: bool = False,
     status: bool | None = None,
     window: Viewer | None = None,
     progress: Progress | None = None,
@@ -114,7 +123,10 @@ def run(
         fps: frame rate of pictures, and of a file that gives none or an impossible one, see ``VideoReader``.
         flow_max_px: length of flow shown at full colour; None follows the video.
         crf: quality of the written video, see ``VideoWriter``.
-        stabilise: settings to stabilise the enhanced picture with; None leaves it as it is.
+        stabilise: settings to stabilise the enhanced picture with, at the video's own frame rate; None leaves it as it
+            is.
+        read_ahead: choose the look-ahead by the source. It is one second of a file, but 30 to 60 frames, and 0 for a
+            camera.
         status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
@@ -136,13 +148,14 @@ def run(
                 output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound
             )
         _say_what_sizes_change(video, source.fit, drawing)
+        steady = None if stabilise is None else _fitted(stabilise, source, read_ahead=read_ahead)
         sink = Sink(
             drawing,
             scale,
             source.fit,
             writer=writer,
             window=window,
-            stabiliser=None if stabilise is None else Stabiliser(stabilise),
+            stabiliser=None if steady is None else Stabiliser(steady),
             status=(stabilise is not None or isinstance(video, int)) if status is None else status,
         )
         begun_s = perf_counter()
@@ -153,7 +166,8 @@ def run(
             if writer is not None and source.complete and not stopped:
                 writer.keep_all_sound()
         failure = source.finish()
-        summary = _summary(source, sink, output, elapsed_s=perf_counter() - begun_s, stopped=stopped)
+        elapsed_s = perf_counter() - begun_s
+        summary = _summary(source, sink, output, steady, elapsed_s=elapsed_s, stopped=stopped)
     if failure is not None:
         kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
         raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
@@ -183,8 +197,23 @@ def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layou
             _LOG.warning("%s: %s", name, remark)
 
 
+def _fitted(options: StabiliserOptions, source: Live | Recorded, *, read_ahead: bool) -> StabiliserOptions:
+    """The settings with the frame rate of the source, and with its look-ahead if that is wanted."""
+    fps = min(max(float(source.fps), MIN_FPS), MAX_FPS)
+    if not read_ahead:
+        return replace(options, fps=fps)
+    lookahead = 0 if isinstance(source, Live) else min(max(_FILE_LOOKAHEAD, round(fps)), MAX_LOOKAHEAD)
+    return replace(options, fps=fps, lookahead=lookahead)
+
+
 def _summary(
-    source: Live | Recorded, sink: Sink, output: str | Path | None, *, elapsed_s: float, stopped: bool
+    source: Live | Recorded,
+    sink: Sink,
+    output: str | Path | None,
+    stabilise: StabiliserOptions | None,
+    *,
+    elapsed_s: float,
+    stopped: bool,
 ) -> RunSummary:
     return RunSummary(
         output=None if output is None else Path(output),
@@ -195,9 +224,11 @@ def _summary(
         stopped=stopped,
         resets=source.resets,
         lost=sink.counts.lost,
+        faded=sink.counts.faded,
         raw=sink.counts.raw,
         dropped=source.dropped,
         reconnects=source.reconnects,
+        stabilise=stabilise,
     )
 
 

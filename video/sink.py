@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from mostnet.contract import Frame
+from mostnet.contract import ENHANCED, FLOW, MASK, Frame
 from mostnet.engine import Output
 from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
 from mostnet.video.steady.tracking import Tracking
@@ -21,6 +22,8 @@ from .layouts import Layout
 from .resize import resize_picture
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,21 @@ class Original:
     time_s: Fraction
     frame: Frame
     event: SceneEvent
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The part of a frame and its result that the layout draws, small enough to wait for later frames.
+
+    Attributes:
+        time_s: when it is shown, in seconds since the first frame.
+        frame: uint8 ``(H, W, 3)`` BGR; None if the layout does not show it.
+        output: the outputs that the layout draws, at the engine's size, and without the object in ``timestamp``.
+    """
+
+    time_s: Fraction
+    frame: Frame | None
+    output: Output
 
 
 class Viewer(Protocol):
@@ -59,12 +77,14 @@ class Counts:
         heals: of frames that the graph healed.
         raw: shown unprocessed and labelled.
         lost: shown while tracking was lost.
+        faded: shown with a faded correction, because it would have added shake.
     """
 
     frames: int = 0
     heals: int = 0
     raw: int = 0
     lost: int = 0
+    faded: int = 0
 
 
 class Sink:
@@ -90,7 +110,7 @@ class Sink:
         self._stabiliser = stabiliser
         self._status = status
         self._rate = RateMeter()
-        self._waiting: deque[tuple[Original, Output]] = deque()
+        self._waiting: deque[_Shown] = deque()
         self.counts = Counts()
 
     @property
@@ -110,20 +130,19 @@ class Sink:
 
     def show(self, output: Output) -> None:
         """Show the result of the next frame; with a look-ahead, the picture comes some frames later."""
-        original, sized = self._sized(output)
         self.counts.heals += not output.finite
+        shown = self._shown(output)
         if self._stabiliser is None:
-            self._draw(original, sized, None)
+            self._draw(shown, self._fit.back(shown.output), None)
             return
-        self._waiting.append((original, sized))
-        self._steady(self._stabiliser.update(sized, original.frame, event=original.event))
+        self._waiting.append(shown)
+        self._steady(self._update(self._stabiliser, output))
 
     def follow(self, output: Output) -> None:
         """Give the stabiliser the motion of a frame whose result came too late to be shown."""
         if self._stabiliser is not None:
             self.flush()
-            original, sized = self._sized(output)
-            self._stabiliser.update(sized, original.frame, event=original.event)
+            self._update(self._stabiliser, output)
             self._stabiliser.flush()
 
     def show_raw(self, time_s: Fraction, frame: Frame, reason: str) -> None:
@@ -141,7 +160,7 @@ class Sink:
             self._stabiliser.reset()
 
     def flush(self) -> None:
-        """Show the pictures that wait for later frames."""
+        """Show the pictures that wait for later frames, unless a closed window is their only place."""
         if self._stabiliser is not None:
             for correction in self._stabiliser.flush():
                 self._steady(correction)
@@ -155,29 +174,47 @@ class Sink:
             if self._window is not None:
                 self._window.close()
 
-    def _sized(self, output: Output) -> tuple[Original, Output]:
+    def _shown(self, output: Output) -> _Shown:
+        original = cast(Original, output.timestamp)
+        needs = self._layout.needs
+        output = replace(
+            output,
+            enhanced=_kept(output.enhanced, wanted=ENHANCED in needs),
+            flow=_kept(output.flow, wanted=FLOW in needs),
+            mask=_kept(output.mask, wanted=MASK in needs),
+            timestamp=None,
+        )
+        frame = resize_picture(original.frame, self._frame_hw) if self._layout.shows_input else None
+        return _Shown(original.time_s, frame, output)
+
+    def _update(self, stabiliser: Stabiliser, output: Output) -> Correction | None:
+        """Add the motion of the next frame, and return the correction that is due."""
         original = cast(Original, output.timestamp)
         frame = resize_picture(original.frame, self._frame_hw)
-        return replace(original, frame=frame), self._fit.back(output)
+        return stabiliser.update(self._fit.back(replace(output, enhanced=None)), frame, event=original.event)
 
     def _steady(self, correction: Correction | None) -> None:
         if correction is None:
             return
         assert self._stabiliser is not None
-        original, output = self._waiting.popleft()
-        assert output.frame_id == correction.state.frame_id, "corrections come in the order of the frames"
+        shown = self._waiting.popleft()
+        assert shown.output.frame_id == correction.state.frame_id, "corrections come in the order of the frames"
+        if self._writer is None and self.closed_by_user:
+            return
         self.counts.lost += correction.state.tracking is Tracking.LOST
+        self.counts.faded += correction.state.worse
+        output = self._fit.back(shown.output)
         if output.enhanced is not None:
             output = replace(output, enhanced=self._stabiliser.apply(output.enhanced, correction))
-        self._draw(original, output, correction.state)
+        self._draw(shown, output, correction.state)
 
-    def _draw(self, original: Original, output: Output, state: SteadyState | None) -> None:
+    def _draw(self, shown: _Shown, output: Output, state: SteadyState | None) -> None:
         if output.flow is not None:
             self._scale.follow(output.flow)
-        picture = self._layout.draw(original.frame, output, flow_max_px=self._scale.max_px)
+        picture = self._layout.draw(shown.frame, output, flow_max_px=self._scale.max_px)
         if self._status:
             picture = draw_status(picture, *status_line(state, self._rate.tick()))
-        self._put(picture, original.time_s)
+        self._put(picture, shown.time_s)
 
     def _put(self, picture: Frame, time_s: Fraction) -> None:
         if self._writer is not None:
@@ -185,3 +222,8 @@ class Sink:
         if self._window is not None:
             self._window.show(picture)
         self.counts.frames += 1
+
+
+def _kept(array: npt.NDArray[T] | None, *, wanted: bool) -> npt.NDArray[T] | None:
+    """The array if it is wanted; a copy of a borrowed one, which is read-only: the engine overwrites it."""
+    return None if array is None or not wanted else np.require(array, requirements="W")

@@ -11,9 +11,10 @@ from mostnet.contract import Frame
 from mostnet.video.steady.stabiliser import SteadyState
 from mostnet.video.steady.tracking import Tracking
 
-Colour = tuple[int, int, int]
+from .text import Colour, text_width_px, write_text
 
 _COLOURS = {Tracking.TRACKING: (90, 220, 90), Tracking.DEGRADED: (40, 200, 250), Tracking.LOST: (70, 90, 255)}
+_SOURCES = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}
 _WHITE: Colour = (255, 255, 255)
 _WARNING: Colour = (60, 60, 255)
 
@@ -36,15 +37,24 @@ def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
     rate = f"{fps:.1f} FPS" if fps else ""
     if state is None:
         return rate, _WHITE
-    source = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}[state.source]
-    parts = [state.tracking.value, source, rate]
-    return ", ".join(part for part in parts if part), _COLOURS[state.tracking]
+    text, colour = f"{state.tracking.value}, {_SOURCES[state.source]}", _COLOURS[state.tracking]
+    if state.worse:
+        text, colour = "correction faded, it would add shake", _COLOURS[Tracking.DEGRADED]
+    return f"{text}, {rate}" if rate else text, colour
 
 
 def draw_status(picture: Frame, text: str, colour: Colour) -> Frame:
-    """A copy of ``picture`` with ``text`` in its lower left corner, legible on any background."""
+    """A copy of ``picture`` with ``text`` in its lower left corner, legible on any background.
+
+    Text that is wider than the picture goes on in further lines, broken at its commas.
+    """
     scale = max(0.35, picture.shape[0] / 1000)
-    return _write(picture, text, colour, scale, (round(14 * scale), picture.shape[0] - round(16 * scale)))
+    left, lowest = round(14 * scale), picture.shape[0] - round(16 * scale)
+    lines = _lines(text, scale, picture.shape[1] - 2 * left)
+    picture = picture.copy()
+    for row, line in enumerate(reversed(lines)):
+        write_text(picture, line, colour, scale, (left, lowest - row * round(34 * scale)))
+    return picture
 
 
 def draw_warning(picture: Frame, text: str) -> Frame:
@@ -53,21 +63,24 @@ def draw_warning(picture: Frame, text: str) -> Frame:
     width = max(2, picture.shape[0] // 80)
     cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), _WARNING, width)
     scale = max(0.4, picture.shape[0] / 700)
-    room = picture.shape[1] - 4 * width
-    while len(text) > 8 and _text_width(text, scale) > room:
-        text = text[:-4] + "..." if not text.endswith("...") else text[:-5] + "..."
-    return _write(picture, text, _WARNING, scale, (2 * width, 2 * width + round(30 * scale)))
-
-
-def _text_width(text: str, scale: float) -> int:
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, max(1, round(2 * scale)))[0][0])
-
-
-def _write(picture: Frame, text: str, colour: Colour, scale: float, place: tuple[int, int]) -> Frame:
-    picture = picture.copy()
-    # OpenCV's font has ASCII only: other characters become question marks.
-    text = text.encode("ascii", "replace").decode()
-    thickness = max(1, round(2 * scale))
-    for shade, width in (((0, 0, 0), thickness + 2), (colour, thickness)):
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, width, cv2.LINE_AA)
+    text = _shortened(text, scale, picture.shape[1] - 4 * width)
+    write_text(picture, text, _WARNING, scale, (2 * width, 2 * width + round(30 * scale)))
     return picture
+
+
+def _lines(text: str, scale: float, room: int) -> list[str]:
+    """The text in lines of at most ``room`` pixels, broken at its commas."""
+    lines: list[str] = []
+    for part in text.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines else part
+        if lines and text_width_px(longer, scale) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(_shortened(part, scale, room))
+    return lines
+
+
+def _shortened(text: str, scale: float, room: int) -> str:
+    while len(text) > 8 and text_width_px(text, scale) > room:
+        text = text[:-4] + "..." if not text.endswith("...") else text[:-5] + "..."
+    return text

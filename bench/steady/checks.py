@@ -49,7 +49,7 @@ def path_array(poses: Sequence[Similarity]) -> Path2d:
 def steady_path(clip: KnownClip, lookahead: int) -> tuple[Path2d, list[Correction], float]:
     """The camera path after our stabiliser, its corrections, and its median cost per frame in milliseconds."""
     assert clip.poses is not None
-    run = ours(clip.pairs, StabiliserOptions(lookahead=lookahead, crop=CROP))
+    run = ours(clip.pairs, StabiliserOptions("vibration", lookahead=lookahead, crop=CROP))
     views = shown_views(run.corrections, (clip.pairs[0][0].shape[0], clip.pairs[0][0].shape[1]))
     shown = [view.then(pose) for view, pose in zip(views, clip.poses, strict=True)]
     return path_array(shown), run.corrections, run.cost_ms

@@ -119,7 +119,7 @@ def methods() -> list[Method]:
     """All methods in the order of the table. The first leaves the clip as it is."""
 
     def steady(lookahead: int) -> Callable[[Pairs], list[Frame]]:
-        return lambda pairs: ours(pairs, StabiliserOptions(lookahead=lookahead, crop=CROP)).pictures
+        return lambda pairs: ours(pairs, StabiliserOptions("vibration", lookahead=lookahead, crop=CROP)).pictures
 
     def average(past: int, future: int) -> Callable[[Pairs], list[Frame]]:
         return lambda pairs: moving_average([frame for frame, _ in pairs], past=past, future=future)

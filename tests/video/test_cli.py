@@ -6,6 +6,7 @@ import io
 import shutil
 import signal
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from mostnet.engine import Output
-from mostnet.video import VideoReader, cli
+from mostnet.video import RunSummary, StabiliserOptions, VideoReader, cli
 from mostnet.video.progress import RunProgress
 from mostnet.video.sink import Sink
 
@@ -103,7 +104,9 @@ def test_errors_are_one_line_and_status_1(files, tmp_path, monkeypatch, capfd, v
         ["--layout", "tiles"],
         ["--lookahead", "99", "--stabilise"],
         ["--crop", "0.9", "--stabilise"],
+        ["--crop", "tight", "--stabilise"],
         ["--border", "black"],
+        ["--steady", "rock"],
     ],
 )
 def test_wrong_options_are_refused(files, tmp_path, capsys, arguments):
@@ -138,11 +141,29 @@ def test_a_view_without_a_display_is_refused_in_one_line(files, monkeypatch, cap
     assert "--view needs a display" in capsys.readouterr().err
 
 
+def test_closing_the_window_is_no_error(files, tmp_path, monkeypatch, capsys):
+    class Screen:
+        closed, shown = False, 0
+
+        def show(self, picture: np.ndarray) -> None:
+            self.shown += 1
+            self.closed = self.shown == 7
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(cli, "Window", Screen)
+    out = tmp_path / "o.mp4"
+    assert cli.main([files[1], "--engine", files[0], "--view", "--output", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("stopped early\n")
+    assert len(_read(out)) == 7
+
+
 @pytest.mark.parametrize("layout", ["enhanced", "side-by-side"])
 def test_stabilised_with_look_ahead_every_frame_is_written_once(files, tmp_path, capsys, layout):
     out = tmp_path / "o.mp4"
-    command = [files[1], "--engine", files[0], "--output", str(out), "--layout", layout, "--stabilise"]
-    assert cli.main([*command, "--lookahead", "3", "--crop", "0.2"]) == 0
+    command = [files[1], "--engine", files[0], "--output", str(out), "--layout", layout, "--no-status"]
+    assert cli.main([*command, "--stabilise", "--lookahead", "3", "--crop", "0.2"]) == 0
     pictures, originals = _read(out), _read(files[1])
     assert len(pictures) == 20
     assert pictures[0].shape == (96, 128 if layout == "enhanced" else 256, 3)
@@ -279,11 +300,14 @@ def test_progress_lines_come_every_ten_seconds(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--lookahead", "5"], "--lookahead has no effect without --stabilise; add --stabilise, or drop"),
-        (["--border", "history"], "--border has no effect without --stabilise"),
-        (["--stabilise", "--layout", "flow"], "steadies the enhanced picture, which --layout flow does not show"),
+        (["--lookahead", "5"], "--lookahead has no effect without --steady; add --steady hand, or drop --lookahead"),
+        (["--lookahead", "0"], "--lookahead has no effect without --steady"),
+        (["--crop", "auto"], "--crop has no effect without --steady"),
+        (["--border", "history"], "--border has no effect without --steady"),
+        (["--stabilise", "--layout", "flow"], "only the enhanced picture is steadied, and --layout flow does not show"),
+        (["--steady", "hold", "--layout", "mask"], "only the enhanced picture is steadied, and --layout mask does not"),
     ],
-    ids=["look-ahead", "border", "layout"],
+    ids=["look-ahead", "no look-ahead", "crop", "border", "flow", "mask"],
 )
 def test_options_that_would_do_nothing_are_refused(
     arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
@@ -291,3 +315,46 @@ def test_options_that_would_do_nothing_are_refused(
     with pytest.raises(SystemExit):
         cli.main(["demo", "--engine", "x.onnx", "--output", "o.mp4", *arguments])
     assert what in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "read_ahead"),
+    [
+        ([], None, True),
+        (["--stabilise"], StabiliserOptions(steady="hand", crop="auto"), True),
+        (["--steady", "vibration"], StabiliserOptions(steady="vibration"), True),
+        (["--steady", "vibration", "--stabilise"], StabiliserOptions(steady="vibration"), True),
+        (["--stabilise", "--lookahead", "0"], StabiliserOptions(lookahead=0), False),
+        (["--steady", "hold", "--lookahead", "5"], StabiliserOptions(steady="hold", lookahead=5), False),
+        (["--stabilise", "--crop", "auto"], StabiliserOptions(crop="auto"), True),
+        (["--stabilise", "--crop", "0.2", "--border", "history"], StabiliserOptions(crop=0.2, border="history"), True),
+    ],
+)
+def test_steady_implies_stabilise_and_no_look_ahead_is_one_that_fits_the_source(
+    files, monkeypatch, arguments, expected, read_ahead
+):
+    given = []
+
+    def run(*args: object, **options: object) -> RunSummary:
+        given.append((options["stabilise"], options["read_ahead"]))
+        return RunSummary(output=None, frames=0, heals=0, fps=Fraction(25), elapsed_s=0, stopped=False)
+
+    monkeypatch.setattr(cli, "run", run)
+    assert cli.main(["v.mp4", "--engine", files[0], "--output", "o.mp4", *arguments]) == 0
+    assert given == [(expected, read_ahead)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--stabilise"], "steadied (hand, look-ahead 30), "),
+        (["--steady", "vibration", "--lookahead", "0"], "steadied (vibration, look-ahead 0), "),
+    ],
+)
+def test_the_summary_says_how_the_picture_was_steadied(files, tmp_path, capsys, arguments, text):
+    command = [files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4")]
+    assert cli.main([*command, *arguments]) == 0
+    assert text in capsys.readouterr().out
+    assert len(_read(tmp_path / "o.mp4")) == 20
+    assert cli.main(command) == 0
+    assert "steadied" not in capsys.readouterr().out

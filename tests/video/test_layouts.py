@@ -61,6 +61,14 @@ def test_enhanced_is_the_engine_s_picture():
     assert np.array_equal(LAYOUTS["enhanced"].draw(_frame(), output, flow_max_px=5), output.enhanced)
 
 
+@pytest.mark.parametrize("name", ["enhanced", "flow"])
+def test_a_layout_without_the_input_needs_no_frame(name):
+    layout = LAYOUTS[name]
+    assert not layout.shows_input
+    with_frame, without = (layout.draw(frame, _output(), flow_max_px=5) for frame in (_frame(), None))
+    assert np.array_equal(with_frame, without)
+
+
 def test_side_by_side_has_input_left():
     picture = LAYOUTS["side-by-side"].draw(_frame(), _output(), flow_max_px=5)
     assert (picture[-20:, :W] == 90).all()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from mostnet.contract import VideoError
-from mostnet.video import IncompleteVideoError, VideoReader, run
+from mostnet.video import IncompleteVideoError, StabiliserOptions, VideoReader, run
 
+from .camera.fakes import FRAMES, FakeCamera, Screen, ScriptedEngine
 from .samples import FakeEngine, damage_packet, moving_frames, psnr, write_with_av
 
 
@@ -88,7 +90,8 @@ def test_neither_file_nor_window_is_refused(clip):
         run(clip, FakeEngine(), None)
 
 
-def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip):
+@pytest.mark.parametrize("lookahead", [None, 0, 5])
+def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip, lookahead):
     class Screen:
         closed, shown = False, 0
 
@@ -99,8 +102,39 @@ def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip):
         def close(self):
             self.closed = True
 
-    summary = run(clip, FakeEngine(), None, window=Screen())
+    screen = Screen()
+    options = None if lookahead is None else StabiliserOptions(lookahead=lookahead)
+    summary = run(clip, FakeEngine(), None, window=screen, stabilise=options)
     assert (summary.output, summary.frames, summary.stopped) == (None, 7, True)
+    assert screen.shown == 7, "the frames that wait are not drawn for nobody"
+
+
+@pytest.mark.parametrize(
+    ("fps", "lookahead"), [(Fraction(10), 30), (Fraction(30000, 1001), 30), (Fraction(50), 50), (Fraction(120), 60)]
+)
+def test_a_file_is_read_a_second_ahead(tmp_path, fps, lookahead):
+    path = write_with_av(tmp_path / "v.mp4", moving_frames(70), fps=fps)
+    summary = run(path, FakeEngine(), tmp_path / "o.mp4", stabilise=StabiliserOptions(lookahead=7), read_ahead=True)
+    assert summary.stabilise == StabiliserOptions(lookahead=lookahead, fps=float(fps))
+    assert summary.frames == len(_read(tmp_path / "o.mp4")) == 70
+
+
+def test_without_read_ahead_the_look_ahead_is_as_given(clip, tmp_path):
+    options = StabiliserOptions(steady="vibration", lookahead=7)
+    summary = run(clip, FakeEngine(), tmp_path / "o.mp4", stabilise=options)
+    assert summary.stabilise == replace(options, fps=30000 / 1001)
+    assert run(clip, FakeEngine(), tmp_path / "o.mp4", frames=2).stabilise is None
+
+
+def test_a_camera_is_not_read_ahead(monkeypatch):
+    camera = FakeCamera(list(FRAMES[:5]))
+    monkeypatch.setattr("mostnet.video.camera.live.CameraSource", lambda number: camera)
+    screen = Screen()
+    options = StabiliserOptions(lookahead=7)
+    engine = ScriptedEngine([])
+    summary = run(0, engine, None, window=screen, frames=3, stabilise=options, read_ahead=True)
+    assert summary.stabilise == StabiliserOptions(lookahead=0, fps=25)
+    assert summary.frames == 3
 
 
 def test_odd_source(tmp_path):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from mostnet.engine import Output
-from mostnet.video import SceneEvent, Stabiliser, StabiliserOptions
-from mostnet.video.sink import Original
+from mostnet.video import LAYOUTS, FlowScale, SceneEvent, Stabiliser, StabiliserOptions
+from mostnet.video.fit import FrameFit
+from mostnet.video.sink import Original, Sink
 
 from .camera.fakes import FRAMES, Screen, is_warned, make_sink
+from .samples import moving_frames
 
 
 def _result(k: int) -> Output:
@@ -27,8 +32,8 @@ def test_the_status_can_be_turned_off():
         for k in range(4):
             sink.show(_result(k))
         shown[status] = screen.pictures[3]
-    assert not np.array_equal(shown[True][40:], shown[False][40:])
-    assert np.array_equal(shown[True][:40], shown[False][:40])
+    assert not np.array_equal(shown[True][20:], shown[False][20:])
+    assert np.array_equal(shown[True][:20], shown[False][:20])
 
 
 def test_a_raw_frame_does_not_overtake_those_that_wait_for_the_future():
@@ -42,3 +47,70 @@ def test_a_raw_frame_does_not_overtake_those_that_wait_for_the_future():
     assert [is_warned(one) for one in screen.pictures] == [False] * 5 + [True]
     sink.close()
     assert screen.closed
+
+
+def test_pictures_that_wait_hold_only_what_the_layout_draws():
+    fit = FrameFit((480, 640), (64, 80))
+    stabiliser = Stabiliser(StabiliserOptions(lookahead=20))
+    sink = Sink(
+        LAYOUTS["enhanced"], FlowScale(), fit, writer=None, window=Screen(), stabiliser=stabiliser, status=False
+    )
+    frames = moving_frames(20, (480, 640))
+    tracemalloc.start()
+    try:
+        for k, frame in enumerate(frames):
+            original = Original(Fraction(k, 25), frame.copy(), SceneEvent.SAME)
+            flow, mask = np.zeros((2, 64, 80), np.float32), np.full((64, 80), 255, np.uint8)
+            sink.show(Output(FRAMES[k], flow, mask, True, k, original, 1.0))
+            if k == 9:
+                half = tracemalloc.get_traced_memory()[0]
+        grown = tracemalloc.get_traced_memory()[0] - half
+    finally:
+        tracemalloc.stop()
+    assert sink.taken == 20
+    assert grown < frames[0].nbytes, "ten more frames wait, and none of them at the size of the video"
+
+
+@pytest.mark.parametrize("lookahead", [0, 4])
+@pytest.mark.parametrize("layout", ["enhanced", "side-by-side", "grid"])
+def test_all_tiles_of_a_picture_are_of_one_frame(monkeypatch, layout, lookahead):
+    monkeypatch.setattr(Stabiliser, "apply", lambda self, picture, correction: picture)
+    shown = []
+    for stabiliser in (None, Stabiliser(StabiliserOptions(lookahead=lookahead))):
+        screen = Screen()
+        sink = make_sink(screen, layout=layout, stabiliser=stabiliser)
+        for k in range(8):
+            flow, mask = np.full((2, 64, 80), k, np.float32), np.full((64, 80), 100 + 20 * k, np.uint8)
+            sink.show(replace(_result(k), flow=flow, mask=mask))
+        sink.flush()
+        shown.append(screen.pictures)
+    plain, steady = shown
+    assert len(plain) == len(steady) == 8
+    assert all(np.array_equal(one, other) for one, other in zip(plain, steady, strict=True))
+
+
+def test_a_borrowed_result_is_copied_before_it_waits():
+    screen = Screen()
+    sink = make_sink(screen, stabiliser=Stabiliser(StabiliserOptions(lookahead=2)))
+    memory = np.zeros((64, 80, 3), np.uint8)
+    lent = memory.view()
+    lent.flags.writeable = False
+    for k in range(3):
+        memory[:] = 100 + k
+        sink.show(replace(_result(k), enhanced=lent))
+    sink.flush()
+    assert [int(picture[32, 40, 0]) for picture in screen.pictures] == [100, 101, 102]
+
+
+def test_a_late_result_leaves_the_order_of_those_that_wait():
+    screen = Screen()
+    sink = make_sink(screen, stabiliser=Stabiliser(StabiliserOptions(lookahead=3)))
+    for k in range(5):
+        sink.show(_result(k))
+    sink.show_raw(Fraction(5, 25), FRAMES[5], "RAW: engine late")
+    sink.follow(_result(5))
+    for k in range(6, 12):
+        sink.show(_result(k))
+    sink.flush()
+    assert [is_warned(one) for one in screen.pictures] == [False] * 5 + [True] + [False] * 6
+    assert (sink.frames, sink.taken, sink.counts.raw) == (12, 12, 1)

@@ -10,34 +10,30 @@ import numpy.typing as npt
 
 from mostnet.contract import Frame
 
+from .room import SHIFT_SHARE, half_sides, shift_room
 from .similarity import Similarity
 
 #: ``crop`` zooms in, so that every pixel comes from this frame. ``replicate`` and ``history`` show the whole view and
 #: fill its border with the frame's outermost pixels or with earlier frames.
 BORDERS = ("crop", "replicate", "history")
 
-#: Share of the crop that rotation and zoom must leave for the shift.
-_SHIFT_SHARE = 0.4
-_KNEE = 0.7
+#: Share of the room from which on a soft limit slows the shift.
+SOFT_KNEE = 0.7
 _BISECTIONS = 10
 
 
-def margin_px(size_hw: tuple[int, int], crop: float) -> float:
-    """Shift that the crop allows on the tighter axis, in pixels."""
-    return min(size_hw) * crop / 2
-
-
-def limited(view: Similarity, size_hw: tuple[int, int], crop: float) -> Similarity:
+def limited(view: Similarity, size_hw: tuple[int, int], crop: float, *, knee: float = 1.0) -> Similarity:
     """The nearest view to ``view`` whose rectangle, ``1 - crop`` of the frame, lies inside the frame.
 
-    Rotation and zoom are reduced first, then each axis of the shift on its own. The limit has a soft knee, because a
-    hard one would let vibration through during every pan that reaches it.
+    Rotation and zoom are reduced first, then each axis of the shift on its own. A ``knee`` below 1 slows the shift from
+    this share of its room on. Without it, a view that is not planned within the crop would let vibration through
+    during every pan that reaches the limit.
     """
-    half_w, half_h = ((side - 1) / 2 for side in size_hw[::-1])
+    half_w, half_h = half_sides(size_hw)
 
     def fits(gain: float) -> bool:
-        room_x, room_y = _room(Similarity(view.a).part(gain).a, half_w, half_h, crop)
-        return min(room_x / half_w, room_y / half_h) >= _SHIFT_SHARE * crop
+        room_x, room_y = shift_room(Similarity(view.a).part(gain).a, size_hw, crop)
+        return bool(min(room_x / half_w, room_y / half_h) >= SHIFT_SHARE * crop)
 
     gain = 1.0
     if not fits(1.0):
@@ -46,8 +42,8 @@ def limited(view: Similarity, size_hw: tuple[int, int], crop: float) -> Similari
             middle = (gain + too_much) / 2
             gain, too_much = (middle, too_much) if fits(middle) else (gain, middle)
     rate = Similarity(view.a).part(gain).a
-    room_x, room_y = _room(rate, half_w, half_h, crop)
-    return Similarity(rate, complex(_soft(view.b.real, room_x), _soft(view.b.imag, room_y)))
+    room_x, room_y = (float(room) for room in shift_room(rate, size_hw, crop))
+    return Similarity(rate, complex(_within(view.b.real, room_x, knee), _within(view.b.imag, room_y, knee)))
 
 
 def zoomed(view: Similarity, border: str, crop: float) -> Similarity:
@@ -82,16 +78,10 @@ class BorderHistory:
         return shown.copy()
 
 
-def _room(rate: complex, half_w: float, half_h: float, crop: float) -> tuple[float, float]:
-    """Shift on each axis at which the rotated and cropped rectangle touches the frame's edge."""
-    across, along = abs(rate.real) * (1 - crop), abs(rate.imag) * (1 - crop)
-    return half_w - across * half_w - along * half_h, half_h - across * half_h - along * half_w
-
-
-def _soft(value: float, room: float) -> float:
+def _within(value: float, room: float, knee: float) -> float:
     if room <= 0:
         return 0.0
     share = abs(value) / room
-    if share > _KNEE:
-        share = _KNEE + (1 - _KNEE) * math.tanh((share - _KNEE) / (1 - _KNEE))
+    if share > knee:
+        share = knee + (1 - knee) * math.tanh((share - knee) / (1 - knee)) if knee < 1 else 1.0
     return math.copysign(share * room, value)

@@ -12,43 +12,21 @@ import numpy.typing as npt
 from mostnet.contract import FLOW, MASK, Frame, VideoError
 from mostnet.engine import Output
 from mostnet.video.guards import SceneEvent, SceneGuard
-from mostnet.video.steady.motion.flow_fit import UNKNOWN, Step, camera_step
-from mostnet.video.steady.paths.least_energy import PathFilter
+from mostnet.video.steady.motion.estimator import MotionEstimator
+from mostnet.video.steady.motion.step import Step
+from mostnet.video.steady.paths.steady_path import SteadyPath, steady_path
 
 from .anchor import Anchor
-from .border import BORDERS, BorderHistory, limited, margin_px, warp, zoomed
+from .border import SOFT_KNEE, BorderHistory, limited, warp, zoomed
+from .crop import CropControl
 from .fade import Fade
+from .jitter_watch import JitterWatch, small_picture
+from .options import StabiliserOptions
+from .room import margin_px, used
 from .similarity import Similarity
 from .tracking import Tracker, Tracking
 
 Matrix = npt.NDArray[np.float64]
-
-#: Share of the crop that the lag behind a pan may use; the rest is for vibration.
-_LAG_SHARE = 0.5
-_MAX_LOOKAHEAD = 30
-
-
-@dataclass(frozen=True)
-class StabiliserOptions:
-    """Settings of a stabiliser.
-
-    Attributes:
-        lookahead: delay of the shown picture in frames, 0 to 30; more is steadier.
-        crop: share of height and width given up for the correction, 0.02 to 0.5.
-        border: one of ``BORDERS``.
-    """
-
-    lookahead: int = 0
-    crop: float = 0.1
-    border: str = "crop"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.lookahead <= _MAX_LOOKAHEAD:
-            raise ValueError(f"lookahead is {self.lookahead}; expected 0 to {_MAX_LOOKAHEAD} frames")
-        if not 0.02 <= self.crop <= 0.5:
-            raise ValueError(f"crop is {self.crop}; expected 0.02 to 0.5 of the frame")
-        if self.border not in BORDERS:
-            raise ValueError(f"unknown border {self.border!r}; expected one of {', '.join(BORDERS)}")
 
 
 @dataclass(frozen=True)
@@ -57,21 +35,24 @@ class SteadyState:
 
     Attributes:
         tracking: tracking, degraded or lost.
-        source: the pixels that were followed: ``teeth``, ``frame`` (too little tooth in view) or ``none``.
-        inliers: share of them that agrees on one motion, 0 to 1.
-        residual_px: robust standard deviation of their flow from that motion, in pixels.
+        source, candidate, inliers, residual: how the motion was found, see ``Step``.
         gain: share of the correction that is shown, 0 to 1; while lost, the share of the last one that is left.
         frame_id: number of the frame.
         drift: ``(2, 3)``, from the previous steady picture to this one; None after a break.
+        crop: share of height and width that the view gives up.
+        worse: whether the correction is faded because the picture would shake more with it.
     """
 
     tracking: Tracking
     source: str
+    candidate: str
     inliers: float
-    residual_px: float
+    residual: float
     gain: float
     frame_id: int
     drift: Matrix | None
+    crop: float = 0.0
+    worse: bool = False
 
 
 class Correction(NamedTuple):
@@ -91,7 +72,10 @@ class _Pending:
     tracking: Tracking
     anchor: Similarity | None
     weight: float
+    small: Frame
+    cut: bool = False
     view: Similarity | None = None
+    crop: float | None = None
 
 
 class Stabiliser:
@@ -110,21 +94,23 @@ class Stabiliser:
 
     def __init__(self, options: StabiliserOptions | None = None) -> None:
         self.options = options or StabiliserOptions()
-        self._filter = PathFilter(lookahead=self.options.lookahead)
+        self._path: SteadyPath = steady_path(self.options)
         self.reset()
 
     def reset(self) -> None:
         """Start a new clip."""
-        self._filter.restart()
+        self._path.restart()
+        self._crop = CropControl(self.options)
         self._tracker = Tracker()
+        self._estimator = MotionEstimator()
         self._anchor = Anchor()
         self._guard = SceneGuard()
         self._pending: deque[_Pending] = deque()
         self._size_hw: tuple[int, int] | None = None
         self._border = BorderHistory()
         self._fade = Fade()
+        self._watch: JitterWatch | None = None
         self._shown: Similarity | None = None
-        self._fresh = True
         self._healing = False
 
     def update(self, output: Output, frame: Frame, *, event: SceneEvent | None = None) -> Correction | None:
@@ -138,19 +124,23 @@ class Stabiliser:
         Raises:
             VideoError: flow or mask is missing, or the size changed within a clip.
         """
-        flow, mask = self._checked(output)
+        flow, mask = self._checked(output, frame)
         event = self._guard.check(frame) if event is None else event
-        step = self._step(flow, mask, output, event)
+        step = self._step(frame, flow, mask, output, event)
         before = self._tracker.state
-        usable = self._tracker.usable(step, mask.shape[1])
+        usable = step.source != "none"
         state = self._tracker.update(step, usable=usable, broken=event.breaks_tracking)
+        if event is SceneEvent.CUT:
+            self._settle()
+            self._crop.restart()
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
-        entry = _Pending(output.frame_id, step, motion, state, self._anchor.view, self._anchor.weight)
+        held = self._anchor
+        entry = _Pending(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
+        entry.cut = event is SceneEvent.CUT
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
-        self._fresh = False
         return self._emit() if len(self._pending) > self.options.lookahead else None
 
     def flush(self) -> list[Correction]:
@@ -166,7 +156,7 @@ class Stabiliser:
             return self._border.fill(picture, correction.matrix, correction.state.drift)
         return warp(picture, correction.matrix)
 
-    def _checked(self, output: Output) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    def _checked(self, output: Output, frame: Frame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         if output.flow is None or output.mask is None:
             raise VideoError(f"the stabiliser needs flow and mask; open the Engine with outputs=({FLOW!r}, {MASK!r})")
         size_hw = (output.mask.shape[0], output.mask.shape[1])
@@ -174,65 +164,93 @@ class Stabiliser:
             raise VideoError(
                 f"the frame is {size_hw}, but the clip began with {self._size_hw}; call reset() between clips"
             )
+        if frame.shape[:2] != size_hw:
+            raise VideoError(f"the frame is {frame.shape[:2]}, but its result is {size_hw}; give both at one size")
         self._size_hw = size_hw
         return output.flow, output.mask
 
     def _step(
-        self, flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], output: Output, event: SceneEvent
+        self,
+        frame: Frame,
+        flow: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.uint8],
+        output: Output,
+        event: SceneEvent,
     ) -> Step:
-        """The frame's motion; unknown if the engine has no previous frame to compare it with."""
+        """The frame's motion. Next to a healed frame the engine's flow is meaningless; the pictures still count."""
         healing, self._healing = self._healing, not output.finite
-        if event.breaks_tracking or self._fresh or healing or not output.finite:
-            return UNKNOWN
-        return camera_step(flow, mask)
+        if event.breaks_tracking:
+            self._estimator.forget()
+        return self._estimator.step(frame, None if healing or not output.finite else flow, mask)
 
     def _follow(self, motion: Similarity, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
         """Update path and anchor with the new frame; an unusable motion between usable ones counts as zero."""
         if state is Tracking.LOST:
             if before is not Tracking.LOST:
                 self._settle()
-            self._filter.restart()
+            self._path.restart()
             self._anchor.lose()
             return
         if before is Tracking.LOST:
-            self._filter.restart()
-            self._filter.push(Similarity())
+            self._path.restart()
+            self._path.push(Similarity())
             self._anchor.take_hold(mask)
             return
-        self._filter.push(motion)
+        self._path.push(motion)
         self._anchor.push(motion, room_px=self._room_px)
         if state is Tracking.TRACKING:
-            self._anchor.remember(mask, self._mixed(self._anchor.view, self._anchor.weight, 0))
+            newest = self._path.newest(self._hw, self._crop.value)
+            self._anchor.remember(mask, _mixed(newest, self._anchor.view, self._anchor.weight))
 
     def _settle(self) -> None:
-        """Compute the view of every waiting frame while the path to it is still known."""
-        newest = len(self._pending) - 1
-        for index, entry in enumerate(self._pending):
-            if entry.view is None:
-                entry.view = self._mixed(entry.anchor, entry.weight, newest - index)
+        """Commit the view of every waiting frame while the path to it is still known."""
+        for entry in self._pending:
+            self._commit(entry)
+
+    @property
+    def _hw(self) -> tuple[int, int]:
+        assert self._size_hw is not None
+        return self._size_hw
 
     @property
     def _room_px(self) -> float:
-        assert self._size_hw is not None
-        return margin_px(self._size_hw, self.options.crop)
+        return margin_px(self._hw, self._crop.value)
 
-    def _mixed(self, held: Similarity | None, weight: float, behind: int) -> Similarity:
-        """The steady view of a frame: from the path, mixed with the view held on the teeth after a loss."""
-        smooth = self._filter.view(behind, _LAG_SHARE * self._room_px)
-        return smooth if held is None else held.towards(smooth, 1 - weight)
+    def _commit(self, entry: _Pending) -> tuple[Similarity, float]:
+        """View and crop of the oldest frame without them; from now on they are fixed."""
+        if entry.crop is None:
+            self._fit_crop()
+            entry.crop = self._crop.value
+        if entry.view is None:
+            smooth = self._path.commit(self._hw, entry.crop)
+            entry.view = _mixed(smooth, entry.anchor, entry.weight)
+        return entry.view, entry.crop
+
+    def _fit_crop(self) -> None:
+        """Choose the crop of a clip from the frames that wait, before the first of them is shown."""
+        if self.options.lookahead and self._path.waiting:
+            self._crop.fit(lambda crop: self._path.use(self._hw, crop))
+        self._crop.close()
 
     def _emit(self) -> Correction:
         entry = self._pending[0]
-        if entry.view is None:
-            entry.view = self._mixed(entry.anchor, entry.weight, len(self._pending) - 1)
+        view, crop = self._commit(entry)
         self._pending.popleft()
-        return self._correction(entry, entry.view)
+        return self._correction(entry, view, crop)
 
-    def _correction(self, entry: _Pending, view: Similarity) -> Correction:
-        assert self._size_hw is not None
-        size_hw, options = self._size_hw, self.options
-        faded = self._fade.view(limited(view, size_hw, options.crop), entry.tracking)
-        shown = zoomed(faded, options.border, options.crop)
+    def _correction(self, entry: _Pending, view: Similarity, crop: float) -> Correction:
+        size_hw, options = self._hw, self.options
+        if self._watch is None:
+            self._watch = JitterWatch(size_hw)
+        if entry.cut:
+            self._fade = Fade()
+            self._watch.reset()
+        knee = SOFT_KNEE if options.steady == "vibration" else 1.0
+        wanted = limited(view, size_hw, crop, knee=knee)
+        wanted = wanted.part(self._watch.update(entry.small, wanted))
+        self._crop.follow(used(wanted, size_hw, crop))
+        faded = self._fade.view(wanted, entry.tracking)
+        shown = zoomed(limited(faded, size_hw, crop), options.border, crop)
         matrix = shown.inverse().matrix(size_hw)
         drift = None
         if self._shown is not None and entry.motion is not None:
@@ -241,10 +259,18 @@ class Stabiliser:
         state = SteadyState(
             tracking=entry.tracking,
             source=entry.step.source,
+            candidate=entry.step.candidate,
             inliers=entry.step.inliers,
-            residual_px=entry.step.residual_px,
+            residual=entry.step.residual,
             gain=self._fade.gain,
             frame_id=entry.frame_id,
             drift=drift,
+            crop=crop,
+            worse=self._watch.gain < 1,
         )
         return Correction(matrix, state)
+
+
+def _mixed(smooth: Similarity, held: Similarity | None, weight: float) -> Similarity:
+    """The view of the steady path, mixed with the view held on the teeth after a loss."""
+    return smooth if held is None else held.towards(smooth, 1 - weight)

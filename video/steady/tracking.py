@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from mostnet.video.steady.motion.flow_fit import Step
+from mostnet.video.steady.motion.step import Step
 
 
 class Tracking(Enum):
@@ -15,10 +15,8 @@ class Tracking(Enum):
     LOST = "lost"
 
 
-#: Least share of the flow that must agree on one motion, in good and in usable frames.
-GOOD_INLIERS, USABLE_INLIERS = 0.6, 0.35
-#: Largest residual of a usable frame, in pixels of a frame 640 pixels wide.
-MAX_RESIDUAL_PX = 4.0
+#: Least share of the textured picture that agrees with the motion in a good frame.
+GOOD_INLIERS = 0.6
 #: Most unusable frames in a row before tracking counts as lost.
 BRIDGE = 3
 #: Usable frames in a row that end a loss.
@@ -32,10 +30,6 @@ class Tracker:
         self.state = Tracking.LOST
         self._bad = 0
         self._good = 0
-
-    def usable(self, step: Step, width_px: int) -> bool:
-        """Whether the step's motion is reliable enough to use."""
-        return step.inliers >= USABLE_INLIERS and step.residual_px <= MAX_RESIDUAL_PX * width_px / 640
 
     def update(self, step: Step, *, usable: bool, broken: bool) -> Tracking:
         """Return the state after one frame; ``broken`` (cut, blackout, covered lens) loses tracking at once."""

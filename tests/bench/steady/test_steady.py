@@ -48,7 +48,7 @@ def test_the_true_flow_matches_the_pictures() -> None:
 
 def test_every_method_steadies(shaking: list[np.ndarray]) -> None:
     before = measure(unsteady(shaking)[12:]).vibration_px
-    run = ours(measured(shaking), StabiliserOptions())
+    run = ours(measured(shaking), StabiliserOptions("vibration", crop=0.1))
     assert measure(run.pictures[12:]).vibration_px < 0.3 * before
     assert outside_px(run.corrections) <= 0
     assert measure(moving_average(shaking, past=5, future=5)[12:]).vibration_px < 0.4 * before
@@ -63,7 +63,7 @@ def test_lag_is_recovered_through_a_change_of_scale(lag: float) -> None:
 
 def test_a_visible_border_is_detected() -> None:
     frame = np.zeros((*SIZE_HW, 3), np.uint8)
-    run = ours(measured([frame, frame]), StabiliserOptions(border="crop"))
+    run = ours(measured([frame, frame]), StabiliserOptions(crop=0.1, border="crop"))
     assert outside_px(run.corrections) == pytest.approx(-0.05 * (SIZE_HW[0] - 1), abs=0.1)
     aside = np.array([[0, 0, 50.0], [0, 0, 0]])
     moved = run.corrections[1]._replace(matrix=run.corrections[1].matrix + aside)

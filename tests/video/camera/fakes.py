@@ -100,8 +100,10 @@ class ScriptedEngine:
         self.resets += 1
 
 
-def make_sink(screen: Screen, *, status: bool = False, stabiliser: Stabiliser | None = None) -> Sink:
-    return Sink(LAYOUTS["enhanced"], FlowScale(), FIT, writer=None, window=screen, stabiliser=stabiliser, status=status)
+def make_sink(
+    screen: Screen, *, layout: str = "enhanced", status: bool = False, stabiliser: Stabiliser | None = None
+) -> Sink:
+    return Sink(LAYOUTS[layout], FlowScale(), FIT, writer=None, window=screen, stabiliser=stabiliser, status=status)
 
 
 def is_warned(picture: np.ndarray) -> bool:

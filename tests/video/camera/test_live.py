@@ -34,6 +34,22 @@ def test_an_engine_that_fails_shows_the_raw_frame_labelled_at_once():
     assert sink.counts.raw == 1
 
 
+def test_with_a_look_ahead_a_raw_frame_comes_at_once_and_in_order():
+    screen = Screen()
+    camera = FakeCamera([item for frame in FRAMES[:30] for item in (frame, 0.02)])
+    engine = ScriptedEngine([*[None] * 6, DeviceError("no")])
+    live = Live(0, engine, 12, open_source=opener(camera), late_ms=5000)
+    sink = make_sink(screen, stabiliser=Stabiliser(StabiliserOptions(lookahead=3)))
+    live.pump(sink, None, None)
+    assert [is_warned(one) for one in screen.pictures[:7]] == [False] * 6 + [True]
+    assert sink.taken == 12
+    assert len(screen.pictures) == 9, "three frames wait"
+    sink.flush()
+    camera.closed.set()
+    live.close()
+    assert len(screen.pictures) == 12
+
+
 def test_a_frozen_or_missing_picture_is_never_taken_for_a_live_one():
     screen = Screen()
     camera = FakeCamera([*FRAMES[:3], 0.3, *[FRAMES[2]] * 3], screen=screen)

@@ -1,83 +1,78 @@
-"""The camera's motion between two frames, from the engine's flow and tooth mask."""
+"""Estimates of the camera's motion from the engine's flow: on the teeth, and on the whole frame."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import FOREGROUND
-from mostnet.video.steady.similarity import Fit, Points, Similarity, Weights, centre_of, fit_similarity
+from mostnet.video.steady.similarity import Points, Similarity, Weights, centre_of, fit_similarity
 
-#: Approximate number of grid points at which flow is read, for any frame size; at 480x640, every eighth pixel.
-GRID_POINTS = 4800
-#: If teeth fill at least this share of the frame, only the teeth are followed.
+Flow = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.uint8]
+
+#: Approximate number of grid points at which flow is read, for any frame size; at 480x640, every eleventh pixel.
+GRID_POINTS = 2400
+#: If teeth fill at least this share of the frame, they are worth following.
 MIN_TOOTH = 0.04
 #: With fewer usable vectors than this share of the grid, the motion is unknown.
 _MIN_POINTS = 0.05
+_LEAST = 8
 
 #: Largest plausible motion between two frames: share of the frame's width, radians, log-scale.
 _MAX_SHIFT, _MAX_ANGLE, _MAX_ZOOM = 0.25, 0.2, 0.15
 
 
-@dataclass(frozen=True)
-class Step:
-    """Motion of one frame.
-
-    Attributes:
-        motion: takes a point of this frame to its place in the previous one; the identity if unknown.
-        source: the pixels it comes from, ``teeth`` or ``frame``; ``none`` without usable flow.
-        inliers: share of these pixels that agree with it, 0 to 1.
-        residual_px: robust standard deviation of their flow from it, in pixels.
-    """
-
-    motion: Similarity
-    source: str
-    inliers: float
-    residual_px: float
-
-
-UNKNOWN = Step(Similarity(), "none", 0.0, float("inf"))
-
-
-def camera_step(flow: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> Step:
-    """Fit the camera's motion to backward flow, float32 ``(2, H, W)`` in pixels, on the teeth of ``mask``.
+def teeth_motion(flow: Flow, mask: Mask) -> Similarity | None:
+    """Fit the motion to backward flow, float32 ``(2, H, W)`` in pixels, on the teeth of ``mask``, uint8 ``(H, W)``.
 
     Teeth do not move, so their flow is the camera's. The bur moves with the camera; cheek and water move on their own.
-    Each vector is weighted with the mask's probability. With too little tooth in view, the whole frame is used. An
-    implausibly large motion counts as unknown.
+    Each vector is weighted with the mask's probability. Returns None with too little tooth in view, and if the motion
+    is implausibly large.
     """
     size_hw = (int(flow.shape[1]), int(flow.shape[2]))
-    places = _grid(size_hw)
+    vectors, usable = _sampled(flow, size_hw)
     stride = _stride(size_hw)
-    vectors = np.asarray(flow[:, stride // 2 :: stride, stride // 2 :: stride], np.float64)
-    usable = (np.abs(vectors) < max(size_hw)).all(axis=0)  # false for NaN too
-    moved = np.where(usable, vectors[0], 0) + 1j * np.where(usable, vectors[1], 0)
     level = mask[stride // 2 :: stride, stride // 2 :: stride]
     tooth = usable & (level >= FOREGROUND)
-    source = "teeth" if tooth.sum() >= MIN_TOOTH * tooth.size else "frame"
-    chosen = tooth if source == "teeth" else usable
-    if chosen.sum() < max(_MIN_POINTS * chosen.size if source == "frame" else 0, 8):
-        return UNKNOWN
-    weights = level[chosen] / 255.0 if source == "teeth" else np.ones(int(chosen.sum()))
-    return _plausible(_fit(places[chosen], moved[chosen], weights, size_hw), source, size_hw)
+    if tooth.sum() < max(MIN_TOOTH * tooth.size, _LEAST):
+        return None
+    return _fit(_grid(size_hw)[tooth], vectors[tooth], level[tooth] / 255.0, size_hw)
 
 
-def _fit(places: Points, vectors: Points, weights: Weights, size_hw: tuple[int, int]) -> Fit:
-    return fit_similarity(places, places + vectors, weights, slack_px=max(1.0, size_hw[1] / 480))
+def frame_motion(flow: Flow) -> Similarity | None:
+    """Fit the motion to backward flow, float32 ``(2, H, W)`` in pixels, on the whole frame; None as above."""
+    size_hw = (int(flow.shape[1]), int(flow.shape[2]))
+    vectors, usable = _sampled(flow, size_hw)
+    count = int(usable.sum())
+    if count < max(_MIN_POINTS * usable.size, _LEAST):
+        return None
+    return _fit(_grid(size_hw)[usable], vectors[usable], np.ones(count), size_hw)
 
 
-def _plausible(fit: Fit, source: str, size_hw: tuple[int, int]) -> Step:
-    motion = fit.motion
-    too_large = (
-        abs(motion.b) > _MAX_SHIFT * size_hw[1]
-        or abs(motion.angle) > _MAX_ANGLE
-        or not abs(np.log(max(motion.scale, 1e-9))) <= _MAX_ZOOM
+def _sampled(flow: Flow, size_hw: tuple[int, int]) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Flow at the grid points as complex numbers, zero where it is not usable, and whether it is."""
+    stride = _stride(size_hw)
+    parts = np.asarray(flow[:, stride // 2 :: stride, stride // 2 :: stride], np.float64)
+    usable = np.asarray((np.abs(parts) < max(size_hw)).all(axis=0))  # false for NaN too
+    return np.where(usable, parts[0], 0) + 1j * np.where(usable, parts[1], 0), usable
+
+
+def _fit(places: Points, vectors: Points, weights: Weights, size_hw: tuple[int, int]) -> Similarity | None:
+    fit = fit_similarity(places, places + vectors, weights, slack_px=max(1.0, size_hw[1] / 480))
+    return fit.motion if plausible(fit.motion, size_hw) else None
+
+
+def plausible(motion: Similarity, size_hw: tuple[int, int]) -> bool:
+    """Whether a camera can move like this between two frames of ``size_hw``."""
+    return (
+        abs(motion.b) <= _MAX_SHIFT * size_hw[1]
+        and abs(motion.angle) <= _MAX_ANGLE
+        and abs(math.log(max(motion.scale, 1e-9))) <= _MAX_ZOOM
     )
-    return UNKNOWN if too_large else Step(motion, source, fit.inliers, fit.residual_px)
 
 
 @lru_cache(maxsize=4)

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from mostnet.video.steady.room import margin_px, used
 from mostnet.video.steady.similarity import Similarity
 
 #: Motion above this frequency counts as vibration, in cycles per frame: 3.75 Hz at 25 frames per second.
@@ -26,11 +27,13 @@ LAG = 3.0
 #: Regularisation, so that the kernel does not amplify the noise of the flow.
 _RIDGE = 1e-2
 _FREQUENCIES = 200
+#: Share of the crop that the lag behind a pan may use; the rest is for vibration.
+_LAG_SHARE = 0.5
 
 Kernel = npt.NDArray[np.float64]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def kernel(taps: int, lookahead: int, lag: float) -> Kernel:
     """Weights ``(taps,)`` of the frames, newest first; the newest is ``lookahead`` frames after the shown one.
 
@@ -54,7 +57,11 @@ def default_lag(lookahead: int) -> float:
 
 
 class PathFilter:
-    """Keeps the poses of the last frames, and gives the view that a steady camera would have had."""
+    """Keeps the poses of the last frames, and gives the view that a steady camera would have had.
+
+    Attributes:
+        waiting: frames whose view is not committed yet.
+    """
 
     def __init__(self, *, lookahead: int = 0) -> None:
         """``lookahead``: most frames between the shown frame and the newest one."""
@@ -63,14 +70,30 @@ class PathFilter:
 
     def restart(self) -> None:
         """Forget the path; the next frame starts a new one."""
+        self.waiting = 0
         self._rates = np.zeros(0, np.complex128)
         self._shifts = np.zeros(0, np.complex128)
 
     def push(self, motion: Similarity) -> None:
         """Add a frame; ``motion`` takes its points to the previous frame."""
+        self.waiting += 1
         back = motion.inverse()
         self._rates = np.concatenate([[1], back.a * self._rates])[: self._keep]
         self._shifts = np.concatenate([[0], back.a * self._shifts + back.b])[: self._keep]
+
+    def newest(self, size_hw: tuple[int, int], crop: float) -> Similarity:
+        """The view of the newest frame without the future."""
+        return self.view(0, _LAG_SHARE * margin_px(size_hw, crop))
+
+    def commit(self, size_hw: tuple[int, int], crop: float) -> Similarity:
+        """The view of the oldest waiting frame."""
+        self.waiting -= 1
+        return self.view(self.waiting, _LAG_SHARE * margin_px(size_hw, crop))
+
+    def use(self, size_hw: tuple[int, int], crop: float) -> float:
+        """Largest share of the room that the waiting frames would use with a crop."""
+        room_px = _LAG_SHARE * margin_px(size_hw, crop)
+        return max(used(self.view(behind, room_px), size_hw, crop) for behind in range(self.waiting))
 
     @property
     def frames(self) -> int:

@@ -1,0 +1,73 @@
+"""Share of the frame that is cropped off: given, or fitted to the shake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .options import StabiliserOptions
+
+#: Limits of an automatic crop.
+LEAST, MOST = 0.05, 0.25
+#: First value of an automatic crop: of a live picture, and the least of one whose first frames are known. Their calm is
+#: no promise, and the crop grows slowly.
+START = {"vibration": (0.1, 0.05), "hand": (0.2, 0.15), "hold": (0.2, 0.15)}
+#: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
+#: tenth of a pixel a frame.
+GROWTH, DECLINE = 0.01, 0.0025
+#: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
+_TIGHT, _LOOSE = 0.85, 0.6
+#: Most use of the room by the first frames.
+_ROOMY = 0.6
+#: Seconds after which a peak of the use is forgotten, to ``1 / e`` of its height.
+_MEMORY_S = 4.0
+#: Step between the crops that are tried for the first frames.
+_STEP = 0.025
+
+
+class CropControl:
+    """The crop of every frame.
+
+    Attributes:
+        value: share of height and width to crop off.
+    """
+
+    def __init__(self, options: StabiliserOptions) -> None:
+        self._live, self._least = START[options.steady]
+        self._given = options.crop
+        self._fps = options.fps
+        self._keep = 1 - 1 / (_MEMORY_S * options.fps)
+        self.restart()
+
+    @property
+    def _auto(self) -> bool:
+        return self._given == "auto"
+
+    def restart(self) -> None:
+        """Begin a clip: the crop may be set once, before its first picture is shown."""
+        self._peak = 0.0
+        self._open = self._auto
+        self.value = self._live if isinstance(self._given, str) else self._given
+
+    def fit(self, use: Callable[[float], float]) -> None:
+        """Set the least crop of which the coming frames use little enough; ``use`` gives the share for a crop.
+
+        Only the first call after ``restart`` has an effect.
+        """
+        if self._open:
+            self._open = False
+            choices = np.arange(self._least, MOST, _STEP)
+            self.value = next((float(crop) for crop in choices if use(float(crop)) <= _ROOMY), MOST)
+
+    def close(self) -> None:
+        """Let the crop change slowly from now on, because a picture is shown."""
+        self._open = False
+
+    def follow(self, use: float) -> None:
+        """Change the crop slowly after a frame that used this share of its room."""
+        self._peak = max(use, self._keep * self._peak)
+        if self._auto and self._peak > _TIGHT:
+            self.value = min(self.value + GROWTH / self._fps, MOST)
+        elif self._auto and self._peak < _LOOSE:
+            self.value = max(self.value - DECLINE / self._fps, LEAST)
