@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.video.steady.metrics import Path2d, vibration
+from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.similarity import Similarity
-from mostnet.video.steady.stabiliser import Correction, StabiliserOptions
+from mostnet.video.steady.stabiliser import Correction
 
 from .clips import KnownClip
 from .methods import CROP, ours

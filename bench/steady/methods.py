@@ -15,8 +15,9 @@ from mostnet.contract import Frame
 from mostnet.engine import Output
 from mostnet.video.steady.border import warp
 from mostnet.video.steady.metrics import path_of, tracked_step
+from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.similarity import Similarity
-from mostnet.video.steady.stabiliser import Correction, Stabiliser, StabiliserOptions
+from mostnet.video.steady.stabiliser import Correction, Stabiliser
 
 #: The crop of every method, and the zoom that hides it.
 CROP = 0.1
