@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import Frame
+from mostnet.video.steady.shutter.rows import RowSkew, warp_rows
 
 from .room import SHIFT_SHARE, half_sides, shift_room
 from .similarity import Similarity
@@ -51,8 +52,15 @@ def zoomed(view: Similarity, border: str, crop: float) -> Similarity:
     return view if border != "crop" else Similarity((1 - crop) + 0j).then(view)
 
 
-def warp(picture: Frame, matrix: npt.NDArray[np.float64], *, onto: Frame | None = None) -> Frame:
-    """Warp a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``; fill with its outermost pixels or with ``onto``."""
+def warp(
+    picture: Frame, matrix: npt.NDArray[np.float64], *, rows: RowSkew | None = None, onto: Frame | None = None
+) -> Frame:
+    """Warp a picture ``(H, W, 3)`` by a forward matrix ``(2, 3)``; fill with its outermost pixels or with ``onto``.
+
+    With ``rows``, the skew of its rows is undone in the same resampling.
+    """
+    if rows is not None:
+        return warp_rows(picture, matrix, rows, onto=onto)
     size = (picture.shape[1], picture.shape[0])
     if onto is None:
         moved: Frame = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -68,12 +76,19 @@ class BorderHistory:
     def __init__(self) -> None:
         self._last: Frame | None = None
 
-    def fill(self, picture: Frame, matrix: npt.NDArray[np.float64], drift: npt.NDArray[np.float64] | None) -> Frame:
+    def fill(
+        self,
+        picture: Frame,
+        matrix: npt.NDArray[np.float64],
+        drift: npt.NDArray[np.float64] | None,
+        *,
+        rows: RowSkew | None = None,
+    ) -> Frame:
         """Warp ``picture`` and fill its border from the last result, moved by ``drift``; None: from ``picture``."""
         if self._last is None or drift is None or self._last.shape != picture.shape:
-            shown = warp(picture, matrix)
+            shown = warp(picture, matrix, rows=rows)
         else:
-            shown = warp(picture, matrix, onto=warp(self._last, drift))
+            shown = warp(picture, matrix, rows=rows, onto=warp(self._last, drift))
         self._last = shown
         return shown.copy()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mostnet.video.steady.shutter.correction import AUTO, checked_setting
+
 from .border import BORDERS
 
 #: ``vibration`` removes what is faster than 0.15 cycles per frame. ``hand`` also removes the shake of a hand, down to
@@ -25,6 +27,8 @@ class StabiliserOptions:
         lookahead: delay of the shown picture in frames, 0 to 60; more is steadier.
         crop: share of height and width given up for the correction, 0.02 to 0.5; ``auto`` fits it to the shake.
         border: one of ``BORDERS``.
+        shutter: readout of a rolling shutter as a share of the frame period, -1 to 1 (negative: last row first).
+            ``auto`` finds it out, ``off`` corrects nothing. Without look-ahead, nothing is corrected.
         fps: frames per second, by which ``hand`` and ``hold`` turn times into frames.
     """
 
@@ -32,6 +36,7 @@ class StabiliserOptions:
     lookahead: int = 0
     crop: float | Literal["auto"] = "auto"
     border: str = "crop"
+    shutter: float | str = AUTO
     fps: float = 25.0
 
     def __post_init__(self) -> None:
@@ -46,5 +51,6 @@ class StabiliserOptions:
             raise ValueError(f"crop is {self.crop}; expected {MIN_CROP} to {MAX_CROP} of the frame, or 'auto'")
         if self.border not in BORDERS:
             raise ValueError(f"unknown border {self.border!r}; expected one of {', '.join(BORDERS)}")
+        checked_setting(self.shutter)
         if not MIN_FPS <= self.fps <= MAX_FPS:
             raise ValueError(f"fps is {self.fps}; expected {MIN_FPS:g} to {MAX_FPS:g} frames per second")

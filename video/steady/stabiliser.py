@@ -15,6 +15,8 @@ from mostnet.video.guards import SceneEvent, SceneGuard
 from mostnet.video.steady.motion.estimator import MotionEstimator
 from mostnet.video.steady.motion.step import Step
 from mostnet.video.steady.paths.steady_path import SteadyPath, steady_path
+from mostnet.video.steady.shutter.correction import ShutterCorrection
+from mostnet.video.steady.shutter.rows import RowSkew
 
 from .anchor import Anchor
 from .border import SOFT_KNEE, BorderHistory, limited, warp, zoomed
@@ -41,6 +43,7 @@ class SteadyState:
         drift: ``(2, 3)``, from the previous steady picture to this one; None after a break.
         crop: share of height and width that the view gives up.
         worse: whether the correction is faded because the picture would shake more with it.
+        readout: readout of a rolling shutter that is undone, as a share of the frame period; 0: none.
     """
 
     tracking: Tracking
@@ -53,13 +56,21 @@ class SteadyState:
     drift: Matrix | None
     crop: float = 0.0
     worse: bool = False
+    readout: float = 0.0
 
 
 class Correction(NamedTuple):
-    """Forward matrix, float64 ``(2, 3)`` from frame to steady picture for ``cv2.warpAffine``, and the state."""
+    """How to show a frame.
+
+    Attributes:
+        matrix: forward matrix, float64 ``(2, 3)`` from frame to steady picture, for ``cv2.warpAffine``.
+        state: the stabiliser's state.
+        rows: skew of a rolling shutter, to be undone before; None if there is none.
+    """
 
     matrix: Matrix
     state: SteadyState
+    rows: RowSkew | None = None
 
 
 @dataclass
@@ -73,7 +84,7 @@ class _Pending:
     anchor: Similarity | None
     weight: float
     small: Frame
-    cut: bool = False
+    starts: bool = False
     view: Similarity | None = None
     crop: float | None = None
 
@@ -112,6 +123,7 @@ class Stabiliser:
         self._watch: JitterWatch | None = None
         self._shown: Similarity | None = None
         self._healing = False
+        self._shutter = ShutterCorrection(self.options.shutter, lookahead=self.options.lookahead)
 
     def update(self, output: Output, frame: Frame, *, event: SceneEvent | None = None) -> Correction | None:
         """Add the engine's result for ``frame``, uint8 ``(H, W, 3)`` of the same size; return the next correction.
@@ -133,11 +145,13 @@ class Stabiliser:
         if event is SceneEvent.CUT:
             self._settle()
             self._crop.restart()
+            self._anchor = Anchor()
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
+        self._add_rows(motion)
         held = self._anchor
         entry = _Pending(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
-        entry.cut = event is SceneEvent.CUT
+        entry.starts = event is SceneEvent.CUT or (self._shown is None and not self._pending)
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
@@ -153,8 +167,8 @@ class Stabiliser:
         Returns a new array of the same size.
         """
         if self.options.border == "history":
-            return self._border.fill(picture, correction.matrix, correction.state.drift)
-        return warp(picture, correction.matrix)
+            return self._border.fill(picture, correction.matrix, correction.state.drift, rows=correction.rows)
+        return warp(picture, correction.matrix, rows=correction.rows)
 
     def _checked(self, output: Output, frame: Frame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         if output.flow is None or output.mask is None:
@@ -193,14 +207,32 @@ class Stabiliser:
             return
         if before is Tracking.LOST:
             self._path.restart()
-            self._path.push(Similarity())
             self._anchor.take_hold(mask)
+            self._path.push(motion if self._backdate(state) else Similarity())
             return
         self._path.push(motion)
         self._anchor.push(motion, room_px=self._room_px)
         if state is Tracking.TRACKING:
             newest = self._path.newest(self._hw, self._crop.value)
             self._anchor.remember(mask, _mixed(newest, self._anchor.view, self._anchor.weight))
+
+    def _add_rows(self, motion: Similarity | None) -> None:
+        """Tell the correction of the rows how the newest frame moved."""
+        if self._shutter.active:
+            points, weights = self._estimator.support()
+            tracks = self._estimator.tracks() if self._shutter.wants_matches else None
+            self._shutter.push(motion, size_hw=self._hw, points=points, weights=weights, matches=tracks)
+
+    def _backdate(self, state: Tracking) -> bool:
+        """Let the path begin with the clip, if no frame of the clip was shown and the motion of all is known."""
+        starts = [index for index, entry in enumerate(self._pending) if entry.starts]
+        clip = list(self._pending)[starts[-1] :] if starts else []
+        if not clip or not all(entry.motion is not None for entry in clip[1:]):
+            return False
+        for entry in clip:
+            self._path.push(entry.motion or Similarity())
+            entry.view, entry.tracking = None, state
+        return True
 
     def _settle(self) -> None:
         """Commit the view of every waiting frame while the path to it is still known."""
@@ -222,9 +254,13 @@ class Stabiliser:
             self._fit_crop()
             entry.crop = self._crop.value
         if entry.view is None:
-            smooth = self._path.commit(self._hw, entry.crop)
+            smooth = self._path.commit(self._hw, self._inner(entry.crop))
             entry.view = _mixed(smooth, entry.anchor, entry.weight)
         return entry.view, entry.crop
+
+    def _inner(self, crop: float) -> float:
+        """The crop less the reach of the skew of the rows, so that all that is shown lies inside the frame."""
+        return max(crop - 2 * self._shutter.reach_px / min(self._hw), crop / 2)
 
     def _fit_crop(self) -> None:
         """Choose the crop of a clip from the frames that wait, before the first of them is shown."""
@@ -242,15 +278,16 @@ class Stabiliser:
         size_hw, options = self._hw, self.options
         if self._watch is None:
             self._watch = JitterWatch(size_hw)
-        if entry.cut:
+        if entry.starts:
             self._fade = Fade()
             self._watch.reset()
         knee = SOFT_KNEE if options.steady == "vibration" else 1.0
-        wanted = limited(view, size_hw, crop, knee=knee)
+        rows, inner = self._shutter.next(), self._inner(crop)
+        wanted = limited(view, size_hw, inner, knee=knee)
         wanted = wanted.part(self._watch.update(entry.small, wanted))
-        self._crop.follow(used(wanted, size_hw, crop))
+        self._crop.follow(used(wanted, size_hw, inner))
         faded = self._fade.view(wanted, entry.tracking)
-        shown = zoomed(limited(faded, size_hw, crop), options.border, crop)
+        shown = zoomed(limited(faded, size_hw, inner), options.border, crop)
         matrix = shown.inverse().matrix(size_hw)
         drift = None
         if self._shown is not None and entry.motion is not None:
@@ -267,8 +304,9 @@ class Stabiliser:
             drift=drift,
             crop=crop,
             worse=self._watch.gain < 1,
+            readout=self._shutter.share,
         )
-        return Correction(matrix, state)
+        return Correction(matrix, state, rows)
 
 
 def _mixed(smooth: Similarity, held: Similarity | None, weight: float) -> Similarity:

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import FOREGROUND, Frame
-from mostnet.video.steady.similarity import Similarity
+from mostnet.video.steady.similarity import Points, Similarity, Weights
 
 from .alignment import agreement, difference, refined
 from .black_frame import BlackFrame
 from .flow_fit import MIN_TOOTH, Flow, Mask, frame_motion, plausible, teeth_motion
 from .pyramid import Level, Picture, Pyramid
 from .step import UNKNOWN, Step
-from .tracks import dense_tracks, feature_tracks, fitted
+from .tracks import Tracks, dense_tracks, feature_tracks, fitted
 
 #: Weight of a pixel that is not tooth, if enough tooth is in view.
 _ELSEWHERE = 0.25
@@ -77,13 +77,16 @@ class MotionEstimator:
 
     def __init__(self) -> None:
         self._frame = BlackFrame()
+        self._before: Pyramid | None = None
         self._last: Pyramid | None = None
+        self._used: _Weights | None = None
         self._motion = Similarity()
         self._keyframe: Keyframe | None = None
 
     def forget(self) -> None:
         """Start a new clip: the next frame has no frame before it."""
-        self._last, self._motion, self._keyframe = None, Similarity(), None
+        self._before = self._last = self._used = self._keyframe = None
+        self._motion = Similarity()
         self._frame = BlackFrame()
 
     def step(self, frame: Frame, flow: Flow | None, mask: Mask) -> Step:
@@ -95,15 +98,28 @@ class MotionEstimator:
             mask: the engine's teeth, uint8 ``(H, W)``.
         """
         last, now = self._last, Pyramid(frame)
-        self._last = now
+        self._before, self._last = last, now
         step = UNKNOWN if last is None or last.frame_hw != now.frame_hw else self._found(last, now, flow, mask)
         self._motion = step.motion
         if step.source == "none":
             self._keyframe = None
         return step
 
+    def tracks(self) -> Tracks | None:
+        """Corners of the newest frame, and their places in the one before; None with too few, or if it is the first."""
+        return None if self._before is None or self._last is None else feature_tracks(self._before, self._last)
+
+    def support(self) -> tuple[Points, Weights]:
+        """The points that decided the newest motion, complex ``(N,)``, and their weights; none before the first."""
+        if self._last is None or self._used is None:
+            return np.zeros(0, np.complex128), np.zeros(0)
+        level = self._last.coarse
+        along_x, along_y = level.slopes[2:]
+        weights = self._used.coarse.ravel() * (along_x**2 + along_y**2)
+        return level.points(), weights.astype(np.float64)
+
     def _found(self, last: Pyramid, now: Pyramid, flow: Flow | None, mask: Mask) -> Step:
-        weights = _weights(mask, now, self._frame.inside(now))
+        weights = self._used = _weights(mask, now, self._frame.inside(now))
         best = UNKNOWN
         for candidates in self._stages(last, now, flow, mask):
             step = _best_of(candidates, last, now, weights)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import Frame
-from mostnet.video.steady.similarity import Similarity
+from mostnet.video.steady.similarity import Points, Similarity
 
 Picture = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
@@ -84,6 +84,12 @@ class Level:
         reach = np.float32(self.reach_px)
         slopes = (along_x * (x / reach) + along_y * (y / reach), along_y * (x / reach) - along_x * (y / reach))
         return np.stack([*slopes, along_x, along_y]).reshape(4, -1)
+
+    def points(self) -> Points:
+        """The places of the samples, complex ``(h * w,)`` in pixels from the frame's centre."""
+        x, y = _places(self.grid, self.frame_hw)
+        found: Points = (x + 1j * y).astype(np.complex128).ravel()
+        return found
 
     @property
     def reach_px(self) -> float:

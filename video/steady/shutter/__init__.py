@@ -1,0 +1,1 @@
+"""The skew of a rolling shutter: find it, and undo it while warping."""
