@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from .options import StabiliserOptions
 
-#: Limits of an automatic crop.
-LEAST, MOST = 0.05, 0.25
-#: First value of an automatic crop: of a live picture, and the least of one whose first frames are known. Their calm is
-#: no promise, and the crop grows slowly.
-START = {"vibration": (0.1, 0.05), "hand": (0.2, 0.15), "hold": (0.2, 0.15)}
+
+class Limits(NamedTuple):
+    """Values of an automatic crop.
+
+    Attributes:
+        live: first value of a clip of which nothing is known.
+        known: least first value of a clip whose first frames are known. Their calm is no promise.
+        least: least value.
+    """
+
+    live: float
+    known: float
+    least: float
+
+
+#: Limits of each kind of steady path, and the largest value of all. A held tooth would move with the zoom, so there the
+#: crop stays.
+LIMITS = {
+    "vibration": Limits(live=0.1, known=0.05, least=0.05),
+    "hand": Limits(live=0.2, known=0.15, least=0.05),
+    "hold": Limits(live=0.25, known=0.25, least=0.25),
+}
+MOST = 0.25
 #: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
 #: tenth of a pixel a frame.
 GROWTH, DECLINE = 0.01, 0.0025
@@ -34,7 +53,7 @@ class CropControl:
     """
 
     def __init__(self, options: StabiliserOptions) -> None:
-        self._live, self._least = START[options.steady]
+        self._limits = LIMITS[options.steady]
         self._given = options.crop
         self._fps = options.fps
         self._keep = 1 - 1 / (_MEMORY_S * options.fps)
@@ -48,7 +67,7 @@ class CropControl:
         """Begin a clip: the crop may be set once, before its first picture is shown."""
         self._peak = 0.0
         self._open = self._auto
-        self.value = self._live if isinstance(self._given, str) else self._given
+        self.value = self._limits.live if isinstance(self._given, str) else self._given
 
     def fit(self, use: Callable[[float], float]) -> None:
         """Set the least crop of which the coming frames use little enough; ``use`` gives the share for a crop.
@@ -57,7 +76,7 @@ class CropControl:
         """
         if self._open:
             self._open = False
-            choices = np.arange(self._least, MOST, _STEP)
+            choices = np.arange(self._limits.known, MOST, _STEP)
             self.value = next((float(crop) for crop in choices if use(float(crop)) <= _ROOMY), MOST)
 
     def close(self) -> None:
@@ -70,4 +89,4 @@ class CropControl:
         if self._auto and self._peak > _TIGHT:
             self.value = min(self.value + GROWTH / self._fps, MOST)
         elif self._auto and self._peak < _LOOSE:
-            self.value = max(self.value - DECLINE / self._fps, LEAST)
+            self.value = max(self.value - DECLINE / self._fps, self._limits.least)

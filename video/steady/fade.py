@@ -18,12 +18,14 @@ class Fade:
 
     def __init__(self) -> None:
         self.gain = 0.0
-        self._lost = True
+        self._lost: bool | None = None
         self._start = self._shown = Similarity()
 
     def view(self, wanted: Similarity, tracking: Tracking) -> Similarity:
         """The view to show for the next frame."""
         lost = tracking is Tracking.LOST
+        if self._lost is None:  # nothing was shown before, so nothing can jump
+            self._lost, self.gain, self._shown = lost, float(not lost), Similarity() if lost else wanted
         if lost is not self._lost:
             self._lost, self._start, self.gain = lost, self._shown, 1.0 if lost else 0.0
         if lost:

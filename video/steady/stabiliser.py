@@ -84,7 +84,7 @@ class _Pending:
     anchor: Similarity | None
     weight: float
     small: Frame
-    cut: bool = False
+    starts: bool = False
     view: Similarity | None = None
     crop: float | None = None
 
@@ -145,12 +145,13 @@ class Stabiliser:
         if event is SceneEvent.CUT:
             self._settle()
             self._crop.restart()
+            self._anchor = Anchor()
         self._follow(step.motion if usable else Similarity(), mask, before, state)
         motion = step.motion if usable else None
         self._add_rows(motion)
         held = self._anchor
         entry = _Pending(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
-        entry.cut = event is SceneEvent.CUT
+        entry.starts = event is SceneEvent.CUT or (self._shown is None and not self._pending)
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
@@ -206,8 +207,8 @@ class Stabiliser:
             return
         if before is Tracking.LOST:
             self._path.restart()
-            self._path.push(Similarity())
             self._anchor.take_hold(mask)
+            self._path.push(motion if self._backdate(state) else Similarity())
             return
         self._path.push(motion)
         self._anchor.push(motion, room_px=self._room_px)
@@ -221,6 +222,17 @@ class Stabiliser:
             points, weights = self._estimator.support()
             tracks = self._estimator.tracks() if self._shutter.wants_matches else None
             self._shutter.push(motion, size_hw=self._hw, points=points, weights=weights, matches=tracks)
+
+    def _backdate(self, state: Tracking) -> bool:
+        """Let the path begin with the clip, if no frame of the clip was shown and the motion of all is known."""
+        starts = [index for index, entry in enumerate(self._pending) if entry.starts]
+        clip = list(self._pending)[starts[-1] :] if starts else []
+        if not clip or not all(entry.motion is not None for entry in clip[1:]):
+            return False
+        for entry in clip:
+            self._path.push(entry.motion or Similarity())
+            entry.view, entry.tracking = None, state
+        return True
 
     def _settle(self) -> None:
         """Commit the view of every waiting frame while the path to it is still known."""
@@ -266,7 +278,7 @@ class Stabiliser:
         size_hw, options = self._hw, self.options
         if self._watch is None:
             self._watch = JitterWatch(size_hw)
-        if entry.cut:
+        if entry.starts:
             self._fade = Fade()
             self._watch.reset()
         knee = SOFT_KNEE if options.steady == "vibration" else 1.0

@@ -10,12 +10,12 @@ from mostnet.video.steady.similarity import Similarity
 from .horizon import HorizonPath, view_of
 from .solver import PAST, Floats, Smoothness
 
-#: The view lets go if a frame up to ``_LEAD`` frames ahead, known or forecast, would use more than this of its room.
+#: The view lets go if a frame of the near future would use more than this of its room.
 _LET_GO = 0.9
 #: It stands still again if these frames would use less than this, and it moves slower than a share of the frame's side.
 _TAKE_HOLD, _SLOW = 0.4, 0.0008
-#: Frames of the future that count, at 25 frames per second.
-_LEAD = 12
+#: Frames that count as near at 25 frames per second, of a forecast and of a known future.
+_FORECAST, _KNOWN = 4, 12
 
 
 class HoldPath(HorizonPath):
@@ -26,7 +26,7 @@ class HoldPath(HorizonPath):
     """
 
     def __init__(self, smoothness: Smoothness, *, lookahead: int = 0, pace: float = 1.0) -> None:
-        self._lead = max(round(_LEAD * pace), 1)
+        self._near = max(round(_FORECAST * pace), min(round(_KNOWN * pace), lookahead), 1)
         super().__init__(smoothness, lookahead=lookahead, pace=pace)
 
     def restart(self) -> None:
@@ -53,7 +53,7 @@ class HoldPath(HorizonPath):
         return (shown[-1] if len(shown) else np.zeros(4)) - camera
 
     def _share(self, offsets: Floats, size_hw: tuple[int, int], crop: float) -> float:
-        return max(used(view_of(offset), size_hw, crop) for offset in offsets[: self._lead])
+        return max(used(view_of(offset), size_hw, crop) for offset in offsets[: self._near])
 
     def _is_slow(self, size_hw: tuple[int, int]) -> bool:
         if len(self._shown) < PAST:
