@@ -34,16 +34,16 @@ Kernel = npt.NDArray[np.float64]
 
 
 @lru_cache(maxsize=256)
-def kernel(taps: int, lookahead: int, lag: float) -> Kernel:
+def kernel(taps: int, lookahead: int, lag: float, stop: float = STOP_BAND) -> Kernel:
     """Weights ``(taps,)`` of the frames, newest first; the newest is ``lookahead`` frames after the shown one.
 
     Minimises ``w' Q w`` subject to ``sum w = 1`` and ``sum w offset = -lag``, with Q the energy of the response above
-    ``STOP_BAND``.
+    ``stop`` cycles per frame.
     """
     offsets = lookahead - np.arange(taps, dtype=np.float64)
     if taps < 3:
         raise ValueError(f"a kernel of {taps} taps cannot keep position and lag; expected at least 3")
-    waves = np.exp(2j * np.pi * np.linspace(STOP_BAND, 0.5, _FREQUENCIES)[:, None] * offsets)
+    waves = np.exp(2j * np.pi * np.linspace(stop, 0.5, _FREQUENCIES)[:, None] * offsets)
     energy = (waves.conj().T @ waves).real / _FREQUENCIES + _RIDGE * np.eye(taps)
     moments = np.stack([np.ones(taps), -offsets])
     system = np.block([[energy, moments.T], [moments, np.zeros((2, 2))]])

@@ -35,7 +35,7 @@ def test_shake_beyond_the_crop_is_followed_softly_and_never_made_worse(lookahead
     assert jitter_ratio(motions, views) < 1
 
 
-@pytest.mark.parametrize(("lookahead", "lag"), [(0, 24), (30, 8)])
+@pytest.mark.parametrize(("lookahead", "lag"), [(0, 27), (30, 8)])
 def test_a_pan_is_followed_without_overshoot(lookahead, lag):
     """Two pixels a frame over four seconds; it starts and stops over ten frames, because a hand has mass."""
     speed = 2 * np.convolve((np.arange(300) >= 80) & (np.arange(300) < 180), np.hanning(12)[1:-1] / 4.5, "same")
