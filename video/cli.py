@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
@@ -19,6 +18,7 @@ from mostnet.engine import Engine
 from mostnet.video.files.opening import STDIN, is_address
 from mostnet.video.steady.border import BORDERS
 from mostnet.video.steady.options import MAX_LOOKAHEAD, STEADY, StabiliserOptions
+from mostnet.video.steady.shutter.correction import AUTO, OFF
 
 from .layouts import LAYOUTS
 from .progress import RunProgress
@@ -30,7 +30,7 @@ from .window import Window
 _NAME = "mostnet-run"
 _DEFAULTS = StabiliserOptions()
 #: Options of the command line that are settings of the stabiliser, by the same name.
-_STEADY_OPTIONS = ("steady", "lookahead", "crop", "border")
+_STEADY_OPTIONS = ("steady", "lookahead", "crop", "border", "shutter")
 
 
 @command(_NAME)
@@ -132,13 +132,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     steady.add_argument(
         "--crop",
-        type=_crop,
+        type=_number_or("auto"),
         help="share of height and width cropped off, 0.02 to 0.5, or auto to fit it to the shake "
         f"(default: {_DEFAULTS.crop})",
         metavar="F|auto",
     )
     steady.add_argument(
         "--border", choices=BORDERS, help=f"zoom in, or fill the empty border (default: {_DEFAULTS.border})"
+    )
+    steady.add_argument(
+        "--shutter",
+        type=_number_or(AUTO, OFF),
+        help="readout of a rolling shutter as a share of the frame period, -1 to 1, auto to find it out, or off "
+        f"(default: {_DEFAULTS.shutter})",
+        metavar="S|auto|off",
     )
     steady.add_argument(
         "--status",
@@ -149,13 +156,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _crop(text: str) -> float | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a share, such as 0.1, nor auto") from None
+def _number_or(*words: str) -> Callable[[str], float | str]:
+    """An argument type that reads a number or one of ``words``."""
+
+    def convert(text: str) -> float | str:
+        if text in words:
+            return text
+        try:
+            return float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {' or '.join(words)}") from None
+
+    return convert
 
 
 def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None:

@@ -68,12 +68,14 @@ class MovedClip:
         frames: uint8 ``(H, W, 3)`` BGR each.
         masks: tooth in front of the camera, uint8 ``(H, W)`` each, 0 to 255.
         poses: of each frame, from points of the frame to the plane.
+        fps: frames per second.
     """
 
     name: str
     frames: list[Frame]
     masks: list[Mask]
     poses: list[Similarity]
+    fps: float = _FPS
 
     @property
     def motions(self) -> list[Similarity]:
@@ -88,6 +90,7 @@ def move(
     *,
     size_hw: tuple[int, int] = (480, 640),
     look: Look = CLEAN,
+    fps: float = _FPS,
     seed: int = 0,
 ) -> MovedClip:
     """Take a picture of ``plane`` at each pose.
@@ -98,10 +101,11 @@ def move(
         poses: from points of the frame to points of the plane, both in pixels of the frame from their centres.
         size_hw: size of the frames.
         look: what the camera adds.
+        fps: frames per second.
         seed: of every random choice.
     """
     made = list(_Camera(plane, poses, size_hw, look, seed).shots())
-    return MovedClip(name, [frame for frame, _ in made], [mask for _, mask in made], list(poses))
+    return MovedClip(name, [frame for frame, _ in made], [mask for _, mask in made], list(poses), fps)
 
 
 class _Camera:

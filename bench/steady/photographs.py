@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from mostnet.contract import Frame
 from mostnet.engine import Engine, Output
+from mostnet.video.steady.options import STEADY, StabiliserOptions
 from mostnet.video.steady.picture_path import PictureSteps, jitter_ratio, picture_steps
-from mostnet.video.steady.stabiliser import StabiliserOptions
 
 from .clips import measured
 from .ffmpeg import missing_vidstab, vidstab
-from .methods import CROP, deshake, moving_average, ours
+from .methods import deshake, moving_average, ours
 from .moved import MovedClip
 from .truth import Truth, against_truth
 
@@ -76,7 +76,7 @@ def scores(
 
 def _on_clip(clip: MovedClip, pairs: Pairs, progress: Progress) -> Iterator[Score]:
     before = picture_steps(clip.frames)
-    own, others = variants(), rivals()
+    own, others = variants(fps=clip.fps), rivals()
     for done, (name, options) in enumerate(own):
         progress(clip.name, done, len(own) + len(others))
         yield _our_score(name, clip, pairs, options, before)
@@ -89,10 +89,11 @@ def _on_clip(clip: MovedClip, pairs: Pairs, progress: Progress) -> Iterator[Scor
     progress(clip.name, len(own) + len(others), len(own) + len(others))
 
 
-def variants() -> list[tuple[str, StabiliserOptions]]:
-    """Our rows of the table: name and options."""
+def variants(*, fps: float = 25.0) -> list[tuple[str, StabiliserOptions]]:
+    """Our rows of the table: name and options. The crop is chosen from the path, as ``mostnet-run`` does."""
     return [
-        (f"mostnet, look-ahead {lookahead}", StabiliserOptions(lookahead=lookahead, crop=CROP))
+        (f"mostnet {steady}, look-ahead {lookahead}", StabiliserOptions(steady, lookahead=lookahead, fps=fps))
+        for steady in STEADY
         for lookahead in _LOOKAHEADS
     ]
 
@@ -116,7 +117,7 @@ def _centred_average(frames: Sequence[Frame]) -> list[Frame]:
 
 def _our_score(name: str, clip: MovedClip, pairs: Pairs, options: StabiliserOptions, before: PictureSteps) -> Score:
     run = ours(pairs, options)
-    truth = against_truth(clip, run.corrections, crop=options.crop)
+    truth = against_truth(clip, run.corrections)
     return Score(clip.name, name, jitter_ratio(before, picture_steps(run.pictures)), truth=truth)
 
 

@@ -43,10 +43,11 @@ class Still:
 
 @dataclass(frozen=True)
 class Way:
-    """A camera path: its name, and the pose of each frame, with lengths in frame heights."""
+    """A camera path: its name, the pose of each frame, with lengths in frame heights, and frames per second."""
 
     name: str
     poses: list[Similarity]
+    fps: float = _FPS
 
 
 def photos_of(folder: Path) -> list[Still]:
@@ -85,7 +86,7 @@ def ways_of(file: Path, *, frames: int) -> list[Way]:
     runs = [run for run in longest.values() if len(run.shift) + 1 >= LEAST_FRAMES]
     if not runs:
         raise DatasetError(f"{file}: no path has {LEAST_FRAMES} frames of known motion without a gap; give longer ones")
-    return [Way(run.name, _poses(run.poses(0, min(frames - 1, len(run.shift))))) for run in runs]
+    return [Way(run.name, _poses(run.poses(0, min(frames - 1, len(run.shift)))), run.fps) for run in runs]
 
 
 def drawn_still() -> Still:
@@ -117,7 +118,9 @@ def moved_clips(
 def moved(still: Still, way: Way, *, size_hw: tuple[int, int], instrument: str = "none", seed: int = 0) -> MovedClip:
     """A picture moved along a path, with the default wear."""
     poses = [Similarity(pose.a, pose.b * size_hw[0]) for pose in way.poses]
-    return move(way.name, still.pixels, poses, size_hw=size_hw, look=Look(instrument=instrument), seed=seed)
+    return move(
+        way.name, still.pixels, poses, size_hw=size_hw, look=Look(instrument=instrument), fps=way.fps, seed=seed
+    )
 
 
 def bare_surface(*, frames: int, size_hw: tuple[int, int] = (480, 640), seed: int = 7) -> MovedClip:

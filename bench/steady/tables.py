@@ -62,12 +62,14 @@ def print_scores(console: Console, found: Sequence[Score]) -> None:
     console.print(table)
     console.print(f"The median and the count leave out the {BARE}, whose jitter is drawn.")
     table = Table(title="Ours against the known path; errors: RMS over the frame's corners, px", title_justify="left")
-    for column in ("clip", "", "median error", "95 %", "worst", "frames without motion", "tooth held"):
+    for column in ("clip", "", "median error", "95 %", "worst", "lost", "faded", "crop", "held"):
         table.add_column(column, justify="left" if column in ("clip", "") else "right")
     for score in found:
         if score.truth is not None:
             table.add_row(score.clip, score.method, *_truth(score.truth))
     console.print(table)
+    console.print("lost: frames without a known motion; faded: frames with a part of the correction; held: frames that")
+    console.print("show the tooth within 1 % of the height of its place, of those in which the crop allows it.")
 
 
 def scores_json(found: Sequence[Score]) -> list[dict[str, object]]:
@@ -87,8 +89,18 @@ def _ratios(row: Sequence[Score], values: Sequence[float]) -> list[str]:
 
 def _truth(truth: Truth) -> list[str]:
     errors = np.percentile(truth.error_px or [math.nan], [50, 95, 100])
-    held = "-" if math.isnan(truth.held) else f"{100 * truth.held:.0f} %"
-    return [*(f"{value:.2f}" for value in errors), f"{100 * truth.lost:.0f} %", held]
+    held = "-" if math.isnan(truth.held) else _percent(truth.held)
+    return [
+        *(f"{value:.2f}" for value in errors),
+        _percent(truth.lost),
+        _percent(truth.faded),
+        f"{truth.crop:.3f}",
+        held,
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _finite(value: object) -> object:

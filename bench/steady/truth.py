@@ -35,25 +35,32 @@ class Truth:
         lost: share of the frames whose motion is unknown to the stabiliser.
         held: share of the frames that show the tooth within 1 % of the frame's height of its median place over 51
             frames. Frames about which the camera moves further than the crop allows do not count; NaN if none counts.
+        crop: share of height and width that the view gives up, mean over frames.
+        faded: share of the frames whose correction is faded because the picture would shake more with it.
     """
 
     ratio: float
     error_px: tuple[float, ...]
     lost: float
     held: float
+    crop: float
+    faded: float
 
 
-def against_truth(clip: MovedClip, corrections: Sequence[Correction], *, crop: float) -> Truth:
+def against_truth(clip: MovedClip, corrections: Sequence[Correction]) -> Truth:
     """Compare corrections of a clip with its path."""
     size_hw = (clip.frames[0].shape[0], clip.frames[0].shape[1])
     views = shown_views(corrections, size_hw)
     shown = [view.then(pose) for view, pose in zip(views, clip.poses, strict=True)]
     believed = believed_motions(corrections, size_hw)
+    crops = [correction.state.crop for correction in corrections]
     return Truth(
         ratio=true_jitter_px(shown) / true_jitter_px(clip.poses),
         error_px=tuple(corner_errors_px(believed, clip.motions, size_hw)),
         lost=sum(motion is None for motion in believed) / len(believed),
-        held=held_share(shown, clip.poses, _tooth(clip), size_hw, crop=crop),
+        held=held_share(shown, clip.poses, _tooth(clip), size_hw, crops=crops),
+        crop=float(np.mean(crops)),
+        faded=float(np.mean([correction.state.worse for correction in corrections])),
     )
 
 
@@ -95,15 +102,15 @@ def held_share(
     tooth: complex,
     size_hw: tuple[int, int],
     *,
-    crop: float,
+    crops: Sequence[float],
 ) -> float:
-    """``Truth.held`` of a point of the plane, from the poses of the shown pictures and of the camera."""
+    """``Truth.held`` of a point of the plane, from poses of shown pictures and camera, and the crop of each frame."""
     seen, steady = _places(poses, tooth), _places(shown, tooth)
-    room_px = _HELD_ROOM * 2 * margin_px(size_hw, crop)
     half = _HELD_FRAMES // 2
     held = []
     for middle in range(START + half, len(poses) - half):
         around = slice(middle - half, middle + half + 1)
+        room_px = _HELD_ROOM * 2 * margin_px(size_hw, min(crops[around]))
         if max(np.ptp(seen[around].real), np.ptp(seen[around].imag)) <= room_px:
             place = complex(np.median(steady[around].real), np.median(steady[around].imag))
             held.append(abs(steady[middle] - place) <= _HELD_SHARE * size_hw[0])

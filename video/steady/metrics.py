@@ -28,8 +28,9 @@ Grey = npt.NDArray[np.uint8]
 HANN_FRAMES = 27
 _CORNERS = 300
 _MIN_TRACKS = 12
-#: Least share of the tracks that agree on one motion. In noise and across a cut, tracks of chance agree on less.
-_MIN_AGREE = 0.08
+#: Least share of the tracks that agree on one motion from picture to picture, and on an affine map from video to video,
+#: which has more freedom. In noise and across a cut, chance agrees on less.
+_MIN_AGREE, _MIN_AGREE_AFFINE = 0.08, 0.2
 
 
 @dataclass(frozen=True)
@@ -201,4 +202,4 @@ def _affine_between(before: Grey, after: Grey) -> npt.NDArray[np.float64] | None
         return None
     matrix: npt.NDArray[np.float64] | None
     matrix, agree = cv2.estimateAffine2D(*tracks, method=cv2.RANSAC, ransacReprojThreshold=1.5, maxIters=500)
-    return None if matrix is None or agree.mean() < _MIN_AGREE else matrix
+    return None if matrix is None or agree.mean() < _MIN_AGREE_AFFINE else matrix

@@ -178,10 +178,10 @@ def test_a_tooth_is_held_if_it_stays_within_a_hundredth_of_the_height() -> None:
     count = np.arange(200)
     poses = [Similarity(1 + 0j, 3 * np.sin(k / 8).item() + 0j) for k in count]
     steady = [Similarity(1 + 0j, (2.0 if k % 10 == 0 else 0.0) + 5j) for k in count]
-    assert held_share(poses, poses, 7 + 7j, SIZE_HW, crop=0.1) < 0.5
-    assert held_share(steady, poses, 7 + 7j, SIZE_HW, crop=0.1) == pytest.approx(0.9, abs=0.01)
+    assert held_share(poses, poses, 7 + 7j, SIZE_HW, crops=[0.1] * 200) < 0.5
+    assert held_share(steady, poses, 7 + 7j, SIZE_HW, crops=[0.1] * 200) == pytest.approx(0.9, abs=0.01)
     far = [Similarity(1 + 0j, 0.5 * complex(k)) for k in count]
-    assert np.isnan(held_share(steady, far, 0j, SIZE_HW, crop=0.1))
+    assert np.isnan(held_share(steady, far, 0j, SIZE_HW, crops=[0.1] * 200))
 
 
 @pytest.mark.skipif(ffmpeg.missing_vidstab() is not None, reason="the ffmpeg command has no vid.stab")

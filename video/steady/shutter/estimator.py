@@ -65,6 +65,7 @@ class ShutterEstimator:
         self._reach = reach
         self._window: deque[tuple[Similarity, complex | None]] = deque(maxlen=2 * reach + 1)
         self._squares = np.zeros((6, 6))
+        self._fit = (0.0, 0.0, 0.0)
         self._speed = 0.0
 
     def restart(self) -> None:
@@ -91,9 +92,10 @@ class ShutterEstimator:
         row = np.append(causes / height_px, shear)
         self._squares = _MEMORY * self._squares + np.outer(row.real, row.real) + np.outer(row.imag, row.imag)
         self.count = _MEMORY * self.count + 1
+        self._fit = self._fitted()
 
     def _decided(self) -> float:
-        share, error, explained = self._fitted()
+        share, error, explained = self._fit
         sure = abs(share) - _SURE * error > _LEAST_SHARE and explained > _LEAST_EXPLAINED
         # The displacement grows evenly from none in the middle row to the first and last rows.
         shown_px = abs(share) * float(np.sqrt(self._speed / 12))

@@ -223,3 +223,19 @@ def test_a_long_pan_leaves_keyframes_behind():
     steps = _steps([picture_at(pose, seed=k) for k, pose in enumerate(poses)], [None] * 100, NO_TOOTH)
     assert all(step.inliers > 0.8 for step in steps[1:])
     assert _drift_px(poses, steps) < 1.5
+
+
+def test_tracks_and_support_are_those_of_the_newest_frame(frames):
+    estimator = MotionEstimator()
+    estimator.step(frames[0], None, TOOTH)
+    assert estimator.tracks() is None and len(estimator.support()[0]) == 0
+    motion = estimator.step(frames[3], None, TOOTH).motion
+    points, moved = estimator.tracks()
+    assert np.median(np.abs(motion.a * points + motion.b - moved)) < 0.5
+    points, weights = estimator.support()
+    assert points.shape == weights.shape and (weights >= 0).all()
+    places = np.rint(points + centre_of(SIZE_HW))
+    tooth = TOOTH[places.imag.astype(int), places.real.astype(int)] > 127
+    assert weights[tooth].mean() > 1.5 * weights[~tooth].mean()
+    estimator.forget()
+    assert estimator.tracks() is None and len(estimator.support()[0]) == 0
