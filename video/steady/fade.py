@@ -13,21 +13,22 @@ class Fade:
     """Moves the shown view to the identity while tracking is lost, and to the wanted view otherwise.
 
     Attributes:
+        lost: whether tracking was lost at the last frame; None before the first.
         gain: 0 to 1; while lost, the share of the last view that is left, otherwise the share of the wanted view.
     """
 
     def __init__(self) -> None:
         self.gain = 0.0
-        self._lost: bool | None = None
+        self.lost: bool | None = None
         self._start = self._shown = Similarity()
 
     def view(self, wanted: Similarity, tracking: Tracking) -> Similarity:
         """The view to show for the next frame."""
         lost = tracking is Tracking.LOST
-        if self._lost is None:  # nothing was shown before, so nothing can jump
-            self._lost, self.gain, self._shown = lost, float(not lost), Similarity() if lost else wanted
-        if lost is not self._lost:
-            self._lost, self._start, self.gain = lost, self._shown, 1.0 if lost else 0.0
+        if self.lost is None:  # nothing was shown before, so nothing can jump
+            self.lost, self.gain, self._shown = lost, float(not lost), Similarity() if lost else wanted
+        if lost is not self.lost:
+            self.lost, self._start, self.gain = lost, self._shown, 1.0 if lost else 0.0
         if lost:
             self.gain = max(self.gain - FADE_OUT, 0.0)
             self._shown = self._start.part(self.gain)

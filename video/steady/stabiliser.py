@@ -282,7 +282,8 @@ class Stabiliser:
             self._watch = JitterWatch(size_hw)
         if entry.starts:
             self._fade = Fade()
-            self._watch.reset()
+        if entry.starts or (self._fade.lost and entry.tracking is not Tracking.LOST):
+            self._watch.reset()  # after a loss the view jumps, and only the fade hides it
         knee = SOFT_KNEE if options.steady == "vibration" else 1.0
         rows, inner = self._shutter.next(), self._inner(crop)
         wanted = limited(view, size_hw, inner, knee=knee)
