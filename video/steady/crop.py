@@ -15,7 +15,7 @@ class Limits(NamedTuple):
 
     Attributes:
         live: first value of a clip of which nothing is known.
-        known: least first value of a clip whose first frames are known. Their calm is no promise.
+        known: least first value of a clip whose first frames are known, if they shake at all.
         least: least value.
     """
 
@@ -33,12 +33,12 @@ LIMITS = {
 }
 MOST = 0.25
 #: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
-#: tenth of a pixel a frame.
-GROWTH, DECLINE = 0.01, 0.0025
+#: third of a pixel a frame.
+GROWTH, DECLINE = 0.03, 0.0025
 #: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
 _TIGHT, _LOOSE = 0.85, 0.6
-#: Most use of the room by the first frames.
-_ROOMY = 0.6
+#: Most use of the room by the first frames, and by frames that hardly shake.
+_ROOMY, _CALM = 0.4, 0.2
 #: Seconds after which a peak of the use is forgotten, to ``1 / e`` of its height.
 _MEMORY_S = 4.0
 #: Step between the crops that are tried for the first frames.
@@ -76,7 +76,8 @@ class CropControl:
         """
         if self._open:
             self._open = False
-            choices = np.arange(self._limits.known, MOST, _STEP)
+            calm = use(self._limits.least) <= _CALM
+            choices = np.arange(self._limits.least if calm else self._limits.known, MOST, _STEP)
             self.value = next((float(crop) for crop in choices if use(float(crop)) <= _ROOMY), MOST)
 
     def close(self) -> None:

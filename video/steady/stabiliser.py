@@ -258,6 +258,7 @@ class Stabiliser:
         if entry.view is None:
             smooth = self._path.commit(self._hw, self._inner(entry.crop))
             entry.view = _mixed(smooth, entry.anchor, entry.weight)
+            self._crop.follow(used(smooth, self._hw, entry.crop))
         return entry.view, entry.crop
 
     def _inner(self, crop: float) -> float:
@@ -288,7 +289,6 @@ class Stabiliser:
         rows, inner = self._shutter.next(), self._inner(crop)
         wanted = limited(view, size_hw, inner, knee=knee)
         wanted = wanted.part(self._watch.update(entry.small, wanted))
-        self._crop.follow(used(wanted, size_hw, inner))
         faded = self._fade.view(wanted, entry.tracking)
         shown = zoomed(limited(faded, size_hw, inner), options.border, crop)
         matrix = shown.inverse().matrix(size_hw)

@@ -45,7 +45,7 @@ def test_a_short_calm_does_not_shrink_it():
     assert crop.value == LIMITS["hand"].live
 
 
-@pytest.mark.parametrize(("need", "found"), [(0.01, 0.15), (0.11, 0.2), (0.3, MOST)])
+@pytest.mark.parametrize(("need", "found"), [(0.005, 0.05), (0.05, 0.15), (0.066, 0.175), (0.3, MOST)])
 def test_known_first_frames_choose_the_first_crop(need, found):
     crop = CropControl(StabiliserOptions(lookahead=30))
     crop.fit(lambda value: need / value)

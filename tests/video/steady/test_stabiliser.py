@@ -344,7 +344,7 @@ def test_a_known_clip_begins_with_its_steady_view():
 
 
 def test_a_cut_shows_the_new_scene_unmoved():
-    poses = [Similarity(1 + 0j, complex(3.0 * k, 0)) for k in range(60)]
+    poses = [Similarity(1 + 0j, complex(3.0 * k + 4 * (k % 2), 0)) for k in range(60)]
     events = [SceneEvent.CUT if k == 40 else SceneEvent.SAME for k in range(60)]
     found = _run(Stabiliser(), outputs_of(poses), events)
     assert abs(view_of(found[39]).b) > 5
@@ -358,7 +358,7 @@ def test_the_crop_is_reported_and_changes_slowly():
     crops = np.array([one.state.crop for one in found])
     assert crops[0] == 0.2
     assert 0.2 < crops[-1] <= 0.25
-    assert np.abs(np.diff(crops)).max() <= 0.01 / 25 + 1e-9
+    assert np.abs(np.diff(crops)).max() <= 0.03 / 25 + 1e-9
     scales = [view_of(one).scale for one in found]
     assert scales == pytest.approx(1 - crops, abs=0.02)
     assert max(_beyond(one) for one in found) <= 1e-6
