@@ -52,7 +52,7 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Row:
+class FilterScore:
     """Figures of one filter: jitter after / before by path, the pan's lag and overshoot, and the cost of a frame."""
 
     filter: Filter
@@ -104,7 +104,7 @@ def _ours(steady: str, lookahead: int, poses: Poses, crop: float) -> list[Simila
     return [limited(view, SIZE_HW, crop, knee=knee) for view in views]
 
 
-def measure_filter(one: Filter, ways: Sequence[Way], *, crop: float) -> Row:
+def measure_filter(one: Filter, ways: Sequence[Way], *, crop: float) -> FilterScore:
     """Run a filter on every path, and on a pan."""
     ratios, cost_s, frames = [], 0.0, 0
     for way in ways:
@@ -115,7 +115,7 @@ def measure_filter(one: Filter, ways: Sequence[Way], *, crop: float) -> Row:
         frames += len(views)
         ratios.append(vibration(_path(poses, views, crop)) / vibration(_path(poses, None, 0.0)))
     lag, overshoot = _pan(one, crop)
-    return Row(one, ratios, lag, overshoot, 1e3 * cost_s / frames)
+    return FilterScore(one, ratios, lag, overshoot, 1e3 * cost_s / frames)
 
 
 def steady_paths(way: Way, *, crop: float) -> dict[str, Path2d]:

@@ -10,7 +10,7 @@ import numpy as np
 from .options import StabiliserOptions
 
 
-class Limits(NamedTuple):
+class CropLimits(NamedTuple):
     """Values of an automatic crop.
 
     Attributes:
@@ -27,9 +27,9 @@ class Limits(NamedTuple):
 #: Limits of each kind of steady path, and the largest value of all. A held tooth would move with the zoom, so there the
 #: crop stays.
 LIMITS = {
-    "vibration": Limits(live=0.1, known=0.05, least=0.05),
-    "hand": Limits(live=0.2, known=0.15, least=0.05),
-    "hold": Limits(live=0.25, known=0.25, least=0.25),
+    "vibration": CropLimits(live=0.1, known=0.05, least=0.05),
+    "hand": CropLimits(live=0.2, known=0.15, least=0.05),
+    "hold": CropLimits(live=0.25, known=0.25, least=0.25),
 }
 MOST = 0.25
 #: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
