@@ -209,7 +209,7 @@ class Stabiliser:
             self._path.restart()
             self._anchor.take_hold(mask)
             self._path.push(motion if self._backdate(state) else Similarity())
-            if self._anchor.view is not None:
+            if self._anchor.view is not None and used(self._anchor.view, self._hw, self._crop.value) <= 1:
                 self._path.continue_from(self._anchor.view)
             return
         self._path.push(motion)
