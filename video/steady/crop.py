@@ -28,7 +28,7 @@ class CropLimits(NamedTuple):
 #: crop stays.
 LIMITS = {
     "vibration": CropLimits(live=0.1, known=0.05, least=0.05),
-    "hand": CropLimits(live=0.2, known=0.15, least=0.05),
+    "hand": CropLimits(live=0.25, known=0.15, least=0.05),
     "hold": CropLimits(live=0.25, known=0.25, least=0.25),
 }
 MOST = 0.25

@@ -25,10 +25,10 @@ def test_a_given_crop_stays():
 
 @pytest.mark.parametrize("fps", [25.0, 60.0])
 def test_it_grows_and_shrinks_by_its_rate_per_second(fps):
-    start = LIMITS["hand"].live
-    assert _followed(0.95, round(fps), fps=fps) == pytest.approx(start + GROWTH)
-    assert _followed(0.2, round(4 * fps), fps=fps) == pytest.approx(start - 4 * DECLINE)
-    assert _followed(0.7, round(4 * fps), fps=fps) == start
+    start = LIMITS["vibration"].live
+    assert _followed(0.95, round(fps), steady="vibration", fps=fps) == pytest.approx(start + GROWTH)
+    assert _followed(0.2, round(4 * fps), steady="vibration", fps=fps) == pytest.approx(start - 4 * DECLINE)
+    assert _followed(0.7, round(4 * fps), steady="vibration", fps=fps) == start
 
 
 def test_it_has_limits():

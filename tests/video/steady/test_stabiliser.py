@@ -354,10 +354,10 @@ def test_a_cut_shows_the_new_scene_unmoved():
 
 def test_the_crop_is_reported_and_changes_slowly():
     poses = [Similarity(1 + 0j, complex(42 * np.sin(k / 9), 0)) for k in range(110)]
-    found = _run(Stabiliser(), outputs_of(poses))
+    found = _run(Stabiliser(StabiliserOptions("vibration")), outputs_of(poses))
     crops = np.array([one.state.crop for one in found])
-    assert crops[0] == 0.2
-    assert 0.2 < crops[-1] <= 0.25
+    assert crops[0] == 0.1
+    assert 0.1 < crops[-1] <= 0.25
     assert np.abs(np.diff(crops)).max() <= 0.03 / 25 + 1e-9
     scales = [view_of(one).scale for one in found]
     assert scales == pytest.approx(1 - crops, abs=0.02)
