@@ -165,7 +165,7 @@ def test_closing_the_window_is_no_error(files, tmp_path, monkeypatch, capsys):
 def test_stabilised_with_look_ahead_every_frame_is_written_once(files, tmp_path, capsys, layout):
     out = tmp_path / "o.mp4"
     command = [files[1], "--engine", files[0], "--output", str(out), "--layout", layout, "--no-status"]
-    assert cli.main([*command, "--stabilise", "--lookahead", "1", "--crop", "0.2"]) == 0
+    assert cli.main([*command, "--stabilise", "--lookahead", "3", "--crop", "0.2"]) == 0
     pictures, originals = _read(out), _read(files[1])
     assert len(pictures) == 20
     assert pictures[0].shape == (96, 128 if layout == "enhanced" else 256, 3)
