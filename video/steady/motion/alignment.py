@@ -15,7 +15,7 @@ from mostnet.video.steady.similarity import Similarity
 from .pyramid import OUTSIDE, Level, Picture
 
 #: Differences above this, in grey levels, are places outside the other picture.
-_BEYOND = OUTSIDE / 4
+BEYOND = OUTSIDE / 4
 #: At least this share of the picture must overlap with the other one.
 _MIN_OVERLAP = 0.35
 #: Differences count at most this much in a comparison, in grey levels.
@@ -38,7 +38,7 @@ def difference(before: Level, now: Level, motion: Similarity, weights: Picture) 
         weights: float32 ``(h, w)`` of the samples, not negative.
     """
     apart = np.abs(before.moved(motion) - now.samples)
-    used = weights * (apart < _BEYOND)
+    used = weights * (apart < BEYOND)
     total = float(used.sum())
     if not total > _MIN_OVERLAP * float(weights.sum()):
         return float("inf")
@@ -72,7 +72,7 @@ def agreement(before: Level, now: Level, motion: Similarity, weights: Picture) -
     shifted up, down, left or right. A tile counts by its weight, and by its texture compared with the noise.
     """
     moved = before.moved(motion)
-    inside = (np.abs(moved) < _BEYOND).astype(np.float32)
+    inside = (np.abs(moved) < BEYOND).astype(np.float32)
     inside = cv2.erode(inside, np.ones((2 * _BESIDE + 1, 2 * _BESIDE + 1), np.uint8), borderValue=0)
     costs = [_tiles(_squares(moved, now.samples, *shift) * _core(inside)) for shift in _SHIFTS]
     here, beside = costs[0], np.stack(costs[1:])
@@ -105,7 +105,7 @@ def _tiles(picture: npt.NDArray[np.float32]) -> Picture:
 def _sigma(apart: Picture) -> float:
     """Robust standard deviation of the differences, from every fifth one inside the other picture."""
     size = np.abs(apart[::5])
-    size = size[size < _BEYOND]
+    size = size[size < BEYOND]
     middle = len(size) // 2
     median = float(np.partition(size, middle)[middle]) if len(size) else 0.0
     return max(_MEDIAN_TO_SIGMA * median, _LEAST_SIGMA)

@@ -23,6 +23,7 @@ from mostnet.video.steady.similarity import Points, Similarity, Weights
 from .alignment import agreement, difference, refined
 from .black_frame import BlackFrame
 from .flow_fit import MIN_TOOTH, Flow, Mask, frame_motion, plausible, teeth_motion
+from .lens_pattern import LensPattern
 from .pyramid import Level, Picture, Pyramid
 from .step import UNKNOWN, Step
 from .tracks import Tracks, dense_tracks, feature_tracks, fitted
@@ -76,7 +77,7 @@ class MotionEstimator:
     """Finds the motion from each frame to the one before."""
 
     def __init__(self) -> None:
-        self._frame = BlackFrame()
+        self._frame, self._lens = BlackFrame(), LensPattern()
         self._before: Pyramid | None = None
         self._last: Pyramid | None = None
         self._used: _Weights | None = None
@@ -87,7 +88,7 @@ class MotionEstimator:
         """Start a new clip: the next frame has no frame before it."""
         self._before = self._last = self._used = self._keyframe = None
         self._motion = Similarity()
-        self._frame = BlackFrame()
+        self._frame, self._lens = BlackFrame(), LensPattern()
 
     def step(self, frame: Frame, flow: Flow | None, mask: Mask) -> Step:
         """The motion of a frame; unknown for the first one, and if no estimate fits.
@@ -97,12 +98,14 @@ class MotionEstimator:
             flow: the engine's backward flow, float32 ``(2, H, W)`` in pixels; None if it is meaningless for this frame.
             mask: the engine's teeth, uint8 ``(H, W)``.
         """
-        last, now = self._last, Pyramid(frame)
+        last, now = self._last, Pyramid(frame, self._lens.picture)
         self._before, self._last = last, now
         step = UNKNOWN if last is None or last.frame_hw != now.frame_hw else self._found(last, now, flow, mask)
         self._motion = step.motion
         if step.source == "none":
             self._keyframe = None
+        elif last is not None:
+            self._lens.learn(last.coarse, now.coarse, step.motion)
         return step
 
     def tracks(self) -> Tracks | None:

@@ -50,11 +50,16 @@ class Level:
         frame_hw: size of the frame.
     """
 
-    def __init__(self, small: Picture, frame_hw: tuple[int, int], *, stride: int = 1) -> None:
+    def __init__(
+        self, small: Picture, frame_hw: tuple[int, int], *, stride: int = 1, pattern: Picture | None = None
+    ) -> None:
+        """Make the level of a grey picture ``(h', w')``, without a ``pattern`` of any size that stands still in it."""
         self.frame_hw = frame_hw
         self._stride = stride
         width = max(3, round(_MEAN_SHARE * small.shape[1]))
         self._picture: Picture = small - cv2.blur(small, (width, width), borderType=cv2.BORDER_REFLECT)
+        if pattern is not None:
+            self._picture -= cv2.resize(pattern, small.shape[::-1], interpolation=cv2.INTER_LINEAR)
         self._pixels = _grid((small.shape[0], small.shape[1]), frame_hw, 1)
         self.grid = _grid((small.shape[0], small.shape[1]), frame_hw, stride)
         self.samples: Picture = np.ascontiguousarray(self._picture[stride // 2 :: stride, stride // 2 :: stride])
@@ -106,16 +111,16 @@ class Pyramid:
         coarse_grey: the picture of the coarse level with its mean, float32 ``(h, w)``.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        """Make the pictures of uint8 ``(H, W, 3)`` BGR."""
+    def __init__(self, frame: Frame, pattern: Picture | None = None) -> None:
+        """Make the pictures of uint8 ``(H, W, 3)`` BGR, without the ``pattern`` of its lens."""
         self.frame_hw = (frame.shape[0], frame.shape[1])
         shrink = max(1.0, math.sqrt(self.frame_hw[0] * self.frame_hw[1] / _FINE_PIXELS))
         grey = cv2.cvtColor(_thinned(frame, shrink), cv2.COLOR_BGR2GRAY)
         self._grey: Grey = _shrunk(grey, self.frame_hw, shrink)
         small = self._grey.astype(np.float32)
-        self.fine = Level(small, self.frame_hw, stride=2 if min(small.shape) >= 96 else 1)
+        self.fine = Level(small, self.frame_hw, stride=2 if min(small.shape) >= 96 else 1, pattern=pattern)
         self.coarse_grey: Picture = _shrunk(small, self.frame_hw, shrink * _COARSE)
-        self.coarse = Level(self.coarse_grey, self.frame_hw)
+        self.coarse = Level(self.coarse_grey, self.frame_hw, pattern=pattern)
 
     @cached_property
     def tracked(self) -> Grey:
