@@ -1,7 +1,8 @@
 """Video: read files and cameras, run them through an engine, stabilise, draw and write the results."""
 
 from mostnet.video.steady.options import StabiliserOptions
-from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
+from mostnet.video.steady.stabiliser import Stabiliser
+from mostnet.video.steady.state import Correction, SteadyState
 from mostnet.video.steady.tracking import Tracking
 
 from .flow_colour import FlowScale, flow_picture

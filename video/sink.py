@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from mostnet.contract import ENHANCED, FLOW, MASK, Frame
 from mostnet.engine import Output
-from mostnet.video.steady.stabiliser import Correction, Stabiliser, SteadyState
+from mostnet.video.steady.stabiliser import Stabiliser
+from mostnet.video.steady.state import Correction, SteadyState
 from mostnet.video.steady.tracking import Tracking
 
 from .fit import FrameFit

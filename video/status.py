@@ -8,7 +8,7 @@ from time import perf_counter
 import cv2
 
 from mostnet.contract import Frame
-from mostnet.video.steady.stabiliser import SteadyState
+from mostnet.video.steady.state import SteadyState
 from mostnet.video.steady.tracking import Tracking
 
 from .text import Colour, text_width_px, write_text

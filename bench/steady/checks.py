@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mostnet.video.steady.metrics import Path2d, vibration
 from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.similarity import Similarity
-from mostnet.video.steady.stabiliser import Correction
+from mostnet.video.steady.state import Correction
 
 from .clips import KnownClip
 from .methods import CROP, ours

@@ -17,7 +17,8 @@ from mostnet.video.steady.border import warp
 from mostnet.video.steady.metrics import path_of, tracked_step
 from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.similarity import Similarity
-from mostnet.video.steady.stabiliser import Correction, Stabiliser
+from mostnet.video.steady.stabiliser import Stabiliser
+from mostnet.video.steady.state import Correction
 
 #: The crop of every method, and the zoom that hides it.
 CROP = 0.1

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mostnet.video.steady.metrics import vibration
 from mostnet.video.steady.room import margin_px
 from mostnet.video.steady.similarity import Similarity, centre_of
-from mostnet.video.steady.stabiliser import Correction
+from mostnet.video.steady.state import Correction
 
 from .checks import START, shown_views
 from .moved import MovedClip

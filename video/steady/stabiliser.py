@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,77 +14,17 @@ from mostnet.video.steady.motion.estimator import MotionEstimator
 from mostnet.video.steady.motion.step import Step
 from mostnet.video.steady.paths.steady_path import SteadyPath, steady_path
 from mostnet.video.steady.shutter.correction import ShutterCorrection
-from mostnet.video.steady.shutter.rows import RowSkew
 
 from .anchor import Anchor
-from .border import SOFT_KNEE, BorderHistory, limited, warp, zoomed
+from .border import BorderHistory, warp
 from .crop import CropControl
-from .fade import Fade
-from .jitter_watch import JitterWatch, small_picture
+from .jitter_watch import small_picture
 from .options import StabiliserOptions
 from .room import margin_px, used
+from .showing import Showing, inner_crop
 from .similarity import Similarity
+from .state import Correction, WaitingFrame
 from .tracking import Tracker, Tracking
-
-Matrix = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SteadyState:
-    """The stabiliser's state at one frame.
-
-    Attributes:
-        tracking: tracking, degraded or lost.
-        source, candidate, inliers, residual: how the motion was found, see ``Step``.
-        gain: share of the correction that is shown, 0 to 1; while lost, the share of the last one that is left.
-        frame_id: number of the frame.
-        drift: ``(2, 3)``, from the previous steady picture to this one; None after a break.
-        crop: share of height and width that the view gives up.
-        worse: whether the correction is faded because the picture would shake more with it.
-        readout: readout of a rolling shutter that is undone, as a share of the frame period; 0: none.
-    """
-
-    tracking: Tracking
-    source: str
-    candidate: str
-    inliers: float
-    residual: float
-    gain: float
-    frame_id: int
-    drift: Matrix | None
-    crop: float = 0.0
-    worse: bool = False
-    readout: float = 0.0
-
-
-class Correction(NamedTuple):
-    """How to show a frame.
-
-    Attributes:
-        matrix: forward matrix, float64 ``(2, 3)`` from frame to steady picture, for ``cv2.warpAffine``.
-        state: the stabiliser's state.
-        rows: skew of a rolling shutter, to be undone before; None if there is none.
-    """
-
-    matrix: Matrix
-    state: SteadyState
-    rows: RowSkew | None = None
-
-
-@dataclass
-class _Pending:
-    """A frame whose correction has not been returned yet."""
-
-    frame_id: int
-    step: Step
-    motion: Similarity | None
-    tracking: Tracking
-    anchor: Similarity | None
-    weight: float
-    small: Frame
-    starts: bool = False
-    view: Similarity | None = None
-    crop: float | None = None
 
 
 class Stabiliser:
@@ -116,12 +54,10 @@ class Stabiliser:
         self._estimator = MotionEstimator()
         self._anchor = Anchor()
         self._guard = SceneGuard()
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[WaitingFrame] = deque()
         self._size_hw: tuple[int, int] | None = None
         self._border = BorderHistory()
-        self._fade = Fade()
-        self._watch: JitterWatch | None = None
-        self._shown: Similarity | None = None
+        self._showing: Showing | None = None
         self._healing = False
         self._shutter = ShutterCorrection(self.options.shutter, lookahead=self.options.lookahead)
 
@@ -150,8 +86,8 @@ class Stabiliser:
         motion = step.motion if usable else None
         self._add_rows(motion)
         held = self._anchor
-        entry = _Pending(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
-        entry.starts = event is SceneEvent.CUT or (self._shown is None and not self._pending)
+        entry = WaitingFrame(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
+        entry.starts = event is SceneEvent.CUT or (self._showing is None and not self._pending)
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
         self._pending.append(entry)
@@ -250,20 +186,15 @@ class Stabiliser:
     def _room_px(self) -> float:
         return margin_px(self._hw, self._crop.value)
 
-    def _commit(self, entry: _Pending) -> tuple[Similarity, float]:
-        """View and crop of the oldest frame without them; from now on they are fixed."""
+    def _commit(self, entry: WaitingFrame) -> None:
+        """Fix crop and view of the oldest frame without them."""
         if entry.crop is None:
             self._fit_crop()
             entry.crop = self._crop.value
         if entry.view is None:
-            smooth = self._path.commit(self._hw, self._inner(entry.crop))
+            smooth = self._path.commit(self._hw, inner_crop(entry.crop, self._shutter, self._hw))
             entry.view = _mixed(smooth, entry.anchor, entry.weight)
             self._crop.follow(used(smooth, self._hw, entry.crop))
-        return entry.view, entry.crop
-
-    def _inner(self, crop: float) -> float:
-        """The crop less the reach of the skew of the rows, so that all that is shown lies inside the frame."""
-        return max(crop - 2 * self._shutter.reach_px / min(self._hw), crop / 2)
 
     def _fit_crop(self) -> None:
         """Choose the crop of a clip from the frames that wait, before the first of them is shown."""
@@ -273,43 +204,11 @@ class Stabiliser:
 
     def _emit(self) -> Correction:
         entry = self._pending[0]
-        view, crop = self._commit(entry)
+        self._commit(entry)
         self._pending.popleft()
-        return self._correction(entry, view, crop)
-
-    def _correction(self, entry: _Pending, view: Similarity, crop: float) -> Correction:
-        size_hw, options = self._hw, self.options
-        if self._watch is None:
-            self._watch = JitterWatch(size_hw)
-        if entry.starts:
-            self._fade = Fade()
-        if entry.starts or (self._fade.lost and entry.tracking is not Tracking.LOST):
-            self._watch.reset()  # after a loss the view jumps, and only the fade hides it
-        knee = SOFT_KNEE if options.steady == "vibration" else 1.0
-        rows, inner = self._shutter.next(), self._inner(crop)
-        wanted = limited(view, size_hw, inner, knee=knee)
-        wanted = wanted.part(self._watch.update(entry.small, wanted))
-        faded = self._fade.view(wanted, entry.tracking)
-        shown = zoomed(limited(faded, size_hw, inner), options.border, crop)
-        matrix = shown.inverse().matrix(size_hw)
-        drift = None
-        if self._shown is not None and entry.motion is not None:
-            drift = self._shown.then(entry.motion.inverse()).then(shown.inverse()).matrix(size_hw)
-        self._shown = shown
-        state = SteadyState(
-            tracking=entry.tracking,
-            source=entry.step.source,
-            candidate=entry.step.candidate,
-            inliers=entry.step.inliers,
-            residual=entry.step.residual,
-            gain=self._fade.gain,
-            frame_id=entry.frame_id,
-            drift=drift,
-            crop=crop,
-            worse=self._watch.gain < 1,
-            readout=self._shutter.share,
-        )
-        return Correction(matrix, state, rows)
+        if self._showing is None:
+            self._showing = Showing(self.options, self._hw)
+        return self._showing.correction(entry, self._shutter)
 
 
 def _mixed(smooth: Similarity, held: Similarity | None, weight: float) -> Similarity:
