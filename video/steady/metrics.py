@@ -28,6 +28,8 @@ Grey = npt.NDArray[np.uint8]
 HANN_FRAMES = 27
 _CORNERS = 300
 _MIN_TRACKS = 12
+#: Features matched between a video and its reference, their least contrast, and the least share that must agree.
+_FEATURES, _FEATURE_CONTRAST, _MIN_AGREE_FEATURES = 800, 7, 0.2
 #: Least share of the tracks that agree on one motion from picture to picture, and on an affine map from video to video,
 #: which has more freedom. In noise and across a cut, chance agrees on less.
 _MIN_AGREE, _MIN_AGREE_AFFINE = 0.08, 0.2
@@ -197,6 +199,32 @@ def _tracks(before: Grey, now: Grey) -> tuple[npt.NDArray[np.float32], npt.NDArr
 
 
 def _affine_between(before: Grey, after: Grey) -> npt.NDArray[np.float64] | None:
+    """The affine map ``(2, 3)`` from ``before`` to ``after``: from matched features, then refined by feature tracks."""
+    rough = _by_features(before, after)
+    if rough is None:
+        return _by_tracks(before, after)
+    back = cv2.warpAffine(after, rough, before.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    fine = _by_tracks(before, np.asarray(back, np.uint8))
+    return rough if fine is None else (np.vstack([rough, [0, 0, 1]]) @ np.vstack([fine, [0, 0, 1]]))[:2]
+
+
+def _by_features(before: Grey, after: Grey) -> npt.NDArray[np.float64] | None:
+    """From ORB features: they are found again after any shift, and after the zoom of a crop."""
+    finder = cv2.ORB.create(nfeatures=_FEATURES, fastThreshold=_FEATURE_CONTRAST)
+    (places, marks), (others, other_marks) = (finder.detectAndCompute(picture, None) for picture in (before, after))
+    if marks is None or other_marks is None:
+        return None
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(marks, other_marks)
+    if len(pairs) < _MIN_TRACKS:
+        return None
+    start = np.array([places[pair.queryIdx].pt for pair in pairs], np.float32)
+    end = np.array([others[pair.trainIdx].pt for pair in pairs], np.float32)
+    matrix, agree = cv2.estimateAffine2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=3.0, maxIters=1000)
+    enough = matrix is not None and agree.sum() >= max(_MIN_TRACKS, _MIN_AGREE_FEATURES * len(pairs))
+    return np.asarray(matrix, np.float64) if enough else None
+
+
+def _by_tracks(before: Grey, after: Grey) -> npt.NDArray[np.float64] | None:
     tracks = _tracks(before, after)
     if tracks is None:
         return None

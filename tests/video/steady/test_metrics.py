@@ -157,3 +157,13 @@ def test_a_reference_of_another_length_is_refused(clips, tmp_path, capsys):
     short = write_with_av(tmp_path / "short.mp4", _frames(SHAKE[:5]))
     assert cli.main([str(short), "--reference", str(clips[0])]) == 1
     assert "short.mp4: the video has 5 frames, its reference 50" in capsys.readouterr().err
+
+
+def test_a_picture_steadied_with_a_large_crop_is_matched():
+    """Feature tracks alone lose it: the crop of a quarter enlarges the picture by a third."""
+    frame = cv2.resize(np.random.default_rng(2).integers(40, 210, (80, 106, 3), np.uint8), (640, 480))
+    matrix = np.array([[1 / 0.75, 0, -150.0], [0, 1 / 0.75, -30.0]])
+    found = compare([frame], [cv2.warpAffine(frame, matrix, (640, 480))])
+    assert found.unmatched == 0
+    assert found.cropping == pytest.approx(0.75, abs=0.01)
+    assert found.distortion > 0.99
