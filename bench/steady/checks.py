@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import thread_time
 
 import numpy as np
 import numpy.typing as npt
 
 from mostnet.video.steady.metrics import Path2d, vibration
+from mostnet.video.steady.motion.estimator import MotionEstimator
 from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.similarity import Similarity
 from mostnet.video.steady.state import Correction
@@ -54,6 +56,17 @@ def steady_path(clip: KnownClip, lookahead: int) -> tuple[Path2d, list[Correctio
     views = shown_views(run.corrections, (clip.pairs[0][0].shape[0], clip.pairs[0][0].shape[1]))
     shown = [view.then(pose) for view, pose in zip(views, clip.poses, strict=True)]
     return path_array(shown), run.corrections, run.cost_ms
+
+
+def motion_cost_ms(clip: KnownClip) -> float:
+    """Median processor time per frame of finding the camera's motion, in milliseconds."""
+    estimator, costs = MotionEstimator(), []
+    for frame, output in clip.pairs:
+        assert output.mask is not None
+        begun_s = thread_time()
+        estimator.step(frame, output.flow, output.mask)
+        costs.append(thread_time() - begun_s)
+    return float(np.median(costs)) * 1e3
 
 
 def vibration_ratio(before: Path2d, after: Path2d) -> tuple[float, float]:

@@ -80,7 +80,7 @@ def _moved(options: argparse.Namespace) -> list[Score]:
     if options.engine is not None:
         with Engine(options.engine) as engine:
             size_hw = engine.metadata.size_hw
-    with PartProgress(Console(stderr=True, **PLAIN)) as progress:
+    with PartProgress(Console(file=sys.stderr, **PLAIN)) as progress:
         clips = moved_clips(stills, ways, size_hw=size_hw)
         return list(scores(clips, engine=options.engine, progress=progress.update))
 

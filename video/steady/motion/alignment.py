@@ -24,7 +24,7 @@ _TUKEY = 4.685
 #: Standard deviation of a median of absolute differences, and its least value in grey levels.
 _MEDIAN_TO_SIGMA, _LEAST_SIGMA = 1.4826, 0.5
 #: Refinement ends when a step is shorter than this, in pixels.
-_CONVERGED_PX = 0.02
+_CONVERGED_PX = 0.1
 #: Tiles that vote on a motion, and the shift in samples of the four motions beside it.
 _TILES_HW, _BESIDE = (6, 8), 2
 

@@ -215,7 +215,7 @@ def test_errors_do_not_add_up_while_the_camera_stays_on_one_view(monkeypatch):
     monkeypatch.setattr("mostnet.video.steady.motion.estimator.Keyframe.covers", lambda self, motion: False)
     without = _drift_px(poses, _steps(frames, [None] * 80, NO_TOOTH))
     assert with_keyframes < 0.6
-    assert with_keyframes < 0.6 * without
+    assert with_keyframes < 0.8 * without
 
 
 def test_a_long_pan_leaves_keyframes_behind():
