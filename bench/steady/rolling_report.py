@@ -103,7 +103,7 @@ def _skews(
     costs = []
     correction.push(None, size_hw=size_hw, points=np.zeros(0, np.complex128))
     for pair in matches:
-        motion = fit_similarity(*pair, np.ones(len(pair[0]))).motion
+        motion = fit_similarity(*pair, np.ones(len(pair[0])))
         begun_s = thread_time()  # processor time, because the machine may be busy
         correction.push(motion, size_hw=size_hw, points=pair[0], matches=pair)
         costs.append(thread_time() - begun_s)
