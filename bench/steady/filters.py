@@ -33,8 +33,6 @@ SIZE_HW = (480, 640)
 #: The pan by which lag and overshoot are measured: pixels per frame, over 40 frames from the 100th on.
 _PAN_PX, _PAN_AT, _PAN_FRAMES = 2.0, 100, 40
 
-Poses = Sequence[Similarity]
-
 
 @dataclass(frozen=True)
 class Filter:
@@ -48,7 +46,7 @@ class Filter:
 
     name: str
     lookahead: int
-    views: Callable[[Poses, float], list[Similarity]]
+    views: Callable[[Sequence[Similarity], float], list[Similarity]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def filters(lookahead: int) -> list[Filter]:
     return found
 
 
-def _ours(steady: str, lookahead: int, poses: Poses, crop: float) -> list[Similarity]:
+def _ours(steady: str, lookahead: int, poses: Sequence[Similarity], crop: float) -> list[Similarity]:
     path = steady_path(StabiliserOptions(steady, lookahead=lookahead, crop=crop))
     views = []
     for motion in _motions(poses):
@@ -141,11 +139,11 @@ def _pixels(way: Way) -> list[Similarity]:
     return [Similarity(pose.a, pose.b * SIZE_HW[0]) for pose in way.poses]
 
 
-def _motions(poses: Poses) -> list[Similarity]:
+def _motions(poses: Sequence[Similarity]) -> list[Similarity]:
     return [Similarity()] + [poses[k].then(poses[k - 1].inverse()) for k in range(1, len(poses))]
 
 
-def _path(poses: Poses, views: Sequence[Similarity] | None, crop: float) -> Path2d:
+def _path(poses: Sequence[Similarity], views: Sequence[Similarity] | None, crop: float) -> Path2d:
     """``(N, 2)``: the sum of the shifts of the shown picture's centre, in its pixels."""
     zoom = Similarity(complex(1 - crop))
     shown = [zoom.then(view).then(pose) for view, pose in zip(views or [Similarity()] * len(poses), poses, strict=True)]

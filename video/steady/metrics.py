@@ -141,11 +141,9 @@ def tracked_step(before: Grey, now: Grey) -> Similarity | None:
     if tracks is None:
         return None
     matrix, agree = cv2.estimateAffinePartial2D(*tracks, method=cv2.RANSAC, ransacReprojThreshold=1.0, maxIters=500)
-    return (
-        None
-        if matrix is None or agree.mean() < _MIN_AGREE
-        else Similarity.of_matrix(matrix, (now.shape[0], now.shape[1]))
-    )
+    if matrix is None or agree.mean() < _MIN_AGREE:
+        return None
+    return Similarity.of_matrix(matrix, (now.shape[0], now.shape[1]))
 
 
 def path_of(steps: Sequence[Similarity | None]) -> Path2d:

@@ -33,7 +33,8 @@ class Stabiliser:
     ::
 
         steady = Stabiliser()
-        for output in engine.stream(frames):
+        for frame in frames:
+            output = engine.infer(frame)
             correction = steady.update(output, frame)
             show(steady.apply(output.enhanced, correction))
 
