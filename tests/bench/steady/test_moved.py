@@ -221,7 +221,7 @@ def test_what_made_it_worse_is_counted_without_the_bare_surface(capsys: pytest.C
     assert [cell.strip() for cell in line.split("│")[2:8]] == ["0.50", "1.50", "unknown", "3.00", "1.00", "1 of 2"]
 
 
-def test_the_report_writes_both_parts(
+def test_one_part_of_the_report_can_be_made_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, still: Still, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = [move("short", still.pixels, _poses(30), size_hw=SIZE_HW)]
