@@ -47,12 +47,10 @@ class SteadyState:
 
 
 class Correction(NamedTuple):
-    """How to show a frame.
+    """How to show a frame: forward matrix, the stabiliser's state, and the skew of a rolling shutter.
 
-    Attributes:
-        matrix: forward matrix, float64 ``(2, 3)`` from frame to steady picture, for ``cv2.warpAffine``.
-        state: the stabiliser's state.
-        rows: skew of a rolling shutter, to be undone before; None if there is none.
+    The matrix is float64 ``(2, 3)`` from frame to steady picture, for ``cv2.warpAffine``. The skew is undone before;
+    None if there is none.
     """
 
     matrix: Matrix
