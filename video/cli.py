@@ -115,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
         help="length of flow shown in full colour, in pixels (default: follows the video)",
         metavar="PX",
     )
+    _add_steady_options(parser)
+    return parser
+
+
+def _add_steady_options(parser: argparse.ArgumentParser) -> None:
     steady = parser.add_argument_group("stabilisation")
     steady.add_argument(
         "--steady",
@@ -153,7 +158,6 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="write tracking state and frame rate on the picture (default: only if it is stabilised or live)",
     )
-    return parser
 
 
 def _number_or(*words: str) -> Callable[[str], float | str]:

@@ -89,6 +89,22 @@ def ways_of(file: Path, *, frames: int) -> list[Way]:
     return [Way(run.name, _poses(run.poses(0, min(frames - 1, len(run.shift)))), run.fps) for run in runs]
 
 
+def first_ways(file: Path) -> list[Way]:
+    """For each recording of a ``paths.csv``, its first run of known motion. The first pose is at rest.
+
+    Raises:
+        BackendNotInstalledError: PyTorch is missing.
+        DatasetError: the file cannot be used.
+    """
+    _need_torch("--paths")
+    from mostnet.training.photos.recorded import read_paths
+
+    first: dict[str, RecordedPath] = {}
+    for run in read_paths(file):
+        first.setdefault(run.name, run)
+    return [Way(run.name, _added_up(run), run.fps) for run in first.values()]
+
+
 def drawn_still() -> Still:
     """The drawn plane with one tooth."""
     return Still("drawn", np.dstack([world(np.random.default_rng(3)), tooth_of_world()]))
@@ -147,6 +163,14 @@ def _poses(path: npt.NDArray[np.float64]) -> list[Similarity]:
     """
     x, y, roll, zoom = path
     return [Similarity(complex(a), complex(b)) for a, b in zip(np.exp(-zoom - 1j * roll), x + 1j * y, strict=True)]
+
+
+def _added_up(run: RecordedPath) -> list[Similarity]:
+    """Poses from frame to first frame. A step carries the previous frame onto its own."""
+    poses = [Similarity()]
+    for turn, shift in zip(run.turn, run.shift, strict=True):
+        poses.append(Similarity(complex(turn), complex(shift)).inverse().then(poses[-1]))
+    return poses
 
 
 def _need_torch(option: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -61,25 +59,6 @@ def through(poses: Sequence[Similarity]) -> CameraPath:
         return Poses(np.exp(value[..., 0]), value[..., 1])
 
     return path
-
-
-def recorded(file: Path, name: str, *, height_px: int = SIZE_HW[0]) -> list[Similarity]:
-    """Poses of the camera path ``name`` of a CSV file, up to its first gap of unknown motion.
-
-    Columns: ``path, dx, dy, angle, zoom``. A row carries the previous frame onto this one, with shifts as shares of the
-    frame's height.
-    """
-    poses = [Similarity()]
-    with file.open(newline="", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
-            if row["path"] != name:
-                continue
-            if not row["dx"]:
-                break
-            turn = complex(float(row["zoom"]) * np.exp(1j * float(row["angle"])))
-            onto = Similarity(turn, height_px * complex(float(row["dx"]), float(row["dy"])))
-            poses.append(onto.inverse().then(poses[-1]))
-    return poses
 
 
 def row_poses(path: CameraPath, frame: float, share: float, height: int) -> Poses:

@@ -1,13 +1,12 @@
-"""Print what the correction of a rolling shutter leaves, on drawn scenes with a known shutter.
+"""``python -m mostnet.bench.steady.rolling_report [--paths FILE.csv]``: measure the correction of a rolling shutter.
 
-::
-
-    python -m mostnet.bench.steady.rolling_report [--paths FILE.csv] [--lookahead K]
+The scenes are drawn, with a known shutter.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,12 +17,15 @@ import cv2
 import numpy as np
 
 from mostnet.contract import Frame
+from mostnet.contract.terminal import command
+from mostnet.video.steady.options import MAX_LOOKAHEAD
 from mostnet.video.steady.shutter.correction import ShutterCorrection
 from mostnet.video.steady.shutter.estimator import Matches
 from mostnet.video.steady.shutter.rows import RowSkew
-from mostnet.video.steady.similarity import Points, centre_of, fit_similarity, least_squares
+from mostnet.video.steady.similarity import Points, Similarity, centre_of, fit_similarity, least_squares
 
-from .rolling import CameraPath, places, recorded, render_rows, skew_of, through, vibrating
+from .recordings import Way, first_ways
+from .rolling import CameraPath, places, render_rows, skew_of, through, vibrating
 from .shaken import SIZE_HW, Shake, world
 
 FRAMES, LOOKAHEAD = 110, 30
@@ -103,7 +105,7 @@ def _skews(
     costs = []
     correction.push(None, size_hw=size_hw, points=np.zeros(0, np.complex128))
     for pair in matches:
-        motion = fit_similarity(*pair, np.ones(len(pair[0]))).motion
+        motion = fit_similarity(*pair, np.ones(len(pair[0])))
         begun_s = thread_time()  # processor time, because the machine may be busy
         correction.push(motion, size_hw=size_hw, points=pair[0], matches=pair)
         costs.append(thread_time() - begun_s)
@@ -131,25 +133,25 @@ def _draw_disc(frame: Frame, k: int) -> None:
         cv2.circle(frame, (round(place.real), round(place.imag)), radius // 10, (200, 180, 90), -1)
 
 
-def _paths(file: Path | None) -> Iterator[tuple[str, CameraPath, int]]:
+def _paths(ways: Sequence[Way]) -> Iterator[tuple[str, CameraPath, int]]:
+    """Name, path and number of frames of each camera: vibrating ones, then recorded ones that are long enough."""
     for low, high, shift_px in ((4, 8, 1.0), (4, 8, 3.0), (4, 12, 3.0), (8, 12, 3.0)):
         shake = Shake(shift_px, 0.4 * shift_px / 3, 0.001 * shift_px)
         path = vibrating(np.random.default_rng(3), shake, lowest_hz=low, highest_hz=high)
         yield f"{low} to {high} Hz, {shift_px:g} px", path, FRAMES
-    for name in "ABCDEFG" if file is not None else "":
-        poses = recorded(file, name) if file is not None else []
-        if len(poses) > _LEAST_FRAMES:
-            yield f"path {name}", through(poses), min(len(poses), FRAMES)
+    for way in ways:
+        if len(way.poses) > _LEAST_FRAMES:
+            poses = [Similarity(pose.a, SIZE_HW[0] * pose.b) for pose in way.poses]
+            yield f"path {way.name}", through(poses), min(len(poses), FRAMES)
 
 
-def main() -> None:
+@command("mostnet.bench.steady.rolling_report")
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--paths", type=Path, help="CSV file of real camera paths")
-    parser.add_argument("--lookahead", type=int, default=LOOKAHEAD, help="frames to look ahead (default %(default)s)")
-    options = parser.parse_args()
+    options = _parser().parse_args(argv)
+    ways = [] if options.paths is None else first_ways(options.paths)
     print("| camera | readout | off, px | known, px | found, px | found readout | ms |\n|---|---|---|---|---|---|---|")
-    for name, path, count in _paths(options.paths):
+    for name, path, count in _paths(ways):
         for share, foreground in ((0.0, False), (0.3, False), (0.6, False), (0.6, True), (0.9, False)):
             frames = drawn(path, count, share=share, foreground=foreground)
             found = wobble_of(path, frames, share=share, lookahead=options.lookahead)
@@ -158,7 +160,26 @@ def main() -> None:
                 f"{found.off:.3f} | {found.known:.3f} | {found.found:.3f} | {found.share:.2f} | {found.cost_ms:.2f}"
             )
             print(f"| {name} | {label} | {figures} |", flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mostnet.bench.steady.rolling_report",
+        description="Measure what the correction of a rolling shutter leaves, on drawn scenes with a known shutter.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--paths", type=Path, help="recorded camera paths to add", metavar="FILE.csv")
+    parser.add_argument(
+        "--lookahead",
+        type=int,
+        choices=range(MAX_LOOKAHEAD + 1),
+        default=LOOKAHEAD,
+        help="future frames",
+        metavar="K",
+    )
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,7 +7,6 @@ scale ``|a|`` and the angle ``arg a`` (clockwise on the screen, where y grows do
 from __future__ import annotations
 
 import cmath
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -78,27 +77,12 @@ class Similarity(NamedTuple):
         return cls(a, complex(matrix[0, 2], matrix[1, 2]) - centre + a * centre)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A fitted similarity, and how well the points agree with it.
-
-    Attributes:
-        motion: the transform.
-        inliers: share of the weight with a residual within the slack, 0 to 1.
-        residual_px: robust standard deviation of the residuals' length, in pixels.
-    """
-
-    motion: Similarity
-    inliers: float
-    residual_px: float
-
-
 def centre_of(size_hw: tuple[int, int]) -> complex:
     """The frame's centre in pixel coordinates."""
     return complex((size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2)
 
 
-def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px: float = 1.0) -> Fit:
+def fit_similarity(points: Points, moved: Points, weights: Weights) -> Similarity:
     """Fit the similarity that takes ``points`` to ``moved``; up to half of them may be outliers.
 
     Random pairs propose transforms. The one with the least residual for the best 40 % of the points starts iteratively
@@ -108,21 +92,16 @@ def fit_similarity(points: Points, moved: Points, weights: Weights, *, slack_px:
     Args:
         points, moved: complex ``(N,)``, N at least 2, finite.
         weights: float ``(N,)``, not negative, some above zero.
-        slack_px: largest residual that counts as agreement.
     """
     motion = moved - points
-    start = _propose(points, motion, weights)
-    rate, shift = start
-    weights = weights / weights.sum()
-    sigma = 0.0
+    rate, shift = _propose(points, motion, weights)
     for _ in range(_ITERATIONS):
         squares = _squares(motion - rate * points - shift)
         middle = len(squares) // 2  # by partition: numpy's median takes twice as long
         sigma = max(float(np.sqrt(np.partition(squares, middle)[middle])) * _MEDIAN_TO_SIGMA, _FLOOR_PX)
         trust = np.maximum(1 - squares / (_TUKEY * sigma) ** 2, 0) ** 2 * weights
         rate, shift = least_squares(points, motion, trust)
-    agree = _squares(motion - rate * points - shift) <= max(2.5 * _FLOOR_PX, slack_px) ** 2
-    return Fit(Similarity(1 + rate, shift), float(weights[agree].sum()), sigma)
+    return Similarity(1 + rate, shift)
 
 
 def _propose(points: Points, motion: Points, weights: Weights) -> tuple[complex, complex]:

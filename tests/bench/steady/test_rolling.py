@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mostnet.bench.steady.rolling import places, recorded, render_rows, row_poses, skew_of, through, vibrating
-from mostnet.bench.steady.rolling_report import drawn, wobble_of
+from mostnet.bench.steady.recordings import first_ways
+from mostnet.bench.steady.rolling import places, render_rows, row_poses, skew_of, through, vibrating
+from mostnet.bench.steady.rolling_report import drawn, main, wobble_of
 from mostnet.bench.steady.shaken import SIZE_HW, Shake, render, world
 from mostnet.video.steady.shutter.rows import RowSkew, warp_rows
 from mostnet.video.steady.similarity import Similarity
@@ -48,9 +49,18 @@ def test_a_path_passes_through_its_poses() -> None:
 
 
 def test_a_recorded_path_ends_at_its_first_gap(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     file = tmp_path / "paths.csv"
     file.write_text("path,fps,frame,dx,dy,angle,zoom\nA,25,1,0.1,0,0,1\nB,25,1,1,1,0,1\nA,25,2,,,,\nA,25,3,1,1,0,1\n")
-    assert recorded(file, "A", height_px=100) == [Similarity(), Similarity(1 + 0j, -10 + 0j)]
+    found = {way.name: way.poses for way in first_ways(file)}
+    assert list(found) == ["A", "B"]
+    assert found["A"] == [Similarity(), Similarity(1 + 0j, -0.1 + 0j)]
+
+
+def test_a_missing_file_of_paths_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    assert main(["--paths", str(tmp_path / "none.csv")]) == 1
+    assert "none.csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("share", "foreground"), [(0.6, True), (0.0, True)])

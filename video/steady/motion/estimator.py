@@ -162,7 +162,7 @@ class MotionEstimator:
             yield [("flow on teeth", teeth), *simple]
         if flow is not None:
             yield [("flow", frame_motion(flow)), *(simple if teeth is None else ())]
-        yield [("dense", fitted(dense_tracks(last, now), now)), ("tracks", fitted(feature_tracks(last, now), now))]
+        yield [("dense", fitted(dense_tracks(last, now))), ("tracks", fitted(feature_tracks(last, now)))]
 
 
 def _best_of(candidates: list[Candidate], last: Pyramid, now: Pyramid, weights: _Weights) -> Step:

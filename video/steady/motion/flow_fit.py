@@ -62,8 +62,8 @@ def _sampled(flow: Flow, size_hw: tuple[int, int]) -> tuple[Points, npt.NDArray[
 
 
 def _fit(places: Points, vectors: Points, weights: Weights, size_hw: tuple[int, int]) -> Similarity | None:
-    fit = fit_similarity(places, places + vectors, weights, slack_px=max(1.0, size_hw[1] / 480))
-    return fit.motion if plausible(fit.motion, size_hw) else None
+    motion = fit_similarity(places, places + vectors, weights)
+    return motion if plausible(motion, size_hw) else None
 
 
 def plausible(motion: Similarity, size_hw: tuple[int, int]) -> bool:

@@ -54,12 +54,9 @@ def dense_tracks(before: Pyramid, now: Pyramid) -> Tracks:
     return Tracks(_in_frame(places, now), _in_frame(places + vectors, now))
 
 
-def fitted(tracks: Tracks | None, now: Pyramid) -> Similarity | None:
+def fitted(tracks: Tracks | None) -> Similarity | None:
     """The similarity that most tracks agree on; None without tracks."""
-    if tracks is None:
-        return None
-    weights = np.ones(len(tracks.points))
-    return fit_similarity(*tracks, weights, slack_px=max(1.0, now.frame_hw[1] / 480)).motion
+    return None if tracks is None else fit_similarity(*tracks, np.ones(len(tracks.points)))
 
 
 def _in_frame(places: npt.NDArray[np.float32], now: Pyramid) -> Points:

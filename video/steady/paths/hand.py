@@ -1,4 +1,4 @@
-"""Smoothness of a path without a hand's shake, chosen by measurement: see ``docs/stabiliser.md``."""
+"""Smoothness of a path without a hand's shake, chosen by measurement: see ``docs/steadiness.md``."""
 
 from __future__ import annotations
 

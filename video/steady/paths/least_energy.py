@@ -2,7 +2,7 @@
 
 The kernel is a finite impulse response. It passes a still camera unchanged, and a steady pan with a chosen lag. Of all
 such kernels it has the least energy above 0.15 cycles per frame (a quadratic programme with two equations, solved
-once). ``docs/stabiliser.md`` compares it with exponential, alpha-beta (Kalman) and one-euro filters: at the same lag it
+once). ``docs/steadiness.md`` compares it with exponential, alpha-beta (Kalman) and one-euro filters: at the same lag it
 lets a tenth of their vibration through.
 
 The path is kept as poses relative to the newest frame, so memory does not grow with the length of a video.

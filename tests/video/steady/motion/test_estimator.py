@@ -169,11 +169,11 @@ def test_tracks_and_dense_flow_find_the_motion(frames):
     true = _true(POSES)[0]
     tracks = feature_tracks(before, now)
     assert tracks is not None and len(tracks.points) >= 20
-    assert _apart_px(fitted(tracks, now), true) < 0.7
-    assert _apart_px(fitted(dense_tracks(before, now), now), true) < 1.5
+    assert _apart_px(fitted(tracks), true) < 0.7
+    assert _apart_px(fitted(dense_tracks(before, now)), true) < 1.5
     flat = Pyramid(np.full((*SIZE_HW, 3), 90, np.uint8))
     assert feature_tracks(flat, flat) is None
-    assert fitted(None, now) is None
+    assert fitted(None) is None
 
 
 def test_agreement_tells_right_from_wrong(frames):

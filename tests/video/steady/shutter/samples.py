@@ -45,5 +45,5 @@ def run(
     for frame in range(count):
         points, moved = matches_of(path, frame, share)
         moved = moved if spoil is None else spoil(frame, moved)
-        found.append((fit_similarity(points, moved, np.ones(len(points))).motion, (points, moved)))
+        found.append((fit_similarity(points, moved, np.ones(len(points))), (points, moved)))
     return found
