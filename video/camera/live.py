@@ -11,7 +11,7 @@ from time import monotonic
 from mostnet.contract import EngineClosedError, Frame, VideoError
 from mostnet.engine import Session
 from mostnet.video.fit import FrameFit
-from mostnet.video.guards import FreezeGuard, SceneGuard
+from mostnet.video.guards import FreezeGuard, SceneEvent, SceneGuard
 from mostnet.video.sink import Original, Sink
 
 from .failsafe import FailSafe
@@ -67,6 +67,7 @@ class Live:
         open_source = open_source or partial(CameraSource, camera)
         self._feed = CameraFeed(open_source, stall_s=stall_s, retry_s=retry_s, attempts=attempts)
         self._scenes, self._freezes = SceneGuard(), FreezeGuard()
+        self._missed = SceneEvent.SAME  # of frames without a result, so the stabiliser does not know of it
         self._failure: VideoError | None = None
         self._last: tuple[Frame, float] | None = None
         self.size_hw, self.fps = self._feed.size_hw, self._feed.fps
@@ -120,7 +121,7 @@ class Live:
     def _show(self, item: LiveFrame, engine: FailSafe, sink: Sink) -> None:
         frame = item.frame
         if item.is_first and self._last is not None:
-            self._scenes = SceneGuard()
+            self._scenes, self._missed = SceneGuard(), SceneEvent.CUT  # a late result of the old camera may still come
             sink.restart()
             self._reset()
         self._last = (frame, monotonic())
@@ -130,10 +131,13 @@ class Live:
         event = self._scenes.check(frame)
         if event.resets_engine:
             self._reset()
+        if event is SceneEvent.SAME:
+            event = self._missed
         original = Original(item.time_s, frame, event)
         attempt = engine.infer(self.fit.to_engine(frame), timestamp=original)
         for output in attempt.late:
             sink.follow(output)
+        self._missed = event if attempt.output is None else SceneEvent.SAME
         if attempt.output is None:
             sink.show_raw(item.time_s, frame, f"RAW: {attempt.problem}")
         else:

@@ -17,24 +17,28 @@ class CropLimits(NamedTuple):
         live: first value of a clip of which nothing is known.
         known: least first value of a clip whose first frames are known, if they shake at all.
         least: least value.
+        opening: growth per second in the first seconds of a clip of which nothing is known.
     """
 
     live: float
     known: float
     least: float
+    opening: float
 
 
-#: Limits of each kind of steady path, and the largest value of all. A held tooth would move with the zoom, so there the
-#: crop stays.
-LIMITS = {
-    "vibration": CropLimits(live=0.1, known=0.05, least=0.05),
-    "hand": CropLimits(live=0.25, known=0.15, least=0.05),
-    "hold": CropLimits(live=0.25, known=0.25, least=0.25),
-}
-MOST = 0.25
 #: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
 #: third of a pixel a frame.
 GROWTH, DECLINE = 0.03, 0.0025
+#: Limits of each kind of steady path, and the largest value of all. The live view of a shaking hand opens within a
+#: second; that of a still camera keeps nearly all of the picture. A held tooth would move with the zoom, so there the
+#: crop stays.
+LIMITS = {
+    "vibration": CropLimits(live=0.1, known=0.05, least=0.05, opening=GROWTH),
+    "hand": CropLimits(live=0.02, known=0.15, least=0.02, opening=0.35),
+    "hold": CropLimits(live=0.25, known=0.25, least=0.25, opening=GROWTH),
+}
+MOST = 0.25
+OPENING_S = 2.0
 #: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
 _TIGHT, _LOOSE = 0.85, 0.6
 #: Most use of the room by the first frames, and by frames that hardly shake.
@@ -67,6 +71,7 @@ class CropControl:
         """Begin a clip: the crop may be set once, before its first picture is shown."""
         self._peak = 0.0
         self._open = self._auto
+        self._unknown_frames = round(OPENING_S * self._fps)
         self.value = self._limits.live if isinstance(self._given, str) else self._given
 
     def fit(self, use: Callable[[float], float]) -> None:
@@ -75,7 +80,7 @@ class CropControl:
         Only the first call after ``restart`` has an effect.
         """
         if self._open:
-            self._open = False
+            self._open, self._unknown_frames = False, 0
             calm = use(self._limits.least) <= _CALM
             choices = np.arange(self._limits.least if calm else self._limits.known, MOST, _STEP)
             self.value = next((float(crop) for crop in choices if use(float(crop)) <= _ROOMY), MOST)
@@ -85,9 +90,11 @@ class CropControl:
         self._open = False
 
     def follow(self, use: float) -> None:
-        """Change the crop slowly after a frame that used this share of its room."""
+        """Change the crop slowly after a frame that used this share of its room; faster while a live clip begins."""
         self._peak = max(use, self._keep * self._peak)
-        if self._auto and self._peak > _TIGHT:
-            self.value = min(self.value + GROWTH / self._fps, MOST)
+        opening = self._unknown_frames > 0 and self._limits.opening > GROWTH
+        self._unknown_frames -= 1
+        if self._auto and self._peak > (_LOOSE if opening else _TIGHT):
+            self.value = min(self.value + (self._limits.opening if opening else GROWTH) / self._fps, MOST)
         elif self._auto and self._peak < _LOOSE:
             self.value = max(self.value - DECLINE / self._fps, self._limits.least)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from mostnet.video.steady.shutter.correction import ShutterCorrection
+from mostnet.video.steady.shutter.rows import RowSkew
 
 from .border import SOFT_KNEE, limited, zoomed
 from .fade import Fade
 from .jitter_watch import JitterWatch
 from .options import StabiliserOptions
+from .room import margin_px
 from .similarity import Similarity
 from .state import Correction, Matrix, SteadyState, WaitingFrame
 from .tracking import Tracking
@@ -26,7 +28,7 @@ class Showing:
     def correction(self, frame: WaitingFrame, shutter: ShutterCorrection) -> Correction:
         """The correction of the next frame, in order; its view and crop are fixed."""
         assert frame.view is not None and frame.crop is not None
-        rows = shutter.next()
+        rows = self._within_crop(shutter.next(), frame.crop)
         view = self._shown_view(frame, frame.view, inner_crop(frame.crop, shutter, self._size_hw))
         shown = zoomed(view, self._options.border, frame.crop)
         drift = self._drift(shown, frame.motion)
@@ -56,6 +58,13 @@ class Showing:
         wanted = limited(view, self._size_hw, crop, knee=knee)
         wanted = wanted.part(self._watch.update(frame.small, wanted))
         return limited(self._fade.view(wanted, frame.tracking), self._size_hw, crop)
+
+    def _within_crop(self, rows: RowSkew | None, crop: float) -> RowSkew | None:
+        """The part of a skew that needs no more than the half of the crop that ``inner_crop`` keeps for it."""
+        if rows is None or self._options.border != "crop":
+            return rows
+        furthest_px, most_px = rows.furthest_px(self._size_hw), margin_px(self._size_hw, crop) / 2
+        return rows if furthest_px <= most_px else rows.part(most_px / furthest_px)
 
     def _drift(self, shown: Similarity, motion: Similarity | None) -> Matrix | None:
         """From the steady picture shown last to this one; None if the motion between them is unknown."""

@@ -29,7 +29,6 @@ def test_every_filter_stays_within_the_crop_and_steadies(ways: list[Way], lookah
         assert max(max(abs(view.b.real), abs(view.b.imag)) for view in views) <= CROP * SIZE_HW[1] / 2
         row = measure_filter(one, ways, crop=CROP)
         assert row.ratios[0] < (1.3 if one.name == "vibration" else 0.7)
-        assert row.cost_ms < 100
     assert used(views[-1], SIZE_HW, CROP) <= 1 + 1e-9
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mostnet.contract import DeviceError, VideoError
 from mostnet.video import Stabiliser, StabiliserOptions
 from mostnet.video.camera.live import Live
+from mostnet.video.guards import SceneEvent
 from mostnet.video.sink import Sink
 
 from .fakes import FRAMES, FakeCamera, Screen, ScriptedEngine, is_warned, make_sink, opener
@@ -62,15 +63,40 @@ def test_a_frozen_or_missing_picture_is_never_taken_for_a_live_one():
 
 
 def test_a_new_camera_starts_without_history():
-    screen = Screen()
+    screen, steady = Screen(), _Events()
     first = FakeCamera([*FRAMES[:3], VideoError("camera 0: gone")], screen=screen)
     second = FakeCamera([FRAMES[10], 0.1, FRAMES[11], 0.1, FRAMES[12]])
     engine = ScriptedEngine([])
     live = Live(0, engine, None, open_source=opener(first, second), retry_s=0.02, late_ms=5000)
-    _go(live, screen, 8, stabiliser=Stabiliser())
+    _go(live, screen, 8, stabiliser=steady)
     second.closed.set()
     assert engine.resets == 1 and live.reconnects == 1
+    assert steady.seen == [SceneEvent.SAME] * 3 + [SceneEvent.CUT] + [SceneEvent.SAME] * (len(steady.seen) - 4)
     assert sum(not is_warned(one) for one in screen.pictures) in (5, 6)
+
+
+class _Events(Stabiliser):
+    """Records the event of each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[SceneEvent | None] = []
+
+    def update(self, output, frame, *, event=None):
+        self.seen.append(event)
+        return super().update(output, frame, event=event)
+
+
+def test_the_stabiliser_learns_of_a_cut_at_a_frame_without_a_result():
+    screen, steady = Screen(), _Events()
+    other = np.ascontiguousarray(255 - FRAMES[0][::-1])
+    camera = FakeCamera([*FRAMES[:3], other, np.roll(other, 1, 0), np.roll(other, 2, 0)], screen=screen)
+    live = Live(
+        0, ScriptedEngine([None, None, None, DeviceError("no")]), None, open_source=opener(camera), late_ms=5000
+    )
+    _go(live, screen, 6, stabiliser=steady)
+    camera.closed.set()
+    assert steady.seen == [SceneEvent.SAME] * 3 + [SceneEvent.CUT, SceneEvent.SAME]
 
 
 def test_a_camera_gone_for_good_ends_the_run_with_its_reason():

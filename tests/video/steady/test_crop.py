@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mostnet.video import StabiliserOptions
-from mostnet.video.steady.crop import DECLINE, GROWTH, LIMITS, MOST, CropControl
+from mostnet.video.steady.crop import DECLINE, GROWTH, LIMITS, MOST, OPENING_S, CropControl
 
 
 def _followed(use: float, frames: int, *, steady: str = "hand", fps: float = 25.0) -> float:
@@ -37,15 +37,33 @@ def test_it_has_limits():
     assert _followed(0.0, 50_000, steady="hold") == MOST, "a held tooth would move with the zoom"
 
 
+@pytest.mark.parametrize("fps", [25.0, 60.0])
+def test_the_live_view_of_a_hand_opens_within_a_second_and_that_of_a_still_camera_does_not(fps):
+    least = LIMITS["hand"].least
+    assert _followed(1.0, round(fps), fps=fps) == MOST
+    assert _followed(0.0, round(2 * fps), fps=fps) == least
+    crop = CropControl(StabiliserOptions(fps=fps))
+    for _ in range(round(OPENING_S * fps)):
+        crop.follow(0.1)
+    for _ in range(round(fps)):
+        crop.follow(1.0)
+    assert crop.value == pytest.approx(least + GROWTH, abs=1e-3), "later it grows slowly"
+    ahead = CropControl(StabiliserOptions(lookahead=30, fps=fps))
+    ahead.fit(lambda value: 0.005 / value)
+    first = ahead.value
+    ahead.follow(1.0)
+    assert ahead.value == pytest.approx(first + GROWTH / fps), "a clip that is known does not open"
+
+
 def test_a_short_calm_does_not_shrink_it():
-    crop = CropControl(StabiliserOptions())
+    crop = CropControl(StabiliserOptions("vibration"))
     crop.follow(0.8)
     for _ in range(25):
         crop.follow(0.1)
-    assert crop.value == LIMITS["hand"].live
+    assert crop.value == LIMITS["vibration"].live
 
 
-@pytest.mark.parametrize(("need", "found"), [(0.005, 0.05), (0.05, 0.15), (0.066, 0.175), (0.3, MOST)])
+@pytest.mark.parametrize(("need", "found"), [(0.004, 0.02), (0.005, 0.15), (0.05, 0.15), (0.066, 0.175), (0.3, MOST)])
 def test_known_first_frames_choose_the_first_crop(need, found):
     crop = CropControl(StabiliserOptions(lookahead=30))
     crop.fit(lambda value: need / value)

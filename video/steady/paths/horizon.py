@@ -102,6 +102,7 @@ class HorizonPath:
         """Poses relative to the oldest waiting frame: of the camera from there on ``(frames, 4)``, and shown ones."""
         origin = self._camera[0].inverse()
         camera = np.array([_coordinates(pose.then(origin)) for pose in self._camera])
+        camera[:, 3] = np.unwrap(camera[:, 3])  # an endoscope may roll by more than half a turn within the window
         shown = np.array([_coordinates(pose.then(origin)) for pose in self._shown]).reshape(-1, 4)
         return self._ahead(camera, origin), shown
 

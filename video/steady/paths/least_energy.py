@@ -117,10 +117,17 @@ class PathFilter:
         taps = TAPS + behind
         missing = max(taps - self.frames, 0)
         rates, shifts = origin.a * self._rates[:taps], origin.a * self._shifts[:taps] + origin.b
-        logs, shifts = (np.pad(part, (0, missing), mode="edge") for part in (np.log(rates), shifts))
+        logs, shifts = (np.pad(part, (0, missing), mode="edge") for part in (_logs(rates, behind), shifts))
         prompt = kernel(taps, behind, 0.0)
         later = kernel(taps, behind, 1.0) - prompt  # the kernel is affine in the lag; this part measures the speed
         speed = float(abs(later @ shifts))
         lag = min(default_lag(behind), room_px / max(speed, 1e-9))
         weights = prompt + lag * later
         return Similarity(complex(np.exp(weights @ logs)), complex(weights @ shifts))
+
+
+def _logs(rates: npt.NDArray[np.complex128], zero: int) -> npt.NDArray[np.complex128]:
+    """Logarithms whose angles do not jump at half a turn; that of index ``zero``, whose rate is 1, is 0."""
+    logs = np.log(rates)
+    logs.imag = np.unwrap(logs.imag)
+    return np.asarray(logs - 1j * logs.imag[zero])

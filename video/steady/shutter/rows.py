@@ -31,6 +31,10 @@ class RowSkew(NamedTuple):
     held_rate: complex
     held_shift: complex
 
+    def part(self, gain: float) -> RowSkew:
+        """This skew with all displacements multiplied by ``gain``, 0 to 1."""
+        return RowSkew(*(gain * value for value in self))
+
     def displacement(self, points: Points) -> Points:
         """How far each point of the frame moves, complex, in pixels."""
         found: Points = points.imag * (self.rate * points + self.shift) - self.held_rate * points - self.held_shift

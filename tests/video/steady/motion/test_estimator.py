@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import cv2
@@ -261,3 +262,17 @@ def test_a_smear_on_the_lens_is_learnt(monkeypatch):
     learnt = error_px()
     monkeypatch.setattr("mostnet.video.steady.motion.lens_pattern._RATE", 0.0)
     assert learnt < 0.6 * error_px()
+
+
+def test_stabilisers_in_several_threads_do_not_disturb_one_another(frames):
+    """Pictures of two sizes, because shared buffers would be of one size."""
+    large = [Pyramid(frame) for frame in frames[:2]]
+    pairs = [large, [Pyramid(cv2.resize(frame, (160, 120))) for frame in frames[:2]]]
+    alone = [dense_tracks(*pair) for pair in pairs]
+
+    def differing(index: int) -> int:
+        found = (dense_tracks(*pairs[index]) for _ in range(300))
+        return sum(not np.array_equal(tracks.moved, alone[index].moved) for tracks in found)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(differing, (0, 1))) == [0, 0]

@@ -73,6 +73,13 @@ def test_poses_turn_and_zoom_with_the_camera():
     assert np.log(view.a).real == pytest.approx(-0.002 * LAG, abs=1e-6)
 
 
+def test_a_roll_by_more_than_half_a_turn_within_the_window_does_not_wrap():
+    smooth = PathFilter(lookahead=30)
+    for _ in range(100):
+        smooth.push(Similarity(np.exp(0.15j).item()))
+    assert abs(smooth.view(30, 1e9).angle) < 1e-9
+
+
 def test_memory_does_not_grow_and_numbers_stay_exact_over_hours():
     smooth = PathFilter(lookahead=2)
     step = Similarity(1.0005 + 0j, 1.5 + 0j)

@@ -73,9 +73,11 @@ def test_without_look_ahead_nothing_is_corrected(clip) -> None:
     assert all(correction.rows is None and correction.state.readout == 0 for correction in corrections)
 
 
-@pytest.mark.parametrize("border", ["crop", "history"])
-def test_apply_undoes_the_skew_inside_the_frame(clip, border: str) -> None:
-    steady, corrections = _corrections(clip, border=border, shutter=0.6, crop=0.06, steady="hold")
+@pytest.mark.parametrize(
+    ("border", "crop", "shutter"), [("crop", 0.06, 0.6), ("crop", 0.02, 1.0), ("history", 0.06, 0.6)]
+)
+def test_apply_undoes_the_skew_inside_the_frame(clip, border: str, crop: float, shutter: float) -> None:
+    steady, corrections = _corrections(clip, border=border, shutter=shutter, crop=crop, steady="hold")
     half = np.array([(SIZE_HW[1] - 1) / 2, (SIZE_HW[0] - 1) / 2])
     for index, correction in enumerate(corrections):
         shown = steady.apply(clip[1][index], correction)
