@@ -17,7 +17,7 @@ class CropLimits(NamedTuple):
         live: first value of a clip of which nothing is known.
         known: least first value of a clip whose first frames are known, if they shake at all.
         least: least value.
-        opening: growth per second in the first seconds of a clip of which nothing is known.
+        opening: growth per second in the first ``OPENING_S`` of a clip of which nothing is known.
     """
 
     live: float
@@ -29,15 +29,16 @@ class CropLimits(NamedTuple):
 #: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
 #: third of a pixel a frame.
 GROWTH, DECLINE = 0.03, 0.0025
-#: Limits of each kind of steady path, and the largest value of all. The live view of a shaking hand opens within a
-#: second; that of a still camera keeps nearly all of the picture. A held tooth would move with the zoom, so there the
-#: crop stays.
+#: Limits of each kind of steady path. The live view of a shaking hand is zoomed within a second. That of a still camera
+#: keeps nearly all of the picture. A held tooth would move with the zoom, so there the crop stays.
 LIMITS = {
     "vibration": CropLimits(live=0.1, known=0.05, least=0.05, opening=GROWTH),
     "hand": CropLimits(live=0.02, known=0.15, least=0.02, opening=0.35),
     "hold": CropLimits(live=0.25, known=0.25, least=0.25, opening=GROWTH),
 }
+#: Largest value of an automatic crop.
 MOST = 0.25
+#: First seconds of a live clip, in which the crop may grow by ``opening``.
 OPENING_S = 2.0
 #: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
 _TIGHT, _LOOSE = 0.85, 0.6
