@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.contract import Frame, VideoError
+from mostnet.contract.arguments import positive_int
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.video.reader import VideoReader
 
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
     )
     parser.add_argument("--plot", type=Path, help="draw the motion paths", metavar="FILE.png")
-    parser.add_argument("--frames", type=int, help="measure the first N frames (default: all)", metavar="N")
+    parser.add_argument("--frames", type=positive_int, help="measure the first N frames (default: all)", metavar="N")
     return parser
 
 

@@ -18,8 +18,8 @@ def margin_px(size_hw: tuple[int, int], crop: float) -> float:
 
 
 def half_sides(size_hw: tuple[int, int]) -> tuple[float, float]:
-    """Distance of the outermost pixels from the centre, in x and y."""
-    return (size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2
+    """Distance of the outermost pixels from the centre, in x and y; half a pixel if there is only one."""
+    return max(size_hw[1] - 1, 1) / 2, max(size_hw[0] - 1, 1) / 2
 
 
 def rate_room(size_hw: tuple[int, int], crop: float) -> tuple[float, float]:

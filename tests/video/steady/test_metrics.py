@@ -151,6 +151,9 @@ def test_command_line(clips, tmp_path, capsys):
     assert "steady: " in capsys.readouterr().err
     assert cli.main([str(clips[0]), "--frames", "1"]) == 1
     assert capsys.readouterr().err == f"steady: {clips[0]}: stability needs at least two frames\n"
+    with pytest.raises(SystemExit):
+        cli.main([str(clips[0]), "--frames", "-3"])
+    assert capsys.readouterr().err.endswith("argument --frames: '-3' is not a whole number above 0\n")
 
 
 def test_a_reference_of_another_length_is_refused(clips, tmp_path, capsys):

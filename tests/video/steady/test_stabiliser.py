@@ -73,6 +73,16 @@ def test_the_matrix_moves_the_picture_as_it_says():
     assert moments["m01"] / moments["m00"] == pytest.approx(119.5 - 10, abs=0.15)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 90), (17, 3)])
+def test_a_frame_of_any_size_has_a_finite_correction(size_hw):
+    rng, steady = np.random.default_rng(0), Stabiliser(StabiliserOptions(lookahead=2))
+    flow, mask = np.zeros((2, *size_hw), np.float32), np.full(size_hw, 255, np.uint8)
+    for k in range(8):
+        steady.update(output_of(flow, mask, k), rng.integers(0, 255, (*size_hw, 3), np.uint8))
+    assert np.isfinite([correction.matrix for correction in steady.flush()]).all()
+
+
 @pytest.mark.parametrize("name", STEADY)
 def test_static_stays_static(name):
     poses = [Similarity()] * 60

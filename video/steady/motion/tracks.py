@@ -17,6 +17,8 @@ _CORNERS, _APART, _WINDOW = 100, 5, 11
 #: A track that does not return to within this of its start is wrong, in pixels of the small picture.
 _RETURN_PX = 0.7
 _LEAST = 8
+#: Least shorter side of a picture for DIS. On smaller ones, such as 31x80, it reads beyond its buffers and may crash.
+_LEAST_SIDE = 32
 #: Dense flow is read at every fourth pixel of the small picture.
 _STRIDE = 4
 
@@ -43,9 +45,11 @@ def feature_tracks(before: Pyramid, now: Pyramid) -> Tracks | None:
     return Tracks(*(_in_frame(places.reshape(-1, 2)[good], now) for places in (corners, moved)))
 
 
-def dense_tracks(before: Pyramid, now: Pyramid) -> Tracks:
+def dense_tracks(before: Pyramid, now: Pyramid) -> Tracks | None:
     """Grid points of ``now`` in ``before`` by OpenCV's DIS (T. Kroeger et al., "Fast Optical Flow using Dense Inverse
-    Search", ECCV 2016)."""
+    Search", ECCV 2016); None if the frame is too small for it."""
+    if min(now.tracked.shape) < _LEAST_SIDE:
+        return None
     # Its buffers are not safe to share between threads, and a new one costs 0.02 ms.
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     flow = search.calc(now.tracked, before.tracked, None)

@@ -264,6 +264,13 @@ def test_a_smear_on_the_lens_is_learnt(monkeypatch):
     assert learnt < 0.6 * error_px()
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 2), (11, 11), (16, 16), (31, 80), (8, 400), (400, 8)])
+def test_pictures_too_small_for_dense_flow_are_no_error(size_hw):
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (*size_hw, 3), np.uint8) for _ in range(3)]
+    assert _steps(noise, [None] * 3, np.zeros(size_hw, np.uint8))[0] == UNKNOWN
+
+
 def test_stabilisers_in_several_threads_do_not_disturb_one_another(frames):
     """Pictures of two sizes, because shared buffers would be of one size."""
     large = [Pyramid(frame) for frame in frames[:2]]
