@@ -62,6 +62,8 @@ class CropControl:
         self._given = options.crop
         self._fps = options.fps
         self._keep = 1 - 1 / (_MEMORY_S * options.fps)
+        self._unknown_frames = round(OPENING_S * self._fps)
+        self.value = self._limits.live if isinstance(self._given, str) else self._given
         self.restart()
 
     @property
@@ -69,11 +71,9 @@ class CropControl:
         return self._given == "auto"
 
     def restart(self) -> None:
-        """Begin a clip: the crop may be set once, before its first picture is shown."""
+        """Begin a scene: ``fit`` may set the crop before its first picture is shown; a live view keeps its crop."""
         self._peak = 0.0
         self._open = self._auto
-        self._unknown_frames = round(OPENING_S * self._fps)
-        self.value = self._limits.live if isinstance(self._given, str) else self._given
 
     def fit(self, use: Callable[[float], float]) -> None:
         """Set the least crop of which the coming frames use little enough; ``use`` gives the share for a crop.

@@ -72,6 +72,14 @@ def test_known_first_frames_choose_the_first_crop(need, found):
     assert crop.value == pytest.approx(found), "only once"
 
 
+def test_a_live_view_keeps_its_crop_over_a_cut():
+    crop = CropControl(StabiliserOptions())
+    for _ in range(25):
+        crop.follow(1.0)
+    crop.restart()
+    assert crop.value == MOST, "the same hand goes on"
+
+
 def test_a_shown_picture_fixes_it_until_the_next_clip():
     crop = CropControl(StabiliserOptions(lookahead=30))
     crop.close()
