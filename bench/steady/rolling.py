@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import Frame
+from mostnet.contract import DatasetError, Frame
 from mostnet.video.steady.similarity import Points, Similarity, centre_of
 
 from .shaken import SIZE_HW, Shake
+
+_COLUMNS = {"path", "dx", "dy", "angle", "zoom"}
 
 Times = npt.NDArray[np.float64]
 
@@ -68,10 +70,17 @@ def recorded(file: Path, name: str, *, height_px: int = SIZE_HW[0]) -> list[Simi
 
     Columns: ``path, dx, dy, angle, zoom``. A row carries the previous frame onto this one, with shifts as shares of the
     frame's height.
+
+    Raises:
+        OSError: the file cannot be read.
+        DatasetError: it has other columns.
     """
     poses = [Similarity()]
-    with file.open(newline="", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
+    with file.open(newline="", encoding="utf-8") as text:
+        rows = csv.DictReader(text)
+        if missing := _COLUMNS - set(rows.fieldnames or ()):
+            raise DatasetError(f"{file}: has no column {min(missing)}; expected {', '.join(sorted(_COLUMNS))}")
+        for row in rows:
             if row["path"] != name:
                 continue
             if not row["dx"]:

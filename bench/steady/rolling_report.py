@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,8 @@ import cv2
 import numpy as np
 
 from mostnet.contract import Frame
+from mostnet.contract.terminal import command
+from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.shutter.correction import ShutterCorrection
 from mostnet.video.steady.shutter.estimator import Matches
 from mostnet.video.steady.shutter.rows import RowSkew
@@ -142,14 +145,13 @@ def _paths(file: Path | None) -> Iterator[tuple[str, CameraPath, int]]:
             yield f"path {name}", through(poses), min(len(poses), FRAMES)
 
 
-def main() -> None:
+@command("mostnet.bench.steady.rolling_report")
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--paths", type=Path, help="CSV file of real camera paths")
-    parser.add_argument("--lookahead", type=int, default=LOOKAHEAD, help="frames to look ahead (default %(default)s)")
-    options = parser.parse_args()
+    options = _options(argv)
+    paths = list(_paths(options.paths))  # a file that cannot be read is found before the long work
     print("| camera | readout | off, px | known, px | found, px | found readout | ms |\n|---|---|---|---|---|---|---|")
-    for name, path, count in _paths(options.paths):
+    for name, path, count in paths:
         for share, foreground in ((0.0, False), (0.3, False), (0.6, False), (0.6, True), (0.9, False)):
             frames = drawn(path, count, share=share, foreground=foreground)
             found = wobble_of(path, frames, share=share, lookahead=options.lookahead)
@@ -158,7 +160,24 @@ def main() -> None:
                 f"{found.off:.3f} | {found.known:.3f} | {found.found:.3f} | {found.share:.2f} | {found.cost_ms:.2f}"
             )
             print(f"| {name} | {label} | {figures} |", flush=True)
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m mostnet.bench.steady.rolling_report",
+        description="Print what the correction of a rolling shutter leaves, on drawn scenes with a known shutter.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--paths", type=Path, help="recorded camera paths, besides drawn ones", metavar="FILE.csv")
+    parser.add_argument("--lookahead", type=int, default=LOOKAHEAD, help="frames to look ahead", metavar="K")
+    options = parser.parse_args(argv)
+    try:
+        StabiliserOptions(lookahead=options.lookahead)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

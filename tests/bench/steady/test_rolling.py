@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mostnet.bench.steady.rolling import places, recorded, render_rows, row_poses, skew_of, through, vibrating
-from mostnet.bench.steady.rolling_report import drawn, wobble_of
+from mostnet.bench.steady.rolling_report import drawn, main, wobble_of
 from mostnet.bench.steady.shaken import SIZE_HW, Shake, render, world
 from mostnet.video.steady.shutter.rows import RowSkew, warp_rows
 from mostnet.video.steady.similarity import Similarity
@@ -51,6 +51,20 @@ def test_a_recorded_path_ends_at_its_first_gap(tmp_path: Path) -> None:
     file = tmp_path / "paths.csv"
     file.write_text("path,fps,frame,dx,dy,angle,zoom\nA,25,1,0.1,0,0,1\nB,25,1,1,1,0,1\nA,25,2,,,,\nA,25,3,1,1,0,1\n")
     assert recorded(file, "A", height_px=100) == [Similarity(), Similarity(1 + 0j, -10 + 0j)]
+
+
+def test_the_report_refuses_what_it_cannot_use_before_the_long_work(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "paths.csv"
+    assert main(["--paths", str(file)]) == 1
+    assert "No such file" in capsys.readouterr().err
+    file.write_text("path,dx\n")
+    assert main(["--paths", str(file)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.endswith(f"{file}: has no column angle; expected angle, dx, dy, path, zoom\n")
+    assert not printed.out
+    with pytest.raises(SystemExit):
+        main(["--lookahead", "-1"])
+    assert "lookahead is -1; expected 0 to 60 frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("share", "foreground"), [(0.6, True), (0.0, True)])
