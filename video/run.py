@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 
-from mostnet.contract import FLOW, MASK, VideoError
+from mostnet.contract import FLOW, MASK, MostnetError, VideoError
 from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.files.opening import source_name
@@ -161,7 +161,12 @@ def run(
         begun_s = perf_counter()
         with closing(sink):
             engine.reset()
-            stopped = source.pump(sink, progress, stop)
+            try:
+                stopped = source.pump(sink, progress, stop)
+            except MostnetError as error:
+                if not isinstance(error, VideoError):  # the engine failed, and the writer did not
+                    sink.flush()
+                raise
             sink.flush()
             if writer is not None and source.complete and not stopped:
                 writer.keep_all_sound()

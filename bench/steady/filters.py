@@ -26,7 +26,7 @@ from mostnet.video.steady.similarity import Similarity
 
 from .averages import Around, averaged, gaussian, kalman, least_absolute, least_energy
 from .checks import path_array
-from .recordings import Way, drawn_ways, ways_of
+from .recordings import LEAST_FRAMES, Way, drawn_ways, ways_of
 from .shaken import intended
 
 SIZE_HW = (480, 640)
@@ -153,7 +153,7 @@ def _path(poses: Sequence[Similarity], views: Sequence[Similarity] | None, crop:
 @command("mostnet.bench.steady.filters")
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
-    options = _parser().parse_args(argv)
+    options = _options(argv)
     ways = drawn_ways(frames=options.frames) if options.paths is None else ways_of(options.paths, frames=options.frames)
     table = Table(title=f"Jitter after / before with a crop of {options.crop:g}", title_justify="left")
     for column in ("filter", "look-ahead", *(way.name for way in ways), "median", "pan: lag", "overshoot px", "ms"):
@@ -175,6 +175,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         title = f"camera path {ways[0].name}, and the steady paths within a crop of {options.crop:g}"
         plot_paths(steady_paths(ways[0], crop=options.crop), options.plot, title=title)
     return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        for lookahead in options.lookahead:
+            StabiliserOptions(lookahead=lookahead, crop=options.crop)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.frames < LEAST_FRAMES:
+        parser.error(f"{options.frames} frames are too few; expected at least {LEAST_FRAMES}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from rich.console import Console
 from mostnet.bench.machine import describe_machine
 from mostnet.bench.progress import PartProgress
 from mostnet.contract import write_bytes
+from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.engine import Engine
 from mostnet.video import demo_clip
@@ -87,9 +88,10 @@ def _moved(options: argparse.Namespace) -> list[Score]:
 
 def _frame_count(text: str) -> int:
     """Number of frames of a clip, from a command line."""
-    if int(text) < _LEAST_FRAMES:
+    count = positive_int(text)
+    if count < _LEAST_FRAMES:
         raise argparse.ArgumentTypeError(f"{text} frames are too few; expected at least {_LEAST_FRAMES}")
-    return int(text)
+    return count
 
 
 def _clips(options: argparse.Namespace) -> list[KnownClip]:
@@ -116,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="video files to shake", metavar="FILE")
     parser.add_argument(
         "--shake-px",
-        type=float,
+        type=positive_float,
         default=6.0,
         metavar="PX",
         help="jitter added to video files: RMS of each axis, in pixels at a width of 640",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from mostnet.contract import VideoError
+from mostnet.contract import DeviceError, VideoError
 from mostnet.video import IncompleteVideoError, StabiliserOptions, VideoReader, run
 
 from .camera.fakes import FRAMES, FakeCamera, Screen, ScriptedEngine
@@ -218,3 +219,19 @@ def test_the_video_is_not_overwritten_by_its_own_result(tmp_path):
     with pytest.raises(VideoError, match="is the input video; give another name"):
         run(path, FakeEngine(), tmp_path / "." / "v.mp4")
     assert path.read_bytes() == before
+
+
+class _FailingEngine(FakeEngine):
+    """Fails at the eleventh frame."""
+
+    def stream(self, frames):
+        yield from itertools.islice(super().stream(frames), 10)
+        raise DeviceError("the device is gone")
+
+
+@pytest.mark.parametrize("lookahead", [0, 4, 30])
+def test_an_engine_that_fails_keeps_the_frames_that_wait_for_later_ones(clip, tmp_path, lookahead):
+    options = StabiliserOptions(lookahead=lookahead)
+    with pytest.raises(DeviceError, match="the device is gone"):
+        run(clip, _FailingEngine(), tmp_path / "o.mp4", stabilise=options)
+    assert len(_read(tmp_path / "o.mp4")) == 10

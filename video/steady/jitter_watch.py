@@ -132,4 +132,6 @@ def _best_share(left: npt.NDArray[np.complex128]) -> float:
 def _parabolas(count: int) -> npt.NDArray[np.float64]:
     """The projection ``(N, N)`` of a path onto parabolas."""
     basis, _ = np.linalg.qr(np.vander(np.linspace(-1, 1, count), 3))
-    return np.asarray(basis @ basis.T)
+    projection: npt.NDArray[np.float64] = basis @ basis.T
+    projection.setflags(write=False)
+    return projection

@@ -56,3 +56,17 @@ def test_the_command_prints_the_table_and_draws(capsys: pytest.CaptureFixture[st
     assert "Kalman with dead band" in printed
     assert "hold" in printed
     assert plot.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--crop", "0"], "crop is 0.0; expected 0.02 to 0.5"),
+        (["--lookahead", "0", "99"], "lookahead is 99; expected 0 to 60 frames"),
+        (["--frames", "3"], "3 frames are too few; expected at least 40"),
+    ],
+)
+def test_wrong_options_are_refused(arguments: list[str], text: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert text in capsys.readouterr().err

@@ -63,6 +63,12 @@ def test_a_missing_file_of_paths_is_one_line(tmp_path: Path, capsys: pytest.Capt
     assert "none.csv" in capsys.readouterr().err
 
 
+def test_a_look_ahead_out_of_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--lookahead", "-1"])
+    assert "--lookahead" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("share", "foreground"), [(0.6, True), (0.0, True)])
 def test_most_of_the_wobble_is_undone_and_none_is_made(share: float, foreground: bool) -> None:
     frames = drawn(PATH, 75, share=share, foreground=foreground, size_hw=(240, 320))

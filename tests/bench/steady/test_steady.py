@@ -80,3 +80,10 @@ def test_too_few_frames_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         steady_report.main(["--frames", "15"])
     assert "15 frames are too few; expected at least 110" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shake", ["nan", "-1", "0"])
+def test_a_shake_of_no_size_is_refused(shake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        steady_report.main(["--shake-px", shake, "--parts", "moved", "--frames", "x"])
+    assert f"argument --shake-px: '{shake}' is not a number above 0" in capsys.readouterr().err

@@ -159,4 +159,7 @@ def _places(grid: Grid, frame_hw: tuple[int, int]) -> tuple[Picture, Picture]:
     height, width = grid.size_hw
     x = grid.first_yx[1] + grid.step_yx[1] * np.arange(width) - (frame_hw[1] - 1) / 2
     y = grid.first_yx[0] + grid.step_yx[0] * np.arange(height) - (frame_hw[0] - 1) / 2
-    return x.astype(np.float32)[None], y.astype(np.float32)[:, None]
+    across, down = x.astype(np.float32)[None], y.astype(np.float32)[:, None]
+    for places in (across, down):
+        places.setflags(write=False)
+    return across, down

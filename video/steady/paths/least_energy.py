@@ -48,6 +48,7 @@ def kernel(taps: int, lookahead: int, lag: float, stop: float = STOP_BAND) -> Ke
     moments = np.stack([np.ones(taps), -offsets])
     system = np.block([[energy, moments.T], [moments, np.zeros((2, 2))]])
     solved: Kernel = np.linalg.solve(system, np.concatenate([np.zeros(taps), [1.0, lag]]))[:taps]
+    solved.setflags(write=False)
     return solved
 
 

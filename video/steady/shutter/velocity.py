@@ -38,4 +38,6 @@ def _weights(reach: int) -> npt.NDArray[np.float64]:
     response = 2 * np.sin(omega * np.arange(1, reach + 1)) / scale
     steps = np.linalg.lstsq(response, (omega / scale)[:, 0], rcond=None)[0]
     ahead = np.cumsum(steps[::-1])[::-1]  # a difference over j frames holds j motions on each side
-    return np.concatenate([ahead[::-1], ahead])
+    weights: npt.NDArray[np.float64] = np.concatenate([ahead[::-1], ahead])
+    weights.setflags(write=False)
+    return weights
