@@ -17,26 +17,30 @@ class CropLimits(NamedTuple):
         live: first value of a clip of which nothing is known.
         known: least first value of a clip whose first frames are known, if they shake at all.
         least: least value.
+        calm_decline: decline per second of a live clip whose view uses none of the room.
     """
 
     live: float
     known: float
     least: float
+    calm_decline: float
 
 
 #: Limits of each kind of steady path, and the largest value of all. A held tooth would move with the zoom, so there the
 #: crop stays.
 LIMITS = {
-    "vibration": CropLimits(live=0.1, known=0.05, least=0.05),
-    "hand": CropLimits(live=0.25, known=0.15, least=0.05),
-    "hold": CropLimits(live=0.25, known=0.25, least=0.25),
+    "vibration": CropLimits(live=0.1, known=0.05, least=0.05, calm_decline=0.0),
+    "hand": CropLimits(live=0.15, known=0.15, least=0.05, calm_decline=0.03),
+    "hold": CropLimits(live=0.25, known=0.25, least=0.25, calm_decline=0.0),
 }
 MOST = 0.25
-#: Growth and decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves by a
-#: third of a pixel a frame.
-GROWTH, DECLINE = 0.03, 0.0025
+#: Growth and least decline of an automatic crop per second. While it grows, the edge of a picture 640 pixels wide moves
+#: by 0.8 pixels a frame.
+GROWTH, DECLINE = 0.06, 0.0025
 #: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
 _TIGHT, _LOOSE = 0.85, 0.6
+#: A live crop shrinks the faster the further the use lies below this share. A zoom magnifies whatever moves in the scene.
+_WASTED = 0.4
 #: Most use of the room by the first frames, and by frames that hardly shake.
 _ROOMY, _CALM = 0.4, 0.2
 #: Seconds after which a peak of the use is forgotten, to ``1 / e`` of its height.
@@ -56,6 +60,7 @@ class CropControl:
         self._limits = LIMITS[options.steady]
         self._given = options.crop
         self._fps = options.fps
+        self._calm_decline = 0.0 if options.lookahead else self._limits.calm_decline
         self._keep = 1 - 1 / (_MEMORY_S * options.fps)
         self.restart()
 
@@ -90,4 +95,5 @@ class CropControl:
         if self._auto and self._peak > _TIGHT:
             self.value = min(self.value + GROWTH / self._fps, MOST)
         elif self._auto and self._peak < _LOOSE:
-            self.value = max(self.value - DECLINE / self._fps, self._limits.least)
+            decline = max(DECLINE, self._calm_decline * (1 - self._peak / _WASTED))
+            self.value = max(self.value - decline / self._fps, self._limits.least)

@@ -31,6 +31,22 @@ def test_it_grows_and_shrinks_by_its_rate_per_second(fps):
     assert _followed(0.7, round(4 * fps), steady="vibration", fps=fps) == start
 
 
+def test_a_live_crop_of_a_camera_that_hardly_moves_shrinks_within_seconds():
+    start = LIMITS["hand"].live
+    assert _followed(0.0, 100) == LIMITS["hand"].least, "a zoom would magnify what moves in a still scene"
+    assert _followed(0.2, 25) == pytest.approx(start - LIMITS["hand"].calm_decline / 2)
+    assert _followed(0.5, 25) == pytest.approx(start - DECLINE)
+    ahead = CropControl(StabiliserOptions(lookahead=30))
+    ahead.value = start
+    for _ in range(25):
+        ahead.follow(0.0)
+    assert ahead.value == pytest.approx(start - DECLINE), "with a look-ahead, the first crop fits already"
+
+
+def test_a_live_crop_reaches_its_limit_soon_where_a_hand_shakes():
+    assert _followed(0.9, 42) == pytest.approx(MOST)
+
+
 def test_it_has_limits():
     assert _followed(1.0, 5000) == MOST
     assert _followed(0.0, 50_000) == LIMITS["hand"].least
