@@ -39,7 +39,7 @@ MOST = 0.25
 GROWTH, DECLINE = 0.06, 0.0025
 #: The crop grows while the view uses more than this share of the room, and shrinks while it uses less.
 _TIGHT, _LOOSE = 0.85, 0.6
-#: A live crop shrinks the faster the further the use lies below this share. A zoom magnifies whatever moves in the scene.
+#: A live crop shrinks the faster the less of this share is used. A zoom magnifies whatever moves in the scene.
 _WASTED = 0.4
 #: Most use of the room by the first frames, and by frames that hardly shake.
 _ROOMY, _CALM = 0.4, 0.2
