@@ -87,3 +87,12 @@ def test_the_newest_view_is_the_committed_one_without_look_ahead():
         path.push(motion)
         newest = path.newest(SIZE_HW, 0.2)
         assert path.commit(SIZE_HW, 0.2) == newest
+
+
+def test_a_view_planned_for_one_crop_is_not_committed_for_another():
+    asked, plain = _path(30), _path(30)
+    for motion in hand(31, seed=1):
+        asked.push(motion)
+        plain.push(motion)
+    asked.newest(SIZE_HW, 0.05)
+    assert asked.commit(SIZE_HW, 0.25) == plain.commit(SIZE_HW, 0.25)
