@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mostnet.video import StabiliserOptions
-from mostnet.video.steady.crop import DECLINE, GROWTH, LIMITS, MOST, CropControl
+from mostnet.video.steady.crop import DECLINE, GROWTH, LIMITS, LIVE_GROWTH, MOST, CropControl
 
 
 def _followed(use: float, frames: int, *, steady: str = "hand", fps: float = 25.0) -> float:
@@ -26,7 +26,7 @@ def test_a_given_crop_stays():
 @pytest.mark.parametrize("fps", [25.0, 60.0])
 def test_it_grows_and_shrinks_by_its_rate_per_second(fps):
     start = LIMITS["vibration"].live
-    assert _followed(0.95, round(fps), steady="vibration", fps=fps) == pytest.approx(start + GROWTH)
+    assert _followed(0.95, round(fps), steady="vibration", fps=fps) == pytest.approx(start + LIVE_GROWTH)
     assert _followed(0.2, round(4 * fps), steady="vibration", fps=fps) == pytest.approx(start - 4 * DECLINE)
     assert _followed(0.7, round(4 * fps), steady="vibration", fps=fps) == start
 
@@ -41,6 +41,14 @@ def test_a_live_crop_of_a_camera_that_hardly_moves_shrinks_within_seconds():
     for _ in range(25):
         ahead.follow(0.0)
     assert ahead.value == pytest.approx(start - DECLINE), "with a look-ahead, the first crop fits already"
+
+
+def test_with_a_look_ahead_the_crop_grows_more_slowly():
+    crop = CropControl(StabiliserOptions(lookahead=30))
+    start = crop.value
+    for _ in range(25):
+        crop.follow(0.9)
+    assert crop.value == pytest.approx(start + GROWTH)
 
 
 def test_a_live_crop_reaches_its_limit_soon_where_a_hand_shakes():
