@@ -28,10 +28,11 @@ FLOOR_PX = 0.06
 #: The correction is harmful above this multiple of the jitter that there was, and welcome again below that share of it.
 #: At 1, a path that lags behind a hand would count as harmful at times.
 HARM, WELCOME = 1.05, 0.8
-#: A path may be this many frames late: when a pan has begun, its corner stays longer in the window of the steady path.
-_LATE = 8
+#: A path may be this many frames late, as a live one is: the corners of a pan stay longer in the window of the steady
+#: path than in that of the camera's.
+_LATE = 20
 #: Frames in a row that it takes to find it harmful, and to find it welcome again.
-_HARM_FRAMES, _WELCOME_FRAMES = 5, 20
+_HARM_FRAMES, _WELCOME_FRAMES = 10, 20
 #: Change of the gain per frame, out and in.
 FADE_OUT, FADE_IN = 1 / 16, 1 / 32
 

@@ -91,6 +91,14 @@ def test_stillness_noise_and_pans_are_no_harm() -> None:
     assert _gains(_pictures(pan), _views(lag - pan)).min() == 1
 
 
+@pytest.mark.parametrize("late", [8, 16, 24])
+@pytest.mark.parametrize("speed", [1.0, 3.0])
+def test_a_view_that_is_late_in_a_pan_is_no_harm(speed: float, late: int) -> None:
+    pan = speed * np.clip(FRAME - 30, 0, 50) - 60
+    shown = np.concatenate([np.full(late, pan[0]), pan[:-late]])
+    assert _gains(_pictures(pan), _views(shown - pan)).min() == 1
+
+
 def test_a_cut_is_no_step() -> None:
     pictures = _pictures(HAND)
     other = [np.ascontiguousarray(one[::-1, ::-1]) for one in pictures]

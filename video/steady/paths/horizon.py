@@ -39,6 +39,7 @@ class HorizonPath:
         self._steps = np.zeros((STEPS, 4))
         self._guess: Floats | None = None
         self._plan: Floats | None = None
+        self._planned_crop = 0.0
 
     def push(self, motion: Similarity) -> None:
         """Add a frame; ``motion`` takes its points to the previous frame."""
@@ -79,8 +80,8 @@ class HorizonPath:
 
     def _planned(self, size_hw: tuple[int, int], crop: float) -> Floats:
         """Offsets of the steady path from the camera's ``(frames, 4)``, from the oldest waiting frame on."""
-        if self._plan is None:
-            self._plan = self._solve(size_hw, crop)
+        if self._plan is None or self._planned_crop != crop:
+            self._plan, self._planned_crop = self._solve(size_hw, crop), crop
         return self._plan
 
     def _solve(self, size_hw: tuple[int, int], crop: float) -> Floats:

@@ -92,3 +92,12 @@ def test_the_newest_view_is_the_committed_one_without_look_ahead():
 def test_a_camera_that_rolls_by_more_than_half_a_turn_within_the_window_is_followed_without_a_jump():
     views = views_of(_path(60), [Similarity(np.exp(0.15j).item())] * 200, 60, crop=0.1)
     assert max(abs(view.angle) for view in views[60:100]) < 0.2 * rate_room(SIZE_HW, 0.1)[1]
+
+
+def test_a_view_planned_for_one_crop_is_not_committed_for_another():
+    asked, plain = _path(30), _path(30)
+    for motion in hand(31, seed=1):
+        asked.push(motion)
+        plain.push(motion)
+    asked.newest(SIZE_HW, 0.05)
+    assert asked.commit(SIZE_HW, 0.25) == plain.commit(SIZE_HW, 0.25)
