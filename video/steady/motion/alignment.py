@@ -20,7 +20,9 @@ BEYOND = OUTSIDE / 4
 _MIN_OVERLAP = 0.35
 #: Differences count at most this much in a comparison, in grey levels.
 _CAP = 30.0
-_TUKEY = 4.685
+#: Standard deviations above which a pixel does not count. The usual 4.685 would let the estimate jump between two
+#: motions in view.
+_TUKEY = 7.0
 #: Standard deviation of a median of absolute differences, and its least value in grey levels.
 _MEDIAN_TO_SIGMA, _LEAST_SIGMA = 1.4826, 0.5
 #: Refinement ends when a step is shorter than this, in pixels.
