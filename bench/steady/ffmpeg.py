@@ -22,7 +22,14 @@ def missing_vidstab() -> str | None:
     found = shutil.which("ffmpeg")
     if found is None:
         return "no ffmpeg command"
-    listed = subprocess.run([found, "-hide_banner", "-filters"], capture_output=True, text=True, timeout=_LIMIT_S)
+    listed = subprocess.run(
+        [found, "-hide_banner", "-filters"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=_LIMIT_S,
+    )
     both = all(f" {name} " in listed.stdout for name in ("vidstabdetect", "vidstabtransform"))
     return None if both else "ffmpeg has no vid.stab"
 
