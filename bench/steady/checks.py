@@ -49,7 +49,7 @@ def path_array(poses: Sequence[Similarity]) -> Path2d:
     return np.array([(pose.b.real, pose.b.imag, pose.angle) for pose in poses])
 
 
-def steady_path(clip: KnownClip, lookahead: int) -> tuple[Path2d, list[Correction], float]:
+def stabilised_path(clip: KnownClip, lookahead: int) -> tuple[Path2d, list[Correction], float]:
     """The camera path after our stabiliser, its corrections, and its median cost per frame in milliseconds."""
     assert clip.poses is not None
     run = ours(clip.pairs, StabiliserOptions("vibration", lookahead=lookahead, crop=CROP))

@@ -18,7 +18,7 @@ from .checks import (
     motion_cost_ms,
     outside_px,
     path_array,
-    steady_path,
+    stabilised_path,
     tooth_off_px,
     vibration_ratio,
 )
@@ -45,7 +45,7 @@ def known_path_checks(*, count: int) -> tuple[list[Check], dict[str, Path2d]]:
     checks = [Check("cost per frame of finding the motion", motion_cost_ms(sway), _MOTION_MS, "ms")]
     paths = {"camera": path_array(sway.poses), "intended": path_array(sway.base)}
     for lookahead, bound in _BOUNDS.items():
-        path, corrections, cost_ms = steady_path(sway, lookahead)
+        path, corrections, cost_ms = stabilised_path(sway, lookahead)
         paths[f"steady, look-ahead {lookahead}"] = path
         shift, turn = vibration_ratio(paths["camera"], path)
         what = f"look-ahead {lookahead}"
@@ -54,9 +54,9 @@ def known_path_checks(*, count: int) -> tuple[list[Check], dict[str, Path2d]]:
             Check(f"vibration after / before, angle, {what}", turn, bound),
             Check(f"picture beyond the frame, {what}", outside_px(corrections), 0.0, "px"),
         ]
-        panned, panned_corrections, _ = steady_path(pan, lookahead)
+        panned, panned_corrections, _ = stabilised_path(pan, lookahead)
         lag = lag_frames(path_array(pan.base)[:, 0], panned[:, 0])
-        off = tooth_off_px(blackout, steady_path(blackout, lookahead)[1], DARK)
+        off = tooth_off_px(blackout, stabilised_path(blackout, lookahead)[1], DARK)
         checks += [
             Check(f"lag behind a pan of 3 px per frame, {what}", lag, 5.0, "frames"),
             Check(f"picture beyond the frame, panning, {what}", outside_px(panned_corrections), 0.0, "px"),
@@ -74,7 +74,7 @@ def added_jitter_checks(clip: KnownClip, unshaken: KnownClip) -> list[Check]:
     assert clip.poses is not None
     checks = []
     for lookahead, bound in _BOUNDS.items():
-        left = steady_path(clip, lookahead)[0] - steady_path(unshaken, lookahead)[0]
+        left = stabilised_path(clip, lookahead)[0] - stabilised_path(unshaken, lookahead)[0]
         what = f"vibration after / before, added jitter, {clip.name}, look-ahead {lookahead}"
         checks.append(Check(what, vibration_ratio(path_array(clip.poses), left)[0], bound))
     return checks

@@ -1,4 +1,4 @@
-"""Stabilise the picture with the engine's flow and mask."""
+"""Stabilise the picture, from the frames and the engine's flow and mask."""
 
 from __future__ import annotations
 
@@ -77,14 +77,13 @@ class Stabiliser:
         event = self._guard.check(frame) if event is None else event
         step = self._step(frame, flow, mask, output, event)
         before = self._tracker.state
-        usable = step.source != "none"
-        state = self._tracker.update(step, usable=usable, broken=event.breaks_tracking)
+        motion = step.motion if step.known else None
+        state = self._tracker.update(step, broken=event.breaks_tracking)
         if event is SceneEvent.CUT:
             self._settle()
             self._crop.restart()
             self._anchor = Anchor()
-        self._follow(step.motion if usable else Similarity(), mask, before, state)
-        motion = step.motion if usable else None
+        self._follow(motion or Similarity(), mask, before, state)
         self._add_rows(motion)
         held = self._anchor
         entry = WaitingFrame(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
@@ -135,7 +134,7 @@ class Stabiliser:
         return self._estimator.step(frame, None if healing or not output.finite else flow, mask)
 
     def _follow(self, motion: Similarity, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
-        """Update path and anchor with the new frame; an unusable motion between usable ones counts as zero."""
+        """Update path and anchor with the new frame; an unknown motion between known ones counts as none."""
         if state is Tracking.LOST:
             if before is not Tracking.LOST:
                 self._settle()

@@ -17,9 +17,9 @@ class Tracking(Enum):
 
 #: Least share of the textured picture that agrees with the motion in a good frame.
 GOOD_INLIERS = 0.6
-#: Most unusable frames in a row before tracking counts as lost.
+#: Most frames of unknown motion in a row before tracking counts as lost.
 BRIDGE = 3
-#: Usable frames in a row that end a loss.
+#: Frames of known motion in a row that end a loss.
 CONFIRM = 2
 
 
@@ -31,13 +31,13 @@ class Tracker:
         self._bad = 0
         self._good = 0
 
-    def update(self, step: Step, *, usable: bool, broken: bool) -> Tracking:
+    def update(self, step: Step, *, broken: bool) -> Tracking:
         """Return the state after one frame; ``broken`` (cut, blackout, covered lens) loses tracking at once."""
-        self._bad = 0 if usable else self._bad + 1
-        self._good = self._good + 1 if usable else 0
+        self._bad = 0 if step.known else self._bad + 1
+        self._good = self._good + 1 if step.known else 0
         if broken or self._bad > BRIDGE or (self.state is Tracking.LOST and self._good < CONFIRM):
             self.state = Tracking.LOST
-        elif usable and step.source == "teeth" and step.inliers >= GOOD_INLIERS:
+        elif step.source == "teeth" and step.inliers >= GOOD_INLIERS:
             self.state = Tracking.TRACKING
         else:
             self.state = Tracking.DEGRADED

@@ -102,7 +102,7 @@ class MotionEstimator:
         self._before, self._last = last, now
         step = UNKNOWN if last is None or last.frame_hw != now.frame_hw else self._found(last, now, flow, mask)
         self._motion = step.motion
-        if step.source == "none":
+        if not step.known:
             self._keyframe = None
         elif last is not None:
             self._lens.learn(last.coarse, now.coarse, step.motion)

@@ -25,6 +25,11 @@ class Step:
     inliers: float
     residual: float
 
+    @property
+    def known(self) -> bool:
+        """Whether the pictures confirmed a motion."""
+        return self.source != "none"
+
 
 #: Estimates of the motion: from the engine's flow on the teeth and on the whole frame, the motion before, none, from
 #: dense flow of a small picture, and from feature tracks.
