@@ -26,6 +26,10 @@ _OPTIONS = {
 }
 
 
+#: Modules whose kernels are constants of the method, which move, average or compare pixels exactly.
+_EXACT = {"read", "shrink", "upsample", "gradient_step"}
+
+
 def module_path(node: NodeProto) -> str:
     """The module of a node of an exported graph, such as ``network.branches.0.head``."""
     return str(node.name).rpartition("/")[0]
@@ -35,6 +39,7 @@ def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
     """The convolutions worth quantising, by module path, in graph order.
 
     Convolutions on a single cell, after global pooling, are not: they take no time, and their errors reach every pixel.
+    Those of ``_EXACT`` are not either.
     """
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -43,7 +48,9 @@ def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
     return {
         module_path(node): node
         for node in model.graph.node
-        if node.op_type == "Conv" and shapes.get(node.output[0], [])[2:] != [1, 1]
+        if node.op_type == "Conv"
+        and shapes.get(node.output[0], [])[2:] != [1, 1]
+        and module_path(node).rpartition(".")[2] not in _EXACT
     }
 
 

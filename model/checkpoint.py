@@ -11,14 +11,12 @@ import torch
 from mostnet.contract import CheckpointError, atomic_path
 
 from .config import VARIANTS, ModelConfig
-from .network import ColourMap, MostNet
+from .network import MostNet
 from .torch_file import CHECKPOINT_FORMAT, TRAINING_FORMAT, read_torch_file
 from .training_record import record_problem
 from .weights import check_fit, network_of, plain_weights, shown
 
-FORMAT_VERSION = 2
-#: Prefix of the weights that networks of format 1 did not have.
-_COLOUR_MAP = "colour."
+FORMAT_VERSION = 3
 #: Most characters in the name of a variant.
 _LONGEST = 64
 
@@ -61,8 +59,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code that it may hold.
 
-    A checkpoint of format 1 becomes a network of format 2 that computes the same. Names may have the prefixes that
-    DataParallel, AveragedModel and ``torch.compile`` add.
+    Names may have the prefixes that DataParallel, AveragedModel and ``torch.compile`` add.
 
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, holds code, is of another format version, its
@@ -76,10 +73,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(document, dict) or document.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(f"{path}: {_other_kind(document, path)}")
     version = document.get("format_version")
-    if type(version) is not int or version not in (1, FORMAT_VERSION):
+    if type(version) is not int or version != FORMAT_VERSION:
+        earlier = type(version) is int and 1 <= version < FORMAT_VERSION
         raise CheckpointError(
-            f"{path}: checkpoint format {shown(version)}, this mostnet reads 1 and {FORMAT_VERSION}; "
-            "save it again with a mostnet of that version"
+            f"{path}: checkpoint format {shown(version)}, this mostnet reads {FORMAT_VERSION}; "
+            + ("its network finds flow in another way: train it again" if earlier else "save it again with this mostnet")
         )
     missing = [key for key in ("variant", "config", "weights") if key not in document]
     if missing:
@@ -87,7 +85,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     variant, training = document["variant"], document.get("training")
     if problem := record_problem(training):
         raise CheckpointError(f"{path}: the record of its training {problem}; save it again with training=None")
-    model = _build(document["config"], document["weights"], path, has_colour_map=version > 1)
+    model = _build(document["config"], document["weights"], path)
     if not isinstance(variant, str) or len(variant) > _LONGEST or VARIANTS.get(variant, model.config) != model.config:
         raise CheckpointError(
             f"{path}: calls itself variant {shown(variant)}, but has another config, or too long a name; "
@@ -117,20 +115,9 @@ def _is_state_dict(value: Any) -> bool:
     return isinstance(value, dict) and bool(value) and all(isinstance(each, torch.Tensor) for each in value.values())
 
 
-def _build(config: Any, weights: Any, path: Path, *, has_colour_map: bool) -> MostNet:
+def _build(config: Any, weights: Any, path: Path) -> MostNet:
     found, model = plain_weights(weights, path), network_of(config, path)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if not has_colour_map:
-        wanted = {name: shape for name, shape in wanted.items() if not name.startswith(_COLOUR_MAP)}
     check_fit(found, wanted, path)
-    added = {} if has_colour_map else _idle_colour_map(model.config)
-    model.load_state_dict({name: value.float() for name, value in found.items()} | added, assign=True)
+    model.load_state_dict({name: value.float() for name, value in found.items()}, assign=True)
     return model.eval().requires_grad_(False)
-
-
-def _idle_colour_map(config: ModelConfig) -> dict[str, torch.Tensor]:
-    """Seeded weights of a colour map that changes nothing."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        colour = ColourMap(config.channels[-1])
-    return {_COLOUR_MAP + name: value for name, value in colour.state_dict().items()}

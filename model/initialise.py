@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
 from .config import VARIANTS
-from .flow import FlowEstimator
+from .flow import FlowEstimator, GradientStep
 from .layers import ChannelAttentionFusion, ResidualBlock
 from .network import Branch, MostNet
 
@@ -20,8 +20,10 @@ _RESIDUAL_GAIN = 0.3
 _RECURRENT_GAIN = 0.5
 #: Gain of the layers that correct the matched flow.
 _FLOW_GAIN = 0.05
+#: Logit of the first trust in a match, and first damping of a gradient step.
+_TRUST, _LOG_DAMPING = 1.0, -0.5
 #: Standard deviations of the heads after scaling: enhancement residual and gain (frame is 0..1), mask logit.
-_HEAD_STD = (0.06, 0.1, 2.0)
+_RESIDUAL_STD, _GAIN_STD, _MASK_STD = 0.06, 0.1, 2.0
 #: Size of the shift of a random colour map, and of its scale's distance from 1, on the last frame of the noise clip.
 _COLOUR_SIZE = 0.05
 #: Mean mask logit: a close view shows more tooth than background.
@@ -53,7 +55,8 @@ def _initialise(model: MostNet) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            _bias(module).zero_()
+            if module.bias is not None:
+                module.bias.data.zero_()
     for module in model.modules():
         if isinstance(module, ResidualBlock):
             module.conv2.weight.data.mul_(_RESIDUAL_GAIN)
@@ -61,11 +64,17 @@ def _initialise(model: MostNet) -> None:
             module.mix_conv.weight.data[:, module.mix_conv.out_channels :].mul_(_RECURRENT_GAIN)
         elif isinstance(module, FlowEstimator):
             module.leave.weight.data.mul_(_FLOW_GAIN)
+            _bias(module.leave)[-1] = _TRUST
         elif isinstance(module, Branch):
             if module.predicts_flow:
-                module.head.weight.data[-2:].mul_(_FLOW_GAIN)
+                module.head.weight.data[_MASK_ROW + 1 :].mul_(_FLOW_GAIN)
+            if module.gradient_step is not None:
+                _bias(module.head)[-3:-1] = _LOG_DAMPING
             # tanh of a unit-variance input: neither saturated nor linear.
             nn.init.normal_(module.remember.weight, std=float(module.remember.in_channels) ** -0.5)
+    for module in model.modules():
+        if isinstance(module, GradientStep):
+            module.reset_parameters()
     model.colour.reset_parameters()
     nn.init.normal_(model.colour.decide.weight)
 
@@ -80,32 +89,32 @@ def _branches(model: MostNet) -> list[Branch]:
     return [module for module in model.modules() if isinstance(module, Branch)]
 
 
-def _mask_row(branch: Branch) -> int:
-    """Index of the mask logit among the head's outputs."""
-    return int(branch.head_channels[0] + branch.head_channels[1])
+#: Index of the mask logit among the outputs of a branch's head: gains of three colours come first.
+_MASK_ROW = 3
 
 
 def _zero_enhancement(model: MostNet) -> None:
     model.colour.decide.weight.data.zero_()
     for branch in _branches(model):
-        residual, gain, *_ = branch.head_channels
-        branch.head.weight.data[: residual + gain] = 0
-        _bias(branch.head)[: residual + gain] = 0
+        branch.residual.weight.data.zero_()
+        branch.head.weight.data[:_MASK_ROW] = 0
+        _bias(branch.head)[:_MASK_ROW] = 0
 
 
 def _scale_heads(model: MostNet) -> None:
-    """Scale each row of each head to zero mean and ``_HEAD_STD`` on a seeded clip of moving noise.
+    """Scale each row of each head to their standard deviation on a seeded clip of moving noise, with zero mean where it has a bias.
 
     The outputs of the colour map are scaled to ``_COLOUR_SIZE``.
     """
     for branch in _branches(model):
-        taps = branch.head.weight.data[_mask_row(branch)]
+        taps = branch.head.weight.data[_MASK_ROW]
         # The mask starts smooth, so that one rounding does not decide a pixel.
         taps.copy_(taps.mean((1, 2), keepdim=True).expand_as(taps))
     captured: dict[nn.Module, Tensor] = {}
+    layers = [layer for branch in _branches(model) for layer in (branch.head, branch.residual)]
     hooks = [
         module.register_forward_hook(lambda module, _, output: captured.__setitem__(module, output))
-        for module in (*(branch.head for branch in _branches(model)), model.colour.decide)
+        for module in (*layers, model.colour.decide)
     ]
     model(_noise_clip())
     for hook in hooks:
@@ -113,15 +122,19 @@ def _scale_heads(model: MostNet) -> None:
     size = captured[model.colour.decide].abs().clamp_min(1e-6)
     model.colour.decide.weight.data.mul_(_COLOUR_SIZE / size.view(-1, 1, 1, 1))
     for branch in _branches(model):
-        start = 0
-        for rows, std in zip(branch.head_channels, _HEAD_STD, strict=False):
-            part = slice(start, start + rows)
-            values = captured[branch.head][:, part]
-            scale = std / values.std((0, 2, 3)).clamp_min(1e-6)
-            branch.head.weight.data[part].mul_(scale[:, None, None, None])
-            _bias(branch.head)[part] = -values.mean((0, 2, 3)) * scale
-            start += rows
-        _bias(branch.head)[_mask_row(branch)] += _MASK_OFFSET
+        _scale_rows(branch.residual, captured[branch.residual], _RESIDUAL_STD)
+        _scale_rows(branch.head, captured[branch.head][:, :_MASK_ROW], _GAIN_STD)
+        _scale_rows(branch.head, captured[branch.head][:, _MASK_ROW : _MASK_ROW + 1], _MASK_STD, first=_MASK_ROW)
+        _bias(branch.head)[_MASK_ROW] += _MASK_OFFSET
+
+
+def _scale_rows(layer: nn.Conv2d, values: Tensor, std: float, *, first: int = 0) -> None:
+    """Scale the rows of ``layer`` from ``first`` on, whose outputs are ``values``, to a standard deviation."""
+    rows = slice(first, first + values.shape[1])
+    scale = std / values.std((0, 2, 3)).clamp_min(1e-6)
+    layer.weight.data[rows].mul_(scale[:, None, None, None])
+    if layer.bias is not None:
+        layer.bias.data[rows] = -values.mean((0, 2, 3)) * scale
 
 
 def _noise_clip(frames: int = 4, height: int = 128, width: int = 160) -> Tensor:

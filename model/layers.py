@@ -21,10 +21,7 @@ def conv_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
 
 
 def patch_conv_relu(inputs: int, outputs: int) -> nn.Sequential:
-    """Pixels to cells of 4x4 pixels, then a ReLU. Each cell sees its own pixels and its eight neighbours'.
-
-    It equals a pixel unshuffle and a 3x3 convolution, without the pass that moves every pixel.
-    """
+    """Pixels to cells of 4x4 pixels, then a ReLU. Each cell sees its own pixels and its eight neighbours'."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 12, stride=4, padding=4), nn.ReLU())
 
 
@@ -128,3 +125,9 @@ def mean(x: Tensor) -> Tensor:
     One axis after the other: in half precision, a runtime that sums all cells before it divides overflows.
     """
     return x.mean(-1, keepdim=True).mean(-2, keepdim=True)
+
+
+def box_mean(x: Tensor, side: int) -> Tensor:
+    """Sum over a window of ``side`` x ``side`` cells, over the number of its cells; zero lies outside the picture."""
+    rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))
+    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))

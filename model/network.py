@@ -5,6 +5,7 @@ It follows the talk "Multi-task Learning for Video Processing: Going with the Fl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from mostnet.contract import StatePair, check_size
 
 from .config import STRIDES, ModelConfig
-from .flow import FlowEstimator, FlowResize, FlowUpdate, MatchHead, Matching, has_history
+from .flow import FINE_STRIDE, FlowEstimator, FlowResize, FlowUpdate, GradientStep, MatchHead, Matching, has_history
 from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu, mean, patch_conv_relu
 
 #: The recurrent tensors of one stream, in the order of ``MostNet.state_pairs``.
@@ -28,19 +29,37 @@ _SUBPIXELS = _COLOURS * STRIDES[0] ** 2
 _VOTES, _COLOUR_CONTRAST = 64, 2.0
 
 
+class Decoded(NamedTuple):
+    """What one decoder branch knows of a frame, at its own scale ``(N, _, ceil(H / stride), ceil(W / stride))``.
+
+    ``features`` are the decoded ones. ``picture`` is the frame, as cells at the finest scale and averaged over cells at
+    the others. ``factor`` ``(N, 3, _, _)`` and ``shift`` ``(N, 3, 1, 1)`` correct its colours. ``mask_logit`` has one
+    channel. The others are None at scales that predict no flow: ``flow``, float32 in pixels of the frame; its
+    ``matching``; and at the finest of these scales ``log_error``, the logarithm of the flow's expected error in pixels.
+    """
+
+    features: Tensor
+    picture: Tensor
+    factor: Tensor
+    shift: Tensor
+    mask_logit: Tensor
+    flow: Tensor | None = None
+    log_error: Tensor | None = None
+    matching: Matching | None = None
+
+
 class ScalePrediction(NamedTuple):
-    """Predictions of one decoder branch at its own scale, ``(N, _, ceil(H / stride), ceil(W / stride))``.
+    """Predictions of one decoder branch, with the fields of ``Decoded``.
 
     ``enhanced`` is the averaged frame, corrected, BGR 0..1; at the finest scale it is the full picture before cropping.
-    ``mask_logit`` has one channel. ``flow`` is float32 in pixels of the frame, and ``matching`` holds its inputs; both
-    are None at scales that predict no flow.
     """
 
     stride: int
     enhanced: Tensor
     mask_logit: Tensor
     flow: Tensor | None
-    matching: Matching | None = None
+    log_error: Tensor | None
+    matching: Matching | None
 
 
 class Prediction(NamedTuple):
@@ -55,6 +74,11 @@ class Prediction(NamedTuple):
     scales: tuple[ScalePrediction, ...]
 
 
+def finest_flow(scales: Sequence[Decoded]) -> Tensor:
+    """The flow of the finest scale that predicts one."""
+    return next(scale.flow for scale in scales if scale.flow is not None)
+
+
 class Extractor(nn.Module):
     """Deep features at 1/4, 1/8, 1/16, each joined with image-level features of that scale.
 
@@ -64,20 +88,68 @@ class Extractor(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, extra = config.channels, config.image_channels
-        self.stem = patch_conv_relu(_COLOURS, c[0])
+        self.stem = conv_relu(_SUBPIXELS, c[0])
         self.down = nn.ModuleList(conv_relu(c[i], c[i + 1], stride=2) for i in range(2))
-        self.image = nn.ModuleList(patch_conv_relu(_COLOURS, extra) for _ in range(2))
+        halves = nn.Sequential(nn.Conv2d(4 * _COLOURS, extra, 6, stride=2, padding=2), nn.ReLU())
+        self.image = nn.ModuleList((halves, patch_conv_relu(_COLOURS, extra)))
+        self.shrink = Shrink()
         self.join = nn.ModuleList(conv_relu(c[i + 1] + extra, c[i + 1]) for i in range(2))
         self.blocks = nn.ModuleList(blocks(c[i], config.extractor_blocks[i]) for i in range(3))
 
-    def forward(self, frame: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The features, finest first, and the frame averaged over the coarsest cells."""
-        features = [self.blocks[0](self.stem(frame))]
-        for i in range(2):
-            frame = F.avg_pool2d(frame, 2)
-            joined = self.join[i](torch.cat((self.down[i](features[-1]), self.image[i](frame)), dim=1))
+    def forward(self, cells: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The features, finest first, and the results of ``Shrink``."""
+        half, quarter = self.shrink(cells)
+        features = [self.blocks[0](self.stem(cells))]
+        for i, picture in enumerate((half, quarter)):
+            joined = self.join[i](torch.cat((self.down[i](features[-1]), self.image[i](picture)), dim=1))
             features.append(self.blocks[i + 1](joined))
-        return features, F.avg_pool2d(frame, STRIDES[-1] // 4)
+        return features, quarter, half
+
+
+class Shrink(nn.Module):
+    """The frame at half its size, as cells of 2x2 pixels, and at a quarter, both from cells of 4x4 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.device("cpu"):  # a constant also where weights are only shapes
+            weight = self._means()
+        self.register_buffer("weight", weight, persistent=False)
+
+    @staticmethod
+    def _means() -> Tensor:
+        pixels = torch.eye(_SUBPIXELS).reshape(_SUBPIXELS, _COLOURS * STRIDES[0] ** 2, 1, 1)
+        picture = F.pixel_shuffle(pixels, STRIDES[0])
+        parts = [F.pixel_unshuffle(F.avg_pool2d(picture, 2), 2), F.avg_pool2d(picture, 4)]
+        weight = torch.cat([part.reshape(_SUBPIXELS, -1) for part in parts], dim=1).T
+        return weight.reshape(-1, _SUBPIXELS, 1, 1)
+
+    def forward(self, cells: Tensor) -> tuple[Tensor, ...]:
+        return F.conv2d(cells, self.weight).split((4 * _COLOURS, _COLOURS), dim=1)
+
+
+def fine_picture(half: Tensor) -> Tensor:
+    """The grey frame at half its size, ``(N, 1, H / 2, W / 2)`` of -0.5..0.5, from cells of 2x2 pixels."""
+    return F.pixel_shuffle(half.unflatten(1, (_COLOURS, 4)).mean(1), 2) - 0.5
+
+
+class UpsampleToCells(nn.Module):
+    """Bilinear upsampling of ``(N, 3, H, W)`` by four, as cells ``(N, 48, H, W)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.device("cpu"):
+            weight = self._taps()
+        self.register_buffer("weight", weight, persistent=False)
+
+    @staticmethod
+    def _taps() -> Tensor:
+        taps = torch.eye(_COLOURS * 9).reshape(_COLOURS * 9, _COLOURS, 3, 3)
+        large = F.interpolate(F.pad(taps, (1, 1, 1, 1)), scale_factor=4.0, mode="bilinear", align_corners=False)
+        weight = F.pixel_unshuffle(large[..., 8:12, 8:12], STRIDES[0]).reshape(_COLOURS, 3, 3, _SUBPIXELS).permute(3, 0, 1, 2)
+        return weight.contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight)
 
 
 class ColourMap(nn.Module):
@@ -125,11 +197,16 @@ class Branch(nn.Module):
         self.from_coarser = conv(config.channels[scale + 1], channels, kernel=1) if scale < 2 else None
         self.blocks = blocks(channels, config.decoder_blocks[scale])
         self.remember = conv(channels, config.state_channels[scale], kernel=1)
-        residual = _SUBPIXELS if self.finest else _COLOURS
         self.predicts_flow = scale in config.flow_scales
-        self.head_channels = (residual, _COLOURS, 1, *((2,) if self.predicts_flow else ()))
+        self.finest_flow = scale == min(config.flow_scales)
+        flow_channels = (2, 2, 1) if self.finest_flow else (2,)
+        self.head_channels = (_COLOURS, 1, *(flow_channels if self.predicts_flow else ()))
         self.head = conv(channels, sum(self.head_channels))
+        # Without a bias: where the features are zero, the picture is the frame.
+        self.residual = nn.Conv2d(channels, _SUBPIXELS if self.finest else _COLOURS, 3, padding=1, bias=False)
+        self.upsample = UpsampleToCells() if self.finest else None
         self.refine_flow = FlowUpdate(self.stride)
+        self.gradient_step = GradientStep(self.stride) if self.finest_flow else None
 
     def forward(self, features: Tensor, hidden: Tensor, flow: Tensor, coarser: Tensor | None) -> Tensor:
         """Decoded features ``(N, C, H, W)`` from the current ones, the hidden state, flow and the coarser branch."""
@@ -140,31 +217,47 @@ class Branch(nn.Module):
         return decoded
 
     def predict(
-        self, decoded: Tensor, frame: Tensor, flow: Tensor, seen: Tensor | None, colour: tuple[Tensor, Tensor]
-    ) -> ScalePrediction:
-        """Predictions of this branch.
+        self,
+        decoded: Tensor,
+        picture: Tensor,
+        flow: Tensor,
+        seen: Tensor | None,
+        fine: tuple[Tensor, Tensor],
+        colour: tuple[Tensor, Tensor],
+    ) -> Decoded:
+        """All that this branch predicts, from its decoded features.
 
-        ``flow`` is its first estimate, which is refined if the branch predicts flow. ``colour`` is the scale and shift
-        of the frame's colour map.
+        Args:
+            decoded: the result of ``forward``.
+            picture: the frame, as in ``Decoded``.
+            flow: its first estimate, which is refined if the branch predicts flow.
+            seen: ``has_history`` of the previous frame; None if the branch predicts no flow.
+            fine: fine features of this frame and the previous one.
+            colour: scale and shift of the frame's colour map.
         """
-        residual, gain, mask_logit, *refinement = torch.split(self.head(decoded), list(self.head_channels), dim=1)
-        if self.finest:
-            base = frame
-            residual = F.pixel_shuffle(residual, self.stride)
-            gain = F.interpolate(1.0 + gain, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
-        else:
-            base = F.avg_pool2d(frame, self.stride)
-            gain = 1.0 + gain
-        refined = None if seen is None else self.refine_flow(flow, refinement[0], seen)
+        gain, mask_logit, *steps = torch.split(self.head(decoded), list(self.head_channels), dim=1)
         scale, shift = colour
-        return ScalePrediction(self.stride, (base * gain + residual) * scale + shift, mask_logit, refined)
+        prediction = Decoded(decoded, picture, scale * (1.0 + gain), shift, mask_logit)
+        if seen is None:
+            return prediction
+        refined = self.refine_flow(flow, seen, steps[0])
+        if self.gradient_step is None:
+            return prediction._replace(flow=refined)
+        return prediction._replace(flow=self.gradient_step(*fine, refined, steps[1], seen), log_error=steps[2])
+
+    def enhance(self, scale: Decoded, *, white: float = 1.0) -> Tensor:
+        """The corrected picture, as ``scale.picture`` is laid out, from 0 to ``white``."""
+        factor, shift, residual = scale.factor * white, scale.shift * white, self.residual(scale.features) * white
+        if self.upsample is not None:
+            factor, shift = self.upsample(factor), shift.repeat_interleave(self.stride**2, dim=1)
+        return scale.picture * factor + (residual + shift)
 
 
 class MostNet(nn.Module):
     """The network of one variant.
 
-    The enhanced picture is ``(frame * (1 + gain) + residual) * scale + shift``: gain and residual of each cell clean
-    the frame, scale and shift of the whole frame correct its colours. Training starts from the frame as it is. State
+    The enhanced picture is ``frame * (1 + gain) * scale + residual + shift``: gain and residual of each cell clean the
+    frame, scale and shift of the whole frame correct its colours. Training starts from the frame as it is. State
     tensors are ``hidden<stride>``, and ``match<stride>`` at the scales that predict flow. Tanh bounds ``hidden``,
     so that the recurrence cannot diverge and fits half precision.
     """
@@ -200,7 +293,8 @@ class MostNet(nn.Module):
             StatePair(f"match{STRIDES[i]}", (1, self.config.match_channels, *cells[i]), dtype)
             for i in self.config.flow_scales
         ]
-        return (*hidden, *match)
+        fine_hw = [side * STRIDES[0] // FINE_STRIDE for side in cells[0]]
+        return (*hidden, *match, StatePair(f"fine{FINE_STRIDE}", (1, 1, *fine_hw), dtype))
 
     def zero_state(self, frame: Tensor) -> State:
         """The state without a previous frame, for frames like ``frame`` ``(N, 3, H, W)``."""
@@ -221,35 +315,47 @@ class MostNet(nn.Module):
             FrameError: the frame is too small.
             ValueError: the state is of another variant, batch or frame size.
         """
-        size_hw = (frame.shape[-2], frame.shape[-1])
-        scales, new_state = self.predict_scales(frame, state)
-        return self.finish(scales, size_hw), new_state
-
-    def predict_scales(self, frame: Tensor, state: State | None) -> tuple[tuple[ScalePrediction, ...], State]:
-        """Predictions of every branch for the padded frame, finest first; arguments and state as in ``step``."""
         height, width = frame.shape[-2:]
-        hidden, previous_match = self._split(frame, self.zero_state(frame) if state is None else state)
         missing = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
         padded = F.pad(frame, missing, mode="replicate") if any(missing) else frame
-        features, thumbnail = self.extractor(padded)
-        match = [head(features[scale]) for head, scale in zip(self.match_heads, self.config.flow_scales, strict=True)]
-        scales, new_hidden = self._decode(padded, thumbnail, features, hidden, match, previous_match)
-        return tuple(scales), (*new_hidden, *match)
+        state = self.zero_state(frame) if state is None else state
+        scales, new_state = self.predict_cells(F.pixel_unshuffle(padded, STRIDES[0]), state)
+        return self.finish(scales, (height, width)), new_state
 
-    def finish(self, scales: tuple[ScalePrediction, ...], size_hw: tuple[int, int]) -> Prediction:
+    def predict_cells(self, cells: Tensor, state: State) -> tuple[tuple[Decoded, ...], State]:
+        """Predictions of every branch, finest first, and the new state.
+
+        ``cells`` ``(N, 48, H / 4, W / 4)`` are the padded frame, of which each side is a multiple of the coarsest stride.
+        """
+        hidden, previous_match, previous_fine = self._split(cells, state)
+        features, quarter, half = self.extractor(cells)
+        match = [head(features[scale]) for head, scale in zip(self.match_heads, self.config.flow_scales, strict=True)]
+        fine = fine_picture(half)
+        scales, new_hidden = self._decode(
+            (cells, quarter), features, hidden, match, previous_match, (fine, previous_fine)
+        )
+        return tuple(scales), (*new_hidden, *match, fine)
+
+    def finish(self, scales: Sequence[Decoded], size_hw: tuple[int, int]) -> Prediction:
         """The finest predictions at the size of the frame."""
-        finest = scales[0]
-        flow = next(s.flow for s in scales if s.flow is not None)
-        logit = F.interpolate(
-            finest.mask_logit, scale_factor=float(finest.stride), mode="bilinear", align_corners=False
-        )
-        padded_hw = (finest.enhanced.shape[-2], finest.enhanced.shape[-1])
+        enhanced = [cast(Branch, branch).enhance(scale) for branch, scale in zip(self.branches, scales, strict=True)]
+        enhanced[0] = F.pixel_shuffle(enhanced[0], STRIDES[0])
+        logit, flow = self.resize(scales[0].mask_logit, finest_flow(scales), size_hw)
         return Prediction(
-            enhanced=finest.enhanced[..., : size_hw[0], : size_hw[1]],
-            mask_logit=logit[..., : size_hw[0], : size_hw[1]],
-            flow=self.resize_flow(flow, padded_hw, size_hw),
-            scales=scales,
+            enhanced=enhanced[0][..., : size_hw[0], : size_hw[1]],
+            mask_logit=logit,
+            flow=flow,
+            scales=tuple(
+                ScalePrediction(stride, picture, scale.mask_logit, scale.flow, scale.log_error, scale.matching)
+                for stride, picture, scale in zip(STRIDES, enhanced, scales, strict=True)
+            ),
         )
+
+    def resize(self, mask_logit: Tensor, flow: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The finest mask and flow, bilinearly resized to the padded frame and cropped to the frame."""
+        logit = F.interpolate(mask_logit, scale_factor=float(STRIDES[0]), mode="bilinear", align_corners=False)
+        padded_hw = (logit.shape[-2], logit.shape[-1])
+        return logit[..., : size_hw[0], : size_hw[1]], self.resize_flow(flow, padded_hw, size_hw)
 
     def forward(self, clip: Tensor, state: State | None = None) -> tuple[list[Prediction], State]:
         """Run a clip ``(N, T, 3, H, W)`` frame by frame; returns the predictions of T frames and the last state.
@@ -266,31 +372,33 @@ class MostNet(nn.Module):
         assert state is not None
         return predictions, state
 
-    def _split(self, frame: Tensor, state: State) -> tuple[State, State]:
-        pairs = self.state_pairs((frame.shape[-2], frame.shape[-1]))
+    def _split(self, cells: Tensor, state: State) -> tuple[State, State, Tensor]:
+        n, _, height, width = cells.shape
+        pairs = self.state_pairs((height * STRIDES[0], width * STRIDES[0]))
         if len(state) != len(pairs):
             raise ValueError(f"the state has {len(state)} tensors, this variant carries {len(pairs)}")
         for tensor, pair in zip(state, pairs, strict=True):
-            wanted = (frame.shape[0], *pair.shape[1:])
+            wanted = (n, *pair.shape[1:])
             if tuple(tensor.shape) != wanted:
                 raise ValueError(f"state {pair.name} is {tuple(tensor.shape)}, frames like this one need {wanted}")
-        return state[: len(STRIDES)], state[len(STRIDES) :]
+        return state[: len(STRIDES)], state[len(STRIDES) : -1], state[-1]
 
     def _decode(
         self,
-        frame: Tensor,
-        thumbnail: Tensor,
+        pictures: tuple[Tensor, Tensor],
         features: list[Tensor],
         hidden: State,
         match: list[Tensor],
         previous_match: State,
-    ) -> tuple[list[ScalePrediction], list[Tensor]]:
+        fine: tuple[Tensor, Tensor],
+    ) -> tuple[list[Decoded], list[Tensor]]:
         """From coarse to fine, estimate flow, align and fuse, decode, refine. Returns both lists finest first."""
-        scales: list[ScalePrediction] = []
+        scales: list[Decoded] = []
         new_hidden: list[Tensor] = []
         flow: Tensor | None = None
         decoded: Tensor | None = None
         colour: tuple[Tensor, Tensor] | None = None
+        cells, quarter = pictures
         for scale in reversed(range(len(STRIDES))):
             size_hw = (features[scale].shape[-2], features[scale].shape[-1])
             flow = None if flow is None else self.resize_flow(flow, size_hw)
@@ -303,8 +411,10 @@ class MostNet(nn.Module):
             assert flow is not None
             branch = cast(Branch, self.branches[scale])
             decoded = branch(features[scale], hidden[scale], flow, decoded)
-            colour = self.colour(decoded, thumbnail) if colour is None else colour
-            prediction = branch.predict(decoded, frame, flow, seen, colour)
+            picture = cells if branch.finest else F.avg_pool2d(quarter, branch.stride // STRIDES[0])
+            if colour is None:
+                colour = self.colour(decoded, picture)
+            prediction = branch.predict(decoded, picture, flow, seen, fine, colour)
             flow = flow if prediction.flow is None else prediction.flow
             scales.insert(0, prediction._replace(matching=matching))
             new_hidden.insert(0, torch.tanh(branch.remember(decoded)))

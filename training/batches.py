@@ -19,6 +19,9 @@ from .workers import loader
 class BatchSource:
     """Makes the batches of a run. Batch ``i`` depends only on the device, the options, the data and ``i``.
 
+    Each batch is used ``repeats`` times in a row, turned another way each time, because to make one takes as long as a
+    small network learns from it (data echoing, D. Choi et al. 2019).
+
     Args:
         drawn: clips of the data set.
         photos: moving photographs; None for none. Every batch holds ``photo_clips`` of them.
@@ -34,14 +37,20 @@ class BatchSource:
     def batches(self, first: int) -> Iterator[Batch]:
         """Yield the batches from number ``first`` to the end of the run, on the device."""
         options = self._options
-        windows = range(first, options.steps + 1)  # a skipped chunk ends its window: a step may take a whole window
+        repeats = options.repeats
+        # A skipped chunk ends its window: a step may take a whole window.
+        windows = range(first // repeats, options.steps // repeats + 1)
         parts = []
         if self._photo_count < options.batch:
             parts.append(self._drawn_batches(windows))
         if self._photo_count:
             parts.append(self._photo_batches(windows))
+        done = first % repeats
         for batch in zip(*parts, strict=True):
-            yield joined([part.to(self._device) for part in batch])
+            whole = joined([part.to(self._device) for part in batch])
+            for turn in range(done, repeats):
+                yield turned(whole, turn)
+            done = 0
 
     def _drawn_batches(self, windows: range) -> Iterable[Batch]:
         count = self._options.batch - self._photo_count
@@ -110,3 +119,17 @@ def _made_ahead(made: _PhotoBatches, windows: range) -> Iterator[Batch]:
 def joined(parts: list[Batch]) -> Batch:
     """One batch of the clips of all parts."""
     return parts[0] if len(parts) == 1 else Batch(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def turned(batch: Batch, turn: int) -> Batch:
+    """The batch as it is (turn 0), mirrored left to right (1), upside down (2), or both (3)."""
+    for axis in range(2):
+        if turn >> axis & 1:
+            sign = torch.tensor([-1.0, 1.0] if axis == 0 else [1.0, -1.0], device=batch.flow.device).view(1, 1, 2, 1, 1)
+            column = 3 - axis  # of pictures (N, T, H, W, ...); one further in flow (N, T, 2, H, W)
+            maps = (part.flip(column) for part in (batch.input, batch.reference, batch.mask, batch.valid))
+            pictures, reference, mask, valid = maps
+            batch = batch._replace(
+                input=pictures, reference=reference, mask=mask, valid=valid, flow=batch.flow.flip(column + 1) * sign
+            )
+    return batch

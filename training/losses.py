@@ -10,10 +10,13 @@ Enhancement, against the reference averaged over each cell:
 
 Flow:
     - the generalised Charbonnier penalty of the end-point error in pixels of the frame (D. Sun et al., IJCV 106 (2014),
-      exponent 0.45), at each predicted scale and at the size of the frame;
+      exponent 0.45), at each predicted scale before and after propagation and after refinement, and at the size of the
+      frame;
     - the motion term: the part of the error on the teeth that a similarity fits, because a stabiliser follows it;
     - the matching term: the divergence of each softmax over displacements from the true displacement, spread over the
-      nearest cells. Without it, the network leaves matching to the correction, which sees no further than its kernels.
+      nearest cells. Without it, the network leaves matching to the correction, which sees no further than its kernels;
+    - the uncertainty term: the negative logarithm of the likelihood of the error's length, as if it were exponential. It
+      trains the uncertainty alone.
 
 Mask, against the fraction of each cell that is tooth:
     - binary cross-entropy, and Dice (F. Milletari et al., 3DV 2016).
@@ -31,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mostnet.model import STRIDES, Matching, Prediction
+from mostnet.model import STRIDES, Matching, Prediction, ScalePrediction
 from mostnet.training.data.dataset import TASKS
 
 _PICTURE_EPSILON = 1e-3
@@ -43,6 +46,8 @@ _GOOD_ENOUGH, _PER_FACTOR = 0.005, 0.03
 _FLAT, _MOST_SCALE = 1e-6, 4.0
 #: Weights of the finest scale, of each other scale, and of each scale's flow relative to the flow at the frame's size.
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
+#: The same for the flow of a scale before and after propagation, and for its uncertainty.
+_BEFORE_REFINEMENT, _UNCERTAINTY = 0.25, 0.1
 #: Weight of the motion term relative to the end-point error, and the least share of tooth in a frame for it to count.
 _MOTION, _ENOUGH_TOOTH = 2.0, 0.005
 #: The displacement of a cell counts as known if it is known at more than this share of the cell's pixels.
@@ -133,9 +138,7 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
         if "mask" in options.tasks:
             losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
         if "flow" in options.tasks and scale.flow is not None:
-            losses["flow"] = losses["flow"] + _FLOW_SCALE * _flow_loss(scale.flow, cell)
-            if scale.matching is not None:
-                losses["flow"] = losses["flow"] + matching_divergence(scale.matching, cell, scale.stride)
+            losses["flow"] = losses["flow"] + _scale_flow_loss(scale, cell)
     if "flow" in options.tasks:
         losses["flow"] = losses["flow"] + _flow_loss(prediction.flow, target)
         losses["flow"] = losses["flow"] + _MOTION * tooth_motion_error(prediction.flow, target)
@@ -250,6 +253,28 @@ def _mask_loss(mask_logit: Tensor, target: Target) -> Tensor:
     # One cell is added to both sides, so that an empty mask that is predicted empty costs nothing.
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + tooth.sum((1, 2, 3)) + 1)
     return _mean_of_labelled(entropy + dice, target.has_mask)
+
+
+def _scale_flow_loss(scale: ScalePrediction, cell: Target) -> Tensor:
+    assert scale.flow is not None
+    loss = _FLOW_SCALE * _flow_loss(scale.flow, cell)
+    if scale.matching is not None:
+        for flow in (scale.matching.matched, scale.matching.estimate):
+            loss = loss + _BEFORE_REFINEMENT * _flow_loss(flow, cell)
+        loss = loss + matching_divergence(scale.matching, cell, scale.stride)
+    if scale.log_error is not None:
+        loss = loss + _UNCERTAINTY * uncertainty_loss(scale.log_error, scale.flow, cell)
+    return loss
+
+
+def uncertainty_loss(log_error: Tensor, flow: Tensor, cell: Target) -> Tensor:
+    """Mean of ``error / expected + log(expected)``, whose minimum is at the mean of the errors; a scalar.
+
+    No gradient flows to ``flow``: the network must not find easy cells more important than hard ones.
+    """
+    error = (flow.detach().float() - cell.flow).square().sum(1, keepdim=True).sqrt()
+    expected = log_error.float()
+    return ((error * torch.exp(-expected) + expected) * cell.valid).sum() / cell.valid.sum().clamp_min(1.0)
 
 
 def _flow_loss(flow: Tensor, target: Target) -> Tensor:

@@ -42,6 +42,7 @@ class TrainOptions:
         threads: CPU threads of PyTorch; 0 takes its default, within the CPU limit of a container.
         workers: processes that read clips; 0 reads in the training process.
         cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
+        repeats: times that each batch is used, mirrored in another way each time; 1 to 4.
         photo_share: fraction of every batch that is made of moving photographs, if there are any.
         seed: seed of weights, clips and augmentation.
         tasks: tasks that are trained.
@@ -82,6 +83,7 @@ class TrainOptions:
     threads: int = 0
     workers: int = 0
     cache: str = "none"
+    repeats: int = 1
     photo_share: float = 0.75
     seed: int = 0
     tasks: tuple[str, ...] = TASKS
@@ -108,6 +110,8 @@ class TrainOptions:
         for name in ("scale_max", "lr", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}; expected a number above 0")
+        if self.repeats > 4:
+            raise TrainingError(f"repeats is {self.repeats}; a batch can be turned in 4 ways at most")
         if not 0 <= self.ema < 1:
             raise TrainingError(f"ema is {self.ema}; expected a decay of at least 0 and below 1")
         if not 0 <= self.photo_share <= 1:
@@ -169,7 +173,7 @@ _CHOICES = {
     "cache": ("none", "ram"),
 }
 _LEAST: dict[str, float] = {
-    **dict.fromkeys(("steps", "batch", "clip", "chunks", "save_every", "log_every", "val_sequences", "val_frames"), 1),
+    **dict.fromkeys(("steps", "batch", "clip", "chunks", "repeats", "save_every", "log_every", "val_sequences", "val_frames"), 1),
     **dict.fromkeys(("max_minutes", "warmup", "final_lr", "weight_decay", "threads", "workers", "seed", "overfit"), 0),
     **dict.fromkeys(("validate_every", "w_enhance", "w_flow", "w_mask"), 0),
 }

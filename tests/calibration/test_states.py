@@ -17,8 +17,8 @@ from mostnet.export.opset import lower_opset
 
 from .conftest import SIZE, at_opset_17, session_of
 
-STATES = ("hidden4", "hidden8", "hidden16", "match16", "match8")
-RANGES = {"hidden4": 0.7, "hidden8": 0.6, "hidden16": 0.5, "match16": 0.9, "match8": 0.8}
+STATES = ("hidden4", "hidden8", "hidden16", "match16", "match8", "fine2")
+RANGES = {"hidden4": 0.7, "hidden8": 0.6, "hidden16": 0.5, "match16": 0.9, "match8": 0.8, "fine2": 0.5}
 CELLS = (6, 7)
 
 Arrays = dict[str, np.ndarray]
@@ -60,7 +60,7 @@ def test_types_scales_and_description(half: onnx.ModelProto, quantised: onnx.Mod
         assert makers[leaving.input[0]].name.startswith("sanitise/"), "only finite values are rounded"
         assert {kinds[f"state_in_{name}"], kinds[f"state_out_{name}"]} == {TensorProto.INT8}
     before, after = graph_metadata(half), graph_metadata(quantised)
-    assert [pair.dtype for pair in after.states] == ["int8"] * 5
+    assert [pair.dtype for pair in after.states] == ["int8"] * 6
     assert [(p.name, p.shape) for p in after.states] == [(p.name, p.shape) for p in before.states]
     assert (after.precision, after.checkpoint_sha256) == (before.precision, before.checkpoint_sha256)
     assert {pair.dtype for pair in before.states} == {"float16"}, "the given graph does not change"

@@ -50,7 +50,7 @@ def test_contract_of_the_graph(graphs: dict, precision: str, opset: int) -> None
     assert (metadata.variant, metadata.size_hw, metadata.precision) == ("nano", SIZE, precision)
     assert (metadata.opset, metadata.trained, metadata.checkpoint_sha256) == (opset, False, "digest")
     assert graph.opset_import[0].version == opset
-    assert [p.name for p in metadata.states] == ["hidden4", "hidden8", "hidden16", "match16", "match8"]
+    assert [p.name for p in metadata.states] == ["hidden4", "hidden8", "hidden16", "match16", "match8", "fine2"]
     assert {p.dtype for p in metadata.states} == {{"fp32": "float32", "fp16": "float16"}[precision]}
     inputs = [input_spec(SIZE), *(p.input for p in metadata.states)]
     outputs = [*output_specs(SIZE), *(p.output for p in metadata.states)]

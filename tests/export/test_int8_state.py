@@ -31,7 +31,7 @@ from .conftest import SIZE, SIZE_TEXT, int8
 
 HEADS = ["--exclude", "network.[!b]*", "--exclude", "fuse", "--exclude", "blocks", "--exclude", "from_coarser"]
 HEADS += ["--exclude", "remember"]
-STATES = {"hidden4": 1.0, "hidden8": 1.0, "hidden16": 1.0, "match16": 1.0, "match8": 1.0}
+STATES = {"hidden4": 1.0, "hidden8": 1.0, "hidden16": 1.0, "match16": 1.0, "match8": 1.0, "fine2": 1.0}
 
 Capture = pytest.CaptureFixture[str]
 
@@ -193,12 +193,12 @@ def test_the_budget_has_int8_state_in_every_attempt(
     arguments = int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--int8-state", "--accuracy-budget", *HEADS)
     assert main([*arguments, "--budget-frames", "2", "--exclude", "match8", "--exclude", "match16"]) == 0
     assert len(saved) >= 5, "none, three layers, and all"
-    assert all(names == {"hidden4", "hidden8", "hidden16"} for names in saved)
+    assert all(names == {"hidden4", "hidden8", "hidden16", "fine2"} for names in saved)
     stem = tmp_path / f"tiny-{SIZE_TEXT}-int8"
     evidence = json.loads(stem.with_suffix(".calibration.json").read_text())
-    assert evidence["choice"]["int8_states"] == ["hidden4", "hidden8", "hidden16"]
+    assert evidence["choice"]["int8_states"] == ["hidden4", "hidden8", "hidden16", "fine2"]
     text = stem.with_suffix(".calibration.md").read_text()
-    assert "States that are INT8 in every measurement: hidden4, hidden8, hidden16." in text
+    assert "States that are INT8 in every measurement: hidden4, hidden8, hidden16, fine2." in text
     assert "with only the states in INT8 it is" in text
 
 
@@ -233,11 +233,12 @@ def test_opset_17_runs(checkpoint_path: Path, video_path: Path, tmp_path: Path) 
         (["--int8-state", "--range-report", "--calib", "VIDEO"], "int8_state: only for --int8; leave it out of a"),
         (
             ["--int8", "--int8-state", "--calib", "VIDEO", "--exclude", "match4"],
-            "--exclude match4: matches no convolution, and no state of hidden4, hidden8, hidden16, match16, match8; ",
+            "--exclude match4: matches no convolution, and no state of hidden4, hidden8, hidden16, match16, match8, fine2; ",
         ),
         (["--int8", "--calib", "VIDEO", "--exclude", "match8"], "--exclude match8: matches no convolution; conv"),
         (
-            ["--int8", "--int8-state", "--calib", "VIDEO", "--exclude", "hidden*", "--exclude", "match[0-9]*"],
+            ["--int8", "--int8-state", "--calib", "VIDEO"]
+            + ["--exclude", "hidden*", "--exclude", "match[0-9]*", "--exclude", "fine2"],
             "no state is left to quantise; exclude fewer, or leave --int8-state out",
         ),
     ],

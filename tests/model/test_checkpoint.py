@@ -92,25 +92,13 @@ def test_other_pytorch_file(path: Path) -> None:
         load_checkpoint(path)
 
 
-def test_other_version(path: Path) -> None:
-    edit(path, format_version=3)
-    with pytest.raises(CheckpointError, match="checkpoint format 3, this mostnet reads 1 and 2"):
-        load_checkpoint(path)
-
-
-def test_format_1_had_no_colour_map(path: Path) -> None:
-    start = initial_checkpoint("nano", seed=5).model  # its colour map changes nothing
-    start.branches[0].head.bias.data[:20] = 0.01
-    frame = torch.rand(1, 3, 64, 64)
-    wanted = start.step(frame)[0].enhanced
-    older = {name: value for name, value in start.state_dict().items() if not name.startswith("colour.")}
-    edit(path, format_version=1, weights=older)
-    model = load_checkpoint(path).model
-    assert torch.equal(model.step(frame)[0].enhanced, wanted)
-    model.requires_grad_(True).step(frame)[0].enhanced.square().mean().backward()
-    assert model.colour.decide.weight.grad.abs().sum() > 0, "training cannot wake the colour map"
-    edit(path, format_version=2, weights=older)
-    with pytest.raises(CheckpointError, match=r"6 missing \['colour\.decide\.bias'"):
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [(4, "save it again with this mostnet"), (2, "its network finds flow in another way: train it again")],
+)
+def test_other_version(path: Path, version: int, advice: str) -> None:
+    edit(path, format_version=version)
+    with pytest.raises(CheckpointError, match=f"checkpoint format {version}, this mostnet reads 3; {advice}"):
         load_checkpoint(path)
 
 
@@ -208,4 +196,5 @@ def test_init_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     frame = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     prediction, _ = loaded.model.step(frame)
     assert torch.equal(prediction.enhanced, frame), "an untrained network returns its frame"
-    assert all(torch.equal(s.enhanced, F.avg_pool2d(frame, s.stride)) for s in prediction.scales[1:])
+    for scale in prediction.scales[1:]:
+        torch.testing.assert_close(scale.enhanced, F.avg_pool2d(frame, scale.stride))

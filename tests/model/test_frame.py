@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mostnet.model import FrameModel, initial_checkpoint
+from mostnet.model.frame import FrameToCells
 
 SIZE = (72, 96)
 
@@ -39,7 +41,7 @@ def test_untrained_network_returns_its_frame_exactly(dtype: torch.dtype) -> None
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize("index", range(6))
 def test_poisoned_state_is_reported_and_heals(
     module: FrameModel, frames: list[torch.Tensor], poison: float, index: int
 ) -> None:
@@ -61,3 +63,20 @@ def test_wholly_poisoned_picture_is_the_frame(module: FrameModel, frames: list[t
     assert torch.equal(enhanced, frames[1])
     assert not flow.any()
     assert not mask.any()
+
+
+@pytest.mark.parametrize("size", [(64, 80), (70, 85)])
+def test_cells_are_the_padded_pixels_of_the_frame(size: tuple[int, int]) -> None:
+    frame = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8)
+    padding = (0, -size[1] % 16, 0, -size[0] % 16)
+    wanted = F.pad(frame.permute(0, 3, 1, 2).float(), padding, mode="replicate") / 255
+    torch.testing.assert_close(F.pixel_shuffle(FrameToCells()(frame), 4), wanted)
+
+
+def test_one_bad_feature_leaves_the_whole_picture_as_it_is(module: FrameModel, frames: list[torch.Tensor]) -> None:
+    """A picture of which a part was enhanced and another not would have an edge that is not there."""
+    _, _, _, _, *state = module(frames[0], *module.zero_state(SIZE))
+    state[0][0, 0, 3, 4] = torch.nan
+    enhanced, _, _, finite, *_ = module(frames[1], *state)
+    assert finite.tolist() == [False]
+    assert torch.equal(enhanced, frames[1])

@@ -12,8 +12,9 @@ from mostnet.contract import FrameError
 from mostnet.model import VARIANTS, MostNet, initial_checkpoint
 from mostnet.model.__main__ import main
 from mostnet.model.cost import parameter_count, step_flops
-from mostnet.model.flow import FlowUpdate, SoftMatch, UnitLength, has_history
+from mostnet.model.flow import FlowUpdate, GradientStep, Propagate, SoftMatch, UnitLength, has_history
 from mostnet.model.layers import LocalCorrelation, Warp
+from mostnet.model.network import Shrink, UpsampleToCells
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_no_previous_frame_means_no_flow(network: MostNet, clip: torch.Tensor) -
 
 
 def test_wrong_number_of_state_tensors(network: MostNet, clip: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="2 tensors, this variant carries 5"):
+    with pytest.raises(ValueError, match="2 tensors, this variant carries 6"):
         network.step(clip[:, 0], (torch.zeros(1), torch.zeros(1)))
     with pytest.raises(ValueError, match=r"state hidden4 is \(1, 8, 16, 16\), .* need \(1, 8, 24, 32\)"):
         network.step(clip[:, 0], network.zero_state(torch.rand(1, 3, 64, 64)))
@@ -122,6 +123,8 @@ def test_the_colour_map_is_one_for_the_frame(clip: torch.Tensor) -> None:
     model = initial_checkpoint("nano", seed=1, random_head=True).model
     plain = initial_checkpoint("nano", seed=1, random_head=True).model
     plain.colour.decide.weight.zero_()
+    for branch in (*model.branches, *plain.branches):
+        branch.residual.weight.zero_()  # what is left is the frame times a factor
     for frames in (clip[:, 0], clip[:, 0] * 0.3):
         changed, kept = (net.step(frames)[0].scales for net in (model, plain))
         ratios, shifts = [], []
@@ -156,12 +159,22 @@ def test_gradients_reach_every_parameter(clip: torch.Tensor) -> None:
     predictions, _ = model(clip[:, :3])
     loss = sum(
         s.enhanced.square().mean() + s.mask_logit.square().mean() + (0 if s.flow is None else s.flow.abs().mean())
+        + (0 if s.log_error is None else s.log_error.square().mean())
         for p in predictions
         for s in p.scales
     )
     loss.backward()
     missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert missing == []
+
+
+def test_cells_shrink_and_grow_as_pixels_do() -> None:
+    frame, factor = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 16, 24)
+    half, quarter = Shrink()(F.pixel_unshuffle(frame, 4))
+    torch.testing.assert_close(F.pixel_shuffle(half, 2), F.avg_pool2d(frame, 2))
+    torch.testing.assert_close(quarter, F.avg_pool2d(frame, 4))
+    wanted = F.interpolate(factor, scale_factor=4.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(F.pixel_shuffle(UpsampleToCells()(factor), 4), wanted)
 
 
 @pytest.mark.parametrize("radius", [1, 3])
@@ -183,12 +196,50 @@ def test_matching_follows_the_flow_convention(dx: int, dy: int) -> None:
     current = torch.roll(previous, (-dy, -dx), dims=(2, 3))
     match = SoftMatch(4)
     match.log_sharpness.data.fill_(3.7)
-    cells = match(LocalCorrelation(4)(current, previous))
+    cells, found = match(LocalCorrelation(4)(current, previous))
+    assert torch.equal(found[:, :2], cells)
+    assert found[:, 2:4].min() > -1e-3, "a variance is negative"
     inner = (..., slice(4, -4), slice(4, -4))
     torch.testing.assert_close(cells[:, 0][inner], torch.full((1, 4, 6), float(dx)), atol=0.02, rtol=0)
     torch.testing.assert_close(cells[:, 1][inner], torch.full((1, 4, 6), float(dy)), atol=0.02, rtol=0)
-    flow = FlowUpdate(8)(None, cells, has_history(previous))
+    flow = FlowUpdate(8)(None, has_history(previous), cells)
     torch.testing.assert_close(Warp()(previous, flow, 8)[inner], current[inner], atol=0.03, rtol=0)
+
+
+def test_untrusted_cells_take_the_flow_around_them() -> None:
+    flow = torch.zeros(1, 2, 20, 30)
+    flow[:, 0], flow[:, 1] = 3.0, -2.0
+    trust = torch.full((1, 1, 20, 30), 30.0)
+    wild = flow.clone()
+    wild[..., 5:12, 8:20], trust[..., 5:12, 8:20] = 50.0, -30.0
+    torch.testing.assert_close(Propagate()(wild, trust), flow, atol=1e-3, rtol=0)
+    nothing = Propagate()(wild, torch.full_like(trust, -1000.0))
+    assert torch.isfinite(nothing).all()
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize(("dx", "dy"), [(0.8, -0.5), (-1.2, 0.9)])
+def test_a_gradient_step_finds_what_is_left_of_the_motion(stride: int, dx: float, dy: float) -> None:
+    """The previous picture is the current one moved by a coarse flow and a little more. The step finds the little."""
+    def picture(moved: torch.Tensor) -> torch.Tensor:
+        x = torch.arange(96.0) * 2 + 0.5 + moved[0]
+        y = torch.arange(64.0)[:, None] * 2 + 0.5 + moved[1]
+        return (torch.sin(x / 5 + y / 9) + torch.sin(x / 8 - y / 6) + 0.2 * torch.sin(y / 4))[None, None] / 5
+
+    coarse = torch.tensor([4.0, -6.0])
+    flow = coarse.view(1, 2, 1, 1).expand(1, 2, 128 // stride, 192 // stride)
+    current, previous = picture(torch.zeros(2)), picture(-coarse - torch.tensor([dx, dy]))
+    seen = torch.ones(1, 1, *flow.shape[-2:])
+    better = GradientStep(stride)(current, previous, flow, torch.full_like(flow, -6.0), seen)
+    inner = (better - flow)[..., 2:-2, 2:-2].mean((0, 2, 3))
+    torch.testing.assert_close(inner, torch.tensor([dx, dy]), atol=0.12, rtol=0)
+
+
+def test_a_gradient_step_stays_where_there_is_nothing_to_see() -> None:
+    flow = torch.zeros(1, 2, 8, 12)
+    for level in (0.0, 0.7):
+        flat = torch.full((1, 1, 32, 48), level)
+        assert GradientStep(8)(flat, flat, flow, flow, torch.ones(1, 1, 8, 12)).abs().max() < 1e-3
 
 
 def test_warp_keeps_half_precision_exact_far_from_the_origin() -> None:
