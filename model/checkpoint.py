@@ -10,7 +10,7 @@ import torch
 
 from mostnet.contract import CheckpointError, atomic_path
 
-from .config import VARIANTS, ModelConfig
+from .config import VARIANTS
 from .network import MostNet
 from .torch_file import CHECKPOINT_FORMAT, TRAINING_FORMAT, read_torch_file
 from .training_record import record_problem
@@ -77,7 +77,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         earlier = type(version) is int and 1 <= version < FORMAT_VERSION
         raise CheckpointError(
             f"{path}: checkpoint format {shown(version)}, this mostnet reads {FORMAT_VERSION}; "
-            + ("its network finds flow in another way: train it again" if earlier else "save it again with this mostnet")
+            + (
+                "its network finds flow in another way: train it again"
+                if earlier
+                else "save it again with this mostnet"
+            )
         )
     missing = [key for key in ("variant", "config", "weights") if key not in document]
     if missing:

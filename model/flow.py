@@ -19,8 +19,8 @@ _LOG_SHARPEST = 3.7
 _AROUND, _FRAME_SHARE, _LEAST_TRUST = 9, 0.05, 1e-6
 #: Pixels per cell of the fine picture, and a mean square of its slopes below which a frame counts as black.
 FINE_STRIDE, _BLACK = 2, 1e-6
-#: Side of the filter that chooses a band of frequencies. It begins as the difference of two Gaussians of these widths, in
-#: cells of the fine picture. Its gain does not matter to the step. It is so large that an optimiser changes it slowly.
+#: Side of the filter that chooses a band of frequencies. It begins as the difference of two Gaussians of these widths,
+#: in cells of the fine picture. Its gain does not matter to the step. A large one changes slowly in training.
 _BAND, _BAND_SIGMAS, _BAND_GAIN = 5, (0.5, 1.25), 32.0
 #: Sides of the windows of a gradient step, in cells of the scale.
 _WINDOWS = (7, 3)
@@ -72,8 +72,9 @@ class SoftMatch(Float32Island):
             cost: ``(N, (2r+1)^2, H, W)``.
 
         Returns:
-            The displacement ``(N, 2, H, W)`` as ``(dx, dy)`` in cells, float32; and ``(N, 5, H, W)`` of the cost's dtype:
-            the displacement, its variance along x and y in square cells, and the smooth maximum of the cost, minus one.
+            The displacement ``(N, 2, H, W)`` as ``(dx, dy)`` in cells, float32; and ``(N, 5, H, W)`` of the cost's
+            dtype: the displacement, its variance along x and y in square cells, and the smooth maximum of the cost,
+            minus one.
         """
         n, _, height, width = cost.shape
         side = 2 * self.radius + 1
@@ -182,7 +183,7 @@ class FlowEstimator(nn.Module):
         cost = self.correlate(match, previous)
         displacement, found = self.soft_match(cost)
         known = torch.cat((cost, found, self.context(features)), dim=1)
-        correction, trust = torch.split(self.leave(self.block(self.enter(known))), (2, 1), dim=1)
+        correction, trust = torch.split(self.leave(self.block(self.enter(known))), [2, 1], dim=1)
         matched = self.update(coarse, seen, displacement, correction)
         flow: Tensor = self.propagate(matched, trust)
         return flow, Matching(cost, self.soft_match.sharpness(), coarse, matched, flow)
@@ -193,6 +194,8 @@ class GradientStep(Float32Island):
 
     The sums over a cell give the normal equations. They are solved twice: over wide windows, then over narrow ones.
     """
+
+    slopes: Tensor
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -212,7 +215,7 @@ class GradientStep(Float32Island):
         self.band.data.copy_(_BAND_GAIN * (torch.outer(narrow, narrow) - torch.outer(wide, wide)))
 
     def filters(self) -> Tensor:
-        """Kernels ``(3, 2, 7, 7)`` that give the slopes of the mean and the difference of two pictures, of the band."""
+        """Kernels ``(3, 2, 7, 7)`` for the slopes of the mean of two pictures and for their difference, of the band."""
         band = self.band.float()
         slopes = F.conv2d(band, self.slopes.float().flip((2, 3)), padding=2).transpose(0, 1) / 2
         difference = F.pad(band, (1, 1, 1, 1))
@@ -225,7 +228,7 @@ class GradientStep(Float32Island):
             current: fine picture ``(N, 1, _, _)``.
             previous: that of the previous frame.
             flow: ``(N, 2, H, W)``, float32, in pixels of the frame.
-            damping: logarithm of the damping of each window, relative to the mean square of the slopes, ``(N, 2, H, W)``.
+            damping: logarithm of each window's damping, relative to the mean square of the slopes, ``(N, 2, H, W)``.
             seen: ``has_history`` of the previous frame.
         """
         size_hw = (current.shape[-2], current.shape[-1])

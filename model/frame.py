@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .branch import Branch, Decoded, finest_flow
 from .config import STRIDES
 from .layers import Float32Island
-from .network import Branch, Decoded, MostNet, State, finest_flow
+from .network import MostNet, State
 
 #: Values of this magnitude or more count as infinite. It is just below the largest half-precision number.
 _BOUND = 65000.0
@@ -81,6 +82,8 @@ class FrameToCells(nn.Module):
 
     A convolution with one weight of 1/255 for each number moves them faster than a transposition does.
     """
+
+    weight: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .branch import Branch
 from .checkpoint import Checkpoint
 from .config import VARIANTS
 from .flow import FlowEstimator, GradientStep
 from .layers import ChannelAttentionFusion, ResidualBlock
-from .network import Branch, MostNet
+from .network import MostNet
 
 #: Tint of the noise on which heads are scaled, BGR: teeth, gums and light are warm.
 _CLIP_TINT = (-0.3, 0.0, 0.7)
@@ -102,7 +103,9 @@ def _zero_enhancement(model: MostNet) -> None:
 
 
 def _scale_heads(model: MostNet) -> None:
-    """Scale each row of each head to their standard deviation on a seeded clip of moving noise, with zero mean where it has a bias.
+    """Scale each row of each head to its standard deviation on a seeded clip of moving noise.
+
+    A row with a bias gets zero mean.
 
     The outputs of the colour map are scaled to ``_COLOUR_SIZE``.
     """

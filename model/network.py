@@ -14,38 +14,15 @@ from torch import Tensor, nn
 
 from mostnet.contract import StatePair, check_size
 
+from .branch import Branch, Decoded, finest_flow
+from .cells import CELL_NUMBERS, COLOURS, Shrink, fine_picture
+from .colour import ColourMap
 from .config import STRIDES, ModelConfig
-from .flow import FINE_STRIDE, FlowEstimator, FlowResize, FlowUpdate, GradientStep, MatchHead, Matching, has_history
-from .layers import ChannelAttentionFusion, Warp, blocks, conv, conv_relu, mean, patch_conv_relu
+from .flow import FINE_STRIDE, FlowEstimator, FlowResize, MatchHead, Matching, has_history
+from .layers import blocks, conv_relu, patch_conv_relu
 
 #: The recurrent tensors of one stream, in the order of ``MostNet.state_pairs``.
 State = tuple[Tensor, ...]
-
-_COLOURS = 3
-#: Sub-pixels of one cell at the finest scale, as channels of a pixel shuffle.
-_SUBPIXELS = _COLOURS * STRIDES[0] ** 2
-#: Channels of the colour map, and the standard deviation of its first weights on colours. The colours of a frame spread
-#: by about a fifth.
-_VOTES, _COLOUR_CONTRAST = 64, 2.0
-
-
-class Decoded(NamedTuple):
-    """What one decoder branch knows of a frame, at its own scale ``(N, _, ceil(H / stride), ceil(W / stride))``.
-
-    ``features`` are the decoded ones. ``picture`` is the frame, as cells at the finest scale and averaged over cells at
-    the others. ``factor`` ``(N, 3, _, _)`` and ``shift`` ``(N, 3, 1, 1)`` correct its colours. ``mask_logit`` has one
-    channel. The others are None at scales that predict no flow: ``flow``, float32 in pixels of the frame; its
-    ``matching``; and at the finest of these scales ``log_error``, the logarithm of the flow's expected error in pixels.
-    """
-
-    features: Tensor
-    picture: Tensor
-    factor: Tensor
-    shift: Tensor
-    mask_logit: Tensor
-    flow: Tensor | None = None
-    log_error: Tensor | None = None
-    matching: Matching | None = None
 
 
 class ScalePrediction(NamedTuple):
@@ -74,11 +51,6 @@ class Prediction(NamedTuple):
     scales: tuple[ScalePrediction, ...]
 
 
-def finest_flow(scales: Sequence[Decoded]) -> Tensor:
-    """The flow of the finest scale that predicts one."""
-    return next(scale.flow for scale in scales if scale.flow is not None)
-
-
 class Extractor(nn.Module):
     """Deep features at 1/4, 1/8, 1/16, each joined with image-level features of that scale.
 
@@ -88,10 +60,10 @@ class Extractor(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, extra = config.channels, config.image_channels
-        self.stem = conv_relu(_SUBPIXELS, c[0])
+        self.stem = conv_relu(CELL_NUMBERS, c[0])
         self.down = nn.ModuleList(conv_relu(c[i], c[i + 1], stride=2) for i in range(2))
-        halves = nn.Sequential(nn.Conv2d(4 * _COLOURS, extra, 6, stride=2, padding=2), nn.ReLU())
-        self.image = nn.ModuleList((halves, patch_conv_relu(_COLOURS, extra)))
+        halves = nn.Sequential(nn.Conv2d(4 * COLOURS, extra, 6, stride=2, padding=2), nn.ReLU())
+        self.image = nn.ModuleList((halves, patch_conv_relu(COLOURS, extra)))
         self.shrink = Shrink()
         self.join = nn.ModuleList(conv_relu(c[i + 1] + extra, c[i + 1]) for i in range(2))
         self.blocks = nn.ModuleList(blocks(c[i], config.extractor_blocks[i]) for i in range(3))
@@ -104,153 +76,6 @@ class Extractor(nn.Module):
             joined = self.join[i](torch.cat((self.down[i](features[-1]), self.image[i](picture)), dim=1))
             features.append(self.blocks[i + 1](joined))
         return features, quarter, half
-
-
-class Shrink(nn.Module):
-    """The frame at half its size, as cells of 2x2 pixels, and at a quarter, both from cells of 4x4 pixels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.device("cpu"):  # a constant also where weights are only shapes
-            weight = self._means()
-        self.register_buffer("weight", weight, persistent=False)
-
-    @staticmethod
-    def _means() -> Tensor:
-        pixels = torch.eye(_SUBPIXELS).reshape(_SUBPIXELS, _COLOURS * STRIDES[0] ** 2, 1, 1)
-        picture = F.pixel_shuffle(pixels, STRIDES[0])
-        parts = [F.pixel_unshuffle(F.avg_pool2d(picture, 2), 2), F.avg_pool2d(picture, 4)]
-        weight = torch.cat([part.reshape(_SUBPIXELS, -1) for part in parts], dim=1).T
-        return weight.reshape(-1, _SUBPIXELS, 1, 1)
-
-    def forward(self, cells: Tensor) -> tuple[Tensor, ...]:
-        return F.conv2d(cells, self.weight).split((4 * _COLOURS, _COLOURS), dim=1)
-
-
-def fine_picture(half: Tensor) -> Tensor:
-    """The grey frame at half its size, ``(N, 1, H / 2, W / 2)`` of -0.5..0.5, from cells of 2x2 pixels."""
-    return F.pixel_shuffle(half.unflatten(1, (_COLOURS, 4)).mean(1), 2) - 0.5
-
-
-class UpsampleToCells(nn.Module):
-    """Bilinear upsampling of ``(N, 3, H, W)`` by four, as cells ``(N, 48, H, W)``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.device("cpu"):
-            weight = self._taps()
-        self.register_buffer("weight", weight, persistent=False)
-
-    @staticmethod
-    def _taps() -> Tensor:
-        taps = torch.eye(_COLOURS * 9).reshape(_COLOURS * 9, _COLOURS, 3, 3)
-        large = F.interpolate(F.pad(taps, (1, 1, 1, 1)), scale_factor=4.0, mode="bilinear", align_corners=False)
-        weight = F.pixel_unshuffle(large[..., 8:12, 8:12], STRIDES[0]).reshape(_COLOURS, 3, 3, _SUBPIXELS).permute(3, 0, 1, 2)
-        return weight.contiguous()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight)
-
-
-class ColourMap(nn.Module):
-    """One scale and one shift of each colour for the whole frame. They correct exposure and cast.
-
-    No single cell can tell these. Every cell votes from its colour and its decoded features. The mean of the votes
-    decides.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.vote = conv(channels + _COLOURS, _VOTES, kernel=1)
-        self.weigh = conv(_VOTES, _VOTES, kernel=1)
-        self.decide = conv(_VOTES, 2 * _COLOURS, kernel=1)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Make the map change nothing, with layers before the last that differ enough between frames to learn from."""
-        for part in self.parameters():
-            nn.init.zeros_(part)
-        assert self.vote.bias is not None
-        channels = self.vote.in_channels - _COLOURS
-        nn.init.normal_(self.vote.weight[:, :channels].detach(), std=channels**-0.5)
-        nn.init.normal_(self.vote.weight[:, channels:].detach(), std=_COLOUR_CONTRAST)
-        nn.init.uniform_(self.vote.bias, -1.0, 1.0)
-        nn.init.normal_(self.weigh.weight, std=_VOTES**-0.5)
-
-    def forward(self, decoded: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and shift ``(N, 3, 1, 1)``, from tensors ``(N, _, H, W)`` of the coarsest scale."""
-        votes = F.relu(self.vote(torch.cat((decoded, thumbnail), dim=1)))
-        scale, shift = torch.split(self.decide(torch.tanh(self.weigh(mean(votes)))), _COLOURS, dim=1)
-        return 1.0 + scale, shift
-
-
-class Branch(nn.Module):
-    """Decoder branch of one scale: align and fuse the previous features, decode, and predict every task."""
-
-    def __init__(self, config: ModelConfig, scale: int) -> None:
-        super().__init__()
-        channels = config.channels[scale]
-        self.stride = STRIDES[scale]
-        self.finest = scale == 0
-        self.warp = Warp()
-        self.fuse = ChannelAttentionFusion(channels, config.state_channels[scale])
-        self.from_coarser = conv(config.channels[scale + 1], channels, kernel=1) if scale < 2 else None
-        self.blocks = blocks(channels, config.decoder_blocks[scale])
-        self.remember = conv(channels, config.state_channels[scale], kernel=1)
-        self.predicts_flow = scale in config.flow_scales
-        self.finest_flow = scale == min(config.flow_scales)
-        flow_channels = (2, 2, 1) if self.finest_flow else (2,)
-        self.head_channels = (_COLOURS, 1, *(flow_channels if self.predicts_flow else ()))
-        self.head = conv(channels, sum(self.head_channels))
-        # Without a bias: where the features are zero, the picture is the frame.
-        self.residual = nn.Conv2d(channels, _SUBPIXELS if self.finest else _COLOURS, 3, padding=1, bias=False)
-        self.upsample = UpsampleToCells() if self.finest else None
-        self.refine_flow = FlowUpdate(self.stride)
-        self.gradient_step = GradientStep(self.stride) if self.finest_flow else None
-
-    def forward(self, features: Tensor, hidden: Tensor, flow: Tensor, coarser: Tensor | None) -> Tensor:
-        """Decoded features ``(N, C, H, W)`` from the current ones, the hidden state, flow and the coarser branch."""
-        fused = self.fuse(features, self.warp(hidden, flow, self.stride))
-        if self.from_coarser is not None:
-            fused = fused + F.interpolate(self.from_coarser(coarser), scale_factor=2.0, mode="nearest")
-        decoded: Tensor = self.blocks(fused)
-        return decoded
-
-    def predict(
-        self,
-        decoded: Tensor,
-        picture: Tensor,
-        flow: Tensor,
-        seen: Tensor | None,
-        fine: tuple[Tensor, Tensor],
-        colour: tuple[Tensor, Tensor],
-    ) -> Decoded:
-        """All that this branch predicts, from its decoded features.
-
-        Args:
-            decoded: the result of ``forward``.
-            picture: the frame, as in ``Decoded``.
-            flow: its first estimate, which is refined if the branch predicts flow.
-            seen: ``has_history`` of the previous frame; None if the branch predicts no flow.
-            fine: fine features of this frame and the previous one.
-            colour: scale and shift of the frame's colour map.
-        """
-        gain, mask_logit, *steps = torch.split(self.head(decoded), list(self.head_channels), dim=1)
-        scale, shift = colour
-        prediction = Decoded(decoded, picture, scale * (1.0 + gain), shift, mask_logit)
-        if seen is None:
-            return prediction
-        refined = self.refine_flow(flow, seen, steps[0])
-        if self.gradient_step is None:
-            return prediction._replace(flow=refined)
-        return prediction._replace(flow=self.gradient_step(*fine, refined, steps[1], seen), log_error=steps[2])
-
-    def enhance(self, scale: Decoded, *, white: float = 1.0) -> Tensor:
-        """The corrected picture, as ``scale.picture`` is laid out, from 0 to ``white``."""
-        factor, shift, residual = scale.factor * white, scale.shift * white, self.residual(scale.features) * white
-        if self.upsample is not None:
-            factor, shift = self.upsample(factor), shift.repeat_interleave(self.stride**2, dim=1)
-        return scale.picture * factor + (residual + shift)
 
 
 class MostNet(nn.Module):
@@ -325,7 +150,7 @@ class MostNet(nn.Module):
     def predict_cells(self, cells: Tensor, state: State) -> tuple[tuple[Decoded, ...], State]:
         """Predictions of every branch, finest first, and the new state.
 
-        ``cells`` ``(N, 48, H / 4, W / 4)`` are the padded frame, of which each side is a multiple of the coarsest stride.
+        ``cells`` ``(N, 48, H / 4, W / 4)`` are the padded frame. Its sides are multiples of the coarsest stride.
         """
         hidden, previous_match, previous_fine = self._split(cells, state)
         features, quarter, half = self.extractor(cells)

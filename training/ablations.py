@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mostnet.model import MostNet, Prediction, State
-from mostnet.model.network import Branch
+from mostnet.model.branch import Branch
 
 
 class Unaligned(nn.Module):

@@ -15,8 +15,8 @@ Flow:
     - the motion term: the part of the error on the teeth that a similarity fits, because a stabiliser follows it;
     - the matching term: the divergence of each softmax over displacements from the true displacement, spread over the
       nearest cells. Without it, the network leaves matching to the correction, which sees no further than its kernels;
-    - the uncertainty term: the negative logarithm of the likelihood of the error's length, as if it were exponential. It
-      trains the uncertainty alone.
+    - the uncertainty term: the negative logarithm of the likelihood of the error's length, as if it were exponential.
+      It trains the uncertainty alone.
 
 Mask, against the fraction of each cell that is tooth:
     - binary cross-entropy, and Dice (F. Milletari et al., 3DV 2016).

@@ -173,7 +173,9 @@ _CHOICES = {
     "cache": ("none", "ram"),
 }
 _LEAST: dict[str, float] = {
-    **dict.fromkeys(("steps", "batch", "clip", "chunks", "repeats", "save_every", "log_every", "val_sequences", "val_frames"), 1),
+    **dict.fromkeys(
+        ("steps", "batch", "clip", "chunks", "repeats", "save_every", "log_every", "val_sequences", "val_frames"), 1
+    ),
     **dict.fromkeys(("max_minutes", "warmup", "final_lr", "weight_decay", "threads", "workers", "seed", "overfit"), 0),
     **dict.fromkeys(("validate_every", "w_enhance", "w_flow", "w_mask"), 0),
 }

@@ -16,7 +16,18 @@ def check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) ->
     Raises:
         TrainingError: names the option.
     """
-    for name in ("variant", "batch", "clip", "chunks", "crop_hw", "seed", "learned_weights", "overfit", "photo_share", "repeats"):
+    for name in (
+        "variant",
+        "batch",
+        "clip",
+        "chunks",
+        "crop_hw",
+        "seed",
+        "learned_weights",
+        "overfit",
+        "photo_share",
+        "repeats",
+    ):
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
             raise TrainingError(f"{run_dir}: was started with {name} {before}, and cannot be resumed with {now}")

@@ -19,7 +19,7 @@ def pin_types(trt: Any, network: Any, config: Any, tensor_types: Mapping[str, st
     Without this, TensorRT 8.6 keeps no float32 island.
 
     Raises:
-        ExportError: a convolution or matrix product could not be pinned to float16, or a sampling to float32.
+        ExportError: a convolution or matrix product could not be pinned to its type, or a sampling to float32.
     """
     config.set_flag(trt.BuilderFlag.FP16)
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
@@ -30,12 +30,10 @@ def pin_types(trt: Any, network: Any, config: Any, tensor_types: Mapping[str, st
     for layer in layers:
         if layer.type not in movers:
             _pin(layer, [wanted.get(layer.get_output(j).name) for j in range(layer.num_outputs)])
-    must = {
-        trt.LayerType.CONVOLUTION: trt.float16,
-        trt.LayerType.MATRIX_MULTIPLY: trt.float16,
-        trt.LayerType.GRID_SAMPLE: trt.float32,
-    }
-    wrong = [layer.name for layer in layers if layer.type in must and not _has_type(layer, must[layer.type])]
+    products = (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
+    must = [(layer, wanted.get(layer.get_output(0).name, trt.float16)) for layer in layers if layer.type in products]
+    must += [(layer, trt.float32) for layer in layers if layer.type == trt.LayerType.GRID_SAMPLE]
+    wrong = [layer.name for layer, kind in must if not _has_type(layer, kind)]
     if wrong:
         raise ExportError(f"{trt.__name__} {trt.__version__}: precision could not be pinned for {', '.join(wrong[:5])}")
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from mostnet.contract import FrameError
 from mostnet.model import VARIANTS, MostNet, initial_checkpoint
 from mostnet.model.__main__ import main
+from mostnet.model.cells import Shrink, UpsampleToCells
 from mostnet.model.cost import parameter_count, step_flops
 from mostnet.model.flow import FlowUpdate, GradientStep, Propagate, SoftMatch, UnitLength, has_history
 from mostnet.model.layers import LocalCorrelation, Warp
-from mostnet.model.network import Shrink, UpsampleToCells
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,9 @@ def test_gradients_reach_every_parameter(clip: torch.Tensor) -> None:
     model = initial_checkpoint("nano", random_head=True).model.train().requires_grad_(True)
     predictions, _ = model(clip[:, :3])
     loss = sum(
-        s.enhanced.square().mean() + s.mask_logit.square().mean() + (0 if s.flow is None else s.flow.abs().mean())
+        s.enhanced.square().mean()
+        + s.mask_logit.square().mean()
+        + (0 if s.flow is None else s.flow.abs().mean())
         + (0 if s.log_error is None else s.log_error.square().mean())
         for p in predictions
         for s in p.scales
@@ -221,6 +223,7 @@ def test_untrusted_cells_take_the_flow_around_them() -> None:
 @pytest.mark.parametrize(("dx", "dy"), [(0.8, -0.5), (-1.2, 0.9)])
 def test_a_gradient_step_finds_what_is_left_of_the_motion(stride: int, dx: float, dy: float) -> None:
     """The previous picture is the current one moved by a coarse flow and a little more. The step finds the little."""
+
     def picture(moved: torch.Tensor) -> torch.Tensor:
         x = torch.arange(96.0) * 2 + 0.5 + moved[0]
         y = torch.arange(64.0)[:, None] * 2 + 0.5 + moved[1]

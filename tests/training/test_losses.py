@@ -23,6 +23,7 @@ from mostnet.training.losses import (
     matching_divergence,
     target_cells,
     tooth_motion_error,
+    uncertainty_loss,
 )
 from mostnet.training.options import TrainOptions
 from mostnet.training.schedule import AveragedWeights, learning_rate
@@ -51,6 +52,8 @@ def make_prediction(*, picture: float, flow: tuple[float, float], logit: Tensor 
             torch.full(at(1 if stride == 4 else stride, 3), picture),
             torch.nn.functional.avg_pool2d(logit, stride),
             None if stride == 4 else vectors.expand(at(stride, 2)),
+            None,
+            None,
         )
         for stride in (4, 8, 16)
     )
@@ -192,18 +195,22 @@ def test_matching_divergence_is_zero_only_for_the_true_displacement() -> None:
     share = torch.zeros(5, 5)  # rows dy, columns dx, from -2 to 2
     share[1, 2], share[1, 3], share[2, 2], share[2, 3] = 3 / 16, 3 / 16, 5 / 16, 5 / 16
     cost = share.clamp_min(1e-30).log().view(1, 25, 1, 1).expand(2, 25, 8, 8)
-    right = Matching(cost, torch.tensor(1.0), None)
+    right = Matching(cost, torch.tensor(1.0), None, cell.flow, cell.flow)
     assert float(matching_divergence(right, cell, 8)) == pytest.approx(0.0, abs=1e-5)
-    flat = Matching(torch.zeros(2, 25, 8, 8), torch.tensor(1.0), None)
+    flat = Matching(torch.zeros(2, 25, 8, 8), torch.tensor(1.0), None, cell.flow, cell.flow)
     entropy = -2 * (3 / 16 * math.log(3 / 16) + 5 / 16 * math.log(5 / 16))
     assert float(matching_divergence(flat, cell, 8)) == pytest.approx(math.log(25) - entropy, rel=1e-5)
-    transposed = Matching(cost.reshape(2, 5, 5, 8, 8).transpose(1, 2).reshape(2, 25, 8, 8), torch.tensor(1.0), None)
+    transposed = Matching(
+        cost.reshape(2, 5, 5, 8, 8).transpose(1, 2).reshape(2, 25, 8, 8), torch.tensor(1.0), None, cell.flow, cell.flow
+    )
     assert float(matching_divergence(transposed, cell, 8)) > 1.0
     around = torch.zeros(2, 2, 8, 8, requires_grad=True)
-    moved = Matching(torch.zeros(2, 25, 8, 8, requires_grad=True), torch.tensor(1.0), around + cell.flow)
+    moved = Matching(
+        torch.zeros(2, 25, 8, 8, requires_grad=True), torch.tensor(1.0), around + cell.flow, cell.flow, cell.flow
+    )
     matching_divergence(moved, cell, 8).backward()
     assert around.grad is None, "the coarser flow gets no gradient from the search around it"
-    far = Matching(flat.cost, flat.sharpness, cell.flow + 17.0)
+    far = flat._replace(around=cell.flow + 17.0)
     assert float(matching_divergence(far, cell, 8)) == 0.0, "beyond the search"
     unknown = cell._replace(valid=torch.full_like(cell.valid, 0.5))
     assert float(matching_divergence(flat, unknown, 8)) == 0.0
@@ -355,3 +362,15 @@ def test_a_bare_off_in_yaml_is_a_word(tmp_path: Path) -> None:
 def test_missing_yaml_file(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"none.yaml: cannot be read \(No such file"):
         TrainOptions.values_from_yaml(tmp_path / "none.yaml")
+
+
+def test_uncertainty_is_least_wrong_at_the_mean_error_and_does_not_move_the_flow() -> None:
+    """All errors are 5 pixels."""
+    cell = target_cells(make_target())[8]
+    flow = torch.tensor([7.0, 1.0]).view(1, 2, 1, 1).expand(2, 2, 8, 8).clone().requires_grad_()
+    logs = torch.linspace(0.5, 3.0, 26)
+    losses = [float(uncertainty_loss(torch.full((2, 1, 8, 8), float(x)), flow, cell)) for x in logs]
+    assert float(logs[int(torch.tensor(losses).argmin())]) == pytest.approx(math.log(5), abs=0.1)
+    log_error = torch.zeros(2, 1, 8, 8, requires_grad=True)
+    uncertainty_loss(log_error, flow, cell).backward()
+    assert flow.grad is None and log_error.grad is not None and log_error.grad.abs().sum() > 0
