@@ -83,6 +83,7 @@ _REWRITES: dict[str, Callable[[NodeProto, Initializers, int], None]] = {
     "QuantizeLinear": _drop("saturate"),
     "ReduceMax": _axes_to_attribute,
     "ReduceMean": _axes_to_attribute,
+    "ReduceMin": _axes_to_attribute,
     "Reshape": _drop(),
     "Resize": _drop("antialias", "axes", "keep_aspect_ratio_policy"),
     "Split": _drop("num_outputs"),

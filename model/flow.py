@@ -22,8 +22,8 @@ FINE_STRIDE, _BLACK = 2, 1e-6
 #: Side of the filter that chooses a band of frequencies. It begins as the difference of two Gaussians of these widths,
 #: in cells of the fine picture. Its gain does not matter to the step. A large one changes slowly in training.
 _BAND, _BAND_SIGMAS, _BAND_GAIN = 5, (0.5, 1.25), 32.0
-#: Sides of the windows of a gradient step, in cells of the scale.
-_WINDOWS = (7, 3)
+#: Sides of the windows of a gradient step, in cells of the scale, and bounds of the logarithm of their damping.
+_WINDOWS, _LOG_DAMPING_RANGE = (7, 3), (-8.0, 4.0)
 
 
 class UnitLength(Float32Island):
@@ -241,16 +241,25 @@ class GradientStep(Float32Island):
         )
         sums = F.avg_pool2d(products, self.stride // FINE_STRIDE)
         sums = sums / (mean(sums[:, :1] + sums[:, 2:3]) + _BLACK)
-        step = torch.zeros_like(flow)
+        xx, xy, yy, *residual = _channels(sums)
+        step: Tensor | None = None
         for i, window in enumerate(_WINDOWS):
-            xx, xy, yy, x, y = _channels(sums)
-            u, v = _channels(step)
-            part = torch.cat((xx, xy, yy, x - xx * u - xy * v, y - xy * u - yy * v), dim=1)
-            xx, xy, yy, x, y = _channels(box_mean(part, window))
-            least = torch.exp(damping[:, i : i + 1].float().clamp(-8.0, 4.0))
-            xx, yy = xx + least, yy + least
-            step = step + torch.cat((yy * x - xy * y, xx * y - xy * x), dim=1) / (xx * yy - xy * xy)
+            x, y = residual
+            if step is not None:
+                u, v = _channels(step)
+                x, y = x - xx * u - xy * v, y - xy * u - yy * v
+            part = _solve(box_mean(torch.cat((xx, xy, yy, x, y), dim=1), window), damping[:, i : i + 1].float())
+            step = part if step is None else step + part
+        assert step is not None
         return flow + step * FINE_STRIDE * seen.float()
+
+
+def _solve(equations: Tensor, log_damping: Tensor) -> Tensor:
+    """Solution ``(N, 2, H, W)`` of damped symmetric equations ``(N, 5, H, W)``: xx, xy, yy and the right-hand sides."""
+    xx, xy, yy, x, y = _channels(equations)
+    least = torch.exp(log_damping.clamp(*_LOG_DAMPING_RANGE))
+    xx, yy = xx + least, yy + least
+    return torch.cat((yy * x - xy * y, xx * y - xy * x), dim=1) / (xx * yy - xy * xy)
 
 
 def _channels(x: Tensor) -> list[Tensor]:

@@ -113,8 +113,7 @@ class SoundCells(Float32Island):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = x.float().sum(1, keepdim=True)
-        return (sums < _BOUND) & (sums > -_BOUND)
+        return x.float().sum(1, keepdim=True).abs() < _BOUND
 
 
 class Sanitise(Float32Island):
@@ -138,5 +137,5 @@ def _all(flags: list[Tensor], dtype: torch.dtype) -> Tensor:
 
     It reduces rows first and then the rest, in ``dtype``, because some backends cannot reduce booleans.
     """
-    bad = [torch.logical_not(ok).to(dtype).max(dim=-1)[0].reshape(1, -1) for ok in flags]
-    return torch.logical_not(torch.cat(bad, dim=1).max(dim=1)[0].to(torch.bool))
+    rows = [ok.to(dtype).min(dim=-1)[0].reshape(1, -1) for ok in flags]
+    return torch.cat(rows, dim=1).min(dim=1)[0].to(torch.bool)

@@ -55,13 +55,12 @@ class Warp(Float32Island):
     def forward(self, x: Tensor, flow: Tensor, stride: int) -> Tensor:
         """Sample ``x`` ``(N, C, H, W)`` at each cell plus ``flow`` ``(N, 2, H, W)``, float32 pixels of the frame."""
         height, width = flow.shape[-2:]
-        rows = torch.arange(height, dtype=torch.float32, device=flow.device)
-        columns = torch.arange(width, dtype=torch.float32, device=flow.device)
+        # From -1 to 1, the centres of the outer cells. All is made on the device: with a copy from the host, the host
+        # would wait for the device in every frame.
+        columns, rows = (torch.arange(side, device=flow.device) * (2.0 / (side - 1)) - 1.0 for side in (width, height))
         here = torch.stack((columns[None, :].expand(height, width), rows[:, None].expand(height, width)))
-        # Made on the device: with a copy from the host, the host would wait for the device in every frame.
-        scales = [torch.full((1, 1, 1, 1), 2.0 / (side - 1), device=flow.device) for side in (width, height)]
-        cells_to_grid = torch.cat(scales, dim=1)
-        grid = (flow / stride + here) * cells_to_grid - 1.0
+        scales = [torch.full((1, 1, 1), 2.0 / ((side - 1) * stride), device=flow.device) for side in (width, height)]
+        grid = flow * torch.cat(scales) + here
         warped = F.grid_sample(
             x.float(), grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=True
         )
