@@ -100,11 +100,15 @@ def asked_types(
         int8: module paths of the INT8 ones.
         kept: names of nodes that are float32 in any case.
     """
-    names = [node.name for node in graph.graph.node if node.op_type == "Conv"]
-    return {
-        name: "INT8" if name.rpartition("/")[0] in int8 else "FP32" if name in kept else floats.upper()
-        for name in names
-    }
+    kinds = tensor_types(graph)
+    asked: dict[str, str] = {}
+    for node in graph.graph.node:
+        if node.op_type != "Conv":
+            continue
+        is_int8 = node.name.rpartition("/")[0] in int8
+        is_wide = node.name in kept or kinds.get(node.output[0]) == "FLOAT"  # a float32 island may hold a convolution
+        asked[node.name] = "INT8" if is_int8 else "FP32" if is_wide else floats.upper()
+    return asked
 
 
 def tensor_types(graph: onnx.ModelProto) -> dict[str, str]:

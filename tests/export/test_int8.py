@@ -29,6 +29,7 @@ from .conftest import SIZE, SIZE_TEXT, int8
 #: All but the output heads, so that a search has three layers.
 MOST = ["--exclude", "extractor", "--exclude", "estimators", "--exclude", "match_heads", "--exclude", "fuse"]
 MOST += ["--exclude", "blocks", "--exclude", "from_coarser", "--exclude", "remember", "--exclude", "colour"]
+MOST += ["--exclude", "residual"]
 
 Capture = pytest.CaptureFixture[str]
 
@@ -58,7 +59,7 @@ def test_int8_with_plan_verification_and_cache(
     ]
     assert main([*arguments, "--exclude", "context"]) == 0, capsys.readouterr().err
     text = capsys.readouterr().out
-    assert "26 of 51 convolutions are INT8, the others FP16" in text
+    assert "27 of 56 convolutions are INT8, the others FP16" in text
     stem = tmp_path / f"tiny-{SIZE_TEXT}-int8"
     with Engine(stem.with_suffix(".onnx")) as engine:
         assert engine.metadata.precision == "int8"
@@ -66,7 +67,7 @@ def test_int8_with_plan_verification_and_cache(
         assert engine.metadata.tools.keys() >= {"onnxruntime", "torch"}
     evidence = json.loads(stem.with_suffix(".calibration.json").read_text())
     assert evidence["options"]["method"] == "mse"
-    assert len(evidence["int8"]) == 26
+    assert len(evidence["int8"]) == 27
     assert "network.extractor.stem.0" in evidence["excluded_by_hand"]
     assert all(0 < v["threshold"] <= v["largest"] for v in evidence["int8"].values())
     if plan[0] != "--onnx-only":

@@ -153,7 +153,7 @@ def test_the_lines_of_a_plan_name_the_layers_that_differ(
     (tmp_path / "x.onnx").write_bytes(b"graph")
     lines = write_plan(Toolchain(library.module, "tensorrt"), tmp_path / "x.onnx", request_of_half)
     assert lines[0].startswith("WARNING: tensorrt 8.6.1 has no implementation")
-    assert lines[1].startswith("0 of 51 FP16 convolutions run in FP16")
+    assert lines[1].startswith("0 of 55 FP16 convolutions run in FP16")
     module = layers["CONVOLUTION"].name.rpartition("/")[0]
     assert lines[2] == f"run in another type than in the graph: {module} FP32"
     assert lines[-1] == (

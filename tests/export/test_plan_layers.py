@@ -20,6 +20,7 @@ from mostnet.export.plan.request import asked_types
 from .conftest import SIZE, SIZE_TEXT
 
 HEAD = "network.branches.0.head"
+ISLAND = "network.branches.1.gradient_step"
 
 Capture = pytest.CaptureFixture[str]
 
@@ -30,6 +31,8 @@ def inspected(half: onnx.ModelProto, traced: None, monkeypatch: pytest.MonkeyPat
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
 
     def tell(others: dict[str, str]) -> None:
+        others = {ISLAND: "Float", **others}
+
         def inspect(trt: object, plan: bytes, *, targets: tuple[str, ...]) -> tuple[PlanLayer, ...]:
             assert len(plan) > 500_000
             assert targets == ("sm_86",)
@@ -51,10 +54,11 @@ def arguments(checkpoint: Path, output: Path, *more: str) -> list[str]:
 def test_asked_types(half: onnx.ModelProto) -> None:
     first = next(node.name for node in half.graph.node if node.op_type == "Conv")
     asked = asked_types(half, floats="fp16", int8=(HEAD,), kept=(first, "network.another/relu"))
-    assert len(asked) == 51
-    assert [node for node, kind in asked.items() if kind == "FP32"] == [first]
+    assert len(asked) == 56
+    wide = [node.rpartition("/")[0] for node, kind in asked.items() if kind == "FP32"]
+    assert wide == [first.rpartition("/")[0], ISLAND], "a node to keep, and the convolution of a float32 island"
     assert [node.rpartition("/")[0] for node, kind in asked.items() if kind == "INT8"] == [HEAD]
-    assert sum(kind == "FP16" for kind in asked.values()) == 49
+    assert sum(kind == "FP16" for kind in asked.values()) == 53
 
 
 def test_an_export_tells_and_writes_what_runs(
@@ -63,13 +67,14 @@ def test_an_export_tells_and_writes_what_runs(
     inspected({})
     assert main(arguments(checkpoint_path, tmp_path)) == 0
     plan = tmp_path / f"tiny-{SIZE_TEXT}-fp16.plan"
-    line = f"{plan.name}: 51 of 51 FP16 convolutions run in FP16; 0 not found under their names\n"
+    counts = "55 of 55 FP16 convolutions run in FP16; 1 of 1 FP32 convolutions run in FP32"
+    line = f"{plan.name}: {counts}; 0 not found under their names\n"
     assert line in capsys.readouterr().out
     document = json.loads(plan.with_suffix(".layers.json").read_text())
     assert document["plan_sha256"] == sha256(plan)
     assert document["tensorrt"].startswith("tensorrt_rtx 1.")
-    assert len(document["convolutions"]) == len(document["layers"]) == 51
-    assert read_counts(plan) == {"FP16": 51}
+    assert len(document["convolutions"]) == len(document["layers"]) == 56
+    assert read_counts(plan) == {"FP16": 55, "FP32": 1}
 
 
 def test_int8_that_runs_otherwise_is_a_warning(
@@ -80,14 +85,14 @@ def test_int8_that_runs_otherwise_is_a_warning(
     capsys: Capture,
 ) -> None:
     inspected({"network.branches.1.head": "Int8", "network.branches.2.head": "Int8"})
-    most = ["extractor", "estimators", "match_heads", "fuse", "blocks", "from_coarser", "remember", "colour"]
+    most = ["extractor", "estimators", "match_heads", "fuse", "blocks", "from_coarser", "remember", "colour", "residual"]
     more = [word for name in most for word in ("--exclude", name)]
     more += ["--int8", "--calib", str(video_path), "--calib-frames", "4"]
     assert main(arguments(checkpoint_path, tmp_path, *more)) == 0
     text = capsys.readouterr().out
-    assert "2 of 3 INT8 convolutions run in INT8; 48 of 48 FP16 convolutions run in FP16; 0 not found" in text
+    assert "2 of 3 INT8 convolutions run in INT8; 52 of 52 FP16 convolutions run in FP16; 1 of 1 FP32 " in text
     assert f"WARNING: INT8 in the graph, but not run in INT8 by TensorRT: {HEAD} FP16\n" in text
-    assert read_counts(tmp_path / f"tiny-{SIZE_TEXT}-int8.plan") == {"FP16": 49, "INT8": 2}
+    assert read_counts(tmp_path / f"tiny-{SIZE_TEXT}-int8.plan") == {"FP16": 53, "FP32": 1, "INT8": 2}
 
 
 def test_without_a_gpu_it_says_so_and_an_older_report_does_not_count(
