@@ -85,10 +85,11 @@ class LocalCorrelation(nn.Module):
         tiles = -(-width // _TILE)
         missing = tiles * _TILE - width
         reach = _TILE + side - 1
-        padded = F.pad(previous, (radius, radius + missing, radius, radius))
-        windows = torch.stack([padded[..., _TILE * t : _TILE * t + reach] for t in range(tiles)], dim=1)
-        keys = torch.stack([windows[..., dy : dy + height, :] for dy in range(side)], dim=2)
-        keys = keys.permute(0, 4, 1, 2, 3, 5)  # (N, H, tiles, side, C, reach)
+        # Rows first, while the tensor is small: what follows then moves runs of numbers.
+        padded = F.pad(previous.transpose(1, 2), (radius, radius + missing, 0, 0, radius, radius))
+        windows = torch.stack([padded[..., _TILE * t : _TILE * t + reach] for t in range(tiles)], dim=2)
+        keys = torch.stack([windows[:, dy : dy + height] for dy in range(side)], dim=3)
+        # (N, H, tiles, side, C, reach)
         queries = F.pad(current, (0, missing)).reshape(n, channels, height, tiles, _TILE)
         queries = F.pad(queries, (0, reach + 1 - _TILE)).permute(0, 2, 3, 4, 1).unsqueeze(3)
         products = torch.matmul(queries, keys)  # (N, H, tiles, side, reach + 1, reach)

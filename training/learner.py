@@ -14,6 +14,7 @@ from mostnet.training.data.clips import Batch
 
 from .ablations import remove_alignment
 from .chunk_losses import ChunkLosses, GraphedLosses
+from .grow import grow
 from .losses import LossOptions, TaskWeights
 from .options import TrainOptions
 from .schedule import AveragedWeights
@@ -37,21 +38,16 @@ class Learner:
     """The network of a run on its device, with everything that changes in training."""
 
     def __init__(self, options: TrainOptions, init: Path | None = None) -> None:
-        """Build the network from seeded initial weights, or from the weights of ``init``.
+        """Build the network from seeded initial weights, or from the weights of ``init``, grown if need be.
 
         Raises:
-            TrainingError: ``init`` is of another variant, or the options do not fit the device.
+            TrainingError: ``init`` is of a wider variant, or the options do not fit the device.
             CheckpointError: ``init`` cannot be used.
             NoGpuError: CUDA was requested, but there is no GPU.
         """
         self.options = options
         self.device = choose_device(options)
-        checkpoint = load_checkpoint(init) if init else initial_checkpoint(options.variant, seed=options.seed)
-        if checkpoint.variant != options.variant:
-            raise TrainingError(
-                f"{init}: holds {checkpoint.variant} weights, but the run trains {options.variant}; change either"
-            )
-        self.model = checkpoint.model.to(self.device).train().requires_grad_(True)
+        self.model = _first_network(options, init).to(self.device).train().requires_grad_(True)
         if options.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not options.alignment:
@@ -123,6 +119,19 @@ class Learner:
             "optimiser": self.optimiser,
             "scaler": self.scaler,
         }
+
+
+def _first_network(options: TrainOptions, init: Path | None) -> MostNet:
+    start = None if init is None else load_checkpoint(init)
+    if start is not None and start.variant == options.variant:
+        return start.model
+    fresh = initial_checkpoint(options.variant, seed=options.seed).model
+    if start is not None:
+        try:
+            grow(start.model, fresh)
+        except TrainingError as error:
+            raise TrainingError(f"{init}: {error}") from error
+    return fresh
 
 
 def choose_device(options: TrainOptions) -> torch.device:

@@ -112,7 +112,8 @@ def test_a_description_of_other_types_is_refused(int8_state: Path, tmp_path: Pat
     text = next(p.value for p in model.metadata_props if p.key == ONNX_KEY)
     helper.set_model_props(model, {ONNX_KEY: text.replace('"int8"', '"float16"')})
     save_graph(model, tmp_path / "other.onnx")
-    with pytest.raises(ModelFileError, match=r"missing .*state_in_hidden16 float16.*unexpected .*state_in_hidden16 int8"):
+    text = r"missing .*state_in_hidden16 float16.*unexpected .*state_in_hidden16 int8"
+    with pytest.raises(ModelFileError, match=text):
         Engine(tmp_path / "other.onnx")
 
 
