@@ -26,7 +26,7 @@ _OPTIONS = {
 }
 
 
-#: Modules whose kernels are constants of the method, which move, average or compare pixels exactly.
+#: Modules that move, average or compare pixels. INT8 would spoil their exact result.
 _EXACT = {"read", "shrink", "upsample", "gradient_step"}
 
 

@@ -16,7 +16,7 @@ from .layers import ChannelAttentionFusion, Warp, blocks, conv
 
 
 class Decoded(NamedTuple):
-    """What one decoder branch knows of a frame, at its own scale ``(N, _, ceil(H / stride), ceil(W / stride))``.
+    """What one decoder branch knows of a frame, at its scale of the padded frame: ``(N, _, H / stride, W / stride)``.
 
     ``features`` are the decoded ones. ``picture`` is the frame, as cells at the finest scale and averaged over cells at
     the others. ``factor`` ``(N, 3, _, _)`` and ``shift`` ``(N, 3, 1, 1)`` correct its colours. ``mask_logit`` has one
@@ -87,7 +87,7 @@ class Branch(nn.Module):
             picture: the frame, as in ``Decoded``.
             flow: its first estimate, which is refined if the branch predicts flow.
             seen: ``has_history`` of the previous frame; None if the branch predicts no flow.
-            fine: fine features of this frame and the previous one.
+            fine: results of ``fine_picture`` for this frame and the previous one.
             colour: scale and shift of the frame's colour map.
         """
         gain, mask_logit, *steps = torch.split(self.head(decoded), list(self.head_channels), dim=1)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import STRIDES
+from .layers import exact_conv
 
 COLOURS = 3
 #: Numbers in one cell.
@@ -33,7 +34,7 @@ class Shrink(nn.Module):
         return weight.reshape(-1, CELL_NUMBERS, 1, 1)
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        half, quarter = torch.split(F.conv2d(cells, self.weight), [4 * COLOURS, COLOURS], dim=1)
+        half, quarter = torch.split(exact_conv(cells, self.weight), [4 * COLOURS, COLOURS], dim=1)
         return half, quarter
 
 
@@ -65,4 +66,4 @@ class UpsampleToCells(nn.Module):
         return weight.contiguous()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight)
+        return exact_conv(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight)

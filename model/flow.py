@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Float32Island, LocalCorrelation, ResidualBlock, Warp, box_mean, conv, conv_relu, mean
+from .layers import Float32Island, LocalCorrelation, ResidualBlock, Warp, box_mean, conv, conv_relu, exact_conv, mean
 
 #: Added to the squared length of a match vector, so that a black frame causes no division by zero.
 _EPSILON = 1e-6
@@ -217,7 +217,7 @@ class GradientStep(Float32Island):
     def filters(self) -> Tensor:
         """Kernels ``(3, 2, 7, 7)`` for the slopes of the mean of two pictures and for their difference, of the band."""
         band = self.band.float()
-        slopes = F.conv2d(band, self.slopes.float().flip((2, 3)), padding=2).transpose(0, 1) / 2
+        slopes = exact_conv(F.pad(band, (2, 2, 2, 2)), self.slopes.float().flip((2, 3))).transpose(0, 1) / 2
         difference = F.pad(band, (1, 1, 1, 1))
         return torch.cat((slopes.repeat(1, 2, 1, 1), torch.cat((difference, -difference), dim=1)))
 
@@ -235,7 +235,7 @@ class GradientStep(Float32Island):
         there = F.interpolate(flow, size=size_hw, mode="bilinear", align_corners=False)
         moved = self.warp(previous.float(), there, FINE_STRIDE)
         both = F.pad(torch.cat((current.float(), moved), dim=1), [_BAND // 2 + 1] * 4, mode="replicate")
-        across, down, difference = _channels(F.conv2d(both, self.filters()))
+        across, down, difference = _channels(exact_conv(both, self.filters()))
         products = torch.cat((across, across, down, across, down), 1) * torch.cat(
             (across, down, down, difference, difference), 1
         )
@@ -258,8 +258,10 @@ def _solve(equations: Tensor, log_damping: Tensor) -> Tensor:
     """Solution ``(N, 2, H, W)`` of damped symmetric equations ``(N, 5, H, W)``: xx, xy, yy and the right-hand sides."""
     xx, xy, yy, x, y = _channels(equations)
     least = torch.exp(log_damping.clamp(*_LOG_DAMPING_RANGE))
+    # Without damping, the determinant is negative only by rounding, as along a straight edge.
+    determinant = F.relu(xx * yy - xy * xy) + least * (xx + yy + least)
     xx, yy = xx + least, yy + least
-    return torch.cat((yy * x - xy * y, xx * y - xy * x), dim=1) / (xx * yy - xy * xy)
+    return torch.cat((yy * x - xy * y, xx * y - xy * x), dim=1) / determinant
 
 
 def _channels(x: Tensor) -> list[Tensor]:

@@ -13,7 +13,7 @@ from .config import STRIDES
 from .layers import Float32Island
 from .network import MostNet, State
 
-#: Values of this magnitude or more count as infinite. It is just below the largest half-precision number.
+#: A cell whose magnitudes add up to this counts as infinite. It is just below the largest half-precision number.
 _BOUND = 65000.0
 #: Replacement for a mask logit that is not finite. Its probability rounds to zero.
 _NO_TOOTH = -20.0
@@ -22,9 +22,9 @@ _NO_TOOTH = -20.0
 class FrameModel(nn.Module):
     """The module that becomes the ONNX graph: the network for uint8 frames, with its state sanitised.
 
-    A NaN in a recurrent state would stay forever, so state values that are not finite become zeros. Outputs that are
-    not finite become the input frame, zero flow and zero mask. ``finite`` is false for such a frame, and the next
-    frame is sound again.
+    A NaN in a recurrent state would stay forever, so cells of the state that are not sound become zero. So do cells of
+    flow and mask. If anything that makes the picture is not sound, the picture becomes the input frame. ``finite`` is
+    false for such a frame, and the next frame is sound again.
     """
 
     def __init__(self, network: MostNet) -> None:
@@ -64,10 +64,13 @@ class FrameModel(nn.Module):
     def _sound_or_unchanged(self, scale: Decoded) -> tuple[Decoded, Tensor]:
         """What the branch knows if all of it is sound, else what leaves the picture as it is; and a flag ``(1, ...)``.
 
-        The features are a third of the picture's numbers, and zero features make no residual.
+        The features are a third of the picture's numbers, and zero features make no residual. Factor and shift of 255
+        or more would overflow half precision. A residual that does so is white or black.
         """
         parts = (scale.features, scale.factor, scale.shift)
-        ok = _all([self.sound(part) for part in parts], scale.features.dtype).view(1, 1, 1, 1)
+        bounds = (_BOUND, 255.0, 255.0)
+        flags = [self.sound(part, bound) for part, bound in zip(parts, bounds, strict=True)]
+        ok = _all(flags, scale.features.dtype).view(1, 1, 1, 1)
         features, factor, shift = (torch.where(ok, x, _like(x, idle)) for x, idle in zip(parts, (0, 1, 0), strict=True))
         return scale._replace(features=features, factor=factor, shift=shift), ok
 
@@ -106,14 +109,14 @@ class FrameToCells(nn.Module):
 
 
 class SoundCells(Float32Island):
-    """Whether all values of a cell are numbers, finite and not huge: ``(N, C, H, W)`` to bool ``(N, 1, H, W)``.
+    """Whether the magnitudes of a cell add up to less than a bound: ``(N, C, H, W)`` to bool ``(N, 1, H, W)``.
 
     A sum with a NaN or an infinite number is one itself. It compares instead of clipping, because TensorRT's Clip, Min
     and Max turn NaN into a bound.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.float().sum(1, keepdim=True).abs() < _BOUND
+    def forward(self, x: Tensor, bound: float = _BOUND) -> Tensor:
+        return x.float().abs().sum(1, keepdim=True) < bound
 
 
 class Sanitise(Float32Island):

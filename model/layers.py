@@ -127,6 +127,15 @@ def mean(x: Tensor) -> Tensor:
     return x.mean(-1, keepdim=True).mean(-2, keepdim=True)
 
 
+def exact_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """A convolution without padding in the type of its weight, also where autocast would narrow it."""
+    device = x.device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return F.conv2d(x, weight)
+    with torch.autocast(device, enabled=False):
+        return F.conv2d(x.to(weight.dtype), weight)
+
+
 def box_mean(x: Tensor, side: int) -> Tensor:
     """Sum over a window of ``side`` x ``side`` cells, over the number of its cells; zero lies outside the picture."""
     rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))

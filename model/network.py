@@ -83,8 +83,8 @@ class MostNet(nn.Module):
 
     The enhanced picture is ``frame * (1 + gain) * scale + residual + shift``: gain and residual of each cell clean the
     frame, scale and shift of the whole frame correct its colours. Training starts from the frame as it is. State
-    tensors are ``hidden<stride>``, and ``match<stride>`` at the scales that predict flow. Tanh bounds ``hidden``,
-    so that the recurrence cannot diverge and fits half precision.
+    tensors are ``hidden<stride>``, ``match<stride>`` at the scales that predict flow, and ``fine2``, the grey frame at
+    half its size. Tanh bounds ``hidden``, so that the recurrence cannot diverge and fits half precision.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -19,8 +19,8 @@ from .workers import loader
 class BatchSource:
     """Makes the batches of a run. Batch ``i`` depends only on the device, the options, the data and ``i``.
 
-    Each batch is used ``repeats`` times in a row, turned another way each time, because to make one takes as long as a
-    small network learns from it (data echoing, D. Choi et al. 2019).
+    Each batch is used ``repeats`` times in a row, turned another way each time, because a batch takes as long to make
+    as a small network takes to learn from it (data echoing, D. Choi et al. 2019).
 
     Args:
         drawn: clips of the data set.

@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` per line")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="move photographs: DIR/image/*.jpg, DIR/mask/*.png")
     parser.add_argument("--paths", type=Path, metavar="FILE.csv", help="recorded camera paths for the photographs")
-    parser.add_argument("--init", metavar="CKPT.pt", help="start from these weights; nano: the shipped ones")
+    parser.add_argument(
+        "--init", metavar="CKPT.pt", help="start from these, maybe of a narrower variant; nano: the shipped ones"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN_DIR, with its options")
     for field in fields(TrainOptions):
         _add_option(parser, field.name, field.default, _help()[field.name])

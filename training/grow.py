@@ -2,7 +2,8 @@
 
 The narrow channels lie among the wide ones. The new channels are random and read everything, but no narrow channel
 reads them. So the wide network differs from the narrow one only by the range of its search and by slightly longer match
-vectors. In Net2Net (T. Chen et al., ICLR 2016) new channels are copies; ours differ from the first step on.
+vectors. A flow scale that only one of them has is lost, or begins untrained. In Net2Net (T. Chen et al., ICLR 2016) new
+channels are copies; ours differ from the first step on.
 """
 
 from __future__ import annotations

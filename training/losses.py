@@ -46,7 +46,7 @@ _GOOD_ENOUGH, _PER_FACTOR = 0.005, 0.03
 _FLAT, _MOST_SCALE = 1e-6, 4.0
 #: Weights of the finest scale, of each other scale, and of each scale's flow relative to the flow at the frame's size.
 _FINEST, _COARSER, _FLOW_SCALE = 1.0, 0.25, 0.5
-#: The same for the flow of a scale before and after propagation, and for its uncertainty.
+#: Weights of a scale's flow before and after propagation, and of its uncertainty.
 _BEFORE_REFINEMENT, _UNCERTAINTY = 0.25, 0.1
 #: Weight of the motion term relative to the end-point error, and the least share of tooth in a frame for it to count.
 _MOTION, _ENOUGH_TOOTH = 2.0, 0.005
@@ -268,13 +268,17 @@ def _scale_flow_loss(scale: ScalePrediction, cell: Target) -> Tensor:
 
 
 def uncertainty_loss(log_error: Tensor, flow: Tensor, cell: Target) -> Tensor:
-    """Mean of ``error / expected + log(expected)``, whose minimum is at the mean of the errors; a scalar.
+    """Mean of ``error / expected + log(expected)``, whose minimum is at the mean of the errors; a scalar from 0 up.
 
-    No gradient flows to ``flow``: the network must not find easy cells more important than hard ones.
+    Both lengths have a least of ``_FLOW_EPSILON_PX``, without which a flow without error would have no minimum. No
+    gradient flows to ``flow``: the network must not find easy cells more important than hard ones.
     """
-    error = (flow.detach().float() - cell.flow).square().sum(1, keepdim=True).sqrt()
-    expected = log_error.float()
-    return ((error * torch.exp(-expected) + expected) * cell.valid).sum() / cell.valid.sum().clamp_min(1.0)
+    difference = flow.detach().float() - cell.flow
+    error = torch.sqrt(difference.square().sum(1, keepdim=True) + _FLOW_EPSILON_PX**2)
+    ratio = log_error.float() - math.log(_FLOW_EPSILON_PX)
+    expected = F.softplus(ratio)  # logarithm of the expected length over the least one
+    loss = (error / _FLOW_EPSILON_PX * torch.exp(-expected) + expected - 1) * cell.valid
+    return loss.sum() / cell.valid.sum().clamp_min(1.0)
 
 
 def _flow_loss(flow: Tensor, target: Target) -> Tensor:

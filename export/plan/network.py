@@ -17,10 +17,10 @@ _SHOWN = 5
 def check_network(trt: Any, network: Any, request: PlanRequest) -> None:
     """Refuse a parsed network that would give wrong results or run slowly.
 
-    Every GridSample must be linear, aligned to corners, clamped, and in float32. In an ``fp16`` network every
-    convolution and matrix product outside ``request.islands`` must be half precision, and nothing may be float32 there,
-    except the ONNX nodes named in ``request.kept``. The convolutions of the modules ``request.int8``, and no others,
-    must be INT8.
+    Every GridSample must be linear, aligned to corners, clamped, and in float32. In an ``fp16`` network, convolutions
+    and matrix products must be float32 in ``request.islands`` and half precision elsewhere. Nothing else may be float32
+    outside the islands, except the ONNX nodes named in ``request.kept``. The convolutions of the modules
+    ``request.int8``, and no others, must be INT8.
 
     Raises:
         ExportError: names the first problems and counts them.
@@ -56,11 +56,14 @@ def _sampling_problems(trt: Any, layer: Any) -> Iterator[str]:
 def _type_problems(trt: Any, layer: Any, islands: tuple[str, ...]) -> Iterator[str]:
     outputs = {layer.get_output(i).dtype for i in range(layer.num_outputs)}
     inputs = {layer.get_input(i).dtype for i in range(layer.num_inputs) if layer.get_input(i) is not None}
-    if any(f" {island}/" in layer.metadata or layer.name.startswith(f"{island}/") for island in islands):
-        return
+    is_inside = any(f" {island}/" in layer.metadata or layer.name.startswith(f"{island}/") for island in islands)
     if layer.type in (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY):
-        if inputs | outputs != {trt.float16}:
-            yield f"{layer.name} computes in {_names(inputs | outputs)}, not float16"
+        wanted = trt.float32 if is_inside else trt.float16
+        if inputs | outputs != {wanted}:
+            name = "float32" if is_inside else "float16"
+            yield f"{layer.name} computes in {_names(inputs | outputs)}, not {name}"
+        return
+    if is_inside:
         return
     # Constants and their reshaping move no data at run time.
     if trt.float32 in outputs and layer.type not in (trt.LayerType.CONSTANT, trt.LayerType.SHUFFLE):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mostnet.model import FrameModel, initial_checkpoint
-from mostnet.model.frame import FrameToCells
+from mostnet.model.frame import FrameToCells, SoundCells
 
 SIZE = (72, 96)
 
@@ -80,3 +80,10 @@ def test_one_bad_feature_leaves_the_whole_picture_as_it_is(module: FrameModel, f
     enhanced, _, _, finite, *_ = module(frames[1], *state)
     assert finite.tolist() == [False]
     assert torch.equal(enhanced, frames[1])
+
+
+def test_values_that_cancel_are_not_sound() -> None:
+    x = torch.zeros(1, 2, 2, 3)
+    x[0, :, 0, 0] = torch.tensor([1e6, -1e6])
+    x[0, 0, 1, 2] = torch.nan
+    assert SoundCells()(x)[0, 0].tolist() == [[False, True, True], [True, True, False]]

@@ -371,6 +371,9 @@ def test_uncertainty_is_least_wrong_at_the_mean_error_and_does_not_move_the_flow
     logs = torch.linspace(0.5, 3.0, 26)
     losses = [float(uncertainty_loss(torch.full((2, 1, 8, 8), float(x)), flow, cell)) for x in logs]
     assert float(logs[int(torch.tensor(losses).argmin())]) == pytest.approx(math.log(5), abs=0.1)
+    assert min(losses) > 0, "a loss below zero would count as no label"
+    still = uncertainty_loss(torch.full((2, 1, 8, 8), -200.0), cell.flow, cell)
+    assert float(still) == pytest.approx(0, abs=1e-4), "a flow without error"
     log_error = torch.zeros(2, 1, 8, 8, requires_grad=True)
     uncertainty_loss(log_error, flow, cell).backward()
     assert flow.grad is None and log_error.grad is not None and log_error.grad.abs().sum() > 0
