@@ -57,7 +57,7 @@ class Roles:
 MEASURED = Roles(check=Case("nano", (480, 640)), main=Case("dw", (480, 640)), large=Case("dw", (800, 800)))
 
 #: Cases that a CPU can run in seconds. A rehearsal runs only the main one, unless ``only`` has the large one too.
-REHEARSED = Roles(check=Case("nano", (64, 96)), main=Case("nano", (64, 96)), large=Case("nano", (80, 80)))
+REHEARSED = Roles(check=Case("nano", (64, 112)), main=Case("nano", (64, 112)), large=Case("nano", (80, 80)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,15 @@ import pytest
 from mostnet.bench.gpu.cases import Case
 from mostnet.bench.gpu.prepare import main as prepare_main
 
-CASE = Case("nano", (64, 96))
+#: At 64x96, the second of its frames has a mask on the edge of the threshold, which half precision moves.
+CASE = Case("nano", (64, 112))
 FRAMES = 12
 
 
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cases")
-    assert prepare_main([str(root), "--only", "nano-64x96", "--frames", str(FRAMES)]) == 0
+    assert prepare_main([str(root), "--only", "nano-64x112", "--frames", str(FRAMES)]) == 0
     return root
 
 

@@ -33,9 +33,9 @@ def test_a_prepared_case(cases: Path, folder: Path, capsys: pytest.CaptureFixtur
     assert 5e7 < facts["flops"] < 1e8  # 3.2 GFLOP at fifty times the pixels
     with np.load(folder / "reference.npz") as reference:
         assert {name: reference[name].shape for name in reference.files} == {
-            "enhanced": (FRAMES, 64, 96, 3),
-            "flow": (FRAMES, 2, 64, 96),
-            "mask": (FRAMES, 64, 96),
+            "enhanced": (FRAMES, 64, 112, 3),
+            "flow": (FRAMES, 2, 64, 112),
+            "mask": (FRAMES, 64, 112),
         }
         moved = np.square(reference["enhanced"].astype(float) - np.load(folder / "frames.npy")).mean() ** 0.5
         tooth = (reference["mask"] >= 128).mean(axis=(1, 2))
@@ -47,7 +47,7 @@ def test_a_prepared_case(cases: Path, folder: Path, capsys: pytest.CaptureFixtur
         {"picture_levels": moved, "flow_px": flow_px, "foreground": tooth.mean()}, rel=1e-5
     )
     before = (folder / "case.json").stat().st_mtime_ns
-    assert main([str(cases), "--only", "nano-64x96", "--frames", "40"]) == 0
+    assert main([str(cases), "--only", "nano-64x112", "--frames", "40"]) == 0
     assert capsys.readouterr().out == f"{folder}: kept, with {FRAMES} frames; --again makes it again\n"
     assert (folder / "case.json").stat().st_mtime_ns == before, "a complete case is not made again"
     with pytest.raises(MeasurementError, match="not prepared; run python -m"):
@@ -81,10 +81,10 @@ def test_a_long_case_shows_its_scene_forwards_and_backwards() -> None:
 def test_a_reference_that_proves_little_makes_no_case(tmp_path: Path) -> None:
     """The first frame has no flow."""
     little = (
-        r"nano-64x96-fp16: its reference proves little \(the flow is 0\.00 px long, under 1\); use more frames or a"
+        r"nano-64x112-fp16: its reference proves little \(the flow is 0\.00 px long, under 1\); use more frames or a"
     )
     with pytest.raises(MeasurementError, match=little):
-        prepare(tmp_path, Case("nano", (64, 96)), opset=17, count=1)
+        prepare(tmp_path, Case("nano", (64, 112)), opset=17, count=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,24 +92,26 @@ def test_a_case_needs_pytorch_and_onnx_alone(tmp_path: Path) -> None:
     """A GPU machine may lack the libraries of plots, recipes and the CPU."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['matplotlib', 'yaml', 'onnxruntime', 'tensorrt_rtx'])); "
-        f"from mostnet.bench.gpu.prepare import main; sys.exit(main([{str(tmp_path)!r}, '--only', 'nano-64x96', "
+        f"from mostnet.bench.gpu.prepare import main; sys.exit(main([{str(tmp_path)!r}, '--only', 'nano-64x112', "
         "'--frames', '4', '--no-warps']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert is_prepared(tmp_path / "nano-64x96-fp16")
+    assert is_prepared(tmp_path / "nano-64x112-fp16")
 
 
 def test_the_request_matches_the_graph(folder: Path) -> None:
     request = PlanRequest.from_json((folder / "request.json").read_text(), source="request")
     graph = onnx.load(folder / "case.onnx")
     assert request == PlanRequest.of(graph, metadata=request.metadata, floats="fp16", islands=request.islands)
-    assert request.metadata is not None and request.metadata.size_hw == (64, 96)
+    assert request.metadata is not None and request.metadata.size_hw == (64, 112)
     assert "network.resize_flow" in request.islands
-    assert len(request.convolutions) == 51 and set(request.convolutions.values()) == {"FP16"}
+    assert len(request.convolutions) == 56 and set(request.convolutions.values()) == {"FP16", "FP32"}
     assert set(request.tensor_types.values()) == {"FLOAT", "HALF"}
-    assert sum("warp/grid_sampler" in name for name in request.wide) == 4
-    assert not set(request.wide) & set(request.convolutions)
+    assert sum("warp/grid_sampler" in name for name in request.wide) == 5
+    inside = {name for name, kind in request.convolutions.items() if kind == "FP32"}
+    assert {name.rpartition("/")[0] for name in inside} == {"network.branches.1.gradient_step"}
+    assert set(request.wide) & set(request.convolutions) == inside
     assert PlanRequest.from_json(request.to_json(), source="request") == request
 
 

@@ -69,7 +69,7 @@ def test_the_plan_of_a_case(case: Path) -> None:
 def test_the_toy_at_the_size_of_a_case(case: Path) -> None:
     plan = StandinPlan.from_bytes(write_standin_plan(case, toy=True, compute_ms=1.0).read_bytes())
     assert plan.checkpoint is None
-    assert (plan.metadata.variant, plan.metadata.size_hw) == ("toy", (64, 96))
+    assert (plan.metadata.variant, plan.metadata.size_hw) == ("toy", (64, 112))
     assert plan.nan == 256, "the frames of a camera have no numbers"
 
 
