@@ -136,7 +136,7 @@ class Propagate(Float32Island):
     """Carry the flow of trusted cells to the others.
 
     Cells without texture cannot be matched. They take the mean of the flow around them, weighted by trust (normalised
-    convolution, Knutsson and Westin 1993), and where nothing around is trusted, the mean of the frame.
+    convolution, Knutsson and Westin 1993). Where nothing around is trusted, they take the mean of the frame.
     """
 
     def forward(self, flow: Tensor, trust_logit: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class GradientStep(Float32Island):
         self.band.data.copy_(_BAND_GAIN * (torch.outer(narrow, narrow) - torch.outer(wide, wide)))
 
     def filters(self) -> Tensor:
-        """Kernels ``(3, 2, 7, 7)`` for the slopes of the mean of two pictures and for their difference, of the band."""
+        """Kernels ``(3, 2, 7, 7)`` on two pictures: slopes of their mean, and their difference, both band-passed."""
         band = self.band.float()
         slopes = exact_conv(F.pad(band, (2, 2, 2, 2)), self.slopes.float().flip((2, 3))).transpose(0, 1) / 2
         difference = F.pad(band, (1, 1, 1, 1))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mostnet.contract import TrainingError
-from mostnet.model import VARIANTS, MostNet, Prediction, initial_checkpoint
+from mostnet.model import VARIANTS, MostNet, Prediction, initial_checkpoint, save_checkpoint
 from mostnet.training.grow import grow
+from mostnet.training.learner import Learner
+from mostnet.training.options import TrainOptions
 
 NARROW = VARIANTS["nano"]
 WIDE = replace(
@@ -87,3 +90,13 @@ def test_a_narrow_network_does_not_start_from_a_wide_one(narrow: MostNet) -> Non
         grow(wide_network(WIDE), narrow)
     with pytest.raises(TrainingError, match=r"its search_radii are \(3, 2\), those of the weights \(4, 2\)"):
         grow(narrow, wide_network(replace(WIDE, search_radii=(3, 2))))
+
+
+def test_a_run_grows_its_first_weights_or_names_those_that_are_too_wide(narrow: MostNet, tmp_path: Path) -> None:
+    save_checkpoint(initial_checkpoint("sw"), tmp_path / "wide.pt")
+    with pytest.raises(TrainingError, match=r"wide\.pt: a network cannot start from a wider one: its channels are"):
+        Learner(TrainOptions(variant="nano"), tmp_path / "wide.pt")
+    save_checkpoint(initial_checkpoint("nano", seed=1, random_head=True), tmp_path / "narrow.pt")
+    wide = Learner(TrainOptions(variant="sw"), tmp_path / "narrow.pt").model
+    frame = torch.rand(1, 3, 64, 96)
+    torch.testing.assert_close(wide.step(frame)[0].enhanced, narrow.step(frame)[0].enhanced, atol=1e-4, rtol=0)
