@@ -53,15 +53,16 @@ class Branch(nn.Module):
         self.blocks = blocks(channels, config.decoder_blocks[scale])
         self.remember = conv(channels, config.state_channels[scale], kernel=1)
         self.predicts_flow = scale in config.flow_scales
-        self.finest_flow = scale == min(config.flow_scales)
-        flow_channels = (2, 2, 1) if self.finest_flow else (2,)
+        ends_flow = scale == min(config.flow_scales)
+        # The correction of the flow; where flow ends, also two dampings and the logarithm of the error.
+        flow_channels = (2, 2, 1) if ends_flow else (2,)
         self.head_channels = (COLOURS, 1, *(flow_channels if self.predicts_flow else ()))
         self.head = conv(channels, sum(self.head_channels))
         # Without a bias: where the features are zero, the picture is the frame.
         self.residual = nn.Conv2d(channels, CELL_NUMBERS if self.finest else COLOURS, 3, padding=1, bias=False)
         self.upsample = UpsampleToCells() if self.finest else None
         self.refine_flow = FlowUpdate(self.stride)
-        self.gradient_step = GradientStep(self.stride) if self.finest_flow else None
+        self.gradient_step = GradientStep(self.stride) if ends_flow else None
 
     def forward(self, features: Tensor, hidden: Tensor, flow: Tensor, coarser: Tensor | None) -> Tensor:
         """Decoded features ``(N, C, H, W)`` from the current ones, the hidden state, flow and the coarser branch."""
