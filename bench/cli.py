@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract import MostnetError, staging_folder
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.engine.options import PROVIDERS
 from mostnet.video.threads import limit_opencv_threads
@@ -22,7 +23,7 @@ from .runner import benchmark
 from .table import print_report
 
 #: Value of ``--compare`` without a file.
-_ENGINE_FOLDER = Path()
+_ENGINE_FOLDER = object()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,11 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--compare",
-        type=Path,
         nargs="?",
         const=_ENGINE_FOLDER,
         metavar="CKPT.pt",
-        help="time the same weights in PyTorch side by side (without a value: the checkpoint in the engine's folder)",
+        help="time the same weights in PyTorch side by side; a checkpoint, or the name of one that ships, such as nano "
+        "(without a value: the checkpoint in the engine's folder)",
     )
     add(
         "--paced",
@@ -92,12 +93,18 @@ def _rates(text: str) -> tuple[float, ...]:
         ) from None
 
 
+def _compared(args: argparse.Namespace) -> Path | None:
+    if args.compare is None:
+        return None
+    return args.engine.parent if args.compare is _ENGINE_FOLDER else checkpoint_path(args.compare)
+
+
 def _options(args: argparse.Namespace) -> BenchOptions:
     return BenchOptions(
         frames=args.frames,
         warmup=args.warmup,
         video=args.video,
-        compare=args.engine.parent if args.compare is _ENGINE_FOLDER else args.compare,
+        compare=_compared(args),
         threads=args.threads,
         provider=args.provider,
         seed=args.seed,

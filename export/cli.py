@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.export.plan.flavour import DEFAULT_TARGETS
-from mostnet.model import checkpoint_path
 
 from .calibration_cli import add_calibration, calibration_options
 from .exporter import ExportResult, export_sizes
@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Export a trained checkpoint to ONNX and to a TensorRT plan.",
         epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but verification was trivial.",
     )
-    parser.add_argument("checkpoint", metavar="ckpt.pt", help="a checkpoint file, or nano for the shipped one")
+    parser.add_argument(
+        "checkpoint", metavar="ckpt.pt", help="a checkpoint file, or the name of a shipped one, such as nano"
+    )
     precision = parser.add_mutually_exclusive_group()
     for name, text in (
         ("fp16", "half precision with float32 islands (default)"),

@@ -6,7 +6,6 @@ from .flow import Matching
 from .frame import FrameModel
 from .initialise import initial_checkpoint
 from .network import MostNet, Prediction, ScalePrediction, State
-from .shipped import checkpoint_path
 from .stream import NetworkStream, StreamOutput
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "ScalePrediction",
     "State",
     "StreamOutput",
-    "checkpoint_path",
     "initial_checkpoint",
     "load_checkpoint",
     "save_checkpoint",

@@ -1,4 +1,7 @@
-"""``python -m mostnet.model``: print the table of variants; ``init VARIANT OUT.pt``: write an untrained checkpoint."""
+"""``python -m mostnet.model``: print the table of variants.
+
+``init VARIANT OUT.pt`` writes an untrained checkpoint, ``half CKPT.pt OUT.pt`` one with weights in half precision.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from rich.table import Table
 
 from mostnet.contract.terminal import PLAIN, command
 
-from .checkpoint import save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint
 from .config import VARIANTS
 from .cost import parameter_count, state_bytes, step_flops
 from .initialise import initial_checkpoint
@@ -42,13 +45,17 @@ def _seed(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mostnet.model", description=__doc__)
-    init = parser.add_subparsers(dest="command").add_parser(
+    commands = parser.add_subparsers(dest="command")
+    init = commands.add_parser(
         "init", help="write an untrained checkpoint", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     init.add_argument("variant", choices=VARIANTS)
     init.add_argument("output", type=Path, metavar="OUT.pt")
     init.add_argument("--seed", type=_seed, default=0, metavar="N")
     init.add_argument("--random-head", action="store_true", help="a random enhancement head instead of the identity")
+    half = commands.add_parser("half", help="write a checkpoint again, with its weights in half precision")
+    half.add_argument("checkpoint", type=Path, metavar="CKPT.pt")
+    half.add_argument("output", type=Path, metavar="OUT.pt")
     return parser
 
 
@@ -58,6 +65,10 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if args.command is None:
         Console(file=sys.stdout, width=120, **PLAIN).print(variant_table())
+        return 0
+    if args.command == "half":
+        save_checkpoint(load_checkpoint(args.checkpoint), args.output, half=True)
+        print(f"{args.output}: {args.checkpoint} with its weights in half precision")
         return 0
     save_checkpoint(initial_checkpoint(args.variant, seed=args.seed, random_head=args.random_head), args.output)
     head = "random" if args.random_head else "identity"

@@ -36,20 +36,31 @@ class Checkpoint:
     training: dict[str, Any] | None = None
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+def save_checkpoint(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     """Write a checkpoint atomically: an interrupted write leaves an earlier file as it was.
 
+    Args:
+        checkpoint: what to write.
+        path: the file.
+        half: round the weights to float16, for half the size. Loaded again, they are float32 of these values.
+
     Raises:
-        CheckpointError: ``load_checkpoint`` would refuse the training record.
+        CheckpointError: ``load_checkpoint`` would refuse the training record, or a weight has no finite float16.
     """
     if problem := record_problem(checkpoint.training):
         raise CheckpointError(f"{path}: not written: the record of its training {problem}")
+    weights = checkpoint.model.state_dict()
+    if half:
+        weights = {name: value.half() for name, value in weights.items()}
+        for name, value in weights.items():
+            if not bool(torch.isfinite(value).all()):
+                raise CheckpointError(f"{path}: not written: weight {name} is too large for half precision")
     document = {
         "format": CHECKPOINT_FORMAT,
         "format_version": FORMAT_VERSION,
         "variant": checkpoint.variant,
         "config": checkpoint.model.config.to_dict(),
-        "weights": checkpoint.model.state_dict(),
+        "weights": weights,
         "training": checkpoint.training,
     }
     with atomic_path(path) as temporary:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract.arguments import size_hw
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import command
-from mostnet.model import checkpoint_path
 
 from .options import TrainOptions
 from .run_state import load_run
@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, metavar="DIR", help="move photographs: DIR/image/*.jpg, DIR/mask/*.png")
     parser.add_argument("--paths", type=Path, metavar="FILE.csv", help="recorded camera paths for the photographs")
     parser.add_argument(
-        "--init", metavar="CKPT.pt", help="start from these, maybe of a narrower variant; nano: the shipped ones"
+        "--init",
+        metavar="CKPT.pt",
+        help="start from these, maybe of a narrower variant; a name such as nano is a shipped one",
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN_DIR, with its options")
     for field in fields(TrainOptions):

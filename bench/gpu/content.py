@@ -13,9 +13,9 @@ from pathlib import Path
 
 from mostnet.bench.frames import synthetic_frames
 from mostnet.contract import Frame, MeasurementError
+from mostnet.contract.shipped import shipped_checkpoints
 from mostnet.export.accuracy import BOUNDS, Activity
 from mostnet.model import StreamOutput, initial_checkpoint, save_checkpoint
-from mostnet.model.shipped import shipped_checkpoints
 from mostnet.training.synth.sequence import make_sequence
 
 from .cases import MOST_DRAWN, Case

@@ -198,6 +198,11 @@ def test_another_checkpoint_is_refused(small: Small, tmp_path: Path, capsys: pyt
     assert sha256(small.checkpoint)[:12] in err and sha256(small.other_checkpoint)[:12] in err
     assert not json_path.exists()
     assert "no such checkpoint" in failure(capsys, "--engine", small.engine, *FAST, "--compare", tmp_path / "no.pt")
+    for name, text in (
+        ("nano", "nano.pt: not the engine's checkpoint"),
+        ("mega", "mega: neither a file nor a shipped"),
+    ):
+        assert text in failure(capsys, "--engine", small.engine, *FAST, "--compare", name)
 
 
 def test_an_engine_that_differs_from_pytorch_gets_no_figures(

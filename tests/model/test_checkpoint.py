@@ -41,6 +41,28 @@ def test_round_trip(checkpoint: Checkpoint, path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_half_precision_halves_the_file_and_rounds_the_weights(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = path.with_name("half.pt")
+    assert main(["half", str(path), str(small)]) == 0
+    assert capsys.readouterr().out == f"{small}: {path} with its weights in half precision\n"
+    assert small.stat().st_size < 0.6 * path.stat().st_size
+    loaded = load_checkpoint(small).model.state_dict()
+    for name, value in load_checkpoint(path).model.state_dict().items():
+        assert loaded[name].dtype == torch.float32
+        assert torch.equal(loaded[name], value.half().float()), name
+
+
+def test_a_weight_beyond_half_precision_is_not_written(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = load_checkpoint(path)
+    name, weight = next(iter(loaded.model.named_parameters()))
+    weight.view(-1)[3] = 70000.0
+    save_checkpoint(loaded, path)
+    small = path.with_name("half.pt")
+    assert main(["half", str(path), str(small)]) == 1
+    assert f"{small}: not written: weight {name} is too large for half precision" in capsys.readouterr().err
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_seed_decides_the_weights() -> None:
     def first_weight(seed: int) -> torch.Tensor:
         return next(initial_checkpoint("nano", seed=seed).model.parameters())

@@ -17,7 +17,8 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from mostnet.contract import CheckpointError
-from mostnet.model import Checkpoint, checkpoint_path, load_checkpoint, save_checkpoint
+from mostnet.contract.shipped import checkpoint_path
+from mostnet.model import Checkpoint, load_checkpoint, save_checkpoint
 
 Document = dict[str, Any]
 

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("torch")
 
 from mostnet.contract import FOREGROUND
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.engine import Output
-from mostnet.model import NetworkStream, checkpoint_path, load_checkpoint
+from mostnet.model import NetworkStream, load_checkpoint
 from mostnet.video import VideoReader, demo_clip
 from mostnet.video.fit import FrameFit
 

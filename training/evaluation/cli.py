@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract.arguments import positive_int
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import PLAIN, command
-from mostnet.model import checkpoint_path
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 from mostnet.video.threads import limit_opencv_threads
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "model",
         metavar="MODEL",
-        help="checkpoint (.pt, runs in PyTorch), nano (the shipped weights), or exported model (.onnx, .plan)",
+        help="checkpoint (.pt, in PyTorch), name of a shipped one such as nano, or exported model (.onnx, .plan)",
     )
     add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
     add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")
