@@ -15,6 +15,8 @@ from mostnet.contract import Metadata, sha256
 from mostnet.export.graph import build_graph, save_graph
 from mostnet.model import initial_checkpoint, save_checkpoint
 
+from ..traces import trace_once  # noqa: F401
+
 SIZE_HW = (64, 96)
 
 

@@ -18,6 +18,8 @@ from mostnet.export.graph import build_graph, graph_metadata
 from mostnet.export.opset import lower_opset
 from mostnet.model import Checkpoint, initial_checkpoint
 
+from ..traces import trace_once  # noqa: F401
+
 SIZE = (64, 96)
 
 

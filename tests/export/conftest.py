@@ -12,6 +12,8 @@ import pytest
 from mostnet.export.graph import build_graph
 from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
 
+from ..traces import trace_once  # noqa: F401
+
 SIZE = (96, 128)
 SIZE_TEXT = f"{SIZE[0]}x{SIZE[1]}"
 
@@ -60,18 +62,6 @@ def video_path(clip: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory)
         writer.write(frame)
     writer.release()
     return path
-
-
-@pytest.fixture
-def traced(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export of the usual checkpoint at the usual size gets a copy of one trace, since tracing takes seconds."""
-
-    def copy(*_: object, **__: object) -> onnx.ModelProto:
-        found = onnx.ModelProto()
-        found.CopyFrom(half)
-        return found
-
-    monkeypatch.setattr("mostnet.export.precision.build_graph", copy)
 
 
 def int8(checkpoint: Path, video: Path, output: Path, *more: str) -> list[str]:

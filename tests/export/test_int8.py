@@ -39,7 +39,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache") / "ranges.npz"
 
 
-@pytest.mark.usefixtures("traced")
 def test_int8_with_plan_verification_and_cache(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, cache: Path, capsys: Capture
 ) -> None:
@@ -76,7 +75,6 @@ def test_int8_with_plan_verification_and_cache(
         assert described.plan_sha256 == sha256(stem.with_suffix(".plan"))
 
 
-@pytest.mark.usefixtures("traced")
 def test_the_cache_is_used_and_refused(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, cache: Path, capsys: Capture
 ) -> None:
@@ -102,7 +100,6 @@ def test_int8_with_float32_rest_at_opset_17(checkpoint_path: Path, video_path: P
     assert onnx.TensorProto.INT8 in kinds
 
 
-@pytest.mark.usefixtures("traced")
 def test_the_accuracy_budget_chooses_and_shows_why(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -126,7 +123,6 @@ def test_the_accuracy_budget_chooses_and_shows_why(
     assert "1 of 3, measured on 2 calibration frames" in stem.with_suffix(".calibration.md").read_text()
 
 
-@pytest.mark.usefixtures("traced")
 def test_a_real_search_measures_every_layer(checkpoint_path: Path, video_path: Path, tmp_path: Path) -> None:
     arguments = int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--accuracy-budget", *MOST)
     assert main([*arguments, "--budget-frames", "2"]) == 0
@@ -189,7 +185,6 @@ def test_the_range_report_finds_a_planted_overflow(tmp_path: Path, video_path: P
     assert "| overflow |" in stem.with_suffix(".ranges.md").read_text()
 
 
-@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -44,7 +44,6 @@ def tensorrt() -> ModuleType:
     return found
 
 
-@pytest.mark.usefixtures("traced")
 def test_an_export_with_cache_and_verification(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -117,7 +116,6 @@ def test_a_description_of_other_types_is_refused(int8_state: Path, tmp_path: Pat
         Engine(tmp_path / "other.onnx")
 
 
-@pytest.mark.usefixtures("traced")
 def test_a_plan_takes_and_gives_int8(
     tensorrt: ModuleType, checkpoint_path: Path, video_path: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -180,7 +178,6 @@ def test_a_convolution_of_the_restored_state_is_int8_only_where_it_was_quantised
         del network, owners
 
 
-@pytest.mark.usefixtures("traced")
 def test_the_budget_has_int8_state_in_every_attempt(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,13 +215,11 @@ def test_a_budget_that_no_layer_keeps_names_the_state(monkeypatch: pytest.Monkey
             choose_layers(judge, Console(quiet=True))
 
 
-@pytest.mark.usefixtures("traced")
 def test_opset_17_runs(checkpoint_path: Path, video_path: Path, tmp_path: Path) -> None:
     arguments = int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--opset", "17", "--int8-state")
     assert main([*arguments, "--verify", str(video_path), "--verify-frames", "3", *HEADS, "--allow-trivial"]) == 0
 
 
-@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

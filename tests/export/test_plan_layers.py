@@ -26,7 +26,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def inspected(half: onnx.ModelProto, traced: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+def inspected(half: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
     """Make the inspector tell FP16 for every convolution of the usual graph, except for modules of another type."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this machine")
 
