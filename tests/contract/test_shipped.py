@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mostnet.contract import CheckpointError, shipped
+from mostnet.contract import CheckpointError, sha256, shipped
 from mostnet.contract.shipped import checkpoint_path, shipped_checkpoints
 from mostnet.model import load_checkpoint
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -80,8 +82,14 @@ def test_a_path_stays_a_path(name: str) -> None:
     assert checkpoint_path(name) == Path(name)
 
 
-def test_the_shipped_checkpoint_is_trained() -> None:
-    checkpoint = load_checkpoint(checkpoint_path("nano"))
-    assert checkpoint.variant == "nano"
-    assert checkpoint.training is not None
+def test_the_package_is_small() -> None:
     assert checkpoint_path("nano").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("card", sorted((ROOT / "api" / "weights").glob("*.md")), ids=lambda card: card.stem)
+def test_every_model_card_is_of_trained_weights_that_ship(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    path = checkpoint_path(card.stem)
+    assert f"SHA-256 of the checkpoint that was evaluated: `{sha256(path)}`" in card.read_text(encoding="utf-8")
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.variant == card.stem and checkpoint.training is not None
