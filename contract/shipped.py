@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,33 +14,39 @@ from .errors import CheckpointError
 def checkpoint_path(name: str) -> Path:
     """The checkpoint that a user names on a command line: a file, or a shipped checkpoint such as ``nano``.
 
+    A file goes before a shipped checkpoint of its name, a shipped checkpoint goes before a folder. A large checkpoint
+    is looked for in the checkout from which mostnet is imported, in the one that holds the virtual environment, and in
+    the one that holds the working directory.
+
     Raises:
-        CheckpointError: ``name`` is neither a file nor a shipped checkpoint, or a large one and no checkout is here.
+        CheckpointError: ``name`` is neither a file nor a shipped checkpoint, or a large one that is not there.
     """
     path = Path(name)
-    if path.exists() or path.suffix or path.name != name:
+    if path.is_file() or path.suffix or path.name != name:
         return path
-    shipped = shipped_checkpoints()
-    if name in shipped:
-        return shipped[name]
-    if name in _with_card():
+    packaged = packaged_checkpoints()
+    if name in packaged:
+        return packaged[name]
+    is_large = name in _with_card()
+    places = [checkout / "weights" / f"{name}.pt" for checkout in _checkouts()] if is_large else []
+    for place in places:
+        if place.is_file():
+            return place
+    if path.exists():
+        return path
+    if is_large:
+        missing = f" (missing here: {', '.join(map(str, places))})" if places else ""
         raise CheckpointError(
-            f"{name}: its weights are too large for the package; a checkout of mostnet has them as weights/{name}.pt: "
-            "run this in the checkout, or give the path of that file"
+            f"{name}: its weights are too large for the package; a checkout of mostnet has them as "
+            f"weights/{name}.pt{missing}: give the path of that file"
         )
-    raise CheckpointError(
-        f"{name}: neither a file nor a shipped checkpoint (shipped: {', '.join(sorted(shipped)) or 'none'})"
-    )
+    known = ", ".join(sorted(packaged.keys() | _with_card()))
+    raise CheckpointError(f"{name}: neither a file nor a shipped checkpoint (shipped: {known or 'none'})")
 
 
-def shipped_checkpoints() -> dict[str, Path]:
-    """The checkpoints of the package, and those of the checkout around the working directory, by variant."""
-    found = {path.stem: path for path in _package_folder().glob("*.pt")}
-    large = _with_card() - found.keys()
-    checkout = _checkout()
-    if checkout is not None:
-        found.update({name: path for name in large if (path := checkout / "weights" / f"{name}.pt").is_file()})
-    return found
+def packaged_checkpoints() -> dict[str, Path]:
+    """The checkpoints inside the package, by variant."""
+    return {path.stem: path for path in _package_folder().glob("*.pt")}
 
 
 def _package_folder() -> Path:
@@ -49,10 +58,11 @@ def _with_card() -> set[str]:
     return {path.stem for path in _package_folder().glob("*.md")}
 
 
-def _checkout() -> Path | None:
-    """The checkout that holds the working directory, or the one from which mostnet is imported."""
+def _checkouts() -> Iterator[Path]:
+    """Checkouts of mostnet: of an editable install, around the virtual environment, around the working directory."""
     here = Path.cwd()
-    for folder in (here, *here.parents, _package_folder().parent.parent):
-        if (folder / "api" / "weights").is_dir() and (folder / "api" / "VERSION").is_file():
-            return folder
-    return None
+    folders = (_package_folder().parent.parent, Path(sys.prefix).parent, here, *here.parents)
+    for folder in dict.fromkeys(folders):
+        with suppress(OSError):  # a folder above that this user may not read
+            if (folder / "api" / "VERSION").is_file() and (folder / "api" / "weights").is_dir():
+                yield folder

@@ -1,6 +1,7 @@
 """``python -m mostnet.model``: print the table of variants.
 
-``init VARIANT OUT.pt`` writes an untrained checkpoint, ``half CKPT.pt OUT.pt`` one with weights in half precision.
+``init VARIANT OUT.pt`` writes an untrained checkpoint. ``half CKPT.pt OUT.pt`` writes a checkpoint again, with its
+weights in half precision.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import PLAIN, command
 
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--seed", type=_seed, default=0, metavar="N")
     init.add_argument("--random-head", action="store_true", help="a random enhancement head instead of the identity")
     half = commands.add_parser("half", help="write a checkpoint again, with its weights in half precision")
-    half.add_argument("checkpoint", type=Path, metavar="CKPT.pt")
+    half.add_argument("checkpoint", metavar="CKPT.pt", help="a file, or the name of a shipped one, such as nano")
     half.add_argument("output", type=Path, metavar="OUT.pt")
     return parser
 
@@ -67,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         Console(file=sys.stdout, width=120, **PLAIN).print(variant_table())
         return 0
     if args.command == "half":
-        save_checkpoint(load_checkpoint(args.checkpoint), args.output, half=True)
+        save_checkpoint(load_checkpoint(checkpoint_path(args.checkpoint)), args.output, half=True)
         print(f"{args.output}: {args.checkpoint} with its weights in half precision")
         return 0
     save_checkpoint(initial_checkpoint(args.variant, seed=args.seed, random_head=args.random_head), args.output)

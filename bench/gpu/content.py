@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mostnet.bench.frames import synthetic_frames
 from mostnet.contract import Frame, MeasurementError
-from mostnet.contract.shipped import shipped_checkpoints
+from mostnet.contract.shipped import packaged_checkpoints
 from mostnet.export.accuracy import BOUNDS, Activity
 from mostnet.model import StreamOutput, initial_checkpoint, save_checkpoint
 from mostnet.training.synth.sequence import make_sequence
@@ -40,7 +40,7 @@ class Content:
 
 def make_content(case: Case, checkpoint: Path, count: int) -> Content:
     """Write the case's weights to ``checkpoint`` and make ``count`` frames for them."""
-    shipped = shipped_checkpoints().get(case.variant)
+    shipped = packaged_checkpoints().get(case.variant)
     if shipped is None:
         save_checkpoint(initial_checkpoint(case.variant, seed=SEED, random_head=True), checkpoint)
         frames = synthetic_frames(case.size_hw, count, seed=SEED)

@@ -13,7 +13,6 @@ import onnx
 import onnxruntime
 import pytest
 
-from mostnet.bench.gpu import content as content_module
 from mostnet.bench.gpu.cases import Case, is_prepared, read_facts
 from mostnet.bench.gpu.content import back_and_forth, make_content
 from mostnet.bench.gpu.prepare import main, prepare
@@ -65,10 +64,7 @@ def test_nano_is_judged_with_the_shipped_weights_on_teeth(folder: Path) -> None:
     assert request.metadata is not None and request.metadata.trained
 
 
-def test_networks_that_are_not_shipped_get_seeded_weights_and_a_texture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(content_module, "shipped_checkpoints", dict)
+def test_networks_outside_the_package_get_seeded_weights_and_a_texture(tmp_path: Path) -> None:
     content = make_content(Case.parse("dw-800x800"), tmp_path / "case.pt", 2)
     assert (content.weights, content.scene) == ("seeded, untrained", "moving texture, seed 1")
     assert [frame.shape for frame in content.frames] == [(800, 800, 3)] * 2
