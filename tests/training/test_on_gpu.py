@@ -64,7 +64,7 @@ class Script:
         return [shlex.split(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
     def asked(self, module: str) -> list[list[str]]:
-        """The arguments of each call of ``python -m mostnet.MODULE``."""
+        """The arguments of each call of this module of mostnet."""
         return [line[2:] for line in self.lines() if line[:2] == ["-m", f"mostnet.{module}"]]
 
 
