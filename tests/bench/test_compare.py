@@ -17,19 +17,19 @@ from mostnet.engine.options import Options
 from mostnet.export import ExportOptions, export
 from mostnet.model import initial_checkpoint, save_checkpoint
 
-SIZE = (64, 64)
+SIZE = (64, 96)
 
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one checkpoint in two precisions, and another checkpoint under the name of its third."""
     folder = tmp_path_factory.mktemp("engines")
-    for seed, name in ((0, "one"), (1, "two")):
-        save_checkpoint(initial_checkpoint("nano", seed=seed), folder / f"{name}.pt")
+    for seed, name in ((1, "one"), (2, "two")):
+        save_checkpoint(initial_checkpoint("nano", seed=seed, random_head=True), folder / f"{name}.pt")
     for name, precision in (("one", "fp32"), ("one", "fp16"), ("two", "fp16")):
         options = ExportOptions(precision=precision, size_hw=SIZE, output=folder, onnx_only=True)
         export(folder / f"{name}.pt", options)
-    (folder / "two-64x64-fp16.onnx").rename(folder / "one-64x64-int8.onnx")
+    (folder / "two-64x96-fp16.onnx").rename(folder / "one-64x96-int8.onnx")
     return folder
 
 
@@ -41,14 +41,14 @@ def test_siblings_by_name(tmp_path: Path) -> None:
 
 
 def test_only_the_same_weights_are_timed(engines: Path) -> None:
-    path = engines / "one-64x64-fp16.onnx"
+    path = engines / "one-64x96-fp16.onnx"
     frames = load_frames(None, SIZE, limit=10, seed=0)
     ticks: list[int] = []
     with Engine(path, threads=1) as engine:
         found = compare_precisions(path, engine, Options(threads=1), frames, Loop(12, 1, ticks.append))
     assert [(one.precision, one.file) for one in found] == [
-        ("fp16", "one-64x64-fp16.onnx"),
-        ("fp32", "one-64x64-fp32.onnx"),
+        ("fp16", "one-64x96-fp16.onnx"),
+        ("fp32", "one-64x96-fp32.onnx"),
     ]
     assert [len(one.timings.samples_ms) for one in found] == [12, 12]
     assert found[1].megabytes > found[0].megabytes > 0.5
