@@ -1,4 +1,7 @@
-"""Tests trace each network once for each size and precision, because that takes seconds."""
+"""Tests trace each network once for each size and precision, because that takes seconds.
+
+So a test that changes the code of the network must not come here: it would get the graph of the unchanged code.
+"""
 
 from __future__ import annotations
 

@@ -29,11 +29,13 @@ trap 'exit 143' TERM HUP INT
 start() { "${PYTHON:-python3}" -m "mostnet.$1" "${@:2}" & }
 run() { start "$@" && wait "$!"; }
 
+makers=()
 make_split() { # folder of the data, name of the split, options of mostnet-synth
     if [ -e "$out/$1/$2/dataset.json" ]; then
         echo "$out/$1/$2: kept as it is"
     else
         start training.synth_cli "$out/$1" --split "$2" "${@:3}"
+        makers+=("$!")
     fi
 }
 
@@ -41,7 +43,7 @@ mkdir -p "$out"
 make_split mouths val --photos "$photos/val" --paths "$paths" --sequences "${CLIPS:-40}" --frames 12 \
     --strength 0.6 1 --clean 0 --no-mouth 0 --tint 0 --calm 0 0
 make_split drawn train --sequences "${DRAWN:-240}" --frames 12 --workers "$(nproc)"
-for maker in $(jobs -p); do wait "$maker"; done
+for maker in "${makers[@]}"; do wait "$maker"; done
 
 first=(--init "${INIT:-nano}")
 if [ -e "$out/run/last.pt" ]; then first=(--resume); fi
@@ -50,5 +52,6 @@ run training.cli "$out/drawn" --out "$out/run" --photos "$photos/train" --paths 
     --workers 4 --batch 24 --clip 3 --chunks 2 --crop 192x256 --scale-max 1.8 --photo-share 0.75 --lr 6e-4 \
     --w-enhance 3 --w-flow 0.2 --w-mask 1 --validate-every 0 --save-every 500 "${first[@]}" "$@"
 run model half "$out/run/model.pt" "$out/$variant.pt"
-run training.evaluation.cli "$out/$variant.pt" "$out/mouths" --split val > "$out/figures.txt"
+run training.evaluation.cli "$out/$variant.pt" "$out/mouths" --split val > "$out/figures.part"
+mv "$out/figures.part" "$out/figures.txt"
 cat "$out/figures.txt"

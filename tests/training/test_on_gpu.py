@@ -23,11 +23,12 @@ printf '%q ' "$@" >> "$LOG"; echo >> "$LOG"
 case "$2" in
     mostnet.training.synth_cli)
         if [ "$5" = "$FAILS" ]; then exit 3; fi
+        sleep "$MAKING"
         mkdir -p "$3/$5"; touch "$3/$5/dataset.json" ;;
     mostnet.training.cli)
         mkdir -p "$5"; touch "$5/last.pt"
         if [ -n "$SLOW" ]; then trap 'echo saved >> "$LOG"; exit 0' TERM; while true; do sleep 0.05; done; fi ;;
-    mostnet.training.evaluation.cli) echo "the figures" ;;
+    mostnet.training.evaluation.cli) echo "the figures"; if [ "$FAILS" = eval ]; then exit 4; fi ;;
 esac
 """
 
@@ -44,7 +45,14 @@ class Script:
 
     def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         """Begin one call, for 12 minutes of ``dw``."""
-        settings = {"PYTHON": str(self.python), "LOG": str(self.log), "FAILS": "nothing", "SLOW": "", **environment}
+        settings = {
+            "PYTHON": str(self.python),
+            "LOG": str(self.log),
+            "FAILS": "",
+            "MAKING": "0",
+            "SLOW": "",
+            **environment,
+        }
         command = ["bash", str(SCRIPT), str(self.out), "dw", "12", str(self.photos), "PATHS.csv", *options]
         self.log.write_text("", encoding="utf-8")
         pipe = subprocess.PIPE
@@ -114,8 +122,13 @@ def test_a_signal_saves_the_run_and_the_same_command_resumes_it(script: Script) 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_nothing_is_trained_without_its_data(script: Script, split: str) -> None:
-    assert script.run(FAILS=split)[0] == 3
+    assert script.run(FAILS=split, MAKING="0.2")[0] == 3
     assert script.asked("training.cli") == []
+
+
+def test_figures_are_written_whole_or_not_at_all(script: Script) -> None:
+    assert script.run(FAILS="eval") == (4, "")
+    assert not (script.out / "figures.txt").exists()
 
 
 def test_it_says_how_it_is_called() -> None:
