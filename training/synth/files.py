@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from types import FrameType
 
 import cv2
 import numpy as np
 
 from mostnet.contract import DatasetError, Frame, check_size, staging_folder
 from mostnet.contract.metrics import Mask
-from mostnet.contract.stopping import leave_stopping_to_the_parent, signals_wait
+from mostnet.contract.stopping import SignalInterrupt, StopRequest, leave_stopping_to_the_parent, signals_wait
 from mostnet.training.data.dataset import SPLITS, LabelledFrame
 from mostnet.training.data.flow_files import write_flow
 
@@ -33,6 +35,9 @@ from .split import is_written, split_folder
 
 #: Number of seeds reserved for each split, in the order of ``SPLITS``, so that no two splits share a seed.
 SEEDS_PER_SPLIT = 1_000_000_000
+
+#: Sequences per worker that are handed to the pool at a time, and the longest time until a signal is noticed.
+_AHEAD, _POLL_S = 4, 0.2
 
 _ENCODING = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 3]}
 
@@ -159,11 +164,13 @@ def _run(
             progress(done)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork inherits the locks of OpenCV's threads
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
+    # A signal that raised within the pool's own code could leave one of its locks held for ever.
+    with (
+        ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool,
+        StopRequest(second=_ignore) as stop,
+    ):
         try:
-            with signals_wait():  # a worker that starts can handle none yet
-                pending = [pool.submit(work, place) for place in places]
-            for done, made in enumerate(as_completed(pending), start=1):
+            for done, made in enumerate(_completed(pool, work, places, _AHEAD * workers, stop), start=1):
                 made.result()
                 progress(done)
         except BrokenProcessPool as error:
@@ -175,6 +182,35 @@ def _run(
             # The end of the block would wait for all pending work.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _completed(
+    pool: ProcessPoolExecutor,
+    work: Callable[[tuple[int, int]], None],
+    places: Sequence[tuple[int, int]],
+    ahead: int,
+    stop: StopRequest,
+) -> Iterator[Future[None]]:
+    """Do the work in the pool, handed in ``ahead`` pieces at a time; yield each piece when it is done.
+
+    Raises:
+        SignalInterrupt: a signal has arrived.
+    """
+    rest = iter(places)
+    pending: set[Future[None]] = set()
+    while True:
+        with signals_wait():  # a worker that starts can handle none yet
+            pending |= {pool.submit(work, place) for place in islice(rest, ahead - len(pending))}
+        if not pending:
+            return
+        done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        yield from done
+        if stop.signal is not None:
+            raise SignalInterrupt(stop.signal)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Handle a signal after the first one: the pool already ends."""
 
 
 def _start_worker() -> None:
