@@ -23,7 +23,8 @@ from mostnet.engine.cuda.driver import require_gpu
 from mostnet.export.plan.flavour import Toolchain, find_toolchain
 from mostnet.export.plan.request import PlanRequest
 from mostnet.export.plan.writer import write_plan
-from mostnet.model import Checkpoint, load_checkpoint
+from mostnet.model import Checkpoint
+from mostnet.model.table1 import AnyCheckpoint, load_either
 from mostnet.model.threads import limit_torch_threads
 
 from .evidence import require_chart
@@ -104,8 +105,8 @@ def export_sizes(
         check_size(size_hw)
     limit_torch_threads()
     toolchain = _prepare(options)
-    loaded = load_checkpoint(path)
-    check_whole(loaded, path)
+    loaded = load_either(path)
+    check_exportable(loaded, path, options)
     with staging_folder(options.output) as folder:
         each = [replace(options, size_hw=size_hw) for size_hw in dict.fromkeys(sizes)]
         results = [_stage(path, loaded, one, toolchain, folder, console) for one in each]
@@ -117,15 +118,21 @@ def export_sizes(
     return tuple(results)
 
 
-def check_whole(checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse a network that was trained without a part of the method: its graph would still have that part.
+def check_exportable(checkpoint: AnyCheckpoint, path: Path, options: ExportOptions) -> None:
+    """Refuse a network that was trained without a part of the method, and INT8 of a network of Table I.
+
+    The graph of a network that lacks a part would still have it.
 
     Raises:
         ExportError: names the missing parts.
     """
-    options = (checkpoint.training or {}).get("options", {})
-    missing = [part for part in ("recurrence", "alignment") if options.get(part) is False]
-    missing += [task for task in ("enhance", "flow", "mask") if task not in options.get("tasks", (task,))]
+    if not isinstance(checkpoint, Checkpoint):
+        if options.precision == "int8" or options.range_report:
+            raise ExportError(f"{path}: holds {checkpoint.name} of Table I, which is exported as --fp16 or --fp32 only")
+        return
+    trained = (checkpoint.training or {}).get("options", {})
+    missing = [part for part in ("recurrence", "alignment") if trained.get(part) is False]
+    missing += [task for task in ("enhance", "flow", "mask") if task not in trained.get("tasks", (task,))]
     if missing:
         raise ExportError(
             f"{path}: trained without {', '.join(missing)}, for comparison; an exported graph has the whole method, so "
@@ -158,7 +165,12 @@ def _prepare(options: ExportOptions) -> Toolchain | None:
 
 
 def _stage(
-    path: Path, loaded: Checkpoint, options: ExportOptions, toolchain: Toolchain | None, folder: Path, console: Console
+    path: Path,
+    loaded: AnyCheckpoint,
+    options: ExportOptions,
+    toolchain: Toolchain | None,
+    folder: Path,
+    console: Console,
 ) -> ExportResult:
     """Make and verify the files of one size in ``folder``; the result has the paths to which they will be moved."""
     name = f"{path.stem}-{options.size_hw[0]}x{options.size_hw[1]}-{options.precision}"
@@ -195,7 +207,7 @@ def _build(toolchain: Toolchain, graph: Path, request: PlanRequest, options: Exp
 
 
 def _verify(
-    checkpoint: Checkpoint, staged: Path, metadata: Metadata, options: ExportOptions, console: Console
+    checkpoint: AnyCheckpoint, staged: Path, metadata: Metadata, options: ExportOptions, console: Console
 ) -> tuple[VerificationReport, ...]:
     """Verify the staged graph and plan on every backend that can run here."""
     if options.verify_video is None:

@@ -28,8 +28,9 @@ from mostnet.contract import (
 )
 from mostnet.contract.versions import known_versions
 from mostnet.engine.ort.file import onnx_digest
-from mostnet.model import Checkpoint, FrameModel
+from mostnet.model.frame import FrameModule
 from mostnet.model.layers import Float32Island
+from mostnet.model.table1 import AnyCheckpoint, frame_module
 
 from .opset import SUPPORTED_OPSETS, TRACED_OPSET, lower_opset
 
@@ -39,7 +40,7 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def build_graph(
-    checkpoint: Checkpoint, *, size_hw: tuple[int, int], precision: str, opset: int, checkpoint_sha256: str
+    checkpoint: AnyCheckpoint, *, size_hw: tuple[int, int], precision: str, opset: int, checkpoint_sha256: str
 ) -> onnx.ModelProto:
     """The ONNX graph of a checkpoint for one frame size, checked, with its metadata.
 
@@ -57,7 +58,7 @@ def build_graph(
     if opset not in SUPPORTED_OPSETS:
         raise ExportError(f"opset {opset} cannot be exported; choose one of {', '.join(map(str, SUPPORTED_OPSETS))}")
     states = checkpoint.model.state_pairs(size_hw, dtype=_NUMPY_DTYPES[precision])
-    module = FrameModel(copy.deepcopy(checkpoint.model).to(_TORCH_DTYPES[precision])).eval()
+    module = frame_module(copy.deepcopy(checkpoint.model).to(_TORCH_DTYPES[precision])).eval()
     _check_finite(module, precision)
     frame = torch.zeros((1, *size_hw, 3), dtype=torch.uint8)
     names_in = [FRAME, *(pair.input.name for pair in states)]
@@ -113,14 +114,14 @@ def save_graph(model: onnx.ModelProto, path: Path) -> None:
         onnx.save(model, temporary)
 
 
-def float32_islands(checkpoint: Checkpoint) -> tuple[str, ...]:
+def float32_islands(checkpoint: AnyCheckpoint) -> tuple[str, ...]:
     """Module paths, as in node names, that stay float32 in a half-precision graph."""
-    modules = FrameModel(checkpoint.model).named_modules()
+    modules = frame_module(checkpoint.model).named_modules()
     return tuple(name for name, module in modules if isinstance(module, Float32Island))
 
 
-def _check_finite(module: FrameModel, precision: str) -> None:
-    for name, weight in module.network.named_parameters():
+def _check_finite(module: FrameModule, precision: str) -> None:
+    for name, weight in module.get_submodule("network").named_parameters():
         if not bool(torch.isfinite(weight).all()):
             raise ExportError(f"weight {name} does not fit {precision}: it becomes infinite; export it with --fp32")
 

@@ -31,7 +31,7 @@ from mostnet.calibration import (
 )
 from mostnet.contract import ONNX_KEY, CalibrationError
 from mostnet.export.plan.request import PlanRequest
-from mostnet.model import Checkpoint, FrameModel
+from mostnet.model.table1 import AnyCheckpoint, frame_module
 
 from .evidence import range_markdown, write_calibration
 from .graph import build_graph, float32_islands, graph_metadata
@@ -45,7 +45,7 @@ from .sensitivity import Choice, Judge, choose_layers
 class Preparation:
     """Makes the graph of one checkpoint and size, and writes reports beside ``staged``, where the graph goes."""
 
-    checkpoint: Checkpoint
+    checkpoint: AnyCheckpoint
     checkpoint_sha256: str
     options: ExportOptions
     staged: Path
@@ -122,7 +122,7 @@ class Preparation:
             )
             ranges = tensor_ranges(frames, tensors)
         risky = [r for r in ranges if r.risk]
-        weights = {name: value.numpy() for name, value in FrameModel(self.checkpoint.model).state_dict().items()}
+        weights = {name: value.numpy() for name, value in frame_module(self.checkpoint.model).state_dict().items()}
         kept = keep_float32(graph, [r.tensor for r in risky], weights) if risky else ()
         document = {"frames_of": str(self._data().source), "tensors": [{**vars(r), "risk": r.risk} for r in ranges]}
         self._beside("ranges.json").write_text(json.dumps(document, indent=1), encoding="utf-8")

@@ -14,7 +14,8 @@ from rich.console import Console
 from mostnet.calibration import CalibrationData, quantise, quantise_states
 from mostnet.contract import CalibrationError, Frame, staging_folder
 from mostnet.engine import Engine
-from mostnet.model import Checkpoint, StreamOutput
+from mostnet.model import StreamOutput
+from mostnet.model.table1 import AnyCheckpoint
 
 from .accuracy import BOUNDS, Bounds, FrameAccuracy, mean, worst
 from .graph import save_graph
@@ -94,7 +95,7 @@ class Judge:
         wanted_frames: about how many frames of ``data`` to judge on.
     """
 
-    checkpoint: Checkpoint
+    checkpoint: AnyCheckpoint
     graph: onnx.ModelProto
     thresholds: Mapping[str, float]
     states: Mapping[str, float]

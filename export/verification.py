@@ -11,7 +11,8 @@ from rich.table import Table
 
 from mostnet.contract import Frame, VerificationError
 from mostnet.engine import Output
-from mostnet.model import Checkpoint, NetworkStream, StreamOutput
+from mostnet.model import StreamOutput
+from mostnet.model.table1 import AnyCheckpoint, network_stream
 
 from .accuracy import BOUNDS, Activity, Bounds, FrameAccuracy, mean, worst
 
@@ -107,9 +108,9 @@ def read_frames(video: Path, *, size_hw: tuple[int, int], limit: int) -> Iterato
         reader.check()
 
 
-def reference_stream(checkpoint: Checkpoint, frames: Iterable[Frame]) -> Iterator[tuple[Frame, StreamOutput]]:
+def reference_stream(checkpoint: AnyCheckpoint, frames: Iterable[Frame]) -> Iterator[tuple[Frame, StreamOutput]]:
     """Each frame with the outputs of the float32 PyTorch network, which carries its state from frame to frame."""
-    stream = NetworkStream(checkpoint.model)
+    stream = network_stream(checkpoint.model)
     for frame in frames:
         yield frame, stream.infer(frame)
 
@@ -121,7 +122,7 @@ def frame_accuracy(output: Output, reference: StreamOutput) -> FrameAccuracy:
 
 
 def verify(
-    checkpoint: Checkpoint,
+    checkpoint: AnyCheckpoint,
     candidate: Candidate,
     frames: Iterable[Frame],
     *,

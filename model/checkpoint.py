@@ -12,7 +12,7 @@ from mostnet.contract import CheckpointError, atomic_path
 
 from .config import VARIANTS
 from .network import MostNet
-from .torch_file import CHECKPOINT_FORMAT, TRAINING_FORMAT, read_torch_file
+from .torch_file import BASELINE_FORMAT, CHECKPOINT_FORMAT, TRAINING_FORMAT, read_torch_file
 from .training_record import record_problem
 from .weights import check_fit, network_of, plain_weights, shown
 
@@ -115,6 +115,8 @@ def _other_kind(document: Any, path: Path) -> str:
         model = path.with_name("model.pt")
         place = f"give {model}" if model.is_file() else f"{model}, which a run writes too, is missing"
         return f"the state of a training run, only for mostnet-train --resume; its weights are in model.pt: {place}"
+    if isinstance(document, dict) and document.get("format") == BASELINE_FORMAT:
+        return "a checkpoint of a network of Table I, not of MOST-NET+, which is needed here"
     if _is_state_dict(document) or (isinstance(document, dict) and any(map(_is_state_dict, document.values()))):
         return (
             "a bare state_dict, weights without their config, and not a mostnet checkpoint; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -19,7 +20,28 @@ _BOUND = 65000.0
 _NO_TOOTH = -20.0
 
 
-class FrameModel(nn.Module):
+class FrameModule(nn.Module, ABC):
+    """A network for uint8 frames: what a stream runs, and what becomes an ONNX graph."""
+
+    @abstractmethod
+    def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Run one frame.
+
+        Args:
+            frame: uint8 ``(1, H, W, 3)`` BGR.
+            state: the state tensors, all zero for the first frame.
+
+        Returns:
+            ``enhanced`` uint8 ``(1, H, W, 3)``, ``flow`` float32 ``(1, 2, H, W)`` in pixels, ``mask`` uint8
+            ``(1, H, W)``, ``finite`` bool ``(1,)``, then the new state.
+        """
+
+    @abstractmethod
+    def zero_state(self, size_hw: tuple[int, int]) -> State:
+        """State of a new stream, batch 1, of the network's dtype and on its device."""
+
+
+class FrameModel(FrameModule):
     """The module that becomes the ONNX graph: the network for uint8 frames, with its state sanitised.
 
     A NaN in a recurrent state would stay forever, so cells of the state that are not sound become zero. So do cells of
@@ -36,16 +58,7 @@ class FrameModel(nn.Module):
         self.sound = SoundCells()
 
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Run one frame.
-
-        Args:
-            frame: uint8 ``(1, H, W, 3)`` BGR.
-            state: state tensors in the order of ``MostNet.state_pairs``.
-
-        Returns:
-            ``enhanced`` uint8 ``(1, H, W, 3)``, ``flow`` float32 ``(1, 2, H, W)`` in pixels, ``mask`` uint8
-            ``(1, H, W)``, ``finite`` bool ``(1,)``, then the new state.
-        """
+        """See ``FrameModule``; the state is in the order of ``MostNet.state_pairs``."""
         size_hw = (frame.shape[1], frame.shape[2])
         cells = self.read(frame)
         scales, new_state = self.network.predict_cells(cells, state)
@@ -53,7 +66,7 @@ class FrameModel(nn.Module):
         logit, mask_ok = self.sanitise(scales[0].mask_logit, _NO_TOOTH)
         finest, picture_ok = self._sound_or_unchanged(scales[0])
         clean = [self.sanitise(tensor) for tensor in new_state]
-        finite = _all([flow_ok, mask_ok, picture_ok, *(ok for _, ok in clean)], cells.dtype)
+        finite = all_true([flow_ok, mask_ok, picture_ok, *(ok for _, ok in clean)], cells.dtype)
         picture = cast(Branch, self.network.branches[0]).enhance(finest, white=255.0)
         picture = F.pixel_shuffle(torch.round(picture.clamp(0.0, 255.0)), STRIDES[0]).permute(0, 2, 3, 1)
         enhanced = picture[:, : size_hw[0], : size_hw[1]].to(torch.uint8)
@@ -70,8 +83,10 @@ class FrameModel(nn.Module):
         parts = (scale.features, scale.factor, scale.shift)
         bounds = (_BOUND, 255.0, 255.0)
         flags = [self.sound(part, bound) for part, bound in zip(parts, bounds, strict=True)]
-        ok = _all(flags, scale.features.dtype).view(1, 1, 1, 1)
-        features, factor, shift = (torch.where(ok, x, _like(x, idle)) for x, idle in zip(parts, (0, 1, 0), strict=True))
+        ok = all_true(flags, scale.features.dtype).view(1, 1, 1, 1)
+        features, factor, shift = (
+            torch.where(ok, x, constant_like(x, idle)) for x, idle in zip(parts, (0, 1, 0), strict=True)
+        )
         return scale._replace(features=features, factor=factor, shift=shift), ok
 
     def zero_state(self, size_hw: tuple[int, int]) -> State:
@@ -128,14 +143,14 @@ class Sanitise(Float32Island):
 
     def forward(self, x: Tensor, instead: float = 0.0) -> tuple[Tensor, Tensor]:
         ok: Tensor = self.sound(x)
-        return torch.where(ok, x, _like(x, instead)), ok
+        return torch.where(ok, x, constant_like(x, instead)), ok
 
 
-def _like(x: Tensor, value: float) -> Tensor:
+def constant_like(x: Tensor, value: float) -> Tensor:
     return torch.full((1,), value, dtype=x.dtype, device=x.device)
 
 
-def _all(flags: list[Tensor], dtype: torch.dtype) -> Tensor:
+def all_true(flags: list[Tensor], dtype: torch.dtype) -> Tensor:
     """Bool ``(1,)``: whether every element of every flag is true.
 
     It reduces rows first and then the rest, in ``dtype``, because some backends cannot reduce booleans.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mostnet.contract import Frame, NoGpuError
 
-from .frame import FrameModel
+from .frame import FrameModel, FrameModule
 from .network import MostNet, State
 from .tf32 import tf32
 
@@ -36,11 +36,12 @@ class NetworkStream:
     """One stream of frames through a network. The state is zero at the start and after ``reset``."""
 
     def __init__(
-        self, network: MostNet, *, device: str = "cpu", recurrence: bool = True, allow_tf32: bool = False
+        self, network: MostNet | FrameModule, *, device: str = "cpu", recurrence: bool = True, allow_tf32: bool = False
     ) -> None:
         """Take over ``network`` and move it to ``device``.
 
         Args:
+            network: MOST-NET+, or the module for uint8 frames of another network.
             recurrence: carry the state; without it every frame starts from zero state.
             allow_tf32: compute float32 in TF32 on a GPU; the results are then no reference.
 
@@ -50,7 +51,8 @@ class NetworkStream:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise NoGpuError("PyTorch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
         self._device = torch.device(device)
-        self._module = FrameModel(network).eval().to(self._device)
+        module = FrameModel(network) if isinstance(network, MostNet) else network
+        self._module: FrameModule = module.eval().to(self._device)
         self._recurrence = recurrence
         self._allow_tf32 = allow_tf32
         self._state: State | None = None

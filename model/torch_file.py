@@ -12,8 +12,9 @@ import torch
 
 from mostnet.contract import CheckpointError
 
-#: Values of ``format`` in the files that mostnet writes: weights, and the state of a training run.
+#: Values of ``format`` in the files that mostnet writes: weights, those of Table I, and the state of a training run.
 CHECKPOINT_FORMAT = "mostnet-checkpoint"
+BASELINE_FORMAT = "mostnet-baseline"
 TRAINING_FORMAT = "mostnet-training"
 
 _EXPORTED = (".onnx", ".plan", ".engine", ".trt")

@@ -1,0 +1,1 @@
+"""Tests of the networks of Table I. Half of them need torchvision and segmentation_models_pytorch."""
