@@ -24,9 +24,10 @@ EXTRAS = {
     "tensorrt": ["tensorrt>=8.6", *CUDA],
     "export": ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5"],
     "train": ["torch>=2.6", "matplotlib>=3.8", "pyyaml>=6"],
+    "table1": ["torchvision>=0.21", "segmentation-models-pytorch>=0.5"],
     "plot": ["matplotlib>=3.8"],
     "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
-    "dev": ["scikit-image>=0.24", "pytest>=8", "ruff>=0.9", "mypy>=1.13"],
+    "dev": ["scikit-image>=0.24", "torchmetrics>=1.6", "pytest>=8", "ruff>=0.9", "mypy>=1.13"],
 }
 
 setup(
@@ -39,7 +40,11 @@ setup(
     python_requires=">=3.10",
     packages=[*PACKAGE_DIR, *SUB_PACKAGES],
     package_dir=PACKAGE_DIR,
-    package_data={"mostnet": ["VERSION", "py.typed", "weights/*"], "mostnet.video": ["demo.mp4"]},
+    package_data={
+        "mostnet": ["VERSION", "py.typed", "weights/*"],
+        "mostnet.video": ["demo.mp4"],
+        "mostnet.training": ["recipes/*"],
+    },
     install_requires=["numpy>=1.24", "opencv-python>=4.9", "av>=17.1", "rich>=13"],
     extras_require=EXTRAS,
     entry_points={
@@ -49,6 +54,7 @@ setup(
             "mostnet-run = mostnet.video.cli:main",
             "mostnet-train = mostnet.training.cli:main",
             "mostnet-synth = mostnet.training.synth_cli:main",
+            "mostnet-label = mostnet.training.labelling.cli:main",
             "mostnet-eval = mostnet.training.evaluation.cli:main",
         ]
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 
 from mostnet.model import MostNet, Prediction, State
 from mostnet.model.branch import Branch
+from mostnet.model.table1 import BaselinePrediction
+
+from .networks import Network
 
 
 class Unaligned(nn.Module):
@@ -28,11 +32,12 @@ def remove_alignment(model: MostNet) -> None:
 class Stepper:
     """Steps a network through a clip, with or without its state."""
 
-    def __init__(self, model: MostNet, *, recurrence: bool = True, compiled: bool = False) -> None:
+    def __init__(self, model: Network, *, recurrence: bool = True, compiled: bool = False) -> None:
+        self._step: Callable[..., tuple[Prediction | BaselinePrediction, State]]
         self._step = torch.compile(model.step) if compiled else model.step
         self._recurrence = recurrence
 
-    def __call__(self, frame: Tensor, state: State | None) -> tuple[Prediction, State | None]:
+    def __call__(self, frame: Tensor, state: State | None) -> tuple[Prediction | BaselinePrediction, State | None]:
         """Like ``MostNet.step``; without recurrence, ``state`` is ignored and the returned state is None."""
         prediction, state = self._step(frame, state if self._recurrence else None)
         return prediction, state if self._recurrence else None

@@ -7,12 +7,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mostnet.model import MostNet, State
+from mostnet.model import Prediction, State
+from mostnet.model.table1 import Baseline, BaselinePrediction
 from mostnet.training.data.clips import Batch
 from mostnet.training.data.dataset import TASKS
+from mostnet.training.losses.baselines import baseline_losses
+from mostnet.training.losses.ours import LossOptions, Target, frame_losses
+from mostnet.training.losses.source import source_losses
 
 from .ablations import Stepper
-from .losses import LossOptions, Target, frame_losses
+from .networks import Network
 from .options import TrainOptions
 
 _AMP_TYPES = {"off": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,7 +25,7 @@ _AMP_TYPES = {"off": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float
 class ChunkLosses(nn.Module):
     """Runs a network over a chunk. The first input is the network, so its parameters are parameters of this module."""
 
-    def __init__(self, model: MostNet, options: TrainOptions, losses: LossOptions) -> None:
+    def __init__(self, model: Network, options: TrainOptions, losses: LossOptions) -> None:
         super().__init__()
         self.model = model
         self._options, self._losses = options, losses
@@ -36,9 +40,16 @@ class ChunkLosses(nn.Module):
             frame = batch.input[:, t].permute(0, 3, 1, 2).float() / 255
             with torch.autocast(frame.device.type, _AMP_TYPES[amp], enabled=amp != "off", cache_enabled=False):
                 prediction, state = self._stepper(frame, state)
-            losses = frame_losses(prediction, frame_target(batch, t), self._losses)
+            losses = self._frame_losses(prediction, frame_target(batch, t))
             sums = {task: sums.get(task, 0) + loss / count for task, loss in losses.items()}
         return sums, state
+
+    def _frame_losses(self, prediction: Prediction | BaselinePrediction, target: Target) -> dict[str, Tensor]:
+        if isinstance(prediction, BaselinePrediction):
+            assert isinstance(self.model, Baseline)
+            return baseline_losses(self.model, prediction, target)
+        chosen = source_losses if self._options.losses == "source" else frame_losses
+        return chosen(prediction, target, self._losses)
 
 
 class GraphedLosses:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from mostnet.contract import TrainingError
 from mostnet.contract.arguments import size_hw
 from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import command
@@ -32,12 +33,15 @@ def _help() -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mostnet-train",
-        description="Train a network on DATA/{train,val}/SEQUENCE/{input,reference,mask,flow}/.",
+        description="Train a network on DATA/{train,val}/SEQUENCE/{input,reference,mask,flow}/, or on Vident-real.",
         epilog="Exit status: 0 done, or saved after a signal; 1 failed. A flag overrides the YAML file.",
     )
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for all files of the run")
-    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` per line")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.yaml", help="options, one `name: value` per line; vident.yaml is shipped"
+    )
+    parser.add_argument("--recipe", metavar="NAME", help="recipe of a FILE.yaml that has several, such as source")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="move photographs: DIR/image/*.jpg, DIR/mask/*.png")
     parser.add_argument("--paths", type=Path, metavar="FILE.csv", help="recorded camera paths for the photographs")
     parser.add_argument(
@@ -75,7 +79,9 @@ def chosen_options(args: argparse.Namespace) -> TrainOptions:
     """
     options = load_run(args.out / LAST)[1] if args.resume else TrainOptions()
     if args.config is not None:
-        options = options.updated(TrainOptions.values_from_yaml(args.config), source=str(args.config))
+        options = options.updated(TrainOptions.values_from_yaml(args.config, args.recipe), source=str(args.config))
+    elif args.recipe is not None:
+        raise TrainingError(f"--recipe {args.recipe} chooses from a file; give it with --config, such as vident.yaml")
     given = {field.name: getattr(args, field.name) for field in fields(TrainOptions)}
     return options.updated({name: value for name, value in given.items() if value is not None}, source="flags")
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mostnet.contract import NoGpuError, TrainingError
-from mostnet.model import MostNet, State, initial_checkpoint, load_checkpoint
+from mostnet.model import MostNet, State
 from mostnet.training.data.clips import Batch
+from mostnet.training.losses.ours import LossOptions, TaskWeights
 
 from .ablations import remove_alignment
 from .chunk_losses import ChunkLosses, GraphedLosses
-from .grow import grow
-from .losses import LossOptions, TaskWeights
+from .networks import Network, copy_of, first_network, trained_tasks
 from .options import TrainOptions
 from .schedule import AveragedWeights
 
@@ -41,18 +41,20 @@ class Learner:
         """Build the network from seeded initial weights, or from the weights of ``init``, grown if need be.
 
         Raises:
-            TrainingError: ``init`` is of a wider variant, or the options do not fit the device.
+            TrainingError: ``init`` is of a wider variant, or the options do not fit the device or the network.
             CheckpointError: ``init`` cannot be used.
+            BackendNotInstalledError: the network needs a library that is not installed.
             NoGpuError: CUDA was requested, but there is no GPU.
         """
         self.options = options
         self.device = choose_device(options)
-        self.model = _first_network(options, init).to(self.device).train().requires_grad_(True)
+        self.model = first_network(options, init).to(self.device).train().requires_grad_(True)
+        self.tasks = trained_tasks(options, self.model)
         if options.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if not options.alignment:
+        if isinstance(self.model, MostNet) and not options.alignment:
             remove_alignment(self.model)
-        losses = LossOptions(options.tasks, enhance=options.w_enhance, flow=options.w_flow, mask=options.w_mask)
+        losses = LossOptions(self.tasks, enhance=options.w_enhance, flow=options.w_flow, mask=options.w_mask)
         self.weights = TaskWeights(losses, learned=options.learned_weights).to(self.device)
         self.optimiser = make_optimiser(self.model, self.weights, options)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
@@ -93,11 +95,9 @@ class Learner:
         self.scaler.update()
         return norm, is_sound
 
-    def averaged_copy(self) -> MostNet:
+    def averaged_copy(self) -> Network:
         """A copy of the network with the averaged weights, on the CPU."""
-        model = MostNet(self.model.config)
-        model.load_state_dict({name: value.cpu() for name, value in self.average.model.state_dict().items()})
-        return model
+        return copy_of(self.average.model)
 
     def state_dict(self) -> dict[str, Any]:
         """All state that ``load_state_dict`` restores."""
@@ -119,19 +119,6 @@ class Learner:
             "optimiser": self.optimiser,
             "scaler": self.scaler,
         }
-
-
-def _first_network(options: TrainOptions, init: Path | None) -> MostNet:
-    start = None if init is None else load_checkpoint(init)
-    if start is not None and start.variant == options.variant:
-        return start.model
-    fresh = initial_checkpoint(options.variant, seed=options.seed).model
-    if start is not None:
-        try:
-            grow(start.model, fresh)
-        except TrainingError as error:
-            raise TrainingError(f"{init}: {error}") from error
-    return fresh
 
 
 def choose_device(options: TrainOptions) -> torch.device:

@@ -9,9 +9,15 @@ from typing import Any
 
 from mostnet.contract import MIN_SIDE, TrainingError
 from mostnet.model import STRIDES, VARIANTS
+from mostnet.model.table1 import TRAINABLE
 from mostnet.training.data.dataset import TASKS
 
 from .extras import load_extra
+
+#: Name of our own network among those that can be trained.
+MOSTNET = "mostnet"
+#: Folder of the YAML files that are installed with the package.
+RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -19,12 +25,14 @@ class TrainOptions:
     """Options of one run. Every field is also a flag and a key of the YAML file.
 
     Attributes:
-        variant: network variant.
+        network: ``mostnet``, or a network of Table I, see ``mostnet.model.table1``.
+        variant: variant of ``mostnet``.
         steps: optimiser steps of the whole run.
         max_minutes: wall-clock budget; the schedule ends with it or with ``steps``, whichever is earlier. 0: no budget.
         batch: clips per step.
         clip: frames per step, through which gradients flow.
         chunks: steps on one window of ``clip * chunks`` frames, with the state carried from each to the next.
+        frame_step: take every N-th frame of the data set; flow labels are joined.
         crop_hw: height and width of a clip.
         scale_min: least magnification.
         scale_max: greatest magnification.
@@ -46,6 +54,7 @@ class TrainOptions:
         photo_share: fraction of every batch that is made of moving photographs, if there are any.
         seed: seed of weights, clips and augmentation.
         tasks: tasks that are trained.
+        losses: ``ours``, or ``source``, those of the method's source; networks of Table I have their own.
         w_enhance: weight of the enhancement loss.
         w_flow: weight of the flow loss.
         w_mask: weight of the mask loss.
@@ -60,12 +69,14 @@ class TrainOptions:
         log_every: steps between lines of the log.
     """
 
+    network: str = MOSTNET
     variant: str = "nano"
     steps: int = 20000
     max_minutes: float = 0.0
     batch: int = 4
     clip: int = 6
     chunks: int = 2
+    frame_step: int = 1
     crop_hw: tuple[int, int] = (192, 256)
     scale_min: float = 0.7
     scale_max: float = 1.4
@@ -87,6 +98,7 @@ class TrainOptions:
     photo_share: float = 0.75
     seed: int = 0
     tasks: tuple[str, ...] = TASKS
+    losses: str = "ours"
     w_enhance: float = 1.0
     w_flow: float = 0.02
     w_mask: float = 0.1
@@ -123,10 +135,18 @@ class TrainOptions:
             raise TrainingError(
                 f"tasks are {', '.join(self.tasks) or 'none'}; expected one or more of {', '.join(TASKS)}"
             )
+        if self.network != MOSTNET:
+            self._check_baseline()
         if any(side < MIN_SIDE or side % STRIDES[-1] for side in self.crop_hw):
             raise TrainingError(
                 f"crop is {self.crop_hw[0]}x{self.crop_hw[1]}; expected multiples of {STRIDES[-1]} from {MIN_SIDE}"
             )
+
+    def _check_baseline(self) -> None:
+        """Refuse options that only MOST-NET+ has."""
+        for name in ("alignment", "recurrence", "losses", "cuda_graph", "learned_weights"):
+            if getattr(self, name) != getattr(TrainOptions, name):
+                raise TrainingError(f"{name} is {getattr(self, name)}, but network {self.network} cannot change it")
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain values, for a YAML file or a checkpoint."""
@@ -148,12 +168,17 @@ class TrainOptions:
             raise TrainingError(f"{source}: {error}") from error
 
     @staticmethod
-    def values_from_yaml(path: Path) -> dict[str, Any]:
+    def values_from_yaml(path: Path, recipe: str | None = None) -> dict[str, Any]:
         """The options that a YAML file sets, unchecked.
 
+        Args:
+            path: the file; a name without folder may be that of a file in ``training/recipes``.
+            recipe: name of one of the recipes of the file; None if it has no recipes.
+
         Raises:
-            TrainingError: no such file, not YAML, or not a mapping.
+            TrainingError: no such file, not YAML, or not a mapping; no such recipe, or none chosen.
         """
+        path = _recipe_file(path)
         yaml = load_extra("yaml")
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
@@ -163,10 +188,30 @@ class TrainOptions:
             raise TrainingError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
         if not isinstance(values, dict):
             raise TrainingError(f"{path}: holds {type(values).__name__}, expected one `option: value` per line")
+        return _chosen(values, recipe, path)
+
+
+def _recipe_file(path: Path) -> Path:
+    shipped = RECIPES / path.name
+    return shipped if not path.exists() and path.name == str(path) and shipped.is_file() else path
+
+
+def _chosen(values: dict[str, Any], recipe: str | None, path: Path) -> dict[str, Any]:
+    """The options of one recipe, or the values themselves if they are options."""
+    recipes = {str(name): part for name, part in values.items() if isinstance(part, dict)}
+    if not recipes or len(recipes) < len(values):
+        if recipe is not None:
+            raise TrainingError(f"{path}: has no recipes to choose from; drop --recipe {recipe}")
         return values
+    if recipe not in recipes:
+        found = "" if recipe is None else f"no recipe {recipe!r}; "
+        raise TrainingError(f"{path}: {found}choose one with --recipe: {', '.join(recipes)}")
+    return recipes[recipe]
 
 
 _CHOICES = {
+    "network": (MOSTNET, *TRAINABLE),
+    "losses": ("ours", "source"),
     "variant": tuple(VARIANTS),
     "amp": ("off", "bf16", "fp16"),
     "device": ("auto", "cpu", "cuda"),
@@ -174,7 +219,19 @@ _CHOICES = {
 }
 _LEAST: dict[str, float] = {
     **dict.fromkeys(
-        ("steps", "batch", "clip", "chunks", "repeats", "save_every", "log_every", "val_sequences", "val_frames"), 1
+        (
+            "steps",
+            "batch",
+            "clip",
+            "chunks",
+            "frame_step",
+            "repeats",
+            "save_every",
+            "log_every",
+            "val_sequences",
+            "val_frames",
+        ),
+        1,
     ),
     **dict.fromkeys(("max_minutes", "warmup", "final_lr", "weight_decay", "threads", "workers", "seed", "overfit"), 0),
     **dict.fromkeys(("validate_every", "w_enhance", "w_flow", "w_mask"), 0),

@@ -17,7 +17,10 @@ def check_same_run(saved: TrainOptions, options: TrainOptions, run_dir: Path) ->
         TrainingError: names the option.
     """
     for name in (
+        "network",
         "variant",
+        "losses",
+        "frame_step",
         "batch",
         "clip",
         "chunks",

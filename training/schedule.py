@@ -8,8 +8,7 @@ import math
 import torch
 from torch import nn
 
-from mostnet.model import MostNet
-
+from .networks import Network
 from .options import TrainOptions
 
 
@@ -29,7 +28,7 @@ def learning_rate(options: TrainOptions, *, step: int, minutes: float) -> float:
 class AveragedWeights:
     """Exponential moving average of a network's weights, with a lower decay in the first steps."""
 
-    def __init__(self, model: MostNet, decay: float) -> None:
+    def __init__(self, model: Network, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
 
@@ -39,3 +38,5 @@ class AveragedWeights:
         decay = min(self._decay, (1 + step) / (10 + step))
         for mean, value in zip(self.model.parameters(), model.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
+        for kept, newest in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(newest)  # statistics of a batch normalisation, which are means already

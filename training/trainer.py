@@ -15,12 +15,13 @@ from torch import Tensor
 
 from mostnet.contract import DatasetError, TrainingError, sha256, write_text
 from mostnet.contract.stopping import StopRequest
-from mostnet.model import Checkpoint, State, save_checkpoint
+from mostnet.model import State
 from mostnet.model.threads import limit_torch_threads
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
-from mostnet.training.data.dataset import TASKS, index_split
+from mostnet.training.data.dataset import TASKS
 from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.data.oddities import say_masks
+from mostnet.training.data.published import open_split
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.folder import photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
@@ -29,6 +30,7 @@ from mostnet.video.threads import limit_opencv_threads
 from .batches import BatchSource, photo_clips
 from .extras import load_extra
 from .learner import Learner
+from .networks import write_checkpoint
 from .options import TrainOptions
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
 from .run_state import Position, load_run, save_run
@@ -164,13 +166,16 @@ class Trainer:
 
     def _open_data(self, data: Path) -> None:
         options = self.options
-        sequences = index_split(data, "train")
-        sequences = sequences[: options.overfit] if options.overfit else sequences
+        opened = open_split(data, "train")
+        sequences = opened.sequences[: options.overfit] if options.overfit else opened.sequences
         validates = bool(options.validate_every)
-        held_out = () if not validates else sequences if options.overfit else index_split(data, "val")
+        validation = None if not validates or options.overfit else open_split(data, "val")
+        held_out = validation.sequences if validation is not None else sequences if validates else ()
+        for line in dict.fromkeys((*opened.lines, *(() if validation is None else validation.lines))):
+            self.report(line)
         for split in (sequences, held_out):
             if split:
-                masks = [path for sequence in split for path in sequence.labels.get("mask", ())]
+                masks = [path for sequence in split for path in sequence.labels.get("mask", ()) if path]
                 say_masks(str(split[0].folder.parent), masks)
         self.dataset = ClipDataset(FrameSource(sequences, cache=options.cache), _clip_options(options))
         self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
@@ -280,7 +285,7 @@ class Trainer:
             self.learner.average.model,
             self.held_out,
             frames=options.val_frames,
-            tasks=options.tasks,
+            tasks=self.learner.tasks,
             recurrence=options.recurrence,
             samples=self.run_dir / "samples.png",
         )
@@ -291,7 +296,7 @@ class Trainer:
         score = self.validation["score"]
         if score is not None and (position.best is None or score > position.best):
             position.best = score
-            save_checkpoint(self._checkpoint(), self.run_dir / BEST)
+            self._write_weights(BEST)
 
     def _save(self) -> None:
         state = None if self.state is None else list(self.state)
@@ -303,7 +308,7 @@ class Trainer:
             "torch_rng": torch.get_rng_state(),
         }
         save_run(self.run_dir / LAST, position=self.position, options=self.options, parts=parts)
-        save_checkpoint(self._checkpoint(), self.run_dir / MODEL)
+        self._write_weights(MODEL)
 
     def _restore(self) -> None:
         self.position, saved, parts = load_run(self.run_dir / LAST)
@@ -326,20 +331,20 @@ class Trainer:
         self.state = None if parts["state"] is None else tuple(part.to(self.learner.device) for part in parts["state"])
         torch.set_rng_state(parts["torch_rng"])
 
-    def _checkpoint(self) -> Checkpoint:
-        """The averaged weights on the CPU, with a record of the run in plain values."""
+    def _write_weights(self, name: str) -> None:
+        """Write the averaged weights, with a record of the run in plain values."""
         position = self.position
         record = {
             "steps": position.step,
             "minutes": round(position.minutes, 2),
             "skipped_steps": position.skipped,
             "data": {"name": self._data_name, **self._data_record},
-            "options": self.options.to_dict(),
+            "options": {**self.options.to_dict(), "tasks": list(self.learner.tasks)},
             "init": self._init,
             "validation": dict(self.validation),
             "torch": str(torch.__version__),
         }
-        return Checkpoint(self.options.variant, self.learner.averaged_copy(), record)
+        write_checkpoint(self.learner.averaged_copy(), self.options, record, self.run_dir / name)
 
 
 class _LogSums:
@@ -363,6 +368,7 @@ class _LogSums:
 def _clip_options(options: TrainOptions) -> ClipOptions:
     return ClipOptions(
         frames=options.clip * options.chunks,
+        step=options.frame_step,
         crop_hw=options.crop_hw,
         scale=(options.scale_min, options.scale_max),
         augment=not options.overfit,

@@ -13,7 +13,7 @@ import torch
 from mostnet.contract import DatasetError, Frame, write_bytes
 from mostnet.contract.metrics import Mask
 from mostnet.engine import Output
-from mostnet.model import MostNet, State
+from mostnet.model import State
 from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.evaluation.evaluate import only_tasks, stream_sequence
@@ -21,6 +21,7 @@ from mostnet.training.evaluation.scores import FrameScore, score_frame, summaris
 from mostnet.video.flow_colour import flow_picture
 
 from .ablations import Stepper
+from .networks import Network
 
 _GREY = 96
 
@@ -28,7 +29,7 @@ _GREY = 96
 class TrainingStream:
     """Runs the network in training frame by frame. Unlike ``FrameModel``, it keeps NaN and infinite values."""
 
-    def __init__(self, model: MostNet, *, recurrence: bool) -> None:
+    def __init__(self, model: Network, *, recurrence: bool) -> None:
         self._step = Stepper(model, recurrence=recurrence)
         self._weight = next(model.parameters())
         self._state: State | None = None
@@ -62,7 +63,7 @@ class TrainingStream:
 
 
 def validate(
-    model: MostNet,
+    model: Network,
     source: FrameSource,
     *,
     frames: int,

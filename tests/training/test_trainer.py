@@ -244,7 +244,9 @@ def test_refusals(data: Path, whole_run: Path, tmp_path: Path) -> None:
         train(data, tmp_path, options=SMALL, resume=True)
     with pytest.raises(TrainingError, match="amp is fp16, which needs CUDA"):
         train(data, tmp_path, options=replace(SMALL, amp="fp16"))
-    with pytest.raises(DatasetError, match=r"5 frames, but a training window takes 12; lower --clip or --chunks"):
+    with pytest.raises(
+        DatasetError, match=r"5 frames, but a training window takes 12; lower --clip, --chunks or --frame-step"
+    ):
         train(data, tmp_path, options=replace(SMALL, clip=6))
     (tmp_path / "test").mkdir()
     (tmp_path / "train").symlink_to(data / "train")

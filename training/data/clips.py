@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from mostnet.contract import DatasetError
 
 from .augment import Clip, flip, jitter, rescale, reverse, stack
+from .every_nth import every_nth
 from .frame_source import FrameSource, TooManyBadFilesError, hxw
 
 #: Share of clips played backwards; inverting their flow costs as much as all other work.
@@ -50,6 +51,7 @@ class ClipOptions:
 
     Attributes:
         frames: frames of one clip.
+        step: frames of the data set from each frame of a clip to the next.
         crop_hw: height and width of a clip in pixels, after scaling.
         scale: least and greatest magnification.
         augment: crop, scale, flip, reverse and recolour at random. If false, the clip is the start of a sequence, cut
@@ -62,6 +64,12 @@ class ClipOptions:
     scale: tuple[float, float] = (0.7, 1.4)
     augment: bool = True
     seed: int = 0
+    step: int = 1
+
+    @property
+    def span(self) -> int:
+        """Frames of the data set that a clip spans."""
+        return (self.frames - 1) * self.step + 1
 
 
 class ClipDataset(Dataset[Batch]):
@@ -77,10 +85,10 @@ class ClipDataset(Dataset[Batch]):
         self.options = options
         self._epoch: tuple[int, list[int]] = (-1, [])
         for sequence in source.sequences:
-            if len(sequence) < options.frames:
+            if len(sequence) < options.span:
                 raise DatasetError(
-                    f"{sequence.folder}: {len(sequence)} frames, but a training window takes {options.frames}; "
-                    "lower --clip or --chunks"
+                    f"{sequence.folder}: {len(sequence)} frames, but a training window takes {options.span}; "
+                    "lower --clip, --chunks or --frame-step"
                 )
         for sequence, size in zip(source.sequences, source.sizes_hw, strict=True):
             if size is not None and (size[0] < options.crop_hw[0] or size[1] < options.crop_hw[1]):
@@ -110,10 +118,12 @@ class ClipDataset(Dataset[Batch]):
 
     def _clip(self, sequence: int, rng: np.random.Generator) -> Clip:
         options = self.options
-        spare = len(self.source.sequences[sequence]) - options.frames
+        spare = len(self.source.sequences[sequence]) - options.span
         start = int(rng.integers(spare + 1)) if options.augment else 0
         try:
-            frames = [self.source.read(sequence, t) for t in range(start, start + options.frames)]
+            frames = every_nth(
+                [self.source.read(sequence, t) for t in range(start, start + options.span)], options.step
+            )
         except TooManyBadFilesError:
             raise
         except DatasetError as error:

@@ -1,12 +1,18 @@
-"""Data sets on disk, in the layout of Vident: the sequences of a split, and their frames.
+"""Data sets on disk: the sequences of a split, and their frames. There are two layouts, ours and the published one.
 
     ROOT/{train,val,test}/SEQUENCE/input/000000.png      degraded frames, PNG or JPEG
                                   /reference/000000.png  high-quality frames
                                   /mask/000000.png       teeth, white on black; see ``pictures.read_mask``
                                   /flow/000000.flo       backward flow to the previous frame, or a KITTI 16-bit PNG
 
-Frames come in the order of the numbers in their file names, and the names (without suffix) agree between folders. A
-sequence may lack any of the last three folders.
+    ROOT/{train,val,test}/SEQUENCE/input/41070.jpg       Vident-real as it is published: the same labels,
+                                  /GT/41070.png
+                                  /masks/41070.png
+                                  /OF_backw/41071.npy    float32 (H, W, 2); not for the first frame
+                                  /homo_4df.pkl          matrices of the camera's motion; see ``matrix_direction``
+
+Frames come in the order of the numbers in their file names. In our layout the names (without suffix) agree between
+folders, in the published one their numbers do. A sequence may lack any label.
 """
 
 from __future__ import annotations
@@ -15,24 +21,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import DatasetError, Frame, natural_key
 from mostnet.contract.metrics import Flow, Mask, Valid
 from mostnet.contract.pictures import PICTURES, picture_files
+from mostnet.video.steady.similarity import Similarity
 
 from .flow_files import read_flow
+from .layout import LABELS, OURS, VIDENT, SequenceLayout, label_files, layout_of
+from .matrix_direction import as_similarity, similarity_flow
 from .oddities import say_gaps
 from .pictures import read_mask, read_picture
 
 SPLITS = ("train", "val", "test")
-LABELS = ("reference", "mask", "flow")
 #: File in the folder of a split that ``mostnet-synth`` has begun and not finished.
 UNFINISHED = "unfinished.json"
 #: Tasks of the network; their labels are, in the same order, ``reference``, ``flow`` and ``mask``.
 TASKS = ("enhance", "flow", "mask")
 
-_SUFFIXES = {"input": PICTURES, "reference": PICTURES, "mask": PICTURES, "flow": (".flo", ".png")}
+#: Motion matrices of a sequence, ``(T, 3, 3)``.
+Matrices = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,16 +53,33 @@ class SequenceFiles:
         name: name of its folder.
         folder: path of its folder.
         input: the degraded frames, in order.
-        labels: files of each label that the sequence has (``reference``, ``mask``, ``flow``), one per frame.
+        labels: files of each label that the sequence has (``reference``, ``mask``, ``flow``), one per frame. That of a
+            first frame's flow may be None.
+        layout: where the labels are.
+        motion: matrix of each frame that maps its pixel ``(x, y, 1)`` to its place in the previous frame; None if there
+            is none, or until ``published.with_motion`` has read it.
     """
 
     name: str
     folder: Path
     input: tuple[Path, ...]
-    labels: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    labels: dict[str, tuple[Path | None, ...]] = field(default_factory=dict)
+    layout: SequenceLayout = OURS
+    motion: Matrices | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.input)
+
+    @property
+    def matrices(self) -> Path | None:
+        """The file of the motion matrices; None if the sequence has none."""
+        path = self.folder / (self.layout.matrices or "")
+        return path if self.layout.matrices and (path.exists() or path.is_symlink()) else None
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether its frames have a flow label, from files or from the matrices."""
+        return "flow" in self.labels or self.motion is not None
 
 
 @dataclass(frozen=True)
@@ -65,6 +92,7 @@ class LabelledFrame:
         mask: uint8 ``(H, W)``, 255 on teeth and 0 elsewhere.
         flow: float32 ``(2, H, W)`` in pixels, backward, zero where unknown.
         valid: bool ``(H, W)``: the flow is known; None if ``flow`` is None.
+        motion: the published motion of the teeth, from a pixel to its place in the previous frame; None if unknown.
     """
 
     input: Frame
@@ -72,6 +100,7 @@ class LabelledFrame:
     mask: Mask | None = None
     flow: Flow | None = None
     valid: Valid | None = None
+    motion: Similarity | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -79,14 +108,17 @@ class LabelledFrame:
         return self.input.shape[0], self.input.shape[1]
 
 
-def index_split(root: Path, split: str) -> tuple[SequenceFiles, ...]:
+def index_split(root: Path, split: str, *, partial_flow: bool = False) -> tuple[SequenceFiles, ...]:
     """Find the sequences of a split, in the order of the numbers in their names. No file is opened.
 
     A warning says if frames are missing within sequences.
 
+    Args:
+        partial_flow: as for ``index_sequence``.
+
     Raises:
         DatasetError: no such folder, an unfinished split, no sequences, a sequence without frames, two files for one
-            frame, or a label whose files do not match the frames.
+            frame, a label whose files do not match the frames, or one that only some sequences of Vident-real have.
     """
     folder = root / split
     if not folder.is_dir():
@@ -98,49 +130,56 @@ def index_split(root: Path, split: str) -> tuple[SequenceFiles, ...]:
             f"{folder}: unfinished, because mostnet-synth was stopped or still writes; run its command again, or "
             f"remove {folder / UNFINISHED} to use the sequences that are there"
         )
-    folders = sorted((path for path in folder.iterdir() if _is_sequence(path)), key=natural_key)
-    sequences = tuple(index_sequence(path) for path in folders)
+    sequences = tuple(index_sequence(path, partial_flow=partial_flow) for path in sequence_folders(folder))
     if not sequences:
         raise DatasetError(f"{folder}: no sequences; expected folders that hold input/000000.png and so on")
+    _check_whole(sequences)
     say_gaps([sequence.input for sequence in sequences])
     return sequences
 
 
-def index_sequence(folder: Path) -> SequenceFiles:
+def sequence_folders(folder: Path) -> list[Path]:
+    """The folders of the sequences of a split, in the order of the numbers in their names; empty without a split."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted((path for path in found if path.is_dir() and not path.name.startswith(".")), key=natural_key)
+
+
+def index_sequence(folder: Path, *, partial_flow: bool = False) -> SequenceFiles:
     """Find the files of one sequence.
+
+    Args:
+        partial_flow: some frames may lack their flow, whose file is then None.
 
     Raises:
         DatasetError: no frames, two files for one frame, a label whose files do not match the frames, or one that is no
-            folder or has a similar name.
+            folder or has a similar name; both layouts in one folder.
     """
     frames = picture_files(folder / "input")
     if not frames:
         raise DatasetError(f"{folder}: no frames in input/; expected {', '.join(PICTURES)} files")
-    _check_names(folder)
-    labels = {label: picture_files(folder / label, _SUFFIXES[label]) for label in LABELS if (folder / label).is_dir()}
-    for label, files in labels.items():
-        if len(files) != len(frames):
+    layout = layout_of(folder)
+    labels = {
+        label: label_files(folder, layout, label, frames, partial=partial_flow)
+        for label in LABELS
+        if (folder / layout.folders[label]).is_dir()
+    }
+    return SequenceFiles(folder.name, folder, frames, labels, layout)
+
+
+def _check_whole(sequences: tuple[SequenceFiles, ...]) -> None:
+    """Refuse a sequence of Vident-real without a picture label that others have: its copy is not complete.
+
+    Raises:
+        DatasetError: names the folder that is missing.
+    """
+    published = [sequence for sequence in sequences if sequence.layout is VIDENT]
+    for label in ("reference", "mask"):
+        lacking = [sequence for sequence in published if label not in sequence.labels]
+        if lacking and len(lacking) < len(published):
             raise DatasetError(
-                f"{folder}: {label} has {len(files)} files, expected {len(frames)}, one per input frame; "
-                f"add the missing files, or remove the folder if the sequence has no {label}"
+                f"{lacking[0].folder / VIDENT.folders[label]}: no such folder, but {len(published) - len(lacking)} of "
+                f"{len(published)} sequences have it; copy it again, or remove the sequence"
             )
-        for frame, file in zip(frames, files, strict=True):
-            if frame.stem != file.stem:
-                raise DatasetError(
-                    f"{folder}: input/{frame.name} and {label}/{file.name} have different file names; "
-                    f"rename the files of one folder, so that each label has the name of its frame"
-                )
-    return SequenceFiles(folder.name, folder, frames, labels)
-
-
-def _check_names(folder: Path) -> None:
-    """Refuse what looks like a label but would be passed over: a broken link ``mask``, or a folder ``Masks``."""
-    for path in folder.iterdir():
-        label = next((label for label in LABELS if path.name.lower() in (label, f"{label}s")), None)
-        if label is not None and not path.is_dir():
-            raise DatasetError(f"{path}: expected a folder of the {label} files; remove it, or mend the link")
-        if label is not None and path.name != label:
-            raise DatasetError(f"{path}: the folder of the {label} files is called {label}; rename it")
 
 
 def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:
@@ -151,17 +190,22 @@ def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:
     """
     frame = read_picture(sequence.input[index])
     reference = mask = flow = valid = None
-    if "reference" in sequence.labels:
-        path = sequence.labels["reference"][index]
+    if (path := _label(sequence, "reference", index)) is not None:
         reference = _same_size(read_picture(path), frame, path)
-    if "mask" in sequence.labels:
-        path = sequence.labels["mask"][index]
+    if (path := _label(sequence, "mask", index)) is not None:
         mask = _same_size(read_mask(path), frame, path)
-    if "flow" in sequence.labels:
-        path = sequence.labels["flow"][index]
+    if (path := _label(sequence, "flow", index)) is not None:
         flow, valid = read_flow(path)
         _same_size(valid, frame, path)
-    return LabelledFrame(frame, reference, mask, flow, valid)
+    size_hw, motion = (frame.shape[0], frame.shape[1]), None
+    if sequence.motion is not None and index:
+        motion = as_similarity(sequence.motion[index], size_hw)
+        if "flow" not in sequence.labels:
+            flow, valid = similarity_flow(sequence.motion[index], size_hw)
+            valid = valid if mask is None else valid & (mask > 0)  # the rest of a mouth moves in other ways
+    if flow is None and sequence.has_flow:
+        flow, valid = np.zeros((2, *size_hw), np.float32), np.zeros(size_hw, np.bool_)
+    return LabelledFrame(frame, reference, mask, flow, valid, motion)
 
 
 def first_size(sequence: SequenceFiles) -> tuple[int, int] | None:
@@ -175,8 +219,8 @@ def first_size(sequence: SequenceFiles) -> tuple[int, int] | None:
     return None
 
 
-def _is_sequence(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+def _label(sequence: SequenceFiles, label: str, index: int) -> Path | None:
+    return sequence.labels[label][index] if label in sequence.labels else None
 
 
 def _same_size(label: npt.NDArray[Any], frame: Frame, path: Path) -> npt.NDArray[Any]:

@@ -1,7 +1,8 @@
-"""Optical flow on disk: Middlebury ``.flo`` and the 16-bit PNG of KITTI."""
+"""Optical flow on disk: Middlebury ``.flo``, the 16-bit PNG of KITTI, and the ``.npy`` of Vident-real."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -28,12 +29,13 @@ def read_flow(path: Path) -> tuple[Flow, Valid]:
     """Read flow ``(2, H, W)``, float32 ``(dx, dy)`` in pixels and zero where unknown, and validity, bool ``(H, W)``.
 
     ``.flo``: S. Baker et al., IJCV 92 (2011). ``.png``: the KITTI 2015 development kit, ``(value - 2^15) / 64`` in red
-    (dx) and green (dy), blue not zero where known.
+    (dx) and green (dy), blue not zero where known. ``.npy``: floats ``(H, W, 2)``, unknown where not finite.
 
     Raises:
-        DatasetError: missing, damaged, or neither of the two formats.
+        DatasetError: missing, damaged, or none of these formats.
     """
-    flow, valid = _read_flo(path) if path.suffix.lower() == ".flo" else _read_kitti(path)
+    readers = {".flo": _read_flo, ".npy": _read_npy}
+    flow, valid = readers.get(path.suffix.lower(), _read_kitti)(path)
     flow[:, ~valid] = 0
     return flow, valid
 
@@ -41,19 +43,55 @@ def read_flow(path: Path) -> tuple[Flow, Valid]:
 def write_flow(path: Path, flow: Flow, valid: Valid) -> None:
     """Write flow for ``read_flow``, in the format of the suffix, atomically.
 
-    A PNG has steps of 1/64 pixel and holds up to 511 pixels; longer vectors are written as unknown.
+    A PNG has steps of 1/64 pixel and holds up to 511 pixels; longer vectors are written as unknown. Unknown vectors of
+    an ``.npy`` are NaN.
 
     Raises:
-        DatasetError: the suffix is neither ``.flo`` nor ``.png``, or the shapes do not fit.
+        DatasetError: the suffix is another, or the shapes do not fit.
     """
     if flow.shape != (2, *valid.shape) or valid.ndim != 2:
         raise DatasetError(f"{path}: flow is {flow.shape} and valid {valid.shape}; expected (2, H, W) and (H, W)")
-    writers = {".flo": _flo_bytes, ".png": _kitti_bytes}
+    writers = {".flo": _flo_bytes, ".png": _kitti_bytes, ".npy": _npy_bytes}
     if path.suffix not in writers:
-        raise DatasetError(f"{path}: flow is written as .flo or .png, not as {path.suffix or 'a file without suffix'}")
+        found = path.suffix or "a file without suffix"
+        raise DatasetError(f"{path}: flow is written as .flo, .png or .npy, not as {found}")
     data = writers[path.suffix](flow, valid)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def npy_size(path: Path) -> tuple[int, int]:
+    """Height and width of the flow in an ``.npy``, from its header alone.
+
+    Raises:
+        DatasetError: no regular file, or not the header of floats ``(H, W, 2)``.
+    """
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"{path}: a folder, pipe or device, but expected a regular file; remove it")
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            header = file.tell()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, EOFError, SyntaxError, TypeError, UnicodeError) as error:
+        raise DatasetError(f"{path}: not an .npy file ({' '.join(str(error).split())[:80]}); copy it again") from error
+    if len(shape) != 3 or shape[2] != 2 or dtype.kind != "f":
+        raise DatasetError(f"{path}: holds {dtype} {shape}; backward flow is float32 (H, W, 2)")
+    size = path.stat().st_size
+    if min(shape) < 1 or size != header + shape[0] * shape[1] * 2 * dtype.itemsize:
+        raise DatasetError(f"{path}: {size} bytes do not hold flow of {shape[1]}x{shape[0]} pixels; copy it again")
+    return shape[0], shape[1]
+
+
+def _read_npy(path: Path) -> tuple[Flow, Valid]:
+    npy_size(path)
+    vectors = np.load(io.BytesIO(regular_bytes(path)), allow_pickle=False)
+    flow = np.ascontiguousarray(vectors.transpose(2, 0, 1), dtype=np.float32)
+    known = np.isfinite(flow)
+    return flow, known[0] & known[1]
 
 
 def _read_flo(path: Path) -> tuple[Flow, Valid]:
@@ -81,6 +119,12 @@ def _flo_bytes(flow: Flow, valid: Valid) -> bytes:
     height, width = valid.shape
     vectors = np.where(valid, flow, _FLO_UNKNOWN_VALUE).transpose(1, 2, 0).astype("<f4")
     return _FLO_MAGIC + np.array([width, height], "<i4").tobytes() + vectors.tobytes()
+
+
+def _npy_bytes(flow: Flow, valid: Valid) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.where(valid, flow, np.float32(np.nan)).transpose(1, 2, 0).astype("<f4"))
+    return file.getvalue()
 
 
 def _kitti_bytes(flow: Flow, valid: Valid) -> bytes:

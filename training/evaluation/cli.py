@@ -16,6 +16,7 @@ from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 from mostnet.video.threads import limit_opencv_threads
 
+from .figures import CONVENTIONS
 from .open_model import DEVICES
 from .run import EvalOptions, evaluate_file
 from .tables import print_report
@@ -38,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and contact sheet (default: only print)")
     add("--max-sequences", type=positive_int, metavar="N", help="the first N sequences (default: all)")
     add("--frames", type=positive_int, metavar="N", help="the first N frames of each sequence (default: all)")
+    add(
+        "--convention",
+        default="ours",
+        choices=tuple(CONVENTIONS),
+        help="way to count; source counts as Table I of the method's source (default: %(default)s)",
+    )
     add("--device", default="auto", choices=DEVICES, help="device of the network (default: %(default)s)")
     add("--threads", type=positive_int, metavar="N", help="CPU threads of the network (default: the library's choice)")
     return parser
@@ -54,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         frames=args.frames,
         device=args.device,
         threads=args.threads,
+        convention=args.convention,
     )
     limit_opencv_threads()
     line = shlex.join(["mostnet-eval", *argv])

@@ -11,6 +11,7 @@ from mostnet.contract import DatasetError, Frame, FrameError
 from mostnet.contract.pictures import check_picture
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles, read_labelled_frame
+from mostnet.training.data.flow_files import npy_size
 from mostnet.training.data.oddities import say_masks
 
 from .baselines import dis_flow, no_method, oracle_colour
@@ -73,7 +74,7 @@ def evaluate(
 
     Args:
         stream: the model.
-        sequences: at least one, from ``index_split``; see ``check_sizes``.
+        sequences: at least one, from ``open_split``; see ``check_sizes``.
         frames: number of frames to take from the start of each; None for all.
         tasks: the tasks to measure the model on, of ``enhance``, ``flow`` and ``mask``.
         progress: called with the number of frames that are done, of ``frames_to_run``.
@@ -107,10 +108,12 @@ def check_files(sequences: Sequence[SequenceFiles], frames: int | None = None) -
     """
     masks: list[Path] = []
     for sequence in sequences:
-        masks += sequence.labels.get("mask", ())[:frames]
+        masks += [path for path in sequence.labels.get("mask", ())[:frames] if path is not None]
         for files in (sequence.input, *sequence.labels.values()):
-            for path in files[:frames]:
-                if path.suffix.lower() != ".flo":
+            for path in filter(None, files[:frames]):
+                if path.suffix.lower() == ".npy":
+                    npy_size(path)
+                elif path.suffix.lower() != ".flo":
                     check_picture(path)
     say_masks(str(sequences[0].folder.parent), masks)
 

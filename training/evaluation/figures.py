@@ -62,6 +62,39 @@ MOTION_AND_MASKS = FigureTable(
     ),
 )
 
+TABLE_I = FigureTable(
+    ("baseline", "oracle colour", "DIS", "model", "clean input"),
+    (("PSNR dB", "psnr_db", 2), ("SSIM", "ssim_whole", 3), ("EPE px", "epe_px", 2), ("IoU", "iou_frame_mean", 3)),
+)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A way to count.
+
+    Attributes:
+        tables: the tables that show it; the last one also holds size and speed.
+        note: what it counts, for people.
+    """
+
+    tables: tuple[FigureTable, ...]
+    note: str
+
+
+#: ``source`` counts as Table I of the talk that ``mostnet.model`` follows.
+CONVENTIONS = {
+    "ours": Convention(
+        (PICTURES, MOTION_AND_MASKS),
+        "Convention: ours. IoU is over all pixels of all frames; IoU per frame is the source's, the mean over frames. "
+        "PSNR and SSIM are means over frames, SSIM without the edges of the picture. EPE is over all pixels.",
+    ),
+    "source": Convention(
+        (TABLE_I,),
+        "Convention: source. IoU is the mean over frames. PSNR and SSIM are those of torchmetrics, means over frames "
+        "of clipped pictures, SSIM with their edges. EPE is over all pixels.",
+    ),
+}
+
 
 def cell(value: float | None, digits: int) -> str:
     """A figure of a table; a dash for None."""

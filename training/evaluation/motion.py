@@ -36,8 +36,13 @@ class ToothMotion(NamedTuple):
     square: float
 
 
-def tooth_motion(flow: Flow, reference: Flow, valid: Valid, mask: Mask) -> ToothMotion | None:
+def tooth_motion(
+    flow: Flow, reference: Flow, valid: Valid, mask: Mask, truth: Similarity | None = None
+) -> ToothMotion | None:
     """Compare the motions that two flows ``(2, H, W)`` give the teeth of the true ``mask`` ``(H, W)``.
+
+    Args:
+        truth: the motion from a pixel to its place in the previous frame; None fits it to ``reference``.
 
     Returns:
         None if fewer than ``MIN_POINTS`` tooth pixels have a known flow.
@@ -53,7 +58,8 @@ def tooth_motion(flow: Flow, reference: Flow, valid: Valid, mask: Mask) -> Tooth
     y, x = y[thin], x[thin]
     points = x + 1j * y - centre_of((mask.shape[0], mask.shape[1]))
     predicted, true = (values[:, y, x].astype(np.float64) for values in (flow, reference))
-    found, wanted = (fit_motion(points, dx + 1j * dy) for dx, dy in (predicted, true))
+    found, fitted = (fit_motion(points, dx + 1j * dy) for dx, dy in (predicted, true))
+    wanted = fitted if truth is None else truth
     distance = np.abs((found.a - wanted.a) * points + found.b - wanted.b)
     return ToothMotion(float(np.mean(distance)), float(np.sum(predicted * true)), float(np.sum(true * true)))
 

@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from mostnet.contract import ModelFileError, sha256
+from mostnet.contract import BackendNotInstalledError, ModelFileError, sha256
 from mostnet.engine import Engine
-from mostnet.model import VARIANTS, MostNet, NetworkStream, load_checkpoint
+from mostnet.model import VARIANTS, MostNet
+from mostnet.model.table1 import NETWORKS, load_either, network_stream
 from mostnet.model.threads import limit_torch_threads
 from mostnet.training.ablations import remove_alignment
+from mostnet.training.data.dataset import TASKS
 
 from .streams import CheckpointStream, InferenceStream, ModelInfo
 
@@ -45,47 +48,57 @@ def open_model(
 
 
 def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[CheckpointStream, ModelInfo]:
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_either(path)
     if threads is not None:
         torch.set_num_threads(threads)
     else:
         limit_torch_threads()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = checkpoint.model
     info = ModelInfo(
         file=path.name,
         sha256=sha256(path),
         runs_in=f"PyTorch on {device}",
         variant=checkpoint.variant,
         precision="fp32",
-        parameters_m=_parameters_m(checkpoint.model),
+        parameters_m=_parameters_m(network),
         trained=checkpoint.training is not None,
         size_hw=None,
         training=checkpoint.training,
+        network_tasks=TASKS if isinstance(network, MostNet) else network.tasks,
     )
-    if not info.alignment:
-        remove_alignment(checkpoint.model)
-    return CheckpointStream(NetworkStream(checkpoint.model, device=device, recurrence=info.recurrence)), info
+    if isinstance(network, MostNet) and not info.alignment:
+        remove_alignment(network)
+    return CheckpointStream(network_stream(network, device=device, recurrence=info.recurrence)), info
 
 
 def _describe_engine(path: Path, engine: Engine) -> ModelInfo:
     metadata = engine.metadata
-    config = VARIANTS.get(metadata.variant)
-    parameters_m = None
-    if config is not None:
-        with torch.device("meta"):
-            parameters_m = _parameters_m(MostNet(config))
+    baseline = NETWORKS.get(metadata.variant)
     return ModelInfo(
         file=path.name,
         sha256=sha256(path),
         runs_in=f"engine on {engine.provider}",
         variant=metadata.variant,
         precision=metadata.precision,
-        parameters_m=parameters_m,
+        parameters_m=_known_parameters_m(metadata.variant),
         trained=metadata.trained,
         size_hw=metadata.size_hw,
+        network_tasks=TASKS if baseline is None else baseline.tasks,
     )
 
 
-def _parameters_m(network: MostNet) -> float:
+def _known_parameters_m(variant: str) -> float | None:
+    """Millions of parameters of a variant; None if it is unknown, or made of a library that is not installed."""
+    try:
+        with torch.device("meta"):
+            if variant in VARIANTS:
+                return _parameters_m(MostNet(VARIANTS[variant]))
+            return _parameters_m(NETWORKS[variant]()) if variant in NETWORKS else None
+    except BackendNotInstalledError:
+        return None
+
+
+def _parameters_m(network: nn.Module) -> float:
     return sum(p.numel() for p in network.parameters()) / 1e6

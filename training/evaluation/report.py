@@ -31,11 +31,13 @@ class DataInfo:
         split: ``train``, ``val`` or ``test``.
         descriptions: ``dataset.json`` (seeds and options of generated data) of each split that has one, by split. The
             entries show that the splits have different seeds.
+        found: what the split holds and lacks, a line each.
     """
 
     name: str
     split: str
     descriptions: Mapping[str, Any]
+    found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class EvalReport:
         command: the command line.
         created_utc: ISO 8601.
         versions: version of each package that was used, by name.
+        convention: the way to count that is shown, of ``figures.CONVENTIONS``. The JSON holds the figures of all.
     """
 
     command: str
@@ -54,6 +57,7 @@ class EvalReport:
     data: DataInfo
     versions: Mapping[str, str]
     evaluation: Evaluation
+    convention: str = "ours"
 
     def to_json(self) -> str:
         """The report as a JSON object; a figure without a label, or not of its row, is null."""
@@ -63,6 +67,7 @@ class EvalReport:
             "format_version": FORMAT_VERSION,
             "command": self.command,
             "created_utc": self.created_utc,
+            "convention": self.convention,
             "model": asdict(self.model),
             "data": asdict(self.data),
             "versions": dict(self.versions),

@@ -8,7 +8,7 @@ from itertools import chain
 
 from .scores import FrameScore, Scores, summarise
 
-PICTURE_FIGURES = ("psnr_db", "fit_db", "ssim", "shade_mean_de00", "shade_p95_de00")
+PICTURE_FIGURES = ("psnr_db", "fit_db", "ssim", "ssim_whole", "shade_mean_de00", "shade_p95_de00")
 FLOW_FIGURES = ("epe_px", "motion_px", "slope")
 MASK_FIGURES = ("iou", "iou_frame_mean")
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from mostnet.contract import DatasetError
 from mostnet.contract.versions import installed_versions
-from mostnet.training.data.dataset import SPLITS, index_split
+from mostnet.training.data.dataset import SPLITS
+from mostnet.training.data.published import open_split
 
 from .contact_sheet import pick_frames, run_picks, write_sheet
 from .evaluate import check_files, check_sizes, evaluate, frames_to_run
+from .figures import CONVENTIONS
 from .open_model import open_model
 from .report import DataInfo, EvalReport
 
@@ -34,9 +36,10 @@ class EvalOptions:
         frames: number of frames to take from the start of each sequence; None for all.
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
         threads: CPU threads of the network; None for the library's own choice.
+        convention: the way to count that is shown, of ``figures.CONVENTIONS``.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: a number is below 1, or there is no such convention.
     """
 
     split: str = "test"
@@ -44,12 +47,15 @@ class EvalOptions:
     frames: int | None = None
     device: str = "auto"
     threads: int | None = None
+    convention: str = "ours"
 
     def __post_init__(self) -> None:
         for name in ("max_sequences", "frames", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected 1 or more")
+        if self.convention not in CONVENTIONS:
+            raise ValueError(f"convention is {self.convention!r}; expected one of {', '.join(CONVENTIONS)}")
 
 
 def evaluate_file(
@@ -79,7 +85,8 @@ def evaluate_file(
             or run.
     """
     options = options or EvalOptions()
-    sequences = index_split(data, options.split)[: options.max_sequences]
+    opened = open_split(data, options.split, most=options.max_sequences)
+    sequences = opened.sequences
     check_files(sequences, options.frames)
     total = frames_to_run(sequences, options.frames)
     descriptions = {split: found for split in SPLITS if (found := _description(data / split)) is not None}
@@ -91,9 +98,10 @@ def evaluate_file(
             command=command,
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             model=info,
-            data=DataInfo(data.resolve().name, options.split, descriptions),
+            data=DataInfo(data.resolve().name, options.split, descriptions, opened.lines),
             versions=installed_versions(_PACKAGES),
             evaluation=evaluation,
+            convention=options.convention,
         )
         if out is not None:
             report.write(out)

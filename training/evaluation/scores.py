@@ -33,6 +33,7 @@ class FrameScore:
         motion: of the teeth; None also if hardly any are visible.
         fit_db: PSNR of the picture in its best colours, see ``best_colours``.
         shade: of the teeth; None also if none is visible.
+        ssim_whole: ``ssim`` with the picture's edges.
     """
 
     psnr_db: float | None = None
@@ -42,6 +43,7 @@ class FrameScore:
     motion: ToothMotion | None = None
     fit_db: float | None = None
     shade: ShadeErrors | None = None
+    ssim_whole: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Scores:
         psnr_db: mean over frames, each capped at ``PSNR_CAP_DB``.
         fit_db: the same of the pictures in their best colours: how good they are apart from a tint.
         ssim: mean over frames.
+        ssim_whole: the same with the edges of the pictures, as torchmetrics counts it.
         shade_mean_de00: CIEDE2000 difference of the shade, mean over the tooth pixels of all frames.
         shade_p95_de00: 95th percentile of the same.
         epe_px: mean over all valid pixels of all frames, so that a frame with few of them counts little.
@@ -64,6 +67,7 @@ class Scores:
     psnr_db: float | None = None
     fit_db: float | None = None
     ssim: float | None = None
+    ssim_whole: float | None = None
     shade_mean_de00: float | None = None
     shade_p95_de00: float | None = None
     epe_px: float | None = None
@@ -88,7 +92,7 @@ def score_frame(output: Output, labels: LabelledFrame, *, quick: bool = False) -
     if output.flow is not None and labels.flow is not None and labels.valid is not None:
         errors = flow_error(output.flow, labels.flow, labels.valid)
         if labels.mask is not None and not quick:
-            motion = tooth_motion(output.flow, labels.flow, labels.valid, labels.mask)
+            motion = tooth_motion(output.flow, labels.flow, labels.valid, labels.mask, labels.motion)
     return replace(_score_picture(output.enhanced, labels, quick), flow=errors, overlap=masks, motion=motion)
 
 
@@ -105,6 +109,7 @@ def summarise(frames: Iterable[FrameScore]) -> Scores:
         psnr_db=_mean_db([f.psnr_db for f in frames]),
         fit_db=_mean_db([f.fit_db for f in frames]),
         ssim=_mean([f.ssim for f in frames if f.ssim is not None]),
+        ssim_whole=_mean([f.ssim_whole for f in frames if f.ssim_whole is not None]),
         shade_mean_de00=mean_de00(shades),
         shade_p95_de00=percentile_de00(shades, 95),
         epe_px=_ratio(sum(f.sum_px for f in flows), sum(f.pixels for f in flows)),
@@ -123,9 +128,11 @@ def _score_picture(picture: Frame | None, labels: LabelledFrame, quick: bool) ->
     score = FrameScore(psnr_db=psnr_db(picture, reference))
     if quick:
         return score
+    similarity = ssim(picture, reference)
     return replace(
         score,
-        ssim=ssim(picture, reference),
+        ssim=similarity.inside,
+        ssim_whole=similarity.whole,
         fit_db=psnr_db(best_colours(picture, reference), reference),
         shade=None if labels.mask is None else tooth_shade(picture, reference, labels.mask),
     )

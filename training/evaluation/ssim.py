@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +15,23 @@ _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def ssim(picture: Frame, reference: Frame) -> float:
+class Ssim(NamedTuple):
+    """Structural similarity of one picture.
+
+    Attributes:
+        inside: averaged where the window lies inside the picture, as Z. Wang et al. define it.
+        whole: averaged over the whole picture, mirrored at its edges, as torchmetrics computes it.
+    """
+
+    inside: float
+    whole: float
+
+
+def ssim(picture: Frame, reference: Frame) -> Ssim:
     """Structural similarity of uint8 ``(H, W, 3)``, the mean over channels.
 
     Z. Wang et al., "Image quality assessment", IEEE TIP 13 (2004): 11x11 Gaussian window of sigma 1.5, K 0.01 and 0.03,
-    population covariances, averaged where the window lies inside the picture.
+    population covariances.
 
     Raises:
         FrameError: not two uint8 pictures of one size, or a side is under 11 pixels.
@@ -30,12 +44,11 @@ def ssim(picture: Frame, reference: Frame) -> float:
     var_x, var_y = _window(x * x) - mean_x**2, _window(y * y) - mean_y**2
     covariance = _window(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
-    structure = (2 * covariance + _C2) / (var_x + var_y + _C2)
-    return float(np.mean(luminance * structure))
+    similarity = luminance * (2 * covariance + _C2) / (var_x + var_y + _C2)
+    edge = _WINDOW // 2
+    return Ssim(float(np.mean(similarity[edge:-edge, edge:-edge])), float(np.mean(similarity)))
 
 
 def _window(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Gaussian-weighted local means, where the whole window lies inside."""
-    edge = _WINDOW // 2
-    blurred: npt.NDArray[np.float64] = cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA)
-    return blurred[edge:-edge, edge:-edge]
+    """Gaussian-weighted local means; beyond its edges the picture is mirrored at the centres of the outer pixels."""
+    return np.asarray(cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT_101))

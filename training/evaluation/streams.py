@@ -55,12 +55,13 @@ class ModelInfo:
         file: name of the file.
         sha256: its digest.
         runs_in: ``PyTorch`` or ``engine``, and where: ``PyTorch on cpu``.
-        variant: network variant.
+        variant: network variant, or name of a network of Table I.
         precision: ``fp32``, ``fp16`` or ``int8``.
         parameters_m: millions of trained values; None for an engine of an unknown variant.
         trained: false for seeded initial weights.
         size_hw: the only frame size it takes; None for any.
         training: the checkpoint's record of its training; None for initial weights and for engines.
+        network_tasks: the tasks that the network has.
     """
 
     file: str
@@ -72,11 +73,12 @@ class ModelInfo:
     trained: bool
     size_hw: tuple[int, int] | None
     training: Mapping[str, Any] | None = None
+    network_tasks: tuple[str, ...] = TASKS
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks it was trained for. Its outputs for other tasks are noise and are not measured."""
-        return tuple(self._option("tasks", TASKS))
+        return tuple(task for task in self._option("tasks", TASKS) if task in self.network_tasks)
 
     @property
     def recurrence(self) -> bool:

@@ -22,7 +22,7 @@ from mostnet.contract.terminal import command
 
 from .card import WEIGHTS, write_card
 from .evaluate import Evaluation
-from .figures import MOTION_AND_MASKS, PICTURES, SHADE_NOTE, Figures, FigureTable, cell, markdown
+from .figures import CONVENTIONS, SHADE_NOTE, Figures, FigureTable, cell, markdown
 from .report import EvalReport, labelled_frames, read_report
 
 #: For each kind of measure: its columns, the label it needs, and the task of the network.
@@ -45,11 +45,13 @@ def print_report(report: EvalReport, console: Console) -> None:
 
 
 def notes(report: EvalReport) -> list[str]:
-    """Facts needed to read the figures: missing labels, parts switched off, frames healed."""
+    """Facts needed to read the figures, such as how they count, what the data hold, and which parts are off."""
     evaluation, model = report.evaluation, report.model
     lines = [
         f"{model.file}: {model.precision}, {model.runs_in}, on {report.data.name}/{report.data.split}: "
-        f"{len(evaluation.sequences)} sequences, {len(evaluation.rows.model)} frames. FPS is of this run."
+        f"{len(evaluation.sequences)} sequences, {len(evaluation.rows.model)} frames. FPS is of this run.",
+        CONVENTIONS[report.convention].note,
+        *report.data.found,
     ]
     if labelled_frames(evaluation.rows.baseline)["shade"]:
         lines.append(SHADE_NOTE)
@@ -92,13 +94,13 @@ def _clean_coverage(evaluation: Evaluation) -> list[str]:
 
 
 def _terminal_tables(report: EvalReport) -> list[Table]:
-    """The figures of Table I in the talk that ``mostnet.model`` follows, tooth shade, and the motion of the teeth."""
     rows = {name: asdict(scores) for name, scores in report.evaluation.rows.summary().items()}
     model = report.model
     size_and_speed = {"P (M)": cell(model.parameters_m, 2), "FPS": cell(report.evaluation.fps, 1)}
+    *others, last = CONVENTIONS[report.convention].tables
     return [
-        _terminal_table(PICTURES, rows, model.variant, {}),
-        _terminal_table(MOTION_AND_MASKS, rows, model.variant, size_and_speed),
+        *(_terminal_table(table, rows, model.variant, {}) for table in others),
+        _terminal_table(last, rows, model.variant, size_and_speed),
     ]
 
 

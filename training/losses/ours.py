@@ -136,7 +136,7 @@ def frame_losses(prediction: Prediction, target: Target, options: LossOptions) -
             labels = target if i == 0 else cell  # the finest scale predicts every pixel
             losses["enhance"] = losses["enhance"] + share * _enhance_loss(scale.enhanced, labels, options)
         if "mask" in options.tasks:
-            losses["mask"] = losses["mask"] + share * _mask_loss(scale.mask_logit, cell)
+            losses["mask"] = losses["mask"] + share * mask_loss(scale.mask_logit, cell)
         if "flow" in options.tasks and scale.flow is not None:
             losses["flow"] = losses["flow"] + _scale_flow_loss(scale, cell)
     if "flow" in options.tasks:
@@ -185,7 +185,7 @@ def tooth_motion_error(flow: Tensor, target: Target) -> Tensor:
     real, imaginary = mean(across * dx + down * dy), mean(across * dy - down * dx)
     square = mean(dx).square() + mean(dy).square() + (real.square() + imaginary.square()) / spread
     error = torch.sqrt(square + _FLOW_EPSILON_PX**2) - _FLOW_EPSILON_PX
-    return _mean_of_labelled(error, (total > _ENOUGH_TOOTH * height * width).float())
+    return mean_of_labelled(error, (total > _ENOUGH_TOOTH * height * width).float())
 
 
 def matching_divergence(matching: Matching, cell: Target, stride: int) -> Tensor:
@@ -223,7 +223,7 @@ def _enhance_loss(enhanced: Tensor, target: Target, options: LossOptions) -> Ten
     if options.fit:
         scale, shift = best_map(enhanced.detach(), target.reference)
         loss = loss + options.fit * _picture_error(enhanced * scale + shift - target.reference)
-    return _mean_of_labelled(loss, target.has_reference)
+    return mean_of_labelled(loss, target.has_reference)
 
 
 def _picture_error(error: Tensor) -> Tensor:
@@ -245,14 +245,15 @@ def best_map(picture: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     return scale, wanted - scale * mean
 
 
-def _mask_loss(mask_logit: Tensor, target: Target) -> Tensor:
+def mask_loss(mask_logit: Tensor, target: Target) -> Tensor:
+    """Cross-entropy and Dice of a mask ``(N, 1, H, W)`` of logits against the label of the same size, a scalar."""
     logit, tooth = mask_logit.float(), target.mask
     entropy = F.binary_cross_entropy_with_logits(logit, tooth, reduction="none").mean((1, 2, 3))
     probability = torch.sigmoid(logit)
     overlap = (probability * tooth).sum((1, 2, 3))
     # One cell is added to both sides, so that an empty mask that is predicted empty costs nothing.
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + tooth.sum((1, 2, 3)) + 1)
-    return _mean_of_labelled(entropy + dice, target.has_mask)
+    return mean_of_labelled(entropy + dice, target.has_mask)
 
 
 def _scale_flow_loss(scale: ScalePrediction, cell: Target) -> Tensor:
@@ -288,5 +289,6 @@ def _flow_loss(flow: Tensor, target: Target) -> Tensor:
     return (robust * target.valid).sum() / target.valid.sum().clamp_min(1.0)
 
 
-def _mean_of_labelled(loss: Tensor, labelled: Tensor) -> Tensor:
+def mean_of_labelled(loss: Tensor, labelled: Tensor) -> Tensor:
+    """Mean of a loss ``(N,)`` over the clips that are labelled; zero if none is."""
     return (loss * labelled).sum() / labelled.sum().clamp_min(1.0)

@@ -20,7 +20,8 @@ import numpy as np
 from mostnet.contract import DatasetError, staging_folder
 from mostnet.contract.files import lock_folder
 from mostnet.contract.versions import mostnet_version
-from mostnet.training.data.dataset import LABELS, SPLITS, UNFINISHED, index_sequence
+from mostnet.training.data.dataset import SPLITS, UNFINISHED, index_sequence
+from mostnet.training.data.layout import LABELS
 
 _DESCRIPTION = "dataset.json"
 
@@ -77,7 +78,7 @@ def is_written(folder: Path, *, frames: int) -> bool:
         return False
     try:
         found = index_sequence(folder)
-        files = [*found.input, *(file for label in LABELS for file in found.labels.get(label, ()))]
+        files = [*found.input, *(file for label in LABELS for file in found.labels.get(label, ()) if file)]
         whole = len(files) == frames * (1 + len(LABELS)) and all(file.stat().st_size for file in files)
     except DatasetError:
         whole = False

@@ -79,7 +79,7 @@ def test_damaged_flow_files(tmp_path: Path, name: str, content: bytes, message: 
 
 def test_flow_of_another_format_or_shape_is_not_written(tmp_path: Path) -> None:
     flow = np.zeros((2, 4, 5), np.float32)
-    with pytest.raises(DatasetError, match=r"written as \.flo or \.png, not as \.exr"):
+    with pytest.raises(DatasetError, match=r"written as \.flo, \.png or \.npy, not as \.exr"):
         write_flow(tmp_path / "a.exr", flow, np.ones((4, 5), np.bool_))
     with pytest.raises(DatasetError, match=r"flow is \(2, 4, 5\) and valid \(5, 4\)"):
         write_flow(tmp_path / "a.flo", flow, np.ones((5, 4), np.bool_))

@@ -14,7 +14,7 @@ from torch import Tensor
 from mostnet.contract import TrainingError
 from mostnet.model import Matching, MostNet, Prediction, ScalePrediction, initial_checkpoint
 from mostnet.training.ablations import Stepper, Unaligned, remove_alignment
-from mostnet.training.losses import (
+from mostnet.training.losses.ours import (
     LossOptions,
     Target,
     TaskWeights,
@@ -329,7 +329,7 @@ def test_averaged_weights_start_fast_and_settle() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stepz: 5", "unknown option 'stepz'; known are variant, steps"),
+        ("stepz: 5", "unknown option 'stepz'; known are network, variant, steps"),
         ("steps: many", "steps is 'many'; expected int"),
         ("steps: true", "steps is True; expected int"),
         ("lr: [1]", r"lr is \[1\]; expected float"),

@@ -1,0 +1,1 @@
+"""Flow labels for data sets that lack them: ``mostnet-label``."""
