@@ -6,7 +6,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 FOLDERS := api contract engine video model calibration export training bench
 SOURCES := $(shell find $(FOLDERS) -type f -not -name '*.pyc') setup.py pyproject.toml
 
-.PHONY: demo test lint docs clean
+# Table I compares with networks of torchvision, which needs another torch: a CUDA build of 5.5 GB.
+TABLE1_VENV ?= .venv-table1
+TABLE1_OUT ?= table1
+TABLE1_OPTIONS ?=
+TABLE1_TESTS := tests/model/table1 tests/bench/table1 tests/bench/gpu/test_combination.py \
+	tests/training/labelling tests/training/test_published_training.py
+TABLE1_PIP := $(TABLE1_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+	--constraint $(TABLE1_VENV)/constraints.txt
+
+.PHONY: demo test lint docs table1 test-table1 clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m mostnet.bench.demo
@@ -23,6 +32,13 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -b html -c docs -E -W --keep-going -q . docs/_build
 	@echo "Open docs/_build/docs/index.html"
+
+table1: $(TABLE1_VENV)/.installed
+	$(TABLE1_VENV)/bin/python -m mostnet.bench.table1.report $(TABLE1_OUT) $(TABLE1_OPTIONS)
+
+# The tests that `make test` skips for lack of these networks; here they fail instead of being skipped.
+test-table1: $(TABLE1_VENV)/.installed
+	MOSTNET_REQUIRE_TABLE1=1 $(TABLE1_VENV)/bin/python -m pytest $(TABLE1_TESTS)
 
 $(VENV)/.dependencies: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -46,5 +62,17 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	rm -rf build *.egg-info
 	touch $@
 
+$(TABLE1_VENV)/.dependencies: setup.py constraints.txt constraints-table1.txt
+	$(PYTHON) -m venv $(TABLE1_VENV)
+	grep -v '^torch==' constraints.txt | cat - constraints-table1.txt > $(TABLE1_VENV)/constraints.txt
+	$(TABLE1_PIP) setuptools
+	$(TABLE1_PIP) --no-build-isolation '.[cpu,export,rtx,train,dev,table1]'
+	touch $@
+
+$(TABLE1_VENV)/.installed: $(TABLE1_VENV)/.dependencies $(SOURCES)
+	$(TABLE1_PIP) --no-build-isolation --no-deps --force-reinstall .
+	rm -rf build *.egg-info
+	touch $@
+
 clean:
-	rm -rf $(VENV) build demo docs/_build *.egg-info
+	rm -rf $(VENV) $(TABLE1_VENV) build demo docs/_build *.egg-info

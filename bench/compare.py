@@ -15,7 +15,7 @@ from mostnet.engine.options import Options
 from mostnet.export.accuracy import worst
 from mostnet.export.plan.report import read_counts
 from mostnet.export.verification import verify
-from mostnet.model import NetworkStream, load_checkpoint
+from mostnet.model.table1 import load_either, network_stream
 
 from .checks import CHECKED_FRAMES
 from .frames import BenchFrames
@@ -34,14 +34,14 @@ def compare_pytorch(session: Session, checkpoint: Path, frames: BenchFrames, loo
         CheckpointError: the checkpoint cannot be read.
         VerificationError: the engine's outputs do not match the checkpoint's.
     """
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_either(checkpoint)
     device = "cuda" if session.provider == "cuda" and torch.cuda.is_available() else "cpu"
     with _torch_threads(threads):
         session.reset()
         first = [frames[i] for i in range(CHECKED_FRAMES)]
         accuracy = verify(loaded, session, first, precision=session.metadata.precision, name="the engine")
         accuracy.check()
-        eager = NetworkStream(loaded.model, device=device)
+        eager = network_stream(loaded.model, device=device)
         session.reset()
         eager_ms, engine_ms = time_alternately((eager.infer, session.infer), frames, loop, settle_s=_SETTLE_S)
     found = worst(accuracy.frames)

@@ -36,12 +36,16 @@ SIBLINGS = {
     "video.sound": set(),
     "video.steady": set(),
     "export.plan": set(),
+    "model.table1": set(),
     "training.data": set(),
     "training.synth": {"training.data"},
     "training.photos": {"training.data", "training.synth"},
     "training.evaluation": {"training.data"},
+    "training.labelling": {"training.data", "training.evaluation"},
+    "training.losses": {"training.data"},
     "bench.gpu": set(),
     "bench.steady": set(),
+    "bench.table1": set(),
 }
 #: The most modules that one folder may hold, ``__init__.py`` included.
 MOST_MODULES = 20

@@ -33,6 +33,8 @@ PART_NAMES = {
 }
 
 VARIANTS = ("dw", "sw", "nano")
+#: ESTRNN, RAFT and DeepLabv3+ in a row, with which the source compares its speed; see ``mostnet.model.table1``.
+COMBINATION = "combination"
 SIZES = ((480, 640), (800, 800), (720, 1280), (1080, 1920))
 PRECISIONS = ("fp16", "fp32")
 
@@ -91,17 +93,17 @@ class Case:
             size_hw = int(height), int(width)
         else:
             size_hw = (0, 0)
-        if variant not in VARIANTS or precision not in PRECISIONS or size_hw == (0, 0):
+        if variant not in (*VARIANTS, COMBINATION) or precision not in PRECISIONS or size_hw == (0, 0):
             raise MeasurementError(
                 f"{text!r} is no case; expected VARIANT-SIZE or VARIANT-SIZE-PRECISION, such as dw-480x640 or "
-                "nano-720p-fp32"
+                f"nano-720p-fp32; VARIANT is {', '.join(VARIANTS)} or {COMBINATION}"
             )
         if min(size_hw) < MIN_SIDE:
             raise MeasurementError(f"{text!r} is no case; each side of its size must be at least {MIN_SIDE} pixels")
         return cls(variant, size_hw, precision)
 
 
-#: Ordered by size.
+#: Ordered by size; the combination only if it is asked for.
 ALL_CASES = tuple(Case(variant, size_hw) for size_hw in SIZES for variant in VARIANTS)
 
 

@@ -25,18 +25,30 @@ from mostnet.contract.terminal import command
 from mostnet.export import ExportOptions, export
 from mostnet.export.accuracy import Activity
 from mostnet.export.opset import SUPPORTED_OPSETS
-from mostnet.model import VARIANTS, NetworkStream, load_checkpoint
-from mostnet.model.cost import step_flops
+from mostnet.model.cost import module_flops
+from mostnet.model.table1 import load_either, network_stream
 
 from .cases import ALL_CASES, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases, read_facts
 from .content import make_content, require_activity
 from .warp import prepare_warps
 
 
-def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, device: str = "cpu") -> Path:
+def prepare(
+    root: Path,
+    case: Case,
+    *,
+    opset: int,
+    count: int | None = None,
+    device: str = "cpu",
+    combination: Path | None = None,
+) -> Path:
     """Write the folder of ``case`` under ``root``, whole or not at all. An earlier one is replaced.
 
+    Args:
+        combination: trained checkpoint for a case of the combination; None makes one from a seed.
+
     Raises:
+        BackendNotInstalledError: a library that the combination is made of is not installed.
         ExportError: the graph cannot be exported.
         MeasurementError: the reference proves little.
     """
@@ -44,16 +56,16 @@ def prepare(root: Path, case: Case, *, opset: int, count: int | None = None, dev
     with staging_folder(root) as temporary:
         staged = temporary / case.name
         staged.mkdir()
-        _write(staged, case, opset, count, device)
+        _write(staged, case, opset, count, device, combination)
         if folder.exists():
             shutil.rmtree(folder)
         staged.rename(folder)
     return folder
 
 
-def _write(folder: Path, case: Case, opset: int, count: int | None, device: str) -> None:
+def _write(folder: Path, case: Case, opset: int, count: int | None, device: str, combination: Path | None) -> None:
     checkpoint = folder / "case.pt"
-    content = make_content(case, checkpoint, case.reference_frames if count is None else count)
+    content = make_content(case, checkpoint, case.reference_frames if count is None else count, combination=combination)
     np.save(folder / "frames.npy", np.stack(content.frames))
     activity = _write_reference(folder, case, content.frames, device)
     made = export(
@@ -66,7 +78,7 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
     states = sum(pair.output.nbytes for pair in made.metadata.states)
     pictures = sum(spec.nbytes for spec in (input_spec(case.size_hw), *output_specs(case.size_hw)))
     facts = {
-        "flops": step_flops(VARIANTS[case.variant], case.size_hw),
+        "flops": module_flops(load_either(checkpoint).model.to("meta"), case.size_hw),
         "weight_bytes": weights,
         "least_bytes": weights + 2 * states + pictures,  # weights and state read once, state and pictures written once
         "opset": opset,
@@ -81,7 +93,7 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str)
 
 
 def _write_reference(folder: Path, case: Case, frames: Sequence[Frame], device: str) -> Activity:
-    stream = NetworkStream(load_checkpoint(folder / "case.pt").model, device=device)
+    stream = network_stream(load_either(folder / "case.pt").model, device=device)
     outputs = [stream.infer(frame) for frame in frames]
     arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
     np.savez(folder / "reference.npz", **arrays)
@@ -102,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
         help="ONNX opset; every TensorRT reads 17 (default: %(default)s)",
     )
     parser.add_argument("--frames", type=int, metavar="N", help="frames of the reference (default: 200 at 480x640)")
+    parser.add_argument(
+        "--combination",
+        type=Path,
+        metavar="CKPT.pt",
+        help="weights for a case of the combination, such as combination-480x640 (default: seeded, untrained)",
+    )
     parser.add_argument("--again", action="store_true", help="make complete cases again")
     parser.add_argument("--no-warps", action="store_true", help="leave out the graphs of one warp for tests/gpu")
     return parser
@@ -120,7 +138,9 @@ def main(argv: list[str] | None = None) -> int:
         if not args.again and is_prepared(folder):
             print(f"{folder}: kept, with {read_facts(folder)['frames']} frames; --again makes it again", flush=True)
             continue
-        folder = prepare(args.root, case, opset=args.opset, count=args.frames, device=device)
+        folder = prepare(
+            args.root, case, opset=args.opset, count=args.frames, device=device, combination=args.combination
+        )
         print(f"{folder}: opset {args.opset}, reference on {device}", flush=True)
     return 0
 

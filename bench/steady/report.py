@@ -1,6 +1,7 @@
-"""``python -m mostnet.bench.steady.report [--photos DIR] [--paths FILE.csv]``: measure the stabiliser.
+"""``python -m mostnet.bench.steady.report [--photos DIR] [--paths FILE.csv] [--vident ROOT]``: measure the stabiliser.
 
-Two parts: bounds and a comparison on clips of known path, and the jitter that each method leaves on moved pictures.
+Two parts: bounds and a comparison on clips of known path, and the jitter that each method leaves on moved pictures or
+on published sequences.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from mostnet.contract import write_bytes
 from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.engine import Engine
+from mostnet.training.data.dataset import SPLITS
 from mostnet.video import demo_clip
 from mostnet.video.steady.plot import plot_paths
 
 from .clips import KnownClip, of_video, synthetic
 from .known import added_jitter_checks, compare, engine_ms, known_path_checks, picture_checks
 from .photographs import Score, scores
+from .published import published_clips
 from .recordings import drawn_still, drawn_ways, moved_clips, photos_of, ways_of
 from .shaken import SIZE_HW, Shake
 from .tables import known_json, print_known, print_scores, scores_json
@@ -74,7 +77,11 @@ def _known(options: argparse.Namespace, console: Console, report: dict[str, obje
 
 
 def _moved(options: argparse.Namespace) -> list[Score]:
-    """Every method on pictures moved along camera paths."""
+    """Every method on pictures moved along camera paths, or on published sequences."""
+    if options.vident is not None:
+        with PartProgress(Console(file=sys.stderr, **PLAIN)) as progress:
+            published = published_clips(options.vident, options.split, frames=options.frames)
+            return list(scores(published, engine=options.engine, progress=progress.update))
     stills = [drawn_still()] if options.photos is None else photos_of(options.photos)
     ways = drawn_ways(frames=options.frames) if options.paths is None else ways_of(options.paths, frames=options.frames)
     size_hw = SIZE_HW
@@ -114,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--photos", type=Path, help="photographs to move: DIR/image and DIR/mask", metavar="DIR")
     parser.add_argument("--paths", type=Path, help="recorded camera paths to move them along", metavar="FILE.csv")
+    parser.add_argument("--vident", type=Path, help="published sequences instead of moved pictures", metavar="ROOT")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of --vident")
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS), help="parts of the report")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="video files to shake", metavar="FILE")
     parser.add_argument(

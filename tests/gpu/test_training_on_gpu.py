@@ -25,7 +25,7 @@ def test_a_graphed_chunk_gives_the_losses_and_gradients_of_a_plain_one(torch: An
     Later backward passes run on the usual stream. Autograd lets the streams wait for each other, and warns once.
     """
     from mostnet.training.chunk_losses import ChunkLosses, GraphedLosses
-    from mostnet.training.losses import LossOptions
+    from mostnet.training.losses.ours import LossOptions
     from mostnet.training.options import TrainOptions
 
     model = initial_checkpoint("nano", seed=1, random_head=True).model.cuda().train().requires_grad_(True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mostnet.contract import staging_folder
-from mostnet.model import FrameModel, load_checkpoint
+from mostnet.model.table1 import frame_module, load_either
 
 from .plan import StandinPlan
 from .toy import BOUND, HISTORY, NAN
@@ -97,8 +97,8 @@ def _frame_step(plan: StandinPlan, device: str) -> TensorStep:
     with staging_folder(Path(tempfile.gettempdir())) as folder:
         path = folder / "case.pt"
         path.write_bytes(plan.checkpoint)
-        network = load_checkpoint(path).model
-    module = FrameModel(network.to(_DTYPES[plan.metadata.precision])).eval().to(device)
+        network = load_either(path).model
+    module = frame_module(network.to(_DTYPES[plan.metadata.precision])).eval().to(device)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     inputs, outputs = ([spec.name for spec in specs] for specs in (plan.inputs, plan.outputs))
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from mostnet.bench.gpu.cases import CHECKPOINT, FRAMES
 from mostnet.contract import MeasurementError
 from mostnet.contract.stopping import end_with_parent
-from mostnet.model import FrameModel, NetworkStream, load_checkpoint
+from mostnet.model.frame import FrameModule
+from mostnet.model.table1 import frame_module, load_either, network_stream
 
 from .serve import claim_stdout, limited, serve, time_each
 
@@ -51,7 +52,7 @@ class TorchWorker:
 
     def __init__(self, folder: Path, *, device: str = "cuda") -> None:
         self._device = torch.device(device)
-        self._network = load_checkpoint(folder / CHECKPOINT).model
+        self._network = load_either(folder / CHECKPOINT).model
         frames = np.load(folder / FRAMES)
         self._size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         hosts = [torch.from_numpy(frame)[None] for frame in frames]
@@ -72,11 +73,11 @@ class TorchWorker:
         dtype, tf32, how = METHODS[method]
         network = copy.deepcopy(self._network).to(dtype)
         if how == "eager":
-            self._steps[method] = NetworkStream(network, device=self._device.type, allow_tf32=tf32).step
+            self._steps[method] = network_stream(network, device=self._device.type, allow_tf32=tf32).step
         else:
             if not self._on_gpu:
                 raise MeasurementError(f"{method} needs CUDA graphs, and this worker runs on the {self._device.type}")
-            module = FrameModel(network).eval().to(self._device)
+            module = frame_module(network).eval().to(self._device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             make = {"reduce-overhead": reduce_overhead_step, "graph": cuda_graph_step}[how]
             self._steps[method] = make(module, self._size_hw)
@@ -147,7 +148,7 @@ class TorchWorker:
         return (perf_counter() - begun_s) / repeats
 
 
-def reduce_overhead_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameStep:
+def reduce_overhead_step(module: FrameModule, size_hw: tuple[int, int]) -> FrameStep:
     """``torch.compile(mode="reduce-overhead")``: Inductor's kernels in PyTorch's own CUDA graphs."""
     compiled = torch.compile(module, mode="reduce-overhead", fullgraph=True)
     state = list(module.zero_state(size_hw))
@@ -162,7 +163,7 @@ def reduce_overhead_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameS
     return step
 
 
-def cuda_graph_step(module: FrameModel, size_hw: tuple[int, int]) -> FrameStep:
+def cuda_graph_step(module: FrameModule, size_hw: tuple[int, int]) -> FrameStep:
     """``torch.compile`` in one CUDA graph captured by hand, with the state in place: the fastest way that we know."""
     compiled = torch.compile(module, fullgraph=True)
     state = list(module.zero_state(size_hw))
