@@ -38,9 +38,6 @@ def test_it_is_prepared(tmp_path: Path) -> None:
 def test_without_its_libraries_one_line_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision.models.optical_flow", None)
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    assert libraries is not None
-    with pytest.raises(
-        BackendNotInstalledError, match=r"torchvision is not installed; pip install 'mostnet\[table1\]'"
-    ):
+    with pytest.raises(BackendNotInstalledError, match=r"torchvision .*; .*table1"):
         prepare(tmp_path, Case(COMBINATION, (128, 136)), opset=17, count=2)
     assert not list(tmp_path.iterdir())
