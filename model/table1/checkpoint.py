@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mostnet.contract import CheckpointError, MostnetError, atomic_path, sha256
 from mostnet.model.torch_file import BASELINE_FORMAT, read_torch_file
@@ -41,25 +40,19 @@ class BaselineCheckpoint:
         return self.name
 
 
-def save_baseline(checkpoint: BaselineCheckpoint, path: Path, *, half: bool = False) -> None:
+def save_baseline(checkpoint: BaselineCheckpoint, path: Path) -> None:
     """Write a checkpoint atomically: an interrupted write leaves an earlier file as it was.
 
-    Args:
-        checkpoint: what to write.
-        path: the file.
-        half: round the weights to float16, for half the size. Loaded again, they are float32 of these values.
-
     Raises:
-        CheckpointError: ``load_baseline`` would refuse the training record, or a weight has no finite float16.
+        CheckpointError: ``load_baseline`` would refuse the training record.
     """
     if problem := record_problem(checkpoint.training):
         raise CheckpointError(f"{path}: not written: the record of its training {problem}")
-    weights = checkpoint.model.state_dict()
     document = {
         "format": BASELINE_FORMAT,
         "format_version": BASELINE_VERSION,
         "name": checkpoint.name,
-        "weights": _halved(weights, path) if half else weights,
+        "weights": checkpoint.model.state_dict(),
         "training": checkpoint.training,
     }
     with atomic_path(path) as temporary:
@@ -131,14 +124,6 @@ def combine(estrnn: Path, raft: Path, deeplab: Path, out: Path) -> BaselineCheck
 
 def _is_ours(document: Any) -> bool:
     return isinstance(document, dict) and document.get("format") == BASELINE_FORMAT
-
-
-def _halved(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    halves = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    for name, value in halves.items():
-        if not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{path}: not written: weight {name} is too large for half precision")
-    return halves
 
 
 def _filled(name: str, document: Any, path: Path) -> Baseline:

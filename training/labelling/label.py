@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mostnet.contract import DatasetError, write_text
-from mostnet.contract.files import lock_folder
 from mostnet.contract.versions import installed_versions
 from mostnet.training.data.dataset import SPLITS, SequenceFiles, index_split
 from mostnet.training.data.flow_files import write_flow
 from mostnet.training.data.layout import OURS, VIDENT
+from mostnet.training.data.lock import alone
 from mostnet.training.data.pictures import read_picture
 
 from .methods import LabelMethod, checked_flow
@@ -88,7 +86,7 @@ def label_split(
     if not missing:
         return LabelledSplit(folder, 0, sum(map(_present, sequences)), 0.0)
     shares = []
-    with _alone(folder):
+    with alone(folder, "labels it"):
         _keep_record(folder, method, pictures)
         for sequence, index in missing:
             shares.append(_write_label(sequence, index, method, pictures))
@@ -159,16 +157,3 @@ def _keep_record(folder: Path, method: LabelMethod, pictures: str) -> None:
 def _described(record: Mapping[str, object]) -> str:
     weights = record.get("weights_sha256")
     return f"{record.get('method')} on {record.get('pictures')}" + (f" ({str(weights)[:8]})" if weights else "")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        lock = lock_folder(folder.resolve())
-    except BlockingIOError:
-        raise DatasetError(f"{folder}: another process labels it now; wait for it") from None
-    try:
-        yield
-    finally:
-        if lock is not None:
-            os.close(lock)

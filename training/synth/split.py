@@ -7,7 +7,6 @@ evaluation refuse the split, and the same command continues it.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +17,10 @@ import cv2
 import numpy as np
 
 from mostnet.contract import DatasetError, staging_folder
-from mostnet.contract.files import lock_folder
 from mostnet.contract.versions import mostnet_version
 from mostnet.training.data.dataset import SPLITS, UNFINISHED, index_sequence
 from mostnet.training.data.layout import LABELS
+from mostnet.training.data.lock import alone
 
 _DESCRIPTION = "dataset.json"
 
@@ -66,7 +65,7 @@ def split_folder(
     elif not resumes or not (folder / UNFINISHED).is_file():
         found = "is complete already" if (folder / _DESCRIPTION).is_file() else "exists"
         raise DatasetError(f"{folder} {found}; to write it anew, remove it, or write to another folder than {out}")
-    with _alone(folder):
+    with alone(folder, "writes it"):
         _check_same(folder, document)
         yield folder
         (folder / UNFINISHED).replace(folder / _DESCRIPTION)
@@ -95,21 +94,8 @@ def _begin(folder: Path, document: Mapping[str, Any]) -> None:
         try:
             begun.rename(folder)
         except OSError:
-            if not folder.exists():  # otherwise another process was faster, and ``_alone`` says so
+            if not folder.exists():  # otherwise another process was faster, and ``alone`` says so
                 raise
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        lock = lock_folder(folder.resolve())
-    except BlockingIOError:
-        raise DatasetError(f"{folder}: another process writes it now; wait for it, or write elsewhere") from None
-    try:
-        yield
-    finally:
-        if lock is not None:
-            os.close(lock)
 
 
 def _check_same(folder: Path, document: Mapping[str, Any]) -> None:

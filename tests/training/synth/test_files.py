@@ -91,7 +91,7 @@ def test_of_two_that_begin_at_once_the_slower_is_told_so(tmp_path: Path, monkeyp
         begin(folder, document)
 
     monkeypatch.setattr(split, "_begin", begin_second)
-    with pytest.raises(DatasetError, match="another process writes it now; wait for it, or write elsewhere"):
+    with pytest.raises(DatasetError, match="another process writes it now; wait for it, or use another folder"):
         write_split(tmp_path, "train", sequences=1)
     assert locks[0] is not None
     os.close(locks[0])
