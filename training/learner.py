@@ -24,7 +24,7 @@ class StepResult(NamedTuple):
     """The result of one step.
 
     Attributes:
-        is_sound: false if loss or gradient was not finite; then no weight changed.
+        is_sound: false if loss or gradient was not finite; then no weight or statistic changed.
         values: detached scalars: ``loss``, ``grad_norm``, and the unweighted loss of each task.
         state: the state after the step, detached.
     """
@@ -54,7 +54,9 @@ class Learner:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(self.model, MostNet) and not options.alignment:
             remove_alignment(self.model)
-        losses = LossOptions(self.tasks, enhance=options.w_enhance, flow=options.w_flow, mask=options.w_mask)
+        weights = {"enhance": options.w_enhance, "flow": options.w_flow, "mask": options.w_mask}
+        alone = len(self.tasks) == 1 and not isinstance(self.model, MostNet)  # nothing to be weighed against
+        losses = LossOptions(self.tasks, **(dict.fromkeys(weights, 1.0) if alone else weights))
         self.weights = TaskWeights(losses, learned=options.learned_weights).to(self.device)
         self.optimiser = make_optimiser(self.model, self.weights, options)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
@@ -78,6 +80,7 @@ class Learner:
         values = {name: value.detach() for name, value in {"loss": total, **losses}.items()}
         if not bool(torch.isfinite(total.detach())):
             # On the CPU, the backward pass of grid_sample crashes with a segmentation fault at NaN coordinates.
+            self.average.restore_buffers(self.model)
             return StepResult(False, values, None)
         values["grad_norm"], is_sound = self._update_weights(total, number)
         return StepResult(is_sound, values, None if state is None else tuple(part.detach() for part in state))
@@ -92,6 +95,8 @@ class Learner:
         if is_sound:
             self.scaler.step(self.optimiser)
             self.average.update(self.model, number)
+        else:
+            self.average.restore_buffers(self.model)
         self.scaler.update()
         return norm, is_sound
 

@@ -55,7 +55,7 @@ class TrainOptions:
         seed: seed of weights, clips and augmentation.
         tasks: tasks that are trained.
         losses: ``ours``, or ``source``, those of the method's source; networks of Table I have their own.
-        w_enhance: weight of the enhancement loss.
+        w_enhance: weight of the enhancement loss; a network of Table I with one task has the weight 1.
         w_flow: weight of the flow loss.
         w_mask: weight of the mask loss.
         learned_weights: learn the weights of the tasks from their uncertainty.
@@ -146,7 +146,12 @@ class TrainOptions:
         """Refuse options that only MOST-NET+ has."""
         for name in ("alignment", "recurrence", "losses", "cuda_graph", "learned_weights"):
             if getattr(self, name) != getattr(TrainOptions, name):
-                raise TrainingError(f"{name} is {getattr(self, name)}, but network {self.network} cannot change it")
+                raise TrainingError(
+                    f"{name} is {getattr(self, name)}, but network {self.network} has no choice; leave it at "
+                    f"{getattr(TrainOptions, name)}"
+                )
+        if self.network == "deeplabv3+" and self.batch == 1:
+            raise TrainingError("batch is 1, but network deeplabv3+ normalises over the batch; expected at least 2")
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain values, for a YAML file or a checkpoint."""

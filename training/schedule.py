@@ -40,3 +40,9 @@ class AveragedWeights:
             mean.lerp_(value, 1 - decay)
         for kept, newest in zip(self.model.buffers(), model.buffers(), strict=True):
             kept.copy_(newest)  # statistics of a batch normalisation, which are means already
+
+    @torch.no_grad()
+    def restore_buffers(self, model: nn.Module) -> None:
+        """Give the network the statistics of the last sound step, after one that was not sound."""
+        for kept, newest in zip(self.model.buffers(), model.buffers(), strict=True):
+            newest.copy_(kept)

@@ -169,7 +169,7 @@ class Trainer:
         opened = open_split(data, "train")
         sequences = opened.sequences[: options.overfit] if options.overfit else opened.sequences
         validates = bool(options.validate_every)
-        validation = None if not validates or options.overfit else open_split(data, "val")
+        validation = None if not validates or options.overfit else open_split(data, "val", direction=opened.direction)
         held_out = validation.sequences if validation is not None else sequences if validates else ()
         for line in dict.fromkeys((*opened.lines, *(() if validation is None else validation.lines))):
             self.report(line)

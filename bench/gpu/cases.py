@@ -33,7 +33,7 @@ PART_NAMES = {
 }
 
 VARIANTS = ("dw", "sw", "nano")
-#: ESTRNN, RAFT and DeepLabv3+ in a row, with which the source compares its speed; see ``mostnet.model.table1``.
+#: ESTRNN, RAFT and DeepLabv3+ together, with which the source compares its speed; see ``mostnet.model.table1``.
 COMBINATION = "combination"
 SIZES = ((480, 640), (800, 800), (720, 1280), (1080, 1920))
 PRECISIONS = ("fp16", "fp32")

@@ -10,16 +10,15 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import torch
 
-from mostnet.contract import OUTPUTS, Frame, input_spec, output_specs, sha256, staging_folder, write_text
+from mostnet.contract import OUTPUTS, input_spec, output_specs, sha256, staging_folder, write_text
 from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.terminal import command
 from mostnet.export import ExportOptions, export
@@ -28,8 +27,8 @@ from mostnet.export.opset import SUPPORTED_OPSETS
 from mostnet.model.cost import module_flops
 from mostnet.model.table1 import load_either, network_stream
 
-from .cases import ALL_CASES, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases, read_facts
-from .content import make_content, require_activity
+from .cases import ALL_CASES, COMBINATION, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases, read_facts
+from .content import Content, make_content, require_activity
 from .warp import prepare_warps
 
 
@@ -67,7 +66,7 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str,
     checkpoint = folder / "case.pt"
     content = make_content(case, checkpoint, case.reference_frames if count is None else count, combination=combination)
     np.save(folder / "frames.npy", np.stack(content.frames))
-    activity = _write_reference(folder, case, content.frames, device)
+    activity = _write_reference(folder, case, content, device)
     made = export(
         checkpoint,
         ExportOptions(precision=case.precision, size_hw=case.size_hw, opset=opset, output=folder, onnx_only=True),
@@ -92,12 +91,12 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str,
     write_text(folder / FACTS, json.dumps(facts, indent=1))
 
 
-def _write_reference(folder: Path, case: Case, frames: Sequence[Frame], device: str) -> Activity:
+def _write_reference(folder: Path, case: Case, content: Content, device: str) -> Activity:
     stream = network_stream(load_either(folder / "case.pt").model, device=device)
-    outputs = [stream.infer(frame) for frame in frames]
+    outputs = [stream.infer(frame) for frame in content.frames]
     arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
     np.savez(folder / "reference.npz", **arrays)
-    return require_activity(case, frames, outputs)
+    return require_activity(case, content.frames, outputs, weights=content.weights)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,17 +124,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _is_of_others(folder: Path, case: Case, combination: Path | None) -> bool:
+    """Whether a prepared case of the combination has other weights than those that are given now."""
+    given = combination is not None and case.variant == COMBINATION
+    return given and read_facts(folder)["checkpoint_sha256"] != sha256(cast(Path, combination))
+
+
 @command("mostnet.bench.gpu.prepare")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.combination is not None and all(case.variant != COMBINATION for case in args.only):
+        parser.error("--combination is for a case of it: --only combination-480x640")
     end_with_parent()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not args.no_warps:
         prepare_warps(args.root, opset=args.opset)
     for case in args.only:
         folder = args.root / case.name
-        if not args.again and is_prepared(folder):
+        if not args.again and is_prepared(folder) and not _is_of_others(folder, case, args.combination):
             print(f"{folder}: kept, with {read_facts(folder)['frames']} frames; --again makes it again", flush=True)
             continue
         folder = prepare(

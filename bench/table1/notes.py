@@ -9,15 +9,15 @@ from pathlib import Path
 from mostnet.bench.machine import describe_machine
 from mostnet.contract.versions import installed_versions
 
-from .speed import has_gpu
+from .speed import Speeds
 from .train import Budget
 
 _PACKAGES = ("mostnet", "torch", "torchvision", "segmentation-models-pytorch", "onnxruntime", "numpy", "opencv-python")
 
 
-def facts(args: argparse.Namespace, line: str, data: Path, budget: Budget) -> dict[str, object]:
+def facts(args: argparse.Namespace, line: str, data: Path, budget: Budget, speeds: Speeds | None) -> dict[str, object]:
     """What is needed to repeat the table."""
-    machine = describe_machine(gpu=has_gpu())
+    machine = describe_machine(gpu=_on_gpu(speeds))
     size = f"{args.size[0]}x{args.size[1]}"
     return {
         "title": f"{data.resolve().name}, {budget.minutes:g} min of training each; {size} on {machine.cpu}",
@@ -26,19 +26,26 @@ def facts(args: argparse.Namespace, line: str, data: Path, budget: Budget) -> di
         "budget": vars(budget),
         "size_hw": list(args.size),
         "machine": vars(machine),
+        "devices": {} if speeds is None else dict(speeds.devices),
         "versions": installed_versions(_PACKAGES),
     }
 
 
-def notes(args: argparse.Namespace, data: Path, budget: Budget, steps: Mapping[str, int | None]) -> tuple[str, ...]:
+def notes(
+    args: argparse.Namespace, data: Path, budget: Budget, steps: Mapping[str, int | None], speeds: Speeds | None
+) -> tuple[str, ...]:
     """Sentences on how to read the table."""
     return (
         *(_on_quality(args, data.resolve().name, budget, steps) if "quality" in args.parts else ()),
-        *(_on_speed(args) if "speed" in args.parts else ()),
+        *(() if speeds is None else _on_speed(args, speeds)),
         "GFLOP counts two per multiply-add of convolutions and matrix products, at the size that is timed.",
         "UNet++ of segmentation-models-pytorch with a ResNet-50 has 48.99 M parameters; Table I says 50.0 M.",
         "ESTRNN sees four past frames instead of two past and two future ones, because a live picture has no future.",
     )
+
+
+def _on_gpu(speeds: Speeds | None) -> bool:
+    return speeds is not None and any(where.startswith("cuda") for where in speeds.devices.values())
 
 
 def _on_quality(args: argparse.Namespace, data: str, budget: Budget, steps: Mapping[str, int | None]) -> list[str]:
@@ -54,12 +61,12 @@ def _on_quality(args: argparse.Namespace, data: str, budget: Budget, steps: Mapp
     ]
 
 
-def _on_speed(args: argparse.Namespace) -> list[str]:
-    machine = describe_machine(gpu=has_gpu())
-    ours = "ONNX Runtime and TensorRT run our networks" if has_gpu() else "ONNX Runtime runs our networks"
-    return [
-        f"Speed: whole frames of {args.size[0]}x{args.size[1]}, host to host, {args.threads} threads, float32, the "
-        f"best of {args.rounds} rounds in which every method runs one frame in turn. {ours}. {machine.cpu}, "
-        f"{machine.usable_cores} cores.",
-        *([] if has_gpu() else ["TensorRT has no figures: this machine has no GPU."]),
+def _on_speed(args: argparse.Namespace, speeds: Speeds) -> list[str]:
+    machine = describe_machine(gpu=_on_gpu(speeds))
+    ways = "; ".join(f"{way}: {where}" for way, where in speeds.devices.items())
+    lines = [
+        f"Speed: whole frames of {args.size[0]}x{args.size[1]}, host to host, {args.threads} CPU threads, the best of "
+        f"{args.rounds} rounds in which every method runs one frame in turn. {ways}. {machine.cpu}, "
+        f"{machine.usable_cores} cores."
     ]
+    return [*lines, f"No figures of TensorRT: {speeds.no_plans}."] if speeds.no_plans else lines

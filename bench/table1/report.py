@@ -23,12 +23,12 @@ from mostnet.video.threads import limit_opencv_threads
 from .notes import facts, notes
 from .plot import write_plot
 from .quality import Quality, measure_quality, quality_of
-from .rows import NO_METHOD, ROWS, Cost, cost, is_ours, network_option
-from .speed import Speed, measure_speed
+from .rows import COMBINATION, NO_METHOD, PARTS, ROWS, cost, is_ours, network_option
+from .speed import measure_speed
 from .table import MeasuredTable, TableRow
-from .train import Budget, steps_of, train_row
+from .train import Budget, check_data, steps_of, train_row
 
-PARTS = ("quality", "speed")
+COLUMNS = ("quality", "speed")
 #: Sequences and frames of each split of the data that are drawn if no root is given.
 _DRAWN = {"train": (96, 12), "test": (4, 8)}
 _DRAWN_HW = (240, 320)
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--threads", type=positive_int, default=Budget.threads, metavar="N", help="CPU threads (default: %(default)s)")
     add("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help=f"of {', '.join(ROWS)} (default: all)")
-    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="speed alone needs no training (default: both)")
+    add("--parts", nargs="+", choices=COLUMNS, default=COLUMNS, help="speed alone needs no training (default: both)")
     return parser
 
 
@@ -69,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    args.rows = [row for row in ROWS if row in args.rows]
+    if "quality" in args.parts and COMBINATION in args.rows and not set(PARTS) <= set(args.rows):
+        parser.error(f"the {COMBINATION} is made of trained rows: add {', '.join(PARTS)} to --rows")
     limit_opencv_threads()
     report = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
     args.out.mkdir(parents=True, exist_ok=True)
@@ -94,6 +98,7 @@ def _measure(args: argparse.Namespace, line: str, report: Callable[[str], None])
     if "quality" in args.parts:
         if args.data is None:
             _draw(data, report)
+        check_data(data, args.out)
         options = EvalOptions(split="test", max_sequences=args.sequences, frames=args.frames, threads=args.threads)
         for row in args.rows:
             checkpoints[row] = train_row(row, data, args.out / "runs", budget, report=report)
@@ -104,25 +109,19 @@ def _measure(args: argparse.Namespace, line: str, report: Callable[[str], None])
             qualities[NO_METHOD] = quality_of(document, "baseline")
     else:
         checkpoints = {row: _untrained(row, args.out / "untrained") for row in args.rows}
-    speeds: dict[str, dict[str, Speed]] = {}
+    speeds = None
     if "speed" in args.parts:
+        graphs = args.out / "graphs"
         speeds = measure_speed(
-            checkpoints, args.out / "graphs", size_hw=args.size, rounds=args.rounds, threads=args.threads, report=report
+            checkpoints, graphs, size_hw=args.size, rounds=args.rounds, threads=args.threads, report=report
         )
-    rows = [_row(row, qualities, steps, cost(row, args.size), speeds) for row in args.rows]
+    times = {} if speeds is None else speeds.rows
+    rows = [
+        TableRow(row, qualities.get(row), steps.get(row), cost(row, args.size), times.get(row, {})) for row in args.rows
+    ]
     if NO_METHOD in qualities:
         rows.insert(0, TableRow(NO_METHOD, qualities[NO_METHOD], None, None, {}))
-    return MeasuredTable(tuple(rows), facts(args, line, data, budget), notes(args, data, budget, steps))
-
-
-def _row(
-    name: str,
-    qualities: dict[str, Quality],
-    steps: dict[str, int | None],
-    found: Cost,
-    speeds: dict[str, dict[str, Speed]],
-) -> TableRow:
-    return TableRow(name, qualities.get(name), steps.get(name), found, speeds.get(name, {}))
+    return MeasuredTable(tuple(rows), facts(args, line, data, budget, speeds), notes(args, data, budget, steps, speeds))
 
 
 def _draw(root: Path, report: Callable[[str], None]) -> None:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from mostnet.model import VARIANTS
 from mostnet.model.cost import module_flops, parameter_count, step_flops
-from mostnet.model.table1 import NETWORKS, TABLE1, TRAINABLE, Published, build
+from mostnet.model.table1 import (
+    NETWORKS,
+    TABLE1,
+    TRAINABLE,
+    Combination,
+    DeepLabV3Plus,
+    Estrnn,
+    Published,
+    Raft,
+    build,
+)
 from mostnet.training.options import MOSTNET
 
 #: Greatest learning rate of each network: that of its paper for a batch of four clips or the nearest, and ours.
@@ -19,8 +29,9 @@ LEARNING_RATES = {
     "deeplabv3+": 3e-4,
     **dict.fromkeys(VARIANTS, 1e-3),
 }
-#: The row that is made of three others.
-COMBINATION = "combination"
+#: The row that is made of three others, and these.
+COMBINATION = Combination.name
+PARTS = (Estrnn.name, Raft.name, DeepLabV3Plus.name)
 #: The row without a method.
 NO_METHOD = "none"
 #: Names of the rows in the order of the table.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from rich.console import Console
 
 from mostnet.bench.frames import BenchFrames, synthetic_frames
 from mostnet.bench.measure import Loop, time_alternately
-from mostnet.contract import BackendNotInstalledError, Frame, NoGpuError
+from mostnet.contract import BackendNotInstalledError, DeviceError, ExportError, Frame, ModelFileError, NoGpuError
 from mostnet.engine import Engine
 from mostnet.engine.cuda.driver import require_gpu
-from mostnet.export import ExportOptions, export
+from mostnet.export import ExportOptions, ExportResult, export
 from mostnet.model.table1 import load_either, network_stream
 
 from .rows import COMBINATION, is_ours
@@ -23,6 +23,8 @@ from .rows import COMBINATION, is_ours
 #: Ways to run a row.
 PYTORCH, ONNX, PLAN = "PyTorch", "ONNX Runtime", "TensorRT"
 _SEED = 1
+#: What shows that plans cannot be built or run here. The table then has no figures of them, and says why.
+_NO_PLANS = (NoGpuError, BackendNotInstalledError, ExportError, ModelFileError, DeviceError)
 #: PyTorch's threads keep spinning for some milliseconds after their last work and would occupy the cores.
 _SETTLE_S = 0.05
 
@@ -48,16 +50,31 @@ class Speed:
         return 1e3 / self.best_ms
 
 
+@dataclass(frozen=True)
+class Speeds:
+    """The times of all rows.
+
+    Attributes:
+        rows: by row, and by the way to run it.
+        devices: where each way ran, and in which precision.
+        no_plans: why no row ran as a plan; empty if one did.
+    """
+
+    rows: Mapping[str, Mapping[str, Speed]]
+    devices: Mapping[str, str]
+    no_plans: str
+
+
 def measure_speed(
-    checkpoints: dict[str, Path],
+    checkpoints: Mapping[str, Path],
     folder: Path,
     *,
     size_hw: tuple[int, int],
     rounds: int,
     threads: int,
     report: Callable[[str], None],
-) -> dict[str, dict[str, Speed]]:
-    """Time every row: eager PyTorch, our networks in ONNX Runtime too, and as plans where there is a GPU.
+) -> Speeds:
+    """Time every row: eager PyTorch; ours in ONNX Runtime too; ours and the combination as plans where there is a GPU.
 
     Args:
         checkpoints: by row.
@@ -65,55 +82,46 @@ def measure_speed(
         size_hw: height and width of the frames.
         rounds: timed frames of each method, after one untimed.
         threads: CPU threads of PyTorch and ONNX Runtime.
-
-    Returns:
-        By row, and by the way to run it.
     """
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    devices = {PYTORCH: f"{device}, float32"}
     frames = BenchFrames(synthetic_frames(size_hw, rounds + 1, seed=_SEED), "moving texture")
+    methods: list[tuple[str, str, Callable[[Frame], object]]] = []
+    no_plans = ""
     with ExitStack() as stack:
-        methods: list[tuple[str, str, Callable[[Frame], object]]] = []
         for row, checkpoint in checkpoints.items():
             report(f"{row}: opening")
             methods.append((row, PYTORCH, network_stream(load_either(checkpoint).model, device=device).infer))
-            for way, engine in _engines(row, checkpoint, folder, size_hw, threads, report):
-                methods.append((row, way, stack.enter_context(engine).infer))
-        calls = [call for _, _, call in methods]
-        loop = Loop(rounds, 1, lambda done: report(f"round {done} of {rounds} of {len(calls)} methods"))
-        samples = time_alternately(calls, frames, loop, block=1, settle_s=_SETTLE_S)
+            if is_ours(row):
+                made = _export(checkpoint, folder / row, size_hw, "fp32")
+                engine = stack.enter_context(Engine(made.onnx, threads=threads))
+                devices[ONNX] = f"{engine.provider}, float32"
+                methods.append((row, ONNX, engine.infer))
+            if not no_plans and (is_ours(row) or row == COMBINATION):
+                try:
+                    plan = stack.enter_context(_plan(checkpoint, folder / row, size_hw))
+                except _NO_PLANS as error:
+                    no_plans = " ".join(str(error).split())
+                    report(f"{row}: no plan: {no_plans}")
+                else:
+                    devices[PLAN] = "cuda, half precision with float32 islands"
+                    methods.append((row, PLAN, plan.infer))
+        loop = Loop(rounds, 1, lambda done: report(f"round {done} of {rounds} of {len(methods)} methods"))
+        samples = time_alternately([call for _, _, call in methods], frames, loop, block=1, settle_s=_SETTLE_S)
     found: dict[str, dict[str, Speed]] = {row: {} for row in checkpoints}
     for (row, way, _), times in zip(methods, samples, strict=True):
         found[row][way] = Speed(tuple(times))
-    return found
+    return Speeds(found, devices, no_plans)
 
 
-def has_gpu() -> bool:
-    """Whether plans can run here."""
-    try:
-        require_gpu()
-    except (NoGpuError, BackendNotInstalledError):
-        return False
-    return True
+def _plan(checkpoint: Path, folder: Path, size_hw: tuple[int, int]) -> Engine:
+    require_gpu()  # before minutes of export and building
+    made = _export(checkpoint, folder, size_hw, "fp16")
+    assert made.plan is not None
+    return Engine(made.plan)
 
 
-def _engines(
-    row: str,
-    checkpoint: Path,
-    folder: Path,
-    size_hw: tuple[int, int],
-    threads: int,
-    report: Callable[[str], None],
-) -> Iterator[tuple[str, Engine]]:
-    """Engines of a row: ours in ONNX Runtime; ours and the combination as plans where there is a GPU."""
-    plans = has_gpu() and (is_ours(row) or row == COMBINATION)
-    if not (is_ours(row) or plans):
-        return
-    precision = "fp16" if plans else "fp32"
-    report(f"{row}: exporting")
-    options = ExportOptions(precision=precision, size_hw=size_hw, output=folder / row, onnx_only=not plans)
-    made = export(checkpoint, options, console=Console(quiet=True))
-    if is_ours(row):
-        yield ONNX, Engine(made.onnx, threads=threads)
-    if made.plan is not None:
-        yield PLAN, Engine(made.plan)
+def _export(checkpoint: Path, folder: Path, size_hw: tuple[int, int], precision: str) -> ExportResult:
+    options = ExportOptions(precision=precision, size_hw=size_hw, output=folder, onnx_only=precision == "fp32")
+    return export(checkpoint, options, console=Console(quiet=True))

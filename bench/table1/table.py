@@ -75,14 +75,18 @@ class MeasuredTable:
             }
             for row in self.rows
         ]
-        return json.dumps({"format": "mostnet-table1", "facts": dict(self.facts), "rows": rows}, indent=1)
+        document = {"format": "mostnet-table1", "facts": dict(self.facts), "notes": self.notes, "rows": rows}
+        return json.dumps(document, indent=1)
 
     def to_csv(self) -> str:
-        """The table as it is shown, with the steps of the training."""
+        """The table as it is shown, with the minutes and steps of the training."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*_COLUMNS, "steps"))
-        writer.writerows((*_cells(row), "" if row.steps is None else row.steps) for row in self.rows)
+        writer.writerow((*_COLUMNS, "minutes of training", "steps"))
+        minutes = self.facts.get("budget", {}).get("minutes", "")
+        for row in self.rows:
+            trained = ("", "") if row.steps is None else (minutes, row.steps)
+            writer.writerow((*_cells(row), *trained))
         return text.getvalue()
 
     def to_markdown(self) -> str:

@@ -117,7 +117,8 @@ def combine(estrnn: Path, raft: Path, deeplab: Path, out: Path) -> BaselineCheck
             raise CheckpointError(f"{paths[part]}: holds {checkpoint.name}, expected {own.name} in this place")
         own.load_state_dict(checkpoint.model.state_dict())
         parts[own.name] = {"sha256": sha256(paths[part]), "training": checkpoint.training}
-    combined = BaselineCheckpoint("combination", model, {"parts": parts})
+    trained = all(checkpoint.training is not None for checkpoint in loaded.values())
+    combined = BaselineCheckpoint("combination", model, {"parts": parts} if trained else None)
     save_baseline(combined, out)
     return combined
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from mostnet.model.torch_file import read_torch_file
 from mostnet.model.weights import check_fit
 
-from .baseline import Computed
 from .correlation import AllPairs, ConvexUpsample, CorrelationLookup, FlowSum
 from .flow_pair import FlowPair
 from .libraries import load_table1
@@ -78,9 +77,6 @@ class Raft(FlowPair):
         size = self.update_block.hidden_state_size
         hidden, context = torch.split(found, [size, found.shape[1] - size], dim=1)
         return torch.tanh(hidden), F.relu(context)
-
-    def arrange(self, flows: tuple[Tensor, ...]) -> Computed:
-        return Computed(flow=flows[-1], steps=flows)
 
 
 def load_raft_weights(network: Raft, path: Path) -> None:

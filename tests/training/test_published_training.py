@@ -7,12 +7,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from mostnet.export.cli import main as export_main
 from mostnet.model import load_checkpoint
 from mostnet.model.table1 import TRAINABLE, load_baseline
 from mostnet.training.cli import main as train_main
+from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
+from mostnet.training.data.frame_source import FrameSource
+from mostnet.training.data.published import open_split
 from mostnet.training.evaluation.cli import main as eval_main
+from mostnet.training.learner import Learner
+from mostnet.training.options import TrainOptions
 from tests.model.table1.needs import need
 from tests.training.vident_tree import write_tree
 
@@ -33,7 +39,7 @@ def test_our_network_on_the_published_tree(made: Path, tmp_path: Path, capsys: p
     assert train_main([*command, "--steps", "2"]) == 0
     shown = capsys.readouterr().out
     assert f"{made.name}/train: layout of Vident-real, 2 sequences, 10 frames; labels: GT, masks, OF_backw" in shown
-    assert f"{made.name}/val: layout of Vident-real, 1 sequences, 5 frames" in shown
+    assert f"{made.name}/val: layout of Vident-real, 1 sequence, 5 frames" in shown
     assert shown.count("homo_4df.pkl: matrix t maps frame t-1 to frame t (residual ") == 1
     assert train_main([*command, "--steps", "3", "--resume"]) == 0
     assert "resumed at step 2" in capsys.readouterr().out
@@ -72,7 +78,11 @@ def test_the_recipes_of_the_yaml_file_train(
         (["--recipe", "source"], "--recipe source chooses from a file; give it with --config, such as vident.yaml"),
         (["--config", "plain.yaml", "--recipe", "source"], "plain.yaml: has no recipes to choose from; drop --recipe"),
         (["--config", "none.yaml", "--recipe", "source"], "none.yaml: cannot be read"),
-        (["--network", "estrnn", "--no-alignment"], "alignment is False, but network estrnn cannot change it"),
+        (
+            ["--network", "estrnn", "--no-alignment"],
+            "alignment is False, but network estrnn has no choice; leave it",
+        ),
+        (["--network", "deeplabv3+", "--batch", "1"], "batch is 1, but network deeplabv3+ normalises over the batch"),
         (["--network", "estrnn", "--tasks", "mask"], "tasks are mask, but network estrnn has none of them"),
         (["--network", "pwc"], "network is 'pwc'; expected one of mostnet, flownet, raft"),
         (["--frame-step", "4"], "a training window takes 13; lower --clip, --chunks or --frame-step"),
@@ -135,3 +145,32 @@ def test_every_network_of_table_1_takes_a_step(made: Path, tmp_path: Path, netwo
     loaded = load_baseline(tmp_path / "model.pt")
     assert loaded.name == network and loaded.training["steps"] == 2 and loaded.training["skipped_steps"] == 0
     shutil.rmtree(tmp_path)  # hundreds of megabytes
+
+
+def test_a_step_that_is_not_sound_leaves_no_trace_in_the_statistics(made: Path) -> None:
+    """Otherwise a NaN in the running mean of a batch normalisation would get into every later checkpoint."""
+    need("deeplabv3+")
+    options = TrainOptions(network="deeplabv3+", batch=2, clip=1, chunks=1, crop_hw=(64, 64), threads=1, device="cpu")
+    learner = Learner(options)
+    source = FrameSource(open_split(made, "train").sequences)
+    clips = ClipDataset(source, ClipOptions(frames=1, crop_hw=(64, 64)))
+    batch = Batch(*(torch.stack(parts) for parts in zip(clips[0], clips[1], strict=True)))
+
+    def statistics() -> list[torch.Tensor]:
+        return [buffer.clone() for buffer in learner.model.buffers()]
+
+    assert learner.step(batch, None, rate=1e-4, number=1).is_sound
+    sound, plain = statistics(), learner._losses
+    learner._losses = lambda batch, state: tuple_of_nan(plain(batch, state))
+    assert not learner.step(batch, None, rate=1e-4, number=2).is_sound
+    assert all(torch.equal(a, b) for a, b in zip(sound, statistics(), strict=True))
+    averaged = list(learner.average.model.buffers())
+    assert all(torch.equal(a, b) for a, b in zip(sound, averaged, strict=True))
+    learner._losses = plain
+    assert learner.step(batch, None, rate=1e-4, number=3).is_sound
+    assert not all(torch.equal(a, b) for a, b in zip(sound, statistics(), strict=True))
+
+
+def tuple_of_nan(found: tuple) -> tuple:
+    losses, state = found
+    return {task: loss * float("nan") for task, loss in losses.items()}, state

@@ -17,7 +17,8 @@ folders, in the published one their numbers do. A sequence may lack any label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from mostnet.video.steady.similarity import Similarity
 
 from .flow_files import read_flow
 from .layout import LABELS, OURS, VIDENT, SequenceLayout, label_files, layout_of
+from .matrices import Matrices
 from .matrix_direction import as_similarity, similarity_flow
 from .oddities import say_gaps
 from .pictures import read_mask, read_picture
@@ -40,9 +42,6 @@ SPLITS = ("train", "val", "test")
 UNFINISHED = "unfinished.json"
 #: Tasks of the network; their labels are, in the same order, ``reference``, ``flow`` and ``mask``.
 TASKS = ("enhance", "flow", "mask")
-
-#: Motion matrices of a sequence, ``(T, 3, 3)``.
-Matrices = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def index_split(root: Path, split: str, *, partial_flow: bool = False) -> tuple[
             f"{folder}: unfinished, because mostnet-synth was stopped or still writes; run its command again, or "
             f"remove {folder / UNFINISHED} to use the sequences that are there"
         )
-    sequences = tuple(index_sequence(path, partial_flow=partial_flow) for path in sequence_folders(folder))
+    sequences = _of_one_layout([index_sequence(path, partial_flow=partial_flow) for path in sequence_folders(folder)])
     if not sequences:
         raise DatasetError(f"{folder}: no sequences; expected folders that hold input/000000.png and so on")
     _check_whole(sequences)
@@ -161,9 +160,21 @@ def index_sequence(folder: Path, *, partial_flow: bool = False) -> SequenceFiles
     labels = {
         label: label_files(folder, layout, label, frames, partial=partial_flow)
         for label in LABELS
-        if (folder / layout.folders[label]).is_dir()
+        if (folder / layout.folders[label]).is_dir() and not (label == "flow" and _is_empty_published(folder, layout))
     }
     return SequenceFiles(folder.name, folder, frames, labels, layout)
+
+
+def _of_one_layout(sequences: Sequence[SequenceFiles]) -> tuple[SequenceFiles, ...]:
+    """The sequences, of which those without labels have the published layout if others have it."""
+    if not any(sequence.layout is VIDENT for sequence in sequences):
+        return tuple(sequences)
+    return tuple(sequence if sequence.labels else replace(sequence, layout=VIDENT) for sequence in sequences)
+
+
+def _is_empty_published(folder: Path, layout: SequenceLayout) -> bool:
+    """Whether the published folder of the flow is there without a file, which is as if it were missing."""
+    return layout is VIDENT and not picture_files(folder / layout.folders["flow"], layout.flow_suffixes)
 
 
 def _check_whole(sequences: tuple[SequenceFiles, ...]) -> None:

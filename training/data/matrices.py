@@ -51,7 +51,7 @@ def read_matrices(path: Path, count: int) -> Matrices:
     inverted. The last row that is returned is exact.
 
     Args:
-        path: of ``homo_4df.pkl``; any pickle protocol.
+        path: of ``homo_4df.pkl``; any pickle protocol, also as Python 2 wrote it.
         count: number of frames of the sequence.
 
     Raises:
@@ -103,7 +103,7 @@ def _unpickle(data: bytes) -> Any:
         Exception: of any type, if it is damaged.
     """
     _check_instructions(data)
-    return _Unpickler(io.BytesIO(data)).load()
+    return _Unpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2 wrote bytes as text
 
 
 def _check_instructions(data: bytes) -> None:
@@ -173,8 +173,8 @@ class _NumberType:
             raise ValueError("unknown byte order")
         self._order = order
 
-    def array(self, data: bytes | bytearray, shape: tuple[int, ...], order: str) -> _Values:
-        """An array of this type over ``data``, without a copy.
+    def array(self, data: bytes | bytearray | str, shape: tuple[int, ...], order: str) -> _Values:
+        """An array of this type over ``data``, which Python 2 wrote as text.
 
         Raises:
             Exception: the data does not have this shape.
@@ -183,6 +183,7 @@ class _NumberType:
             raise ValueError("a side is no length")
         if order not in ("C", "F"):
             raise ValueError("unknown order of the axes")
+        data = data.encode("latin1") if isinstance(data, str) else data
         values = np.frombuffer(data, np.dtype(self._order + self._code))
         return values.reshape(shape, order="F" if order == "F" else "C")
 

@@ -20,9 +20,9 @@ from mostnet.contract import DatasetError
 from mostnet.contract.metrics import Flow, Valid
 from mostnet.video.steady.similarity import Similarity, centre_of
 
-from .pictures import read_picture
+from .matrices import Matrices
+from .pictures import read_mask, read_picture
 
-Matrices = npt.NDArray[np.float64]
 _Grey = npt.NDArray[np.float32]
 
 _SEQUENCES = 3
@@ -34,8 +34,10 @@ _BLUR = 1.0
 _MOVES_PX = 1.0
 #: Hypotheses that are further apart than this are equally easy to tell.
 _APART_PX = 4.0
-#: A hypothesis that takes less than this share of a picture from inside the previous one counts as no motion.
+#: A hypothesis that takes less than this share of its pixels from inside the previous picture counts as no motion.
 _SEEN = 0.25
+#: Least share of tooth in a picture for its teeth alone to be compared, and the width of the edge around them.
+_LEAST_TOOTH, _EDGE_OF_TOOTH = 0.02, 4
 #: The winner leaves at most these shares of what no motion, and the next best hypothesis, leave.
 _OF_STILL = 0.9
 _OF_NEXT = 0.95
@@ -81,11 +83,20 @@ class Found:
     text: str
 
 
+class MovingPictures(NamedTuple):
+    """One sequence: T pictures in order, its matrices ``(T, 3, 3)``, and T tooth masks if it has them."""
+
+    pictures: Sequence[Path]
+    matrices: Matrices
+    masks: Sequence[Path] = ()
+
+
 class _Pair(NamedTuple):
-    """Two frames, and the backward matrix ``(3, 3)`` of each hypothesis at the size of the comparison."""
+    """Two frames, the mask of the second, and each hypothesis' backward matrix ``(3, 3)`` at the compared size."""
 
     before: Path
     now: Path
+    mask: Path | None
     steps: dict[Direction, Matrices]
 
 
@@ -153,27 +164,27 @@ def as_similarity(backward: Matrices, size_hw: tuple[int, int]) -> Similarity:
     return Similarity(a, complex(place[0], place[1]) - centre)
 
 
-def find_direction(sequences: Sequence[tuple[Sequence[Path], Matrices]]) -> Found:
+def find_direction(sequences: Sequence[MovingPictures]) -> Found:
     """Find the hypothesis under which each frame looks most like the previous one moved onto it.
 
     The first three sequences whose matrices move a picture are used, and up to eight pairs of frames of each. Pictures
     are compared in grey, with the longer side at most 320 pixels. Gain and offset of each comparison are fitted by
     least squares, because the exposure changes. A hypothesis says nothing about a pixel that it takes from outside the
-    previous frame, so that such a pixel counts as without motion. All hypotheses are compared over whole pictures, and
-    a wrong one cannot win by moving most of the picture out of sight.
+    previous frame, so that such a pixel counts as without motion. All hypotheses are compared over the same pixels, and
+    a wrong one cannot win by moving most of them out of sight. These are the teeth and their edges, because the rest of
+    a mouth moves in other ways; without masks or teeth they are the whole picture.
 
     Args:
-        sequences: pictures in order, and matrices ``(T, 3, 3)`` as ``matrices.read_matrices`` reads them, one per
-            picture.
+        sequences: with matrices as ``matrices.read_matrices`` reads them.
 
     Raises:
-        DatasetError: a picture cannot be read, or two of one sequence have different sizes.
+        DatasetError: a picture or mask cannot be read, or two pictures of one sequence have different sizes.
     """
     pairs: list[_Pair] = []
     used = 0
-    for pictures, matrices in sequences:
-        assert len(pictures) == len(matrices)
-        chosen = _choose(pictures, matrices) if len(pictures) > 1 else []
+    for sequence in sequences:
+        assert len(sequence.pictures) == len(sequence.matrices)
+        chosen = _choose(sequence) if len(sequence.pictures) > 1 else []
         pairs += chosen
         used += bool(chosen)
         if used == _SEQUENCES:
@@ -200,8 +211,9 @@ def _verdict(residuals: dict[Direction, float], still: float, basis: str) -> tup
     )
 
 
-def _choose(pictures: Sequence[Path], matrices: Matrices) -> list[_Pair]:
+def _choose(sequence: MovingPictures) -> list[_Pair]:
     """Up to eight pairs with motion, from equal parts of the sequence; of each part the one that tells most."""
+    pictures, matrices, masks = sequence
     height, width = read_picture(pictures[0]).shape[:2]
     size_hw = _small_size((height, width))
     scale = _scaling((height, width), size_hw)
@@ -210,7 +222,10 @@ def _choose(pictures: Sequence[Path], matrices: Matrices) -> list[_Pair]:
     moving = np.flatnonzero(furthest >= _MOVES_PX)
     parts = np.array_split(moving, min(_PAIRS, len(moving))) if len(moving) else []
     chosen = [int(part[np.argmax(apart[part])]) for part in parts]
-    return [_Pair(pictures[t - 1], pictures[t], {d: steps[d][t] for d in Direction}) for t in chosen]
+    return [
+        _Pair(pictures[t - 1], pictures[t], masks[t] if masks else None, {d: steps[d][t] for d in Direction})
+        for t in chosen
+    ]
 
 
 def _spread(steps: dict[Direction, Matrices], size_hw: tuple[int, int]) -> tuple[Matrices, Matrices]:
@@ -237,19 +252,33 @@ def _residuals(pair: _Pair) -> tuple[float, dict[Direction, float]]:
     before, now = _small_grey(pair.before), _small_grey(pair.now)
     if before.shape != now.shape:
         raise DatasetError(f"{pair.now}: has another size than {pair.before.name}; scale one of them")
-    still, _ = _difference(now, before, np.eye(3))
+    region = _teeth(pair.mask, (now.shape[0], now.shape[1]))
+    still, _ = _difference(now, before, np.eye(3), region)
     found: dict[Direction, float] = {}
     for direction, step in pair.steps.items():
-        difference, valid = _difference(now, before, step)
-        found[direction] = float(np.where(valid, difference, still).mean())
-    return float(still.mean()), found
+        difference, valid = _difference(now, before, step, region)
+        found[direction] = float(np.where(valid, difference, still)[region].mean())
+    return float(still[region].mean()), found
 
 
-def _difference(now: _Grey, before: _Grey, step: Matrices) -> tuple[_Grey, Valid]:
+def _teeth(mask: Path | None, size_hw: tuple[int, int]) -> Valid:
+    """The teeth and their edges, bool ``(H, W)``; everything without a mask or with hardly any tooth in it."""
+    everything: Valid = np.ones(size_hw, np.bool_)
+    if mask is None:
+        return everything
+    tooth = cv2.resize(read_mask(mask), size_hw[::-1], interpolation=cv2.INTER_AREA) > 0
+    if tooth.mean() < _LEAST_TOOTH:
+        return everything
+    square = np.ones((2 * _EDGE_OF_TOOTH + 1,) * 2, np.uint8)
+    return np.asarray(cv2.dilate(tooth.astype(np.uint8), square) > 0)
+
+
+def _difference(now: _Grey, before: _Grey, step: Matrices, region: Valid) -> tuple[_Grey, Valid]:
     """Absolute difference ``(H, W)`` between a frame and the previous one moved onto it, and where it is known."""
     size_hw = (now.shape[0], now.shape[1])
     flow, valid = similarity_flow(step, size_hw)
-    if valid.mean() < _SEEN:
+    valid = valid & region
+    if valid.sum() < _SEEN * region.sum():
         return np.zeros_like(now), np.zeros_like(valid)
     place = flow + np.mgrid[: size_hw[0], : size_hw[1]][::-1].astype(np.float32)
     moved = cv2.remap(before, place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -86,12 +86,12 @@ CONVENTIONS = {
     "ours": Convention(
         (PICTURES, MOTION_AND_MASKS),
         "Convention: ours. IoU is over all pixels of all frames; IoU per frame is the source's, the mean over frames. "
-        "PSNR and SSIM are means over frames, SSIM without the edges of the picture. EPE is over all pixels.",
+        "PSNR and SSIM are means over frames, SSIM without the edges of the picture. EPE is over all known pixels.",
     ),
     "source": Convention(
         (TABLE_I,),
         "Convention: source. IoU is the mean over frames. PSNR and SSIM are those of torchmetrics, means over frames "
-        "of clipped pictures, SSIM with their edges. EPE is over all pixels.",
+        "of clipped pictures, SSIM with their edges. EPE is over all known pixels.",
     ),
 }
 

@@ -15,7 +15,7 @@ from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 from mostnet.video.threads import limit_opencv_threads
 
-from .label import PICTURES, frames_to_label, label_split, splits_of
+from .label import SOURCES, frames_to_label, label_split, splits_of
 from .methods import LabelMethod, dis_method, raft_method
 
 
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", type=Path, metavar="FILE", help="weights of RAFT: torchvision's raft_large .pth, or our checkpoint"
     )
     add("--split", choices=SPLITS, action="append", help="only this split; may be repeated (default: all)")
-    add("--pictures", choices=PICTURES, default="auto", help="auto: the reference where there is one (default: auto)")
+    add("--pictures", choices=SOURCES, default="auto", help="auto: the reference where there is one (default: auto)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="device of RAFT (default: %(default)s)")
     add("--threads", type=positive_int, metavar="N", help="CPU threads of RAFT (default: PyTorch's choice)")
     return parser

@@ -21,7 +21,7 @@ from .methods import LabelMethod, checked_flow
 
 #: File in the folder of a split that says how its labels were made.
 RECORD = "flow_labels.json"
-PICTURES = ("auto", "reference", "input")
+SOURCES = ("auto", "reference", "input")
 _SUFFIX = {OURS.name: ".flo", VIDENT.name: ".npy"}
 
 
@@ -81,12 +81,14 @@ def label_split(
             method are in it.
     """
     folder = root / split
-    sequences = index_split(root, split, partial_flow=True)
-    missing = [(sequence, index) for sequence in sequences for index in _missing(sequence)]
-    if not missing:
-        return LabelledSplit(folder, 0, sum(map(_present, sequences)), 0.0)
+    if not folder.is_dir():
+        index_split(root, split)  # says what is there instead
     shares = []
     with alone(folder, "labels it"):
+        sequences = index_split(root, split, partial_flow=True)
+        missing = [(sequence, index) for sequence in sequences for index in _missing(sequence)]
+        if not missing:
+            return LabelledSplit(folder, 0, sum(map(_present, sequences)), 0.0)
         _keep_record(folder, method, pictures)
         for sequence, index in missing:
             shares.append(_write_label(sequence, index, method, pictures))
@@ -139,10 +141,10 @@ def _keep_record(folder: Path, method: LabelMethod, pictures: str) -> None:
     made_by = {"method": method.name, "weights_sha256": method.weights_sha256, "pictures": pictures}
     if path.is_file():
         try:
-            before = json.loads(path.read_text(encoding="utf-8-sig"))
-        except ValueError as error:
+            before = dict(json.loads(path.read_text(encoding="utf-8-sig")))
+        except (ValueError, TypeError) as error:
             raise DatasetError(
-                f"{path}: not JSON ({error}); remove it, and the flow files that it describes"
+                f"{path}: no JSON object ({error}); remove it, and the flow files that it describes"
             ) from error
         if {name: before.get(name) for name in made_by} != made_by:
             raise DatasetError(

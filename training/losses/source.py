@@ -36,6 +36,6 @@ def source_losses(prediction: Prediction, target: Target, options: LossOptions) 
 
 
 def flow_l1(flow: Tensor, label: Tensor, known: Tensor) -> Tensor:
-    """Mean absolute error of flow ``(N, 2, H, W)`` in pixels, weighted by ``known`` ``(N, 1, H, W)``."""
-    error = (flow.float() - label).abs().sum(1, keepdim=True) * known
+    """Mean absolute error of both components of flow ``(N, 2, H, W)``, weighted by ``known`` ``(N, 1, H, W)``."""
+    error = (flow.float() - label).abs().mean(1, keepdim=True) * known
     return error.sum() / known.sum().clamp_min(1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def made_up() -> MeasuredTable:
             "dw", Quality(21.0, 0.9, 2.5, 0.6), 90, Cost(30.0, 138.4), {PYTORCH: Speed((250.0,)), ONNX: Speed((125.0,))}
         ),
     )
-    return MeasuredTable(rows, {"title": "made up", "command": "none"}, ("A note.", "Another one."))
+    return MeasuredTable(rows, {"title": "made up", "budget": {"minutes": 3.0}}, ("A note.", "Another one."))
 
 
 def test_the_rows_are_those_of_the_source_and_ours() -> None:
@@ -67,7 +68,7 @@ def test_files_of_the_table(tmp_path: Path) -> None:
     assert "| none | 17.00 | 0.700 | 9.00 | 0.300 | - | - | - | - | - |" in text
     rows = list(csv.DictReader(table.to_csv().splitlines()))
     assert [row["method"] for row in rows] == ["none", "raft", "combination", "dw"]
-    assert rows[1]["steps"] == "40" and rows[1]["EPE px"] == "1.50"
+    assert rows[1]["steps"] == "40" and rows[1]["minutes of training"] == "3.0" and rows[1]["EPE px"] == "1.50"
     document = json.loads(table.to_json())
     assert document["rows"][1]["speed"][PYTORCH]["samples_ms"] == [250.0, 200.0, 300.0]
     assert document["rows"][3]["published"]["fps"] == 5.2 and document["rows"][3]["fps"][ONNX] == 8.0
@@ -118,10 +119,25 @@ def test_a_small_run_from_end_to_end(
     assert document["facts"]["data"] == "tiny" and document["facts"]["budget"]["minutes"] == 0.01
     assert str(tmp_path) not in json.dumps({**document["facts"], "command": ""})
 
+    assert document["notes"][0].startswith("Quality: every network was trained from scratch for 0.01 minutes")
+    assert "No figures of TensorRT: " in document["notes"][-4]
+
     monkeypatch.setattr(training, "train", stop)
     assert main([*command(data, tmp_path), "--parts", "quality"]) == 0
     again = capsys.readouterr().err
     assert "steps are done" in again and again.count("evaluated before") == 2
+
+    assert main([*command(data, tmp_path), "--crop", "64x80", "--minutes", "5"]) == 1
+    assert "holds a run with another max_minutes, crop_hw; give another folder, or remove" in capsys.readouterr().err
+    moved = Path(shutil.copytree(data, tmp_path / "tiny"))
+    assert main([*command(moved, tmp_path), "--parts", "quality"]) == 1
+    assert "holds runs on other data; give another folder, or remove this one" in capsys.readouterr().err
+
+
+def test_the_combination_needs_its_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--rows", "combination", "raft"])
+    assert "the combination is made of trained rows: add estrnn, raft, deeplabv3+ to --rows" in capsys.readouterr().err
 
 
 def test_speed_alone_needs_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -286,3 +286,15 @@ def test_what_is_no_motion_per_frame(what: str, tmp_path: Path) -> None:
 def test_the_last_row_may_be_rounded(tmp_path: Path) -> None:
     read = read_matrices(stored(tmp_path, pickle.dumps(changed(2, 0, 1e-9))), 3)
     np.testing.assert_array_equal(read, EXPECTED)
+
+
+def test_matrices_that_python_2_wrote(tmp_path: Path) -> None:
+    """Python 2 wrote the bytes of an array as text."""
+    wanted = np.array([[0.9, -0.1, 200.5], [0.1, 0.9, -3.25], [0, 0, 1]])
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01K\x03K\x03\x86cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R"
+        b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    )
+    (tmp_path / "homo_4df.pkl").write_bytes(b"\x80\x02]" + array + b"\x89U\x48" + wanted.tobytes() + b"tba.")
+    assert np.array_equal(read_matrices(tmp_path / "homo_4df.pkl", 1), wanted[None])

@@ -16,6 +16,8 @@ from mostnet.training.data import matrix_direction
 from mostnet.training.data.matrices import read_matrices
 from mostnet.training.data.matrix_direction import (
     Direction,
+    Found,
+    MovingPictures,
     as_similarity,
     backward,
     find_direction,
@@ -44,13 +46,37 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
     return [(pictures_of(folder), read_matrices(folder / "homo_4df.pkl", FRAMES)) for folder in folders]
 
 
+def found_in(sequences: Scenes) -> Found:
+    return find_direction([MovingPictures(pictures, matrices) for pictures, matrices in sequences])
+
+
+def test_the_teeth_decide_where_there_are_masks(tmp_path: Path) -> None:
+    """A small tooth moves as the matrices say, and the large rest in another way."""
+    tooth = moving_clip(FRAMES, size_hw=SIZE_HW, step_px=(5.0, 2.0), seed=3).reference
+    rest = moving_clip(FRAMES, size_hw=SIZE_HW, step_px=(-4.0, 3.0), seed=4).reference
+    matrices, pictures, masks = np.tile(np.eye(3), (FRAMES, 1, 1)), [], []
+    for t in range(FRAMES):
+        mask = np.zeros(SIZE_HW, np.uint8)
+        mask[20 + 2 * t : 60 + 2 * t, 20 + 5 * t : 50 + 5 * t] = 255
+        picture = np.where(mask[..., None] > 0, tooth[t], rest[t])
+        for kind, content, paths in (("input", picture, pictures), ("mask", mask, masks)):
+            paths.append(tmp_path / f"{kind}{t}.png")
+            assert cv2.imwrite(str(paths[-1]), content)
+    matrices[1:, :2, 2] = -5.0, -2.0
+    matrices[2:4, :2, 2] += 1e-3  # not the same in every frame
+    directions = published(matrices, Direction.TO_COMMON)
+    assert found_in([(tuple(pictures), directions)]).direction is None
+    found = find_direction([MovingPictures(pictures, directions, masks)])
+    assert found.direction is Direction.TO_COMMON, found.text
+
+
 def in_direction(scenes: Scenes, direction: Direction) -> Scenes:
     return [(pictures, published(matrices, direction)) for pictures, matrices in scenes]
 
 
 @pytest.mark.parametrize("direction", Direction)
 def test_each_direction_is_found(direction: Direction, scenes: Scenes) -> None:
-    found = find_direction(in_direction(scenes, direction))
+    found = found_in(in_direction(scenes, direction))
     assert found.direction is direction
     assert found.pairs == 3 * (FRAMES - 1)
     assert min(found.residuals, key=found.residuals.__getitem__) is direction
@@ -88,7 +114,7 @@ def test_backward_of_no_pair(frames: int) -> None:
 
 def test_matrices_of_other_sequences_tell_nothing(scenes: Scenes) -> None:
     pictures, matrices = [scene[0] for scene in scenes], [scene[1] for scene in scenes]
-    found = find_direction(list(zip(pictures, matrices[1:] + matrices[:1], strict=True)))
+    found = found_in(list(zip(pictures, matrices[1:] + matrices[:1], strict=True)))
     assert found.direction is None
     assert "the matrices do not tell their direction: the best residual is " in found.text
     assert found.text.endswith(
@@ -101,14 +127,14 @@ def test_random_matrices_tell_nothing(spread: float, scenes: Scenes) -> None:
     rng = np.random.default_rng(3)
     noise = np.zeros((3, FRAMES, 3, 3))
     noise[:, :, :2] = rng.normal(size=(3, FRAMES, 2, 3)) * spread * [1, 1, 100]
-    found = find_direction([(scene[0], np.eye(3) + more) for scene, more in zip(scenes, noise, strict=True)])
+    found = found_in([(scene[0], np.eye(3) + more) for scene, more in zip(scenes, noise, strict=True)])
     assert found.direction is None
     assert all(np.isfinite(residual) for residual in found.residuals.values())
 
 
 def test_identities_hold_no_motion(scenes: Scenes) -> None:
     still = np.tile(np.eye(3), (FRAMES, 1, 1))
-    found = find_direction([(pictures, still) for pictures, _ in scenes])
+    found = found_in([(pictures, still) for pictures, _ in scenes])
     assert (found.direction, found.residuals, found.still, found.pairs) == (None, {}, 0.0, 0)
     assert found.text == "homo_4df.pkl: the matrices of 3 sequences hold no motion"
 
@@ -116,12 +142,12 @@ def test_identities_hold_no_motion(scenes: Scenes) -> None:
 def test_less_than_a_pixel_is_no_motion(scenes: Scenes) -> None:
     little = np.tile(np.eye(3), (FRAMES, 1, 1))
     little[:, 0, 2] = 0.4
-    assert find_direction([(scenes[0][0], little)]).text == "homo_4df.pkl: the matrices of 1 sequence hold no motion"
+    assert found_in([(scenes[0][0], little)]).text == "homo_4df.pkl: the matrices of 1 sequence hold no motion"
 
 
 def test_steady_motion_does_not_tell_to_which_pair_a_matrix_belongs(tmp_path: Path) -> None:
     pictures, matrices = moving_scene(tmp_path, (3.0, -2.0))
-    found = find_direction([(pictures, matrices)])
+    found = found_in([(pictures, matrices)])
     assert found.direction is None
     assert Direction.FROM_THIS.text in found.text and Direction.FROM_NEXT.text in found.text
 
@@ -140,7 +166,7 @@ def moving_scene(folder: Path, step_px: tuple[float, float]) -> tuple[list[Path]
 def test_three_sequences_with_motion_are_used(scenes: Scenes) -> None:
     still = scenes[0][0], np.tile(np.eye(3), (FRAMES, 1, 1))
     single = scenes[0][0][:1], np.eye(3)[None]
-    found = find_direction([single, still, *scenes, *scenes])
+    found = found_in([single, still, *scenes, *scenes])
     assert found.direction is Direction.FROM_THIS
     assert found.text.endswith("15 pairs of 3 sequences)")
 
@@ -149,7 +175,7 @@ def test_eight_pairs_of_a_long_sequence_are_used(scenes: Scenes) -> None:
     pictures, matrices = scenes[0]
     there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)] * 2
     common = published(matrices, Direction.TO_COMMON)[there_and_back]
-    found = find_direction([([pictures[t] for t in there_and_back], common)])
+    found = found_in([([pictures[t] for t in there_and_back], common)])
     assert found.direction is Direction.TO_COMMON and found.pairs == 8
 
 
@@ -164,7 +190,7 @@ def test_large_pictures_and_changes_of_exposure(scenes: Scenes, tmp_path: Path) 
             scaled = cv2.resize(cv2.imread(str(picture)), None, fx=share, fy=share, interpolation=cv2.INTER_LINEAR)
             assert cv2.imwrite(str(path), (scaled * gain + 20).astype(np.uint8))
         large.append((tuple(paths), scale @ matrices @ np.linalg.inv(scale)))
-    found = find_direction(in_direction(large, Direction.TO_COMMON))
+    found = found_in(in_direction(large, Direction.TO_COMMON))
     assert found.direction is Direction.TO_COMMON
     assert found.residuals[Direction.TO_COMMON] < 0.6 * found.still
 
@@ -181,7 +207,7 @@ def test_a_damaged_picture_is_named(scenes: Scenes, tmp_path: Path) -> None:
     damaged.write_bytes(b"no picture")
     pictures, matrices = scenes[0]
     with pytest.raises(DatasetError, match=r"3\.jpg: not a picture"):
-        find_direction([([*pictures[:3], damaged, *pictures[4:]], matrices)])
+        found_in([([*pictures[:3], damaged, *pictures[4:]], matrices)])
 
 
 def test_pictures_of_two_sizes_are_refused(scenes: Scenes, tmp_path: Path) -> None:
@@ -189,7 +215,7 @@ def test_pictures_of_two_sizes_are_refused(scenes: Scenes, tmp_path: Path) -> No
     assert cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
     pictures, matrices = scenes[0]
     with pytest.raises(DatasetError, match=r"3\.png: has another size than 41072\.jpg"):
-        find_direction([([*pictures[:3], small, *pictures[4:]], matrices)])
+        found_in([([*pictures[:3], small, *pictures[4:]], matrices)])
 
 
 def test_flow_of_a_similarity() -> None:

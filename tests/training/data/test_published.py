@@ -63,7 +63,8 @@ def test_labels_are_read(made: Path) -> None:
 
 def test_the_split_says_what_it_holds(tree: Path) -> None:
     shutil.rmtree(sequence_of(tree) / "OF_backw")
-    line, direction = open_split(tree, "train").lines
+    line, direction, flow = open_split(tree, "train").lines
+    assert flow == "flow of 1 of 2 sequences: from homo_4df.pkl, for lack of OF_backw, on the teeth"
     assert line == (
         "tree/train: layout of Vident-real, 2 sequences, 12 frames; "
         "labels: GT, masks, OF_backw in 1 of 2, homo_4df.pkl; missing: none"
@@ -81,7 +82,9 @@ def test_matrices_give_the_flow_that_is_missing_and_the_motion_of_the_teeth(made
     tree = Path(shutil.copytree(made, tmp_path / "tree"))
     for sequence in (tree / "train").iterdir():
         shutil.rmtree(sequence / "OF_backw")
-    without = open_split(tree, "train").sequences[0]
+    opened = open_split(tree, "train")
+    without = opened.sequences[0]
+    assert opened.lines[-1] == "flow of 2 of 2 sequences: from homo_4df.pkl, for lack of OF_backw, on the teeth"
     assert without.has_flow and "flow" not in without.labels
     first, found, true = read_labelled_frame(without, 0), *(read_labelled_frame(s, 3) for s in (without, with_flow))
     assert first.flow is not None and not first.valid.any() and first.motion is None
@@ -92,12 +95,38 @@ def test_matrices_give_the_flow_that_is_missing_and_the_motion_of_the_teeth(made
     assert np.median(np.hypot(*true.flow[:, teeth])) > 2
 
 
+def test_an_empty_folder_of_flow_is_a_missing_one(tree: Path) -> None:
+    for path in (sequence_of(tree) / "OF_backw").iterdir():
+        path.unlink()
+    opened = open_split(tree, "train")
+    assert "OF_backw in 1 of 2" in opened.lines[0] and "flow" not in opened.sequences[0].labels
+
+
+def test_another_split_tells_the_direction_and_a_broken_one_does_no_harm(made: Path, tmp_path: Path) -> None:
+    tree = Path(shutil.copytree(made, tmp_path / "tree"))
+    shutil.copytree(tree / "train", tree / "test")
+    for path in (tree / "test").rglob("homo_4df.pkl"):
+        path.write_bytes(pickle.dumps([np.eye(3)] * FRAMES))
+    assert "matrix t maps frame t-1 to frame t" in open_split(tree, "test").lines[1]
+    for path in (tree / "train").rglob("homo_4df.pkl"):
+        path.write_bytes(b"damaged")
+    opened = open_split(tree, "test")
+    assert opened.direction is None and "hold no motion" in opened.lines[1]
+
+
+def test_a_shear_is_said(tree: Path) -> None:
+    matrices = pickle.loads((sequence_of(tree) / "homo_4df.pkl").read_bytes())
+    matrices[2][0, 1] += 0.02
+    (sequence_of(tree) / "homo_4df.pkl").write_bytes(pickle.dumps(matrices))
+    assert "some matrices are no similarities (off by 0.02" in open_split(tree, "train").lines[-1]
+
+
 def test_our_own_layout_says_what_it_holds_too(tmp_path: Path, made: Path) -> None:
     source = sequence_of(made)
     folder = tmp_path / "train" / "a"
     shutil.copytree(source / "input", folder / "input")
     (line,) = open_split(tmp_path, "train").lines
-    assert line.endswith("layout of mostnet, 1 sequences, 6 frames; labels: none; missing: reference, mask, flow")
+    assert line.endswith("layout of mostnet, 1 sequence, 6 frames; labels: none; missing: reference, mask, flow")
 
 
 def break_folder(name: str) -> Callable[[Path], object]:
@@ -147,6 +176,14 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "flow that holds objects": (
         lambda s: np.save(s / "OF_backw/41071.npy", np.full((96, 128, 2), None)),
         r"OF_backw/41071.npy: holds object",
+    ),
+    "a third flow file of another size": (
+        lambda s: np.save(s / "OF_backw/41074.npy", np.zeros((48, 64, 2), np.float32)),
+        r"OF_backw/41074.npy: flow of 48x64, but its frames are 96x128",
+    ),
+    "a sequence of which only the frames were copied": (
+        lambda s: [shutil.rmtree(s / name) for name in ("GT", "masks", "OF_backw")] + [(s / "homo_4df.pkl").unlink()],
+        r"0061_left/GT: no such folder, but 1 of 2 sequences have it",
     ),
     "both layouts": (
         lambda s: (s / "reference").mkdir(),

@@ -138,9 +138,10 @@ def test_labels_of_two_methods_do_not_mix(tree: Path) -> None:
     with pytest.raises(DatasetError, match=r"was begun with dis on auto, now given raft on auto \(abababab\); give"):
         label_split(tree, "train", other)
     assert not paths[1].exists()
-    (tree / "train" / RECORD).write_text("{")
-    with pytest.raises(DatasetError, match=r"flow_labels.json: not JSON"):
-        label_split(tree, "train", dis_method())
+    for content in ("{", "null", "3"):
+        (tree / "train" / RECORD).write_text(content)
+        with pytest.raises(DatasetError, match=r"flow_labels.json: no JSON object"):
+            label_split(tree, "train", dis_method())
 
 
 @pytest.mark.parametrize(
