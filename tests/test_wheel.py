@@ -62,7 +62,14 @@ def test_the_wheel_holds_every_module(unpacked: Path) -> None:
 
 
 def test_the_wheel_holds_weights_clip_and_type_marker(unpacked: Path) -> None:
-    for name in ("VERSION", "py.typed", "weights/nano.pt", "weights/nano.md", "video/demo.mp4"):
+    for name in (
+        "VERSION",
+        "py.typed",
+        "weights/nano.pt",
+        "weights/nano.md",
+        "video/demo.mp4",
+        "training/recipes/vident.yaml",
+    ):
         assert (unpacked / "mostnet" / name).is_file(), name
 
 
