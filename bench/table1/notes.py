@@ -19,8 +19,9 @@ def facts(args: argparse.Namespace, line: str, data: Path, budget: Budget, speed
     """What is needed to repeat the table."""
     machine = describe_machine(gpu=_on_gpu(speeds))
     size = f"{args.size[0]}x{args.size[1]}"
+    name = "drawn scenes" if args.data is None else data.resolve().name
     return {
-        "title": f"{'drawn scenes' if args.data is None else data.resolve().name}, {budget.minutes:g} min of training each; {size} on {machine.cpu}",
+        "title": f"{name}, {budget.minutes:g} min of training each; {size} on {machine.cpu}",
         "command": line,
         "data": data.resolve().name,
         "budget": vars(budget),
