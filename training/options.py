@@ -25,7 +25,8 @@ class TrainOptions:
     """Options of one run. Every field is also a flag and a key of the YAML file.
 
     Attributes:
-        network: ``mostnet``, or a network of Table I, see ``mostnet.model.table1``.
+        network: ``mostnet``, or of Table I ``flownet``, ``raft``, ``mimo-unet``, ``estrnn``, ``unet++``,
+            ``deeplabv3+``.
         variant: variant of ``mostnet``.
         steps: optimiser steps of the whole run.
         max_minutes: wall-clock budget; the schedule ends with it or with ``steps``, whichever is earlier. 0: no budget.
