@@ -150,7 +150,7 @@ def test_missing_tensorrt_is_said_before_any_work(
     checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(exporter, "load_checkpoint", lambda path: pytest.fail("work was done first"))
+    monkeypatch.setattr(exporter, "load_either", lambda path: pytest.fail("work was done first"))
     assert main([str(checkpoint_path), "--output", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "pip install 'mostnet[rtx]'" in error

@@ -230,7 +230,7 @@ def test_matplotlib_is_asked_for_before_any_work(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr("mostnet.export.evidence.find_spec", lambda name: None)
-    monkeypatch.setattr("mostnet.export.exporter.load_checkpoint", lambda path: pytest.fail("work was done first"))
+    monkeypatch.setattr("mostnet.export.exporter.load_either", lambda path: pytest.fail("work was done first"))
     assert main(int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--accuracy-budget")) == 1
     assert "draws a chart with matplotlib: pip install 'mostnet[plot]'" in capsys.readouterr().err
 
