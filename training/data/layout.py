@@ -47,7 +47,10 @@ VIDENT = SequenceLayout(
 _LABEL = "; mostnet-label ROOT writes what is missing"
 #: Names that are easily mistaken for a label's, in lower case, by layout.
 _SIMILAR = {
-    OURS.name: {similar: label for label in LABELS for similar in (label, f"{label}s")},
+    OURS.name: {
+        **{similar: label for label in LABELS for similar in (label, f"{label}s")},
+        **{name.lower(): label for label, name in VIDENT.folders.items()},
+    },
     VIDENT.name: {**{name.lower(): name for name in VIDENT.names}, "mask": "masks"},
 }
 

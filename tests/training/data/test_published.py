@@ -210,6 +210,16 @@ def test_wrong_trees_give_one_line(tree: Path, kind: str, monkeypatch: pytest.Mo
     assert "\n" not in str(raised.value) and not (tmp_path / "ran").exists()
 
 
+def test_a_published_name_in_small_letters_alone_is_refused(tree: Path) -> None:
+    for sequence in (tree / "train").iterdir():
+        for name in ("masks", "OF_backw"):
+            shutil.rmtree(sequence / name)
+        (sequence / "homo_4df.pkl").unlink()
+        (sequence / "GT").rename(sequence / "gt")
+    with pytest.raises(DatasetError, match="gt: the folder of the reference files is called reference; rename it"):
+        open_split(tree, "train")
+
+
 def test_npy_flow_comes_back_as_it_was_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     flow, valid = rng.normal(0, 5, (2, 6, 8)).astype(np.float32), rng.random((6, 8)) < 0.7
