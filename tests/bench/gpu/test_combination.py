@@ -10,6 +10,7 @@ import pytest
 
 from mostnet.bench.gpu.cases import ALL_CASES, COMBINATION, Case, is_prepared, parse_cases, read_facts
 from mostnet.bench.gpu.prepare import prepare
+from mostnet.bench.gpu.schedule import WorkStep
 from mostnet.contract import BackendNotInstalledError
 from mostnet.export.plan.request import PlanRequest
 from tests.model.table1.needs import need
@@ -19,6 +20,7 @@ def test_it_is_a_case_only_if_it_is_asked_for() -> None:
     (case,) = parse_cases("combination-480x640")
     assert case.variant == COMBINATION and case.name == "combination-480x640-fp16"
     assert COMBINATION not in {each.variant for each in ALL_CASES}
+    assert WorkStep.guessed("build rtx", case).guess_s > WorkStep.guessed("build rtx", ALL_CASES[0]).guess_s
 
 
 def test_it_is_prepared(tmp_path: Path) -> None:
