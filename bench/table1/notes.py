@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from mostnet.bench.machine import describe_machine
 from mostnet.contract.versions import installed_versions
+from mostnet.model.table1 import Estrnn
 
+from .rows import published
 from .speed import Speeds
+from .table import TableRow
 from .train import Budget
 
+#: A shorter training says nothing of how good a network can be.
+_SHORT_MINUTES = 60.0
+#: Parameters are those of the source if they differ by less than this share.
+_NEARLY = 0.02
 _PACKAGES = ("mostnet", "torch", "torchvision", "segmentation-models-pytorch", "onnxruntime", "numpy", "opencv-python")
 
 
@@ -33,32 +40,50 @@ def facts(args: argparse.Namespace, line: str, data: Path, budget: Budget, speed
 
 
 def notes(
-    args: argparse.Namespace, data: Path, budget: Budget, steps: Mapping[str, int | None], speeds: Speeds | None
+    args: argparse.Namespace, data: Path, budget: Budget, rows: Sequence[TableRow], speeds: Speeds | None
 ) -> tuple[str, ...]:
     """Sentences on how to read the table."""
     return (
-        *(_on_quality(args, data.resolve().name, budget, steps) if "quality" in args.parts else ()),
+        *(_on_quality(args, data.resolve().name, budget, rows) if "quality" in args.parts else ()),
         *(() if speeds is None else _on_speed(args, speeds)),
         "GFLOP counts two per multiply-add of convolutions and matrix products, at the size that is timed.",
-        "UNet++ of segmentation-models-pytorch with a ResNet-50 has 48.99 M parameters; Table I says 50.0 M.",
-        "ESTRNN sees four past frames instead of two past and two future ones, because a live picture has no future.",
+        *(note for row in rows for note in _on_row(row)),
     )
+
+
+def _on_row(row: TableRow) -> list[str]:
+    """What sets a row apart from that of the source."""
+    lines = []
+    theirs = published(row.name).parameters_m
+    if row.cost is not None and theirs is not None and abs(row.cost.parameters_m / theirs - 1) > _NEARLY:
+        ours = f"{row.cost.parameters_m:.2f}"
+        lines.append(f"{row.name} has {ours} M parameters here; Table I says {theirs:.1f} M.")
+    if row.name == Estrnn.name:
+        lines.append(
+            f"{row.name} sees four past frames instead of two past and two future ones, because a live picture has no "
+            "future."
+        )
+    return lines
 
 
 def _on_gpu(speeds: Speeds | None) -> bool:
     return speeds is not None and any(where.startswith("cuda") for where in speeds.devices.values())
 
 
-def _on_quality(args: argparse.Namespace, data: str, budget: Budget, steps: Mapping[str, int | None]) -> list[str]:
-    trained = ", ".join(f"{row} {count:,}" for row, count in steps.items() if count is not None)
+def _on_quality(args: argparse.Namespace, data: str, budget: Budget, rows: Sequence[TableRow]) -> list[str]:
+    trained = ", ".join(f"{row.name} {row.steps:,}" for row in rows if row.steps is not None)
+    short = (
+        " This is far too short for all of them, and more so for large ones. These columns show that everything runs, "
+        "and not how good a network can be."
+    )
     crop = f"{budget.crop_hw[0]}x{budget.crop_hw[1]}"
     return [
         f"Quality: every network was trained from scratch for {budget.minutes:g} minutes on {budget.threads} cores, on "
-        f"clips of {crop} from {data}/train. This is far too short for all of them, and more so for large ones. These "
-        "columns show that everything runs, and not how good a network can be. The combination is made of three rows.",
+        f"clips of {crop} from {data}/train.{short if budget.minutes < _SHORT_MINUTES else ''} The combination is made "
+        "of three rows.",
         f"Optimiser steps in this time: {trained}.",
-        f"Measured on {args.sequences} sequences of {data}/test, {args.frames} frames each, in the source's "
-        "convention: IoU is the mean over frames, PSNR and SSIM are those of torchmetrics.",
+        f"Measured on at most {args.sequences} sequences of {data}/test, at most {args.frames} frames each, in the "
+        "source's convention: IoU is the mean over frames, PSNR and SSIM are those of torchmetrics.",
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mostnet.contract import sha256
+from mostnet.contract import sha256, write_text
 from mostnet.training.evaluation.report import read_report
 from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 
@@ -45,7 +45,7 @@ def measure_quality(
     evaluation = evaluate_file(checkpoint, data, options, command=f"mostnet.bench.table1 {row}")
     found.parent.mkdir(parents=True, exist_ok=True)
     evaluation.write(found.parent)
-    request.write_text(wanted, encoding="utf-8")
+    write_text(request, wanted)
     return read_report(found)
 
 

@@ -121,7 +121,7 @@ def _measure(args: argparse.Namespace, line: str, report: Callable[[str], None])
     ]
     if NO_METHOD in qualities:
         rows.insert(0, TableRow(NO_METHOD, qualities[NO_METHOD], None, None, {}))
-    return MeasuredTable(tuple(rows), facts(args, line, data, budget, speeds), notes(args, data, budget, steps, speeds))
+    return MeasuredTable(tuple(rows), facts(args, line, data, budget, speeds), notes(args, data, budget, rows, speeds))
 
 
 def _draw(root: Path, report: Callable[[str], None]) -> None:

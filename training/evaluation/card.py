@@ -11,7 +11,7 @@ from mostnet.contract import MostnetError, sha256, write_text
 from mostnet.model import load_checkpoint
 from mostnet.training.extras import load_extra
 
-from .figures import MOTION_AND_MASKS, PICTURES, SHADE_NOTE, cell, markdown
+from .figures import CONVENTIONS, SHADE_NOTE, cell, markdown
 from .report import read_report
 
 #: Where the package keeps its weights, from the root of the repository.
@@ -118,14 +118,15 @@ def _head(name: str, report: Mapping[str, Any]) -> str:
 
 
 def _figures(reports: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join([*map(_figures_of_one, reports), f"{SHADE_NOTE}\n"])
+    convention = CONVENTIONS["ours"].note
+    return "\n".join([*map(_figures_of_one, reports), f"{convention}\n", f"{SHADE_NOTE}\n"])
 
 
 def _figures_of_one(report: Mapping[str, Any]) -> str:
     data, model = report["data"], report["model"]
     tables = [
         markdown(table.header(), list(table.cells(report["rows"], model["variant"]).values()))
-        for table in (PICTURES, MOTION_AND_MASKS)
+        for table in CONVENTIONS["ours"].tables
     ]
     versions = ", ".join(f"{package} {version}" for package, version in report["versions"].items())
     return "\n".join(

@@ -133,7 +133,7 @@ def ablation_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
         full_db = None if report is full else full["rows"]["model"]["psnr_db"]
         steps = (report["model"]["training"] or {}).get("steps")
         rows.append(_ablation_cells(name, report["rows"]["model"], full_db, steps))
-    return markdown(_ABLATION_COLUMNS, rows)
+    return f"{markdown(_ABLATION_COLUMNS, rows)}\nConvention: ours. IoU is over all pixels of all frames.\n"
 
 
 def _ablation_cells(

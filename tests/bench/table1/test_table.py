@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from mostnet.bench.table1 import train as training
+from mostnet.bench.table1.notes import notes
 from mostnet.bench.table1.plot import write_plot
 from mostnet.bench.table1.quality import Quality
 from mostnet.bench.table1.report import main
@@ -57,6 +59,16 @@ def test_every_row_has_the_same_budget() -> None:
     for name in ("max_minutes", "threads", "batch", "clip", "chunks", "crop_hw", "seed", "warmup", "steps", "amp"):
         assert len({getattr(each, name) for each in options}) == 1, name
     assert [each.network for each in options] == [*ROWS[:6], "mostnet", "mostnet", "mostnet"]
+
+
+def test_the_notes_follow_the_rows_and_the_budget() -> None:
+    def told(minutes: float, *names: str) -> str:
+        rows = [TableRow(name, None, None, Cost({"unet++": 48.99, "raft": 5.26}[name], 1.0), {}) for name in names]
+        args = Namespace(parts=("quality",), sequences=1, frames=2)
+        return "\n".join(notes(args, Path("tiny"), Budget(minutes=minutes), rows, None))
+
+    assert "unet++ has 48.99 M parameters here; Table I says 50.0 M." in told(5, "unet++") and "too short" in told(5)
+    assert "Table I says" not in told(600, "raft") and "too short" not in told(600)
 
 
 def test_files_of_the_table(tmp_path: Path) -> None:
@@ -120,7 +132,8 @@ def test_a_small_run_from_end_to_end(
     assert str(tmp_path) not in json.dumps({**document["facts"], "command": ""})
 
     assert document["notes"][0].startswith("Quality: every network was trained from scratch for 0.01 minutes")
-    assert "No figures of TensorRT: " in document["notes"][-4]
+    assert "far too short" in document["notes"][0] and "sees four past frames" in document["notes"][-1]
+    assert any(note.startswith("No figures of TensorRT: ") for note in document["notes"])
 
     monkeypatch.setattr(training, "train", stop)
     assert main([*command(data, tmp_path), "--parts", "quality"]) == 0

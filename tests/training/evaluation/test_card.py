@@ -35,7 +35,11 @@ def test_card_says_what_was_trained_how_and_how_good_it_is(run_dir: Path, tmp_pa
     assert "| nano, clean input | 35.00 |" in text and "| nano, clean input | 2.50 | 0.25 | 0.980 | - |" in text
     assert text.count("see 0.8 and half accept 1.8") == 1
     assert "4000 steps, wall time 90 minutes" in text
-    assert "mostnet-train scenes --config recipe.yaml --out RUN_DIR" in text and "lr: 0.001" in text
+    assert (
+        "Convention: ours." in text
+        and "mostnet-train scenes --config recipe.yaml --out RUN_DIR" in text
+        and "lr: 0.001" in text
+    )
     assert '"seed": 11' in text and '"seed": 900' in text
     assert "Measured with `mostnet-eval run/model.pt data/scenes --threads 1 --out run/eval`; torch 2.13.0." in text
     assert "Not for clinical use" in text and sha256(run_dir / "model.pt") in text

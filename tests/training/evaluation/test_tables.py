@@ -26,6 +26,8 @@ def test_ablation_table_compares_with_the_first(tmp_path: Path, capsys: pytest.C
         "| oracle colour |  | 21.00 |  | - | - | - | - |",
         "| full | 4000 | 24.12 |  | 0.910 | 2.50 | 0.800 | 0.25 |",
         "| no-flow | 4000 | 23.50 | -0.62 | 0.910 | - | 0.800 | 0.25 |",
+        "",
+        "Convention: ours. IoU is over all pixels of all frames.",
     ]
     assert out.read_text().splitlines() == lines
 
