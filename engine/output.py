@@ -59,7 +59,8 @@ class EngineStats:
         copy_in_ms: copying the frame into its slot and to the device.
         compute_ms: the network.
         copy_out_ms: copying the wanted outputs out of the slot.
-        host_ms: the rest of the latency: checks, queueing behind earlier frames, waiting for a free slot.
+        host_ms: the rest of the latency: checks, queueing behind earlier frames, waiting for a free slot. On a GPU it
+            may come out below zero by 0.05 ms, the tolerance of the clock.
     """
 
     frames: int = 0

@@ -22,8 +22,11 @@ from mostnet.export.plan.writer import write_plan
 from .cases import GRAPH, REQUEST, is_built, plan_path
 
 
-def build(toolchain: Toolchain, folder: Path) -> list[str]:
+def build(toolchain: Toolchain, folder: Path, *, optimization_level: int | None = None) -> list[str]:
     """Write the plan of a case and its companion files; returns lines on the types in which its convolutions run.
+
+    Args:
+        optimization_level: as ``build_plan`` takes it.
 
     Raises:
         ExportError: the case is not prepared, or TensorRT cannot build its plan.
@@ -36,7 +39,14 @@ def build(toolchain: Toolchain, folder: Path) -> list[str]:
     timing_cache = folder.parent / "timing.cache" if toolchain.flavour == "tensorrt" else None
     name = plan_path(folder, toolchain.flavour).name
     try:
-        return write_plan(toolchain, folder / GRAPH, request, name=name, timing_cache=timing_cache)
+        return write_plan(
+            toolchain,
+            folder / GRAPH,
+            request,
+            name=name,
+            timing_cache=timing_cache,
+            optimization_level=optimization_level,
+        )
     except ExportError as error:
         raise ExportError(f"{folder}: {error}") from error
 
@@ -48,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         "--flavour", choices=MODULES, default="tensorrt", help="flavour of TensorRT (default: %(default)s)"
     )
     parser.add_argument("--target", metavar="sm_86", help="build for this GPU instead; TensorRT for RTX only")
+    parser.add_argument(
+        "--optimization-level",
+        type=int,
+        choices=range(6),
+        metavar="0..5",
+        help="0 builds fastest, 5 searches longest for fast kernels (default: TensorRT's, 3)",
+    )
     parser.add_argument("--again", action="store_true", help="rebuild plans that exist")
     return parser
 
@@ -64,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         if is_built(folder, args.flavour) and not args.again:
             continue
         begun_s = perf_counter()
-        lines = build(toolchain, folder)
+        lines = build(toolchain, folder, optimization_level=args.optimization_level)
         took_s, megabytes = perf_counter() - begun_s, plan_path(folder, args.flavour).stat().st_size / 1e6
         lines = [f"{megabytes:.1f} MB for {architecture} by {toolchain.name} in {took_s:.0f} s", *lines]
         print(*(f"{folder}: {line}" for line in lines), sep="\n", flush=True)

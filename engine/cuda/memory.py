@@ -18,7 +18,7 @@ from .device import CudaDevice
 _LOG = logging.getLogger(__name__)
 
 #: Alignment in bytes: TensorRT requires it of its scratch memory, and copies of tensors gain from it.
-ALIGNMENT = 256
+ALIGNMENT = 512
 
 
 def aligned(nbytes: int) -> int:

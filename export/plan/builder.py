@@ -47,6 +47,7 @@ def build_plan(
     request: PlanRequest,
     *,
     timing_cache: Path | None = None,
+    optimization_level: int | None = None,
     progress: BuildProgress | None = None,
 ) -> BuiltPlan:
     """Parse, check and build a graph.
@@ -55,6 +56,7 @@ def build_plan(
         graph: a serialised ONNX model.
         request: what the network must be.
         timing_cache: file of measured tactics that classic TensorRT reads and adds to.
+        optimization_level: from 0, the fastest build, to 5, the longest search; None for TensorRT's default.
         progress: called for every step of the build.
 
     Raises:
@@ -72,7 +74,9 @@ def build_plan(
         raise ExportError(f"{toolchain.name} cannot parse the graph: {errors}")
     check_network(trt, network, request)
     _require_types(toolchain, request)
-    config = _configure(toolchain, builder, network, request)
+    config, moved = _configure(toolchain, builder, network, request)
+    if optimization_level is not None:
+        config.builder_optimization_level = optimization_level
     cache = _load_timing_cache(config, timing_cache)
     monitor = _make_monitor(trt, progress)
     if monitor is not None:
@@ -81,7 +85,7 @@ def build_plan(
     errors = "" if plan is not None else logger.take_errors()
     if plan is None and _is_pinned(trt, request) and _NO_IMPLEMENTATION in errors.lower():
         notes.append(f"WARNING: {_LOOSE.format(name=toolchain.name, errors=errors)}")
-        prefer_types(trt, config)
+        prefer_types(trt, config, moved)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             errors = f"{errors}; with the types as preferences: {logger.take_errors()}"
@@ -106,19 +110,21 @@ def _is_pinned(trt: Any, request: PlanRequest) -> bool:
     return request.floats == "fp16" and not strongly_typed(trt)
 
 
-def _configure(toolchain: Toolchain, builder: Any, network: Any, request: PlanRequest) -> Any:
+def _configure(toolchain: Toolchain, builder: Any, network: Any, request: PlanRequest) -> tuple[Any, list[Any]]:
+    """The builder's configuration, and the layers that only move data and were given a type."""
     trt = toolchain.trt
+    moved: list[Any] = []
     config = builder.create_builder_config()
     set_targets(toolchain, config)
     if hasattr(trt.BuilderFlag, "TF32"):
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and float32 is promised
     if _is_pinned(trt, request):
-        pin_types(trt, network, config, request.tensor_types)
+        moved = pin_types(trt, network, config, request.tensor_types)
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it no CUDA graph can capture the stream
     if hasattr(trt, "ProfilingVerbosity"):
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the inspector reports only names
-    return config
+    return config, moved
 
 
 def _load_timing_cache(config: Any, path: Path | None) -> Any:

@@ -24,6 +24,7 @@ def write_plan(
     *,
     name: str | None = None,
     timing_cache: Path | None = None,
+    optimization_level: int | None = None,
     progress: BuildProgress | None = None,
 ) -> list[str]:
     """Build the plan of ``graph``, ``NAME.onnx``, and put it beside the graph as ``NAME.plan``.
@@ -33,7 +34,7 @@ def write_plan(
 
     Args:
         name: name of the plan's file, if it is not to be called after the graph.
-        timing_cache, progress: as ``build_plan`` takes them.
+        timing_cache, optimization_level, progress: as ``build_plan`` takes them.
 
     Returns:
         Lines to print: a warning if the plan may leave requested types, then the types in which the layers run, or why
@@ -45,7 +46,14 @@ def write_plan(
     """
     with staging_folder(graph.parent) as folder:
         plan = folder / (name or f"{graph.stem}.plan")
-        built = build_plan(toolchain, graph.read_bytes(), request, timing_cache=timing_cache, progress=progress)
+        built = build_plan(
+            toolchain,
+            graph.read_bytes(),
+            request,
+            timing_cache=timing_cache,
+            optimization_level=optimization_level,
+            progress=progress,
+        )
         plan.write_bytes(built.data)
         if request.metadata is not None:
             info = _describe(toolchain, request.metadata, sha256(plan))

@@ -20,8 +20,8 @@ class FakeLayer:
     interpolation_mode, align_corners, sample_mode = "linear", True, "clamp"
     num_outputs, metadata = 1, ""
 
-    def __init__(self, kind: str, name: str, output: str) -> None:
-        self.type, self.name, self.output = kind, name, output
+    def __init__(self, kind: str, name: str, output: str, dtype: str = "float") -> None:
+        self.type, self.name, self.output, self.dtype = kind, name, output, dtype
         self._precision: object = None
         self.types: dict[int, object] = {}
 
@@ -39,13 +39,19 @@ class FakeLayer:
         return self._precision is not None
 
     def get_output(self, index: int) -> SimpleNamespace:
-        return SimpleNamespace(name=self.output)
+        return SimpleNamespace(name=self.output, dtype=self.dtype)
 
     def get_input(self, index: int) -> SimpleNamespace:
         return SimpleNamespace(name="", dtype="float")
 
     def set_output_type(self, index: int, kind: object) -> None:
         self.types[index] = kind
+
+    def reset_precision(self) -> None:
+        self._precision = None
+
+    def reset_output_type(self, index: int) -> None:
+        del self.types[index]
 
     @property
     def pinned(self) -> bool:
@@ -57,6 +63,7 @@ class FakeConfig:
     """``IBuilderConfig``: TF32 is on, as in TensorRT."""
 
     num_compute_capabilities = 0
+    builder_optimization_level = 3
 
     def __init__(self) -> None:
         self.flags = {"TF32"}

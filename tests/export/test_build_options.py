@@ -88,6 +88,15 @@ def test_float32_is_not_rounded_to_tf32(generation: str, floats: str) -> None:
     assert [flags & {"TF32"} for flags in library.builds] == [set()]
 
 
+def test_the_level_of_the_search_is_the_asked_one_or_that_of_tensorrt() -> None:
+    library = FakeBuilders("8.6")
+    for level in (None, 0):
+        build_plan(
+            Toolchain(library.module, "tensorrt"), b"graph", PlanRequest(floats="fp32"), optimization_level=level
+        )
+    assert [config.builder_optimization_level for config in library.configs] == [3, 0]
+
+
 def test_builder_parser_and_runtime_share_one_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorRT keeps the first logger of the process, and ignores any other."""
     monkeypatch.setattr(plan_inspector, "gpu_architecture", lambda: "sm_86")

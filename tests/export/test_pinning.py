@@ -33,7 +33,8 @@ OPERATORS = {
     "PADDING": "Pad",
     "CAST": "Cast",
 }
-MOVERS = ("SHUFFLE", "SLICE", "CONCATENATION", "GATHER", "PADDING", "CAST")
+MOVERS = ("SHUFFLE", "SLICE", "CONCATENATION", "GATHER", "PADDING")
+UNTYPED = ("CAST", "CONSTANT", "IDENTITY")
 NO_FIT = "Could not find any implementation for node x"
 
 
@@ -63,7 +64,7 @@ def test_layers_that_compute_get_the_types_of_the_graph(
     assert build(library, request_of_half) == BuiltPlan(b"plan")
     assert library.builds == [{"FP16", "OBEY_PRECISION_CONSTRAINTS"}]
     names, types = {"HALF": "half", "FLOAT": "float"}, tensor_types(half)
-    for kind in OPERATORS.keys() - set(MOVERS):
+    for kind in OPERATORS.keys() - {*MOVERS, *UNTYPED}:
         wanted = names[types[layers[kind].output]]
         assert (layers[kind].precision, layers[kind].types) == (wanted, {0: wanted}), kind
     assert [layers[kind].precision for kind in ("CONVOLUTION", "MATRIX_MULTIPLY", "GRID_SAMPLE")] == [
@@ -73,9 +74,37 @@ def test_layers_that_compute_get_the_types_of_the_graph(
     ]
 
 
-def test_layers_that_only_move_data_are_left_free(layers: dict[str, FakeLayer], request_of_half: PlanRequest) -> None:
-    build(FakeBuilders("8.6", list(layers.values())), request_of_half)
-    assert [kind for kind in (*MOVERS, "CONSTANT", "IDENTITY") if layers[kind].pinned] == []
+def movers(half: onnx.ModelProto, kind: str) -> list[FakeLayer]:
+    """A layer of each type that only moves data, whose output is a tensor of this ONNX type."""
+    name = next(name for name, found in tensor_types(half).items() if found == kind)
+    return [FakeLayer(mover, f"{mover} of {kind}", name) for mover in MOVERS]
+
+
+def test_layers_that_move_float32_are_pinned_and_others_are_left_free(
+    layers: dict[str, FakeLayer], half: onnx.ModelProto, request_of_half: PlanRequest
+) -> None:
+    """TensorRT 8.6 moved the coordinates of a warp in half precision, and the warp was wrong by 0.7."""
+    floats, halves = movers(half, "FLOAT"), movers(half, "HALF")
+    untyped = [layers[kind] for kind in UNTYPED]
+    helpers = [FakeLayer("SHUFFLE", f"of a {dtype} constant", "(Unnamed)", dtype) for dtype in ("float", "half", "int")]
+    build(FakeBuilders("8.6", [*floats, *halves, *untyped, *helpers]), request_of_half)
+    assert [(layer.precision_is_set, layer.precision, layer.types) for layer in (*floats, helpers[0])] == 6 * [
+        (True, "float", {0: "float"})
+    ]
+    assert [layer.name for layer in (*halves, *untyped, *helpers[1:]) if layer.pinned] == []
+
+
+def test_as_preferences_no_layer_that_only_moves_data_has_a_type(
+    layers: dict[str, FakeLayer], half: onnx.ModelProto, request_of_half: PlanRequest
+) -> None:
+    """TensorRT 8.6 could not build ``nano`` with them even then."""
+    floats = movers(half, "FLOAT")
+    library = FakeBuilders("8.6", [layers["GRID_SAMPLE"], *floats])
+    library.failures = [NO_FIT]
+    build(library, request_of_half)
+    assert len(library.builds) == 2
+    assert [layer.name for layer in floats if layer.pinned] == []
+    assert layers["GRID_SAMPLE"].pinned
 
 
 def test_a_convolution_that_the_graph_does_not_name_is_refused(

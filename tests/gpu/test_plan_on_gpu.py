@@ -214,6 +214,10 @@ def test_memory_of_the_gpu_is_flat(case: Case) -> None:
     assert free_mb[-1] == pytest.approx(free_mb[1], abs=2.5), "engines leave memory"
 
 
+#: The engine knows the time of an event of the GPU to within this.
+CLOCK_MS = 0.05
+
+
 def test_stage_times_and_latency_are_plausible(case: Case) -> None:
     with Engine(case.plan) as engine:
         outputs = [engine.infer(frame) for frame in case.frames]
@@ -221,7 +225,7 @@ def test_stage_times_and_latency_are_plausible(case: Case) -> None:
     stages_ms = stats.copy_in_ms + stats.compute_ms + stats.copy_out_ms
     latency_ms = float(np.mean([output.latency_ms for output in outputs]))
     assert min(stats.copy_in_ms, stats.compute_ms, stats.copy_out_ms) > 0
-    assert stages_ms < latency_ms
+    assert stages_ms < latency_ms + CLOCK_MS
     print(f"{case.plan.name}: {stats}, latency {latency_ms:.3f} ms")
 
 

@@ -327,4 +327,4 @@ class MiniatureAllocation:
 
 
 def _rounded(nbytes: int) -> int:
-    return -(-nbytes // 256) * 256
+    return -(-nbytes // 512) * 512

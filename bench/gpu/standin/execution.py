@@ -110,7 +110,7 @@ class StandinContext(_OfGeneration):
 
     def _bindings(self) -> Bindings:
         assert self.addresses.keys() == self._names()
-        assert self.scratch % 256 == 0 and self.scratch
+        assert self.scratch % 512 == 0 and self.scratch, "setDeviceMemory: memory must be aligned on 512 byte boundary"
         inputs, outputs = (
             tuple(Binding(spec.name, self.addresses[spec.name], spec.shape, spec.dtype) for spec in specs)
             for specs in (self._plan.inputs, self._plan.outputs)

@@ -77,6 +77,20 @@ def test_without_a_target_the_toolchain_chooses_the_gpu_of_the_machine(
     assert asked == [("rtx", None), ("tensorrt", None), ("rtx", ("sm_86",))]
 
 
+@needs_rtx
+def test_the_level_of_the_search_reaches_the_builder(cases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def write(*args: object, optimization_level: int | None, **options: object) -> list[str]:
+        asked.append(optimization_level)
+        raise ExportError("enough")
+
+    monkeypatch.setattr(build, "write_plan", write)
+    for arguments in ([], ["--optimization-level", "0"]):
+        assert build.main([str(cases / "warp-fp16"), "--again", *RTX, *arguments]) == 1
+    assert asked == [None, 0]
+
+
 def test_the_report_measures_plans_of_the_exporter() -> None:
     assert build.write_plan is exporter.write_plan
 

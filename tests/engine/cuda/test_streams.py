@@ -81,11 +81,12 @@ def test_a_lost_gpu_is_found_at_the_end_of_a_wait(gpu: MiniatureGpu, device: Cud
 
 
 def test_a_layout_is_aligned_and_its_views_do_not_overlap() -> None:
+    """TensorRT 8.6 refused scratch memory that was aligned to 256 bytes (H200); it lies behind such blocks."""
     layout = BlockLayout(OUTPUTS)
-    assert all(offset % 256 == 0 for offset in layout.offsets.values())
+    assert all(offset % 512 == 0 for offset in layout.offsets.values())
     assert layout.nbytes == sum(aligned(spec.nbytes) for spec in OUTPUTS)
-    assert aligned(0) == aligned(1) == aligned(256) == 256
-    assert aligned(257) == 512
+    assert aligned(0) == aligned(1) == aligned(512) == 512
+    assert aligned(513) == 1024
     block = np.zeros(layout.nbytes, np.uint8)
     views = layout.views(block)
     for number, spec in enumerate(OUTPUTS, start=1):

@@ -108,13 +108,13 @@ def test_slots_read_the_state_of_the_slot_before_and_share_the_rest(any_machine:
         assert len({context.addresses["flow"] for context in contexts}) == 1, "one address for what nobody asked for"
         assert len({context.addresses["mask"] for context in contexts}) == 3
         addresses = {address for context in contexts for address in context.addresses.values()}
-        assert all(address % 256 == 0 for address in addresses)
+        assert all(address % 512 == 0 for address in addresses)
         assert len(any_machine.trt.streams) == 1
         contexts.clear()
         del context
 
 
-@pytest.mark.parametrize(("results", "nbytes"), [("owned", 64 * 80 + 256), ("device", 256)])
+@pytest.mark.parametrize(("results", "nbytes"), [("owned", 64 * 80 + 512), ("device", 512)])
 def test_only_the_outputs_asked_for_come_down(machine: Machine, results: str, nbytes: int) -> None:
     with machine.open(outputs=("mask",), results=results, graphs=False) as engine:
         del machine.gpu.log[:]
