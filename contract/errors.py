@@ -52,6 +52,14 @@ class EngineTimeoutError(MostnetError, TimeoutError):
     """A frame was not finished within ``timeout_ms``."""
 
 
+class EngineCopyError(MostnetError, TypeError):
+    """An engine or session was copied, or a session was pickled: it owns memory and threads of its process."""
+
+
+class OutputMissingError(MostnetError, AttributeError):
+    """A result was asked for an output that its engine was opened without."""
+
+
 class ExportError(MostnetError):
     """An export could not be made, or its result is not as requested."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NoReturn, SupportsIndex
 
 from mostnet.contract import OUTPUTS
 
@@ -38,6 +40,7 @@ class Engine(Session):
         timeout_ms: float | None = None,
         graphs: bool = True,
         results: str = "owned",
+        device: int | None = None,
     ) -> None:
         """Open ``path`` (``.onnx`` or ``.plan``) and allocate everything that frames need.
 
@@ -46,7 +49,8 @@ class Engine(Session):
             outputs: the outputs to copy to the caller, some of ``enhanced``, ``flow`` and ``mask``.
             slots: largest number of frames in flight; with 3, copy in, compute and copy out of three frames overlap.
             threads: CPU threads of the network; None takes every core this process may use.
-            provider: ``cuda`` runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if it can.
+            provider: ``cuda`` (or ``gpu``) runs on the GPU or fails, ``cpu`` ignores any GPU, ``auto`` runs on a GPU if
+                it can.
             timeout_ms: longest wait for one frame, for calls that give no ``timeout_ms``; None waits without limit.
                 On a GPU, Ctrl-C during a wait without limit takes effect when the frame is done.
             graphs: run a plan as CUDA graphs, one launch per frame; the results are the same either way.
@@ -62,12 +66,14 @@ class Engine(Session):
                 so a result is valid until the loop asks for the next one. If the loop ends early, its last result is
                 valid until the next call that takes a frame. Finish all reads by then, including reads on GPU streams.
                 The memory itself stays readable after ``close``.
+            device: CUDA's number of the GPU to run on, or else fail; None takes the first GPU, as ``provider`` says.
+                Frames and results on the device are then those of this GPU.
 
         Raises:
             ValueError: an option is unknown or out of range.
             ModelFileError: the file is missing, truncated, altered or not made by mostnet-export.
             BackendNotInstalledError: the library that runs this kind of file is not installed.
-            NoGpuError: the file, ``provider`` or ``results`` needs a GPU and none can be used.
+            NoGpuError: the file, ``provider``, ``device`` or ``results`` needs a GPU and it cannot be used.
             PlanMismatchError: the plan was built by another version of TensorRT, or for another GPU.
             DeviceMemoryError: weights or buffers do not fit; memory already taken was freed.
             DeviceError: the GPU or TensorRT rejects a call.
@@ -80,6 +86,7 @@ class Engine(Session):
             timeout_ms=timeout_ms,
             graphs=graphs,
             results=results,
+            device=device,
         )
         model = open_model(Path(path), options)
         try:
@@ -89,6 +96,7 @@ class Engine(Session):
             raise
         # Usages, not sessions: a running stream keeps its usage alive even if nothing else holds the session.
         self._usages: weakref.WeakSet[Usage] = weakref.WeakSet()
+        self._absolute = Path(path).absolute()  # the working folder may be another one when it is pickled
 
     def session(self) -> Session:
         """Open another session with its own state and buffers, and the same weights. ``Engine.close`` closes it too."""
@@ -104,3 +112,24 @@ class Engine(Session):
         for usage in list(self._usages):
             usage.close()
         self._model.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Pickle the path and the options: another process opens the file again, with state and statistics of its own.
+
+        Raises:
+            EngineClosedError: the engine is closed.
+        """
+        self._usage.check()
+        return _reopen, (type(self), self._absolute, asdict(self._options))
+
+    def __copy__(self) -> NoReturn:
+        """Refuse to be copied: that would load the weights again."""
+        self._refuse_copy()
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        """Refuse, as ``__copy__``."""
+        self._refuse_copy()
+
+
+def _reopen(kind: type[Engine], path: Path, options: dict[str, Any]) -> Engine:
+    return kind(path, **options)

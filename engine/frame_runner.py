@@ -11,10 +11,10 @@ import numpy as np
 
 from mostnet.contract import EngineTimeoutError, Frame, check_frame
 from mostnet.engine.cuda.frame import is_on_device
+from mostnet.engine.streams.pipeline import Readers
 
 from .interfaces import DeviceFrame, Result
 from .output import Counters, Output
-from .pipeline import Readers
 from .ring import Ring
 from .slot import Slot, Timing
 
@@ -26,7 +26,7 @@ class FrameRunner:
         self._ring = ring
         self._readers = readers
         self._counters = counters
-        self._size_hw = size_hw
+        self.size_hw = size_hw
         self._next_id = 0
 
     @property
@@ -80,7 +80,7 @@ class FrameRunner:
         """``frame``, checked; None if it is already in its slot."""
         if not isinstance(frame, np.ndarray) and is_on_device(frame):
             return self._ring.adopt(frame)
-        checked = check_frame(frame, self._size_hw)
+        checked = check_frame(frame, self.size_hw)
         return None if self._ring.owns(checked) else checked
 
 

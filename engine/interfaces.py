@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from mostnet.contract import ENHANCED, FLOW, MASK, DeviceError, Frame, Metadata
@@ -168,8 +169,16 @@ class Model(Protocol):
         """The description in the file."""
 
     @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
     def provider(self) -> str:
-        """The device that runs it: ``cpu`` or ``cuda``."""
+        """The kind of device that runs it: ``cpu`` or ``cuda``."""
+
+    @property
+    def device(self) -> int | None:
+        """CUDA's number of the GPU that runs it; None on the CPU."""
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
         """A new lane that hands over ``outputs``; ``results`` as in ``Options``.

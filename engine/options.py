@@ -24,6 +24,7 @@ class Options:
     slots: int = 3
     threads: int | None = None
     provider: str = "auto"
+    device: int | None = None
     timeout_ms: float | None = None
     graphs: bool = True
     results: str = "owned"
@@ -37,7 +38,9 @@ class Options:
             raise ValueError(f"unknown outputs {unknown}; expected some of {list(OUTPUTS)}")
         if not self.outputs:
             raise ValueError(f"no outputs asked for; expected some of {list(OUTPUTS)}")
-        for name in ("slots", "threads"):
+        if self.provider == "gpu":  # many people's name for it
+            object.__setattr__(self, "provider", "cuda")
+        for name in ("slots", "threads", "device"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise ValueError(f"{name} is {value!r}; expected a whole number")
@@ -48,7 +51,17 @@ class Options:
         for name, known in (("provider", PROVIDERS), ("results", RESULTS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {list(known)}")
+        self._check_device()
         object.__setattr__(self, "timeout_ms", check_timeout(self.timeout_ms))
+
+    def _check_device(self) -> None:
+        if self.device is None:
+            return
+        if self.device < 0:
+            raise ValueError(f"device is {self.device}; expected the number of a GPU, from 0, or None for the first")
+        if self.provider == "cpu":
+            raise ValueError(f"device is {self.device}, which is a GPU, and provider is 'cpu'; leave one of them out")
+        object.__setattr__(self, "provider", "cuda")  # a GPU that was named is not replaced by the CPU
 
 
 def check_timeout(timeout_ms: float | None) -> float | None:

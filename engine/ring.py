@@ -119,6 +119,19 @@ class Ring:
         self._head += 1
         return slot
 
+    def rehearse(self) -> None:
+        """Run the network once on what is in the next slot, and forget the result. The ring must be settled.
+
+        It writes only to that slot, whose state no frame needs any more, and the next frame gets the same slot.
+        """
+        self._settled = False
+        slot = self._slots[self._head % len(self._slots)]
+        slot.sequence, slot.error, slot.source, slot.reset = self._head, None, None, False
+        with self._lane.active():
+            self._enqueue(slot)
+        self.wait(slot, None)
+        self.take(slot)
+
     def wait(self, slot: Slot, timeout_ms: float | None) -> bool:
         """Block until the slot's frame is done or failed; false if ``timeout_ms`` passes first."""
         with self._lane.active():

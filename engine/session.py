@@ -5,26 +5,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, NoReturn, SupportsIndex, TypeVar
 
 import numpy as np
 
-from mostnet.contract import Frame, Metadata
+from mostnet.contract import EngineBusyError, EngineCopyError, Frame, Metadata
+from mostnet.engine.streams.pipeline import Readers
+from mostnet.engine.streams.sources import Source, is_path, open_source
+from mostnet.engine.streams.streaming import Streaming
 
 from .frame_runner import FrameRunner, late_error
 from .interfaces import DeviceLostError, Model
 from .options import Options, check_timeout
 from .output import Counters, EngineStats, Output
-from .pipeline import Readers
 from .ring import Ring
-from .streaming import Streaming
 from .usage import Claim, Usage
 
 S = TypeVar("S", bound="Session")
 T = TypeVar("T")
+
+#: ONNX Runtime plans its memory in the first run and takes it in the second.
+_WARM_UPS = 2
 
 
 class Session:
@@ -47,7 +52,7 @@ class Session:
         self._usage = Usage(self._ring, self._readers)
         self._counters = Counters()
         self._frames = FrameRunner(self._ring, self._readers, self._counters, self._size_hw)
-        self._streaming = Streaming(self._ring, self._usage, self._frames, self._readers, options)
+        self._streaming = Streaming(self._ring, self._usage, self._frames, self._readers, self._counters, options)
 
     @property
     def metadata(self) -> Metadata:
@@ -55,16 +60,49 @@ class Session:
         return self._model.metadata
 
     @property
+    def path(self) -> Path:
+        """The model file, as the engine was given it."""
+        return self._model.path
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the frames, in pixels."""
+        return self._size_hw
+
+    @property
     def provider(self) -> str:
-        """The device that runs the network: ``cpu`` or ``cuda``."""
+        """The kind of device that runs the network: ``cpu`` or ``cuda``."""
         return self._model.provider
+
+    @property
+    def device(self) -> int | None:
+        """CUDA's number of the GPU that runs the network; None on the CPU."""
+        return self._model.device
+
+    @property
+    def closed(self) -> bool:
+        """True after ``close``, after the loss of the device, and in a process forked from the engine's."""
+        return self._usage.closed or self._usage.is_forked
 
     @property
     def stats(self) -> EngineStats:
         """The statistics so far, also after ``close``."""
         return self._counters.snapshot()
 
-    def infer(self, frame: Frame, *, timestamp: object = None, timeout_ms: float | None = None) -> Output:
+    def warm_up(self) -> None:
+        """Run the network twice, so that the first frame takes no longer than the others.
+
+        State, frame numbers, statistics, a requested reset and a lent input buffer stay as they are. A borrowed or
+        device result expires as if one frame had been submitted. A plan is warm when it opens, so this adds little.
+        The same threads may call this as ``infer``, and it waits without limit.
+        """
+        self._alone(self._options.timeout_ms, self._warm_up)
+
+    def __call__(self, frame: Frame, timestamp: object = None, *, timeout_ms: float | None = None) -> Output:
+        """The same as ``infer``."""
+        return self.infer(frame, timestamp, timeout_ms=timeout_ms)
+
+    def infer(self, frame: Frame, timestamp: object = None, *, timeout_ms: float | None = None) -> Output:
         """Run one frame and wait for its result.
 
         A frame that fails does not count: the next one continues from the state before it. A frame that is late
@@ -89,11 +127,11 @@ class Session:
         return self._alone(limit_ms, lambda: self._infer(frame, timestamp, handed_s, limit_ms))
 
     def stream(
-        self, frames: Iterable[Frame | tuple[Frame, object]], *, timeout_ms: float | None = None
+        self, source: Source, *, timeout_ms: float | None = None, drop: str | None = None
     ) -> Generator[Output, None, None]:
         """Run frames as they come and yield each result when it is ready, in order.
 
-        A thread reads ``frames`` and copies each one before it asks for the next, at most ``slots`` frames ahead of
+        A thread reads ``source`` and copies each one before it asks for the next, at most ``slots`` frames ahead of
         the consumer. An error of the source, a refused frame or a failure ends the stream. It is raised unchanged,
         after the results of all frames before it.
 
@@ -104,19 +142,37 @@ class Session:
         to ``slots + 1`` of its frames have been taken beyond the last result. An iterator that ``iter`` made for this
         stream is closed.
 
+        With ``drop="oldest"`` the engine always works on the newest frame of a live source. The source is read without
+        a pause, and each frame is copied. Only the newest one waits, and takes the place of the one before, which
+        ``stats.dropped`` counts. A frame begins when the consumer has taken the result before. So a result is as old
+        as the network takes, plus one frame period at most; a loop that takes longer than the network adds the
+        difference. ``frame_id`` counts the frames that ran: a dropped frame has no number and is no part of the state.
+        The last frame of the source always runs.
+
         Args:
-            frames: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``.
+            source: frames as ``infer`` takes them, or pairs ``(frame, timestamp)``; or the path of a video of the
+                engine's size, whose time stamps are seconds since its first frame, as float; or a ``cv2.VideoCapture``,
+                which stays open and gives no time stamps. A path finds a damaged file, and a capture does not. With
+                ``drop``, a source gives frames on the host, from memory of its own, and is no path.
             timeout_ms: longest wait for the source to give the next frame, and then for its result, from the moment
                 the consumer asks for it; by default the engine's. A timeout ends the stream, and the next call of the
                 session waits for the frames still in flight.
+            drop: None lets the source wait for the engine; ``oldest`` drops frames for which the engine has no time.
 
         Raises:
-            FrameError, EngineTimeoutError: as ``infer``; while iterating.
+            ValueError: ``drop`` is unknown, or ``source`` is a path and ``drop`` is given.
+            FrameError, EngineTimeoutError: as ``infer``; while iterating. Also if a video has another size.
+            VideoError: a video or capture cannot be read or is damaged; while iterating.
+            BackendNotInstalledError: ``source`` is a path, and PyAV or OpenCV is not installed; while iterating.
         """
         limit_ms = self._limit_ms(timeout_ms)
+        if drop not in (None, "oldest"):
+            raise ValueError(f"unknown drop {drop!r}; expected 'oldest', or None to drop no frame")
+        if drop is not None and is_path(source):
+            raise ValueError(f"{source}: a file is no live source, and drop would drop most of it; leave drop out")
         self._usage.check()
-        source = iter(frames)
-        return self._streaming.run(source, limit_ms, owned=source is not frames)
+        frames = open_source(source, self._size_hw)
+        return self._streaming.run(frames, limit_ms, owned=frames is not source, newest=drop is not None)
 
     def input_buffer(self, *, timeout_ms: float | None = None) -> Frame:
         """Lend the memory that the next frame is uploaded from, so that a camera can write it there.
@@ -143,11 +199,16 @@ class Session:
 
         Raises:
             EngineTimeoutError: no slot was free within ``timeout_ms``.
-            EngineBusyError: also if a stream runs and the caller is not its source.
+            EngineBusyError: also if a stream runs and the caller is not its source, or the stream drops frames.
         """
         wait_ms = check_timeout(timeout_ms)
         self._usage.check()
         pipeline = self._readers.here()
+        if pipeline is not None and not pipeline.lends:
+            raise EngineBusyError(
+                "a stream with drop='oldest' lends no input buffer, because its newest frame waits outside of the "
+                "slots; yield an array of your own"
+            )
         if pipeline is not None:
             buffer = pipeline.lend(self._ring.lend, wait_ms)
             self._usage.check()
@@ -167,6 +228,24 @@ class Session:
         An ``infer`` in another thread is not interrupted: it finishes, then frees the memory.
         """
         self._usage.close()
+
+    def __repr__(self) -> str:
+        about = self.metadata
+        place = self.provider if self.device is None else f"{self.provider}:{self.device}"
+        return (
+            f"<{type(self).__name__} {self.path.name}: {about.variant} {self._size_hw[0]}x{self._size_hw[1]} "
+            f"{about.precision} on {place}, {'closed' if self.closed else 'open'}, {self.stats.frames} frames>"
+        )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Refuse to be copied or pickled."""
+        self._refuse_copy()
+
+    def _refuse_copy(self) -> NoReturn:
+        raise EngineCopyError(
+            f"a {type(self).__name__} has state and memory of its own and is not copied or pickled; take another "
+            "engine.session(), or in another process pickle the Engine"
+        )
 
     def __enter__(self: S) -> S:
         return self
@@ -189,6 +268,10 @@ class Session:
         finally:
             claim.over = True
             self._usage.leave()
+
+    def _warm_up(self) -> None:
+        for _ in range(_WARM_UPS):
+            self._ring.rehearse()
 
     def _infer(self, frame: Frame, timestamp: object, handed_s: float, limit_ms: float | None) -> Output:
         slot = self._frames.submit(frame, timestamp, handed_s)

@@ -14,11 +14,11 @@ from time import perf_counter, sleep
 from weakref import ref
 
 from mostnet.contract import EngineBusyError, EngineClosedError
+from mostnet.engine.streams.pipeline import Pipeline, Readers
 
 from .exit import end_at_exit
 from .fork import keep, own
 from .interfaces import DeviceLostError
-from .pipeline import Pipeline, Readers
 from .ring import Ring
 
 _LOG = logging.getLogger(__name__)

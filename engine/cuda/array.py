@@ -10,7 +10,7 @@ from .dlpack import CUDA, export_capsule
 
 
 class DeviceArray:
-    """A contiguous tensor in a slot's memory on the first GPU: ``torch.from_dlpack(array)``.
+    """A contiguous tensor in a slot's memory on a GPU: ``torch.from_dlpack(array)``.
 
     The engine hands out the array only after its frame is complete, so no stream needs to wait for it. The array
     names no stream: naming ours would make a consumer wait for the frames after it. No protocol tells the engine when a
@@ -24,15 +24,17 @@ class DeviceArray:
         shape: as in ``Output``.
         dtype: NumPy dtype.
         address: device address.
+        device: CUDA's number of the GPU.
     """
 
-    __slots__ = ("_owner", "address", "dtype", "shape")
+    __slots__ = ("_owner", "address", "device", "dtype", "shape")
 
-    def __init__(self, address: int, shape: tuple[int, ...], dtype: str, owner: object) -> None:
-        """``owner`` keeps the memory at ``address`` alive."""
+    def __init__(self, address: int, shape: tuple[int, ...], dtype: str, owner: object, device: int = 0) -> None:
+        """``owner`` keeps the memory at ``address`` of GPU ``device`` alive."""
         self.address = address
         self.shape = shape
         self.dtype = np.dtype(dtype)
+        self.device = device
         self._owner = owner
 
     @property
@@ -53,8 +55,8 @@ class DeviceArray:
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """The first GPU."""
-        return CUDA, 0
+        """The GPU, as DLPack names it."""
+        return CUDA, self.device
 
     def __dlpack__(
         self,
@@ -83,7 +85,7 @@ class DeviceArray:
             raise BufferError("a result on the device is lent without a copy; copy the array made from it")
         if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
             raise BufferError(f"the result is on device {self.__dlpack_device__()}, not on {tuple(dl_device)}")
-        return export_capsule(self.address, self.shape, self.dtype, self._owner)
+        return export_capsule(self.address, self.shape, self.dtype, self._owner, self.device)
 
     def __repr__(self) -> str:
-        return f"DeviceArray(shape={self.shape}, dtype={self.dtype}, address={self.address:#x})"
+        return f"DeviceArray(shape={self.shape}, dtype={self.dtype}, address={self.address:#x}, device={self.device})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import cache
 from math import inf
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -132,9 +132,9 @@ class SharedClock:
                 self._clock = None
 
 
-@lru_cache(maxsize=1)
+@cache
 def shared_clock(device: CudaDevice) -> SharedClock:
-    """The clock of ``device``, the only one of the process."""
+    """The only clock of ``device``."""
     return SharedClock(device)
 
 

@@ -1,4 +1,4 @@
-"""The GPU of this process: its primary context, pushed for the length of a call, and one checker for all failures.
+"""A GPU of this process: its primary context, pushed for the length of a call, and one checker for all failures.
 
 pycuda can destroy an object only while the context it was made in is pushed, and aborts the process if a thread ends
 with a context pushed. So everything here is used inside ``with device:``, which never lasts longer than a call.
@@ -6,7 +6,7 @@ with a context pushed. So everything here is used inside ``with device:``, which
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from traceback import clear_frames
 from types import TracebackType
@@ -30,26 +30,28 @@ CAPTURE_ERRORS = range(900, 909)
 
 
 class CudaDevice:
-    """The first GPU, as a reentrant context manager for any thread.
+    """A GPU, as a reentrant context manager for any thread.
 
     It turns the errors that pycuda raises inside into ``DeviceError``, ``DeviceMemoryError`` or ``DeviceLostError``.
     Inside, the engine neither hinders nor feels a capture in this or another thread; ``CaptureMode`` says how.
 
     Attributes:
+        number: CUDA's number of the GPU.
         driver: ``pycuda.driver``.
         library: the driver through ctypes, for calls that pycuda lacks.
         capture_mode: that of the calling thread.
     """
 
-    def __init__(self, driver: Any, library: Any) -> None:
+    def __init__(self, driver: Any, library: Any, number: int = 0) -> None:
         """Retain the primary context, which PyTorch, CuPy and TensorRT use too."""
+        self.number = number
         self.driver = driver
         self.library = library
         self.capture_mode = CaptureMode(library)
         self._capture_errors = KnownErrors(library, CAPTURE_ERRORS)
         self._not_ready = KnownErrors(library, [_NOT_READY])
         driver.init()
-        self._context = driver.Device(0).retain_primary_context()
+        self._context = driver.Device(number).retain_primary_context()
         keep(self._context)  # at exit its destructor does not know that it is primary, and prints a CUDA error
 
     def __enter__(self) -> None:
@@ -130,9 +132,9 @@ class CudaDevice:
         return None
 
 
-@lru_cache(maxsize=1)
-def cuda_device() -> CudaDevice:
-    """The device, made once per process: pycuda leaves a primary context pushed when it releases it.
+@cache
+def cuda_device(number: int = 0) -> CudaDevice:
+    """GPU ``number``, made once per process: pycuda leaves a primary context pushed when it releases it.
 
     Raises:
         BackendNotInstalledError: pycuda is missing or does not load.
@@ -147,7 +149,7 @@ def cuda_device() -> CudaDevice:
             "compiles it against the CUDA toolkit"
         ) from error
     try:
-        return CudaDevice(driver, load_driver(quick=[CaptureMode.CALL]))
+        return CudaDevice(driver, load_driver(quick=[CaptureMode.CALL]), number)
     except driver.Error as error:
         raise DeviceError(f"CUDA does not start: {error}; nvidia-smi shows whether the GPU is usable") from error
 

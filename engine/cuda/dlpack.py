@@ -62,20 +62,20 @@ class Described(NamedTuple):
 class _Export:
     """The target of a capsule's pointer. It keeps itself alive until the consumer or the destructor deletes it."""
 
-    def __init__(self, address: int, shape: Sequence[int], dtype: Any, owner: object) -> None:
+    def __init__(self, address: int, shape: Sequence[int], dtype: Any, owner: object, device: int) -> None:
         self.owner = owner
         strides = [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
         self._sides = (ctypes.c_int64 * len(shape))(*shape)
         self._steps = (ctypes.c_int64 * len(shape))(*strides)
         kind = _DataType(_CODES[dtype.kind], 8 * dtype.itemsize, 1)
-        tensor = _Tensor(address, _Device(CUDA, 0), len(shape), kind, self._sides, self._steps, 0)
+        tensor = _Tensor(address, _Device(CUDA, device), len(shape), kind, self._sides, self._steps, 0)
         self.managed = _Managed(tensor, id(self), _DELETE)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
-def export_capsule(address: int, shape: Sequence[int], dtype: Any, owner: object) -> Any:
-    """A capsule ``dltensor`` of contiguous memory on the first GPU; keeps ``owner`` alive until it is deleted."""
-    return _new_capsule(ctypes.addressof(_Export(address, shape, dtype, owner).managed), _NAME, _DESTROY)
+def export_capsule(address: int, shape: Sequence[int], dtype: Any, owner: object, device: int = 0) -> Any:
+    """A capsule ``dltensor`` of contiguous memory on GPU ``device``; keeps ``owner`` alive until it is deleted."""
+    return _new_capsule(ctypes.addressof(_Export(address, shape, dtype, owner, device).managed), _NAME, _DESTROY)
 
 
 def describe_capsule(capsule: object) -> Described:

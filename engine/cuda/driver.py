@@ -15,35 +15,47 @@ _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
-def require_gpu() -> int:
-    """Number of GPUs that the CUDA driver can use.
+def require_gpu(device: int = 0) -> int:
+    """Number of GPUs that the CUDA driver can use, ``device`` among them.
 
     Raises:
-        NoGpuError: there is no driver, or it has no usable device; says which.
+        NoGpuError: there is no driver, or it has no usable device, or none of this number; says which.
     """
     count = ctypes.c_int()
     status = load_driver().cuDeviceGetCount(ctypes.byref(count))
     if status != 0 or count.value == 0:
         raise NoGpuError(f"the NVIDIA driver reports {count.value} GPUs (CUDA error {status})")
+    if device >= count.value:
+        known = ", ".join(map(str, range(count.value)))
+        raise NoGpuError(f"GPU {device}: this machine has {count.value} ({known}); name one of these")
     return count.value
 
 
-def gpu_architecture() -> str:
-    """Architecture of the first GPU, such as ``sm_86``.
+def has_driver() -> bool:
+    """Whether an NVIDIA driver is installed. It is not started, so a later fork can still use it."""
+    try:
+        open_library()
+    except OSError:
+        return False
+    return True
+
+
+def gpu_architecture(device: int = 0) -> str:
+    """Architecture of GPU ``device``, such as ``sm_86``.
 
     Raises:
         NoGpuError: as ``require_gpu``, or the driver does not report it.
     """
-    require_gpu()
+    require_gpu(device)
     driver = load_driver()
-    device, value = ctypes.c_int(), ctypes.c_int()
+    handle, value = ctypes.c_int(), ctypes.c_int()
     numbers = []
-    status = driver.cuDeviceGet(ctypes.byref(device), 0)
+    status = driver.cuDeviceGet(ctypes.byref(handle), device)
     for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
-        status = status or driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        status = status or driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle)
         numbers.append(value.value)
     if status != 0:
-        raise NoGpuError(f"the NVIDIA driver does not report the architecture of its first GPU (CUDA error {status})")
+        raise NoGpuError(f"the NVIDIA driver does not report the architecture of GPU {device} (CUDA error {status})")
     return f"sm_{numbers[0]}{numbers[1]}"
 
 

@@ -28,6 +28,11 @@ class ForeignStreams:
         self._device.check("cuEventCreate", self._library.cuEventCreate(ctypes.byref(self._event), _NO_TIMING))
 
     @property
+    def number(self) -> int:
+        """CUDA's number of the GPU."""
+        return self._device.number
+
+    @property
     def gate(self) -> int:
         """A stream that runs nothing, for a producer that does not say which stream it works on; made at first use.
 

@@ -45,7 +45,7 @@ def adopt_frame(frame: Any, size_hw: tuple[int, int], *, ours: int, streams: For
         _from_dlpack(frame, ours, streams) if hasattr(frame, "__dlpack__") else _from_interface(frame, ours, streams)
     )
     shape = (*size_hw, 3)
-    wanted = f"expected uint8 BGR of shape {shape} on GPU 0"
+    wanted = f"expected uint8 BGR of shape {shape} on GPU {streams.number}"
     if found.dtype != "uint8":
         raise FrameError(f"frame on the device has dtype {found.dtype}; {wanted}: scale it to 0..255 and convert it")
     if found.shape != shape:
@@ -55,17 +55,28 @@ def adopt_frame(frame: Any, size_hw: tuple[int, int], *, ours: int, streams: For
             f"frame on the device has strides {found.strides} (elements); {wanted}, row by row without gaps: make it "
             "contiguous"
         )
-    device = streams.device_of(found.address)
-    if device != 0:
-        where = "is not in GPU memory" if device is None else f"is on GPU {device}"
-        raise FrameError(f"frame at {found.address:#x} {where}; {wanted}")
+    _check_place(found.address, streams)
     return DeviceFrame(found.address, found.owner)
+
+
+def _check_place(address: int, streams: ForeignStreams) -> None:
+    device = streams.device_of(address)
+    if device is None:
+        raise FrameError(f"frame at {address:#x} is not in GPU memory; expected memory of GPU {streams.number}")
+    if device != streams.number:
+        raise FrameError(
+            f"frame at {address:#x} is on GPU {device}; expected memory of GPU {streams.number}, on which the engine "
+            "runs: copy it there, or open the Engine with the device of the frame"
+        )
 
 
 def _from_dlpack(frame: Any, ours: int, streams: ForeignStreams) -> _Found:
     device = tuple(int(part) for part in frame.__dlpack_device__())
-    if device != (CUDA, 0):
-        raise FrameError(f"frame is on DLPack device {device}; expected {(CUDA, 0)}, GPU 0")
+    if device != (CUDA, streams.number):
+        raise FrameError(
+            f"frame is on DLPack device {device}; expected {(CUDA, streams.number)}, GPU {streams.number}, on which "
+            "the engine runs: copy it there, or open the Engine with the device of the frame"
+        )
     gate = streams.gate
     try:
         capsule = frame.__dlpack__(stream=gate)
@@ -92,6 +103,7 @@ def _from_interface(frame: Any, ours: int, streams: ForeignStreams) -> _Found:
         raise FrameError("frame on the device has a mask of valid pixels; hand in a whole picture")
     if theirs == 0:
         raise FrameError("frame on the device names stream 0, which is ambiguous; name 1, 2 or the stream's handle")
+    _check_place(address, streams)  # before its stream, which another GPU does not know
     if theirs is not None:
         streams.follow(ours, theirs)
     return _Found(address, shape, steps, "uint8" if dtype.lstrip("|<>=") == "u1" else dtype, frame)

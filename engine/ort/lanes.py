@@ -143,10 +143,12 @@ class DeviceLane(_OnnxLane):
         outputs: Sequence[str],
         *,
         device: str,
+        number: int = 0,
         results: str = "owned",
     ) -> None:
+        """``device`` is ONNX Runtime's name of a kind of device, and ``number`` says which one."""
         super().__init__(session, metadata, slots, outputs)
-        self._device = device
+        self._device, self._number = device, number
         self._on_device = results == "device"
         self._blank = [_zeros(pair.output) for pair in self._states]
         self._frames = [self._allocate(self._frame) for _ in range(slots)]
@@ -166,7 +168,7 @@ class DeviceLane(_OnnxLane):
     def download(self, slot: int, stream: Stream) -> None:
         """Copy the wanted outputs to fresh host arrays, unless they stay on the device."""
         values = self._pictures[slot]
-        lend = _device_array if self._on_device else _host_array
+        lend = self._device_array if self._on_device else _host_array
         found = {spec.name: lend(values[spec.name], spec) for spec in self._wanted if spec.name != FINITE}
         self._results[slot] = Result.of(found, finite=bool(values[FINITE].numpy()[0]))
 
@@ -175,10 +177,13 @@ class DeviceLane(_OnnxLane):
         super().close()
         self._frames = []
 
+    def _device_array(self, value: Any, spec: TensorSpec) -> DeviceArray:
+        return DeviceArray(value.data_ptr(), spec.shape[1:], spec.dtype, value, self._number)
+
     def _allocate(self, spec: TensorSpec) -> Any:
         from onnxruntime import OrtValue
 
-        value = OrtValue.ortvalue_from_shape_and_type(spec.shape, np.dtype(spec.dtype).type, self._device, 0)
+        value = OrtValue.ortvalue_from_shape_and_type(spec.shape, np.dtype(spec.dtype).type, self._device, self._number)
         value.update_inplace(_zeros(spec))
         return value
 
@@ -199,10 +204,6 @@ def _host_array(value: Any, spec: TensorSpec) -> Array:
     array: Array = value.numpy()
     picture: Array = (array if array.flags.owndata else array.copy())[0]
     return picture
-
-
-def _device_array(value: Any, spec: TensorSpec) -> DeviceArray:
-    return DeviceArray(value.data_ptr(), spec.shape[1:], spec.dtype, value)
 
 
 def _read_only(pictures: dict[str, Array]) -> dict[str, Array]:

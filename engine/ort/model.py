@@ -21,7 +21,7 @@ from mostnet.contract import (
     output_specs,
 )
 from mostnet.contract.cores import default_threads
-from mostnet.engine.cuda.driver import require_gpu
+from mostnet.engine.cuda.driver import has_driver, require_gpu
 from mostnet.engine.fork import own
 from mostnet.engine.interfaces import Lane
 from mostnet.engine.options import Options
@@ -54,12 +54,18 @@ class _CudaMissingError(NoGpuError):
     """There is a GPU and an ONNX Runtime for it, but a library between them is missing."""
 
 
+class _CpuBuildError(BackendNotInstalledError):
+    """The installed ONNX Runtime knows no GPU."""
+
+
 class OnnxModel:
     """An ONNX Runtime session and the description in its file."""
 
-    def __init__(self, session: Any, metadata: Metadata, provider: str) -> None:
+    def __init__(self, session: Any, metadata: Metadata, path: Path, provider: str, device: int | None) -> None:
         self.metadata = metadata
+        self.path = path
         self.provider = provider
+        self.device = device
         self._session = session
 
     def lane(self, slots: int, outputs: Sequence[str], *, results: str = "owned") -> Lane:
@@ -71,7 +77,15 @@ class OnnxModel:
         """
         try:
             if self.provider == "cuda":
-                return DeviceLane(self._session, self.metadata, slots, outputs, device="cuda", results=results)
+                return DeviceLane(
+                    self._session,
+                    self.metadata,
+                    slots,
+                    outputs,
+                    device="cuda",
+                    number=self.device or 0,
+                    results=results,
+                )
             if results == "device":
                 raise NoGpuError(
                     "results='device' keeps results in GPU memory, and this engine runs on the CPU; open it with "
@@ -122,7 +136,7 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
     metadata = Metadata.from_json(text, source=str(path))
     check_tensors(path, metadata, set(map(_spec, session.get_inputs())), set(map(_spec, session.get_outputs())))
     _LOG.info("%s: runs on %s", path, provider)
-    return OnnxModel(session, metadata, provider)
+    return OnnxModel(session, metadata, path, provider, (options.device or 0) if provider == "cuda" else None)
 
 
 def _slot_bytes(metadata: Metadata) -> int:
@@ -137,8 +151,9 @@ def _open_session(path: Path, options: Options) -> tuple[Any, str]:
         except (BackendNotInstalledError, NoGpuError) as error:
             if options.provider == "cuda":
                 raise
-            level = logging.WARNING if isinstance(error, _CudaMissingError) else logging.INFO
-            _LOG.log(level, "%s: not on CUDA: %s", path, error)
+            if has_driver() or not isinstance(error, _CpuBuildError):  # the CPU's build fits a machine without a GPU
+                level = logging.WARNING if isinstance(error, _CudaMissingError) else logging.INFO
+                _LOG.log(level, "%s: not on CUDA: %s", path, error)
     return _create(path, options, [_CPU]), "cpu"
 
 
@@ -146,13 +161,14 @@ def _open_cuda(path: Path, options: Options) -> Any:
     import onnxruntime
 
     if _CUDA not in onnxruntime.get_available_providers():
-        raise BackendNotInstalledError(
+        raise _CpuBuildError(
             f"the installed ONNX Runtime {onnxruntime.__version__} has no {_CUDA}; "
             "pip uninstall onnxruntime, then pip install 'mostnet[gpu]'; or open the engine with provider='cpu'"
         )
-    require_gpu()
+    number = options.device or 0
+    require_gpu(number)
     failures = load_cuda_libraries(onnxruntime)
-    session = _create(path, options, [(_CUDA, _CUDA_OPTIONS), _CPU])
+    session = _create(path, options, [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(number)}), _CPU])
     if _CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU and only logs it
         raise _CudaMissingError(
             f"ONNX Runtime {onnxruntime.__version__} could not open the GPU: a CUDA or cuDNN library of the version it "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from mostnet.contract import PlanInfo, write_bytes
+from mostnet.contract.files import cache_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,11 +40,7 @@ class RuntimeCache:
 
 def cache_path(info: PlanInfo, architecture: str) -> Path:
     """File in the user's cache folder for the plan of ``info`` on ``architecture``, such as ``sm_86``."""
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "mostnet" / f"{info.plan_sha256[:16]}-{architecture}-{info.tensorrt_version}.kernels"
+    return cache_folder() / f"{info.plan_sha256[:16]}-{architecture}-{info.tensorrt_version}.kernels"
 
 
 def _read(path: Path) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import BackendNotInstalledError, ModelFileError, NoGpuError, PlanInfo, PlanMismatchError, sha256
+from mostnet.contract.arguments import size_text
 from mostnet.engine.cuda.device import cuda_device
 from mostnet.engine.cuda.driver import gpu_architecture, require_gpu
 from mostnet.engine.interfaces import Model
@@ -31,9 +32,10 @@ def open_plan(path: Path, options: Options) -> Model:
     _check_gpu(path, options)
     _check_installed(path, info)
     trt = load_library(MODULES[info.flavour])
-    architecture = gpu_architecture()
+    number = options.device or 0
+    architecture = gpu_architecture(number)
     check_fit(path, info, trt, architecture)
-    device = cuda_device()
+    device = cuda_device(number)
     with device:
         engine = TensorRtEngine(
             trt,
@@ -101,7 +103,7 @@ def _check_gpu(path: Path, options: Options) -> None:
     if options.provider == "cpu":
         raise NoGpuError(f"{path}: a TensorRT plan runs on a GPU, but provider is 'cpu'; {_alternative(path)}")
     try:
-        require_gpu()
+        require_gpu(options.device or 0)
     except NoGpuError as error:
         raise NoGpuError(f"{path}: a TensorRT plan needs an NVIDIA GPU: {error}; {_alternative(path)}") from error
 
@@ -124,10 +126,10 @@ def _check_installed(path: Path, info: PlanInfo) -> None:
 
 def _rebuild_advice(info: PlanInfo, flavour: str) -> str:
     """The command, without targets: it then builds for the GPU of the machine it runs on."""
-    height, width = info.size_hw
+    size = size_text(info.size_hw)
     calib = " --calib VIDEO" if info.precision == "int8" else ""
     return (
-        f"build it again on this machine: mostnet-export CKPT.pt --{info.precision}{calib} --size {height}x{width} "
+        f"build it again on this machine: mostnet-export CKPT.pt --{info.precision}{calib} --size {size} "
         f"--opset {info.opset} --flavour {flavour}"
     )
 

@@ -258,7 +258,10 @@ class TensorRtLane:
         if self._results != "device":
             return _pictures(self._downloaded, host)
         memory, addresses = self._arena.memory, self._pictures.addresses(pictures)
-        return {s.name: DeviceArray(addresses[s.name], s.shape[1:], s.dtype, memory) for s in self._pictures.specs}
+        return {
+            s.name: DeviceArray(addresses[s.name], s.shape[1:], s.dtype, memory, self._device.number)
+            for s in self._pictures.specs
+        }
 
     def _bind(self) -> None:
         self._held.callback(self._contexts.clear)

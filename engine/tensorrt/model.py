@@ -32,6 +32,8 @@ class PlanModel:
             ModelFileError: inputs or outputs differ from the description.
         """
         self.metadata = info
+        self.path = path
+        self.device: int | None = device.number
         self._device = device
         self._engine = engine
         self._graphs = graphs

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 
@@ -174,8 +175,10 @@ class FakeModel:
 
     metadata = METADATA
     provider = "fake"
+    device = None
 
     def __init__(self, **options: object) -> None:
+        self.path = Path("fake.onnx")
         self.lanes: list[FakeLane] = []
         self._options = options
 

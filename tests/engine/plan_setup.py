@@ -22,6 +22,7 @@ from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import Metadata
 from mostnet.engine import Engine
 from mostnet.engine.cuda import device as cuda_device
+from mostnet.engine.cuda import driver as cuda_driver
 from mostnet.engine.tensorrt import checks as plan_backend
 from mostnet.engine.tensorrt import lane as tensorrt_lane
 from mostnet.engine.tensorrt import library as tensorrt_library
@@ -40,16 +41,19 @@ def write_plan(path: Path, metadata: Metadata = METADATA, **changes: object) -> 
 class Machine:
     """Opens engines of a plan on the miniature GPU."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, folder: Path, generation: str = "8.6", seed: int = 0, gpus: int = 1
+    ) -> None:
         self.gpu = MiniatureGpu(seed)
+        for number in range(1, gpus):
+            MiniatureGpu(seed + number, beside=self.gpu)
         self.trt = StandinTensorRt(MiniatureRunner(self.gpu), generation)
         self.driver = pycuda_driver(self.gpu)
         self.bindings = graph_bindings(self.gpu)
         self.library = driver_library(self.gpu)
         modules = {"pycuda.driver": self.driver, GENERATIONS[generation]: self.trt.module}
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        monkeypatch.setattr(plan_backend, "require_gpu", lambda: 1)
-        monkeypatch.setattr(plan_backend, "gpu_architecture", lambda: "sm_86")
+        monkeypatch.setattr(cuda_driver, "open_library", lambda *, quick=False: self.library)
         monkeypatch.setattr(plan_backend, "find_spec", lambda name: object())
         monkeypatch.setattr(cuda_device, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
@@ -71,13 +75,15 @@ class Machine:
         if isinstance(result, np.ndarray):
             return result.copy()
         interface = result.__cuda_array_interface__
-        return self.gpu.array(interface["data"][0], interface["shape"], interface["typestr"]).copy()
+        gpu = self.gpu.devices[getattr(result, "device", 0)]
+        return gpu.array(interface["data"][0], interface["shape"], interface["typestr"]).copy()
 
     def check_empty(self) -> None:
         """All memory was given back, once and with its context; every context is popped; nothing was misused."""
-        assert self.gpu.violations == [], self.gpu.violations
-        assert dict(+self.gpu.alive) == {}, f"left on the GPU: {self.gpu.alive}"
-        assert dict(-self.gpu.alive) == {}, "given back twice"
+        for gpu in self.gpu.devices:
+            assert gpu.violations == [], gpu.violations
+            assert dict(+gpu.alive) == {}, f"left on the GPU: {gpu.alive}"
+            assert dict(-gpu.alive) == {}, "given back twice"
         assert self.gpu.depth == 0
         assert self.gpu.lost or self.gpu.captures.mode == 0, "a thread's capture mode was not restored"
 

@@ -15,6 +15,10 @@ from mostnet.engine.options import Options
         ({"outputs": "mask"}, r"outputs is the text 'mask'; expected a sequence of names: \('mask',\)"),
         ({"outputs": ()}, "no outputs asked for"),
         ({"provider": "tpu"}, r"unknown provider 'tpu'; expected one of \['auto', 'cpu', 'cuda'\]"),
+        ({"provider": "cuda:1"}, "unknown provider 'cuda:1'"),
+        ({"device": -1}, "device is -1; expected the number of a GPU, from 0, or None for the first"),
+        ({"device": "1"}, "device is '1'; expected a whole number"),
+        ({"device": 0, "provider": "cpu"}, "device is 0, which is a GPU, and provider is 'cpu'; leave one of them out"),
         ({"threads": 0}, "threads is 0; expected at least 1"),
         ({"slots": 1}, "slots is 1; expected at least 2"),
         ({"slots": 2.5}, "slots is 2.5; expected a whole number"),
@@ -25,3 +29,8 @@ from mostnet.engine.options import Options
 def test_options_out_of_range(options: dict[str, object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Options(**options)
+
+
+def test_other_words_for_the_gpu() -> None:
+    assert Options(provider="gpu").provider == "cuda"
+    assert Options(device=0).provider == "cuda", "a GPU that was named is not replaced by the CPU"

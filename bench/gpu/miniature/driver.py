@@ -24,7 +24,7 @@ _FREE, _TOTAL = 512_000_000, 1_000_000_000
 
 
 def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
-    """A module like ``pycuda.driver``."""
+    """A module like ``pycuda.driver``, for all devices of the machine of ``gpu``."""
     memory, legacy = _MemoryCalls(gpu), LegacyStream(gpu)
     return SimpleNamespace(
         Error=MiniatureError,
@@ -32,8 +32,8 @@ def pycuda_driver(gpu: MiniatureGpu) -> SimpleNamespace:
         LogicError=MiniatureLogicError,
         init=lambda: None,
         **_contexts(gpu),
-        Stream=lambda flags=0: MiniatureStream(gpu, flags),
-        Event=lambda: MiniatureEvent(gpu),
+        Stream=lambda flags=0: MiniatureStream(gpu.current, flags),
+        Event=lambda: MiniatureEvent(gpu.current),
         mem_alloc=memory.allocate,
         pagelocked_empty=memory.pin,
         mem_get_info=memory.info,
@@ -52,8 +52,11 @@ def _contexts(gpu: MiniatureGpu) -> dict[str, type]:
     """The classes ``Context`` and ``Device``."""
 
     class Context:
+        def __init__(self, device: MiniatureGpu) -> None:
+            self._device = device
+
         def push(self) -> None:
-            gpu.depth += 1
+            self._device.depth += 1
 
         @staticmethod
         def pop() -> None:
@@ -62,20 +65,22 @@ def _contexts(gpu: MiniatureGpu) -> dict[str, type]:
 
         @staticmethod
         def get_current() -> Context | None:
-            return Context() if gpu.depth else None
+            return Context(gpu.current) if gpu.depth else None
 
         @staticmethod
         def synchronize() -> None:
-            gpu.synchronize("cuCtxSynchronize", lambda: not any(stream.queue for stream in list(gpu.streams.values())))
-            gpu.call("cuCtxSynchronize")  # fails if the last operation lost the GPU
+            device = gpu.current
+            streams = device.streams
+            device.synchronize("cuCtxSynchronize", lambda: not any(stream.queue for stream in list(streams.values())))
+            device.call("cuCtxSynchronize")  # fails if the last operation lost the GPU
 
     class Device:
         def __init__(self, ordinal: int) -> None:
-            assert ordinal == 0
+            self._device = gpu.devices[ordinal]
 
         def retain_primary_context(self) -> Context:
-            gpu.calls["retain_primary_context"] += 1
-            return Context()
+            self._device.calls["retain_primary_context"] += 1
+            return Context(self._device)
 
     return {"Context": Context, "Device": Device}
 
@@ -84,7 +89,11 @@ class _MemoryCalls:
     """Allocations, and the copies that a stream runs."""
 
     def __init__(self, gpu: MiniatureGpu) -> None:
-        self._gpu = gpu
+        self._any = gpu
+
+    @property
+    def _gpu(self) -> MiniatureGpu:
+        return self._any.current
 
     def allocate(self, nbytes: int) -> MiniatureAllocation:
         self._gpu.call("cuMemAlloc")
@@ -101,25 +110,28 @@ class _MemoryCalls:
         return _FREE - self._gpu.device_bytes - self._gpu.graph_bytes, _TOTAL
 
     def upload(self, dest: int, src: npt.NDArray[Any], stream: MiniatureStream) -> None:
-        self._gpu.call("cuMemcpyHtoDAsync")
-        self._gpu.log.append(("upload", dest, src.nbytes))
-        stream.put(lambda: np.copyto(self._gpu.at(dest, src.nbytes), _bytes(src)))
+        gpu = self._enter("cuMemcpyHtoDAsync", "upload", dest, src.nbytes)
+        stream.put(lambda: np.copyto(gpu.at(dest, src.nbytes), _bytes(src)))
 
     def download(self, dest: npt.NDArray[Any], src: int, stream: MiniatureStream) -> None:
-        self._gpu.call("cuMemcpyDtoHAsync")
-        self._gpu.log.append(("download", src, dest.nbytes))
-        stream.put(lambda: np.copyto(_bytes(dest), self._gpu.at(src, dest.nbytes)))
+        gpu = self._enter("cuMemcpyDtoHAsync", "download", src, dest.nbytes)
+        stream.put(lambda: np.copyto(_bytes(dest), gpu.at(src, dest.nbytes)))
 
     def copy(self, dest: int, src: int, nbytes: int, stream: MiniatureStream) -> None:
-        self._gpu.call("cuMemcpyDtoDAsync")
-        self._gpu.log.append(("copy", dest, src, nbytes))
-        stream.put(lambda: np.copyto(self._gpu.at(dest, nbytes), self._gpu.at(src, nbytes)))
+        gpu = self._enter("cuMemcpyDtoDAsync", "copy", dest, src, nbytes)
+        stream.put(lambda: np.copyto(gpu.at(dest, nbytes), gpu.at(src, nbytes)))
 
     def zero(self, dest: int, value: int, nbytes: int, stream: MiniatureStream) -> None:
-        self._gpu.call("cuMemsetD8Async")
-        self._gpu.log.append(("zero", dest, nbytes))
+        gpu = self._enter("cuMemsetD8Async", "zero", dest, nbytes)
         assert value == 0
-        stream.put(lambda: self._gpu.at(dest, nbytes).fill(0))
+        stream.put(lambda: gpu.at(dest, nbytes).fill(0))
+
+    def _enter(self, call: str, *operation: object) -> MiniatureGpu:
+        """The current device, which notes the operation."""
+        gpu = self._gpu
+        gpu.call(call)
+        gpu.log.append(operation)
+        return gpu
 
 
 def _bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -36,10 +36,19 @@ class MiniatureLogicError(MiniatureError):
     """``pycuda.driver.LogicError``: a call is wrong, or the context is lost."""
 
 
+class _ContextStack(threading.local):
+    """The contexts that a thread has pushed, the current one last."""
+
+    def __init__(self) -> None:
+        self.pushed: list[MiniatureGpu] = []
+
+
 class MiniatureGpu:
     """The device, and a record of its use.
 
     Attributes:
+        number: CUDA's number of the device.
+        devices: all devices of the machine, by their numbers.
         log: operations enqueued, ``(name, *details)``.
         violations: misuse whose effect on real CUDA or pycuda is hard to trace.
         failures: by name of a call, how many succeed before one raises, and its error.
@@ -54,8 +63,16 @@ class MiniatureGpu:
         streams: the streams that exist, by their handle.
     """
 
-    def __init__(self, seed: int = 0, *, nbytes: int = 1 << 25) -> None:
-        """``seed`` draws the order of operations; device and pinned memory share ``nbytes``."""
+    def __init__(self, seed: int = 0, *, nbytes: int = 1 << 25, beside: MiniatureGpu | None = None) -> None:
+        """A device alone, or one more in the machine of ``beside``.
+
+        ``seed`` draws the order of operations; device and pinned memory share ``nbytes``.
+        """
+        self.devices: list[MiniatureGpu] = [] if beside is None else beside.devices
+        self.number = len(self.devices)
+        self.devices.append(self)
+        self.base = BASE + (self.number << 40)
+        self._contexts: _ContextStack = _ContextStack() if beside is None else beside._contexts
         self.memory = np.zeros(nbytes, np.uint8)
         self.log: list[tuple[object, ...]] = []
         self.violations: list[str] = []
@@ -68,27 +85,36 @@ class MiniatureGpu:
         self.time_ms = 0.0
         self.device_bytes = 0
         self.graph_bytes = 0
-        self.captures = CaptureModes()
+        self.captures: CaptureModes = CaptureModes() if beside is None else beside.captures
         self.streams: WeakValueDictionary[int, MiniatureStream] = WeakValueDictionary()
         self._next = 0
         self._given_back: defaultdict[int, deque[int]] = defaultdict(deque)
         self._random = random.Random(seed)
-        self._depths = threading.local()
         self._lock = threading.Lock()
 
     @property
     def depth(self) -> int:
-        """How many times the context is pushed in this thread."""
-        return int(getattr(self._depths, "value", 0))
+        """How many contexts of the machine are pushed in this thread; setting it pushes or pops this device's."""
+        return len(self._contexts.pushed)
 
     @depth.setter
     def depth(self, value: int) -> None:
-        self._depths.value = value
+        pushed = self._contexts.pushed
+        pushed[value:] = [self] * (value - len(pushed))
+
+    @property
+    def current(self) -> MiniatureGpu:
+        """The device whose context is current in this thread; this one if there is none."""
+        return self._contexts.pushed[-1] if self._contexts.pushed else self
+
+    def handle(self, count: int) -> int:
+        """A handle that no object of another device has."""
+        return (self.number << 40) + count
 
     def call(self, name: str) -> None:
         """Enter the driver. It raises without a pushed context, or if the call is to fail."""
         self.calls[name] += 1
-        if self.depth == 0:
+        if self.depth == 0 or self.current is not self:
             self.violations.append(f"{name} without a context")
             raise MiniatureLogicError(f"{name} failed: invalid device context")
         if self.lost is not None:
@@ -115,7 +141,7 @@ class MiniatureGpu:
 
     def destroyed(self, kind: str) -> None:
         """Count an object that is gone."""
-        if self.depth == 0:
+        if self.depth == 0 or self.current is not self:
             self.violations.append(f"{kind} destroyed without a context: pycuda leaks it")
         self.alive[kind] -= 1
 
@@ -129,7 +155,7 @@ class MiniatureGpu:
         if self._given_back[size]:
             address = self._given_back[size].popleft()
         elif self._next + size <= self.memory.size:
-            address = BASE + self._next
+            address = self.base + self._next
             self._next += size
         else:
             raise MiniatureMemoryError("cuMemAlloc failed: out of memory")
@@ -142,7 +168,7 @@ class MiniatureGpu:
 
     def at(self, address: int, nbytes: int) -> npt.NDArray[np.uint8]:
         """The bytes at ``address``, as a view."""
-        return self.memory[address - BASE :][:nbytes]
+        return self.memory[address - self.base :][:nbytes]
 
     def array(self, address: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
         """The tensor at ``address``, as a view."""
@@ -193,7 +219,7 @@ class MiniatureStream:
         self.gpu = gpu
         self.queue: deque[tuple[Callable[[], bool], Callable[[], object]]] = deque()
         self.capture: list[Callable[[], object]] | None = None
-        self.handle = 0x1000 + gpu.calls["Stream"]
+        self.handle = gpu.handle(0x1000 + gpu.calls["Stream"])
         gpu.streams[self.handle] = self
 
     def __del__(self) -> None:

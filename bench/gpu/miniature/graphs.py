@@ -47,10 +47,14 @@ class _GraphCalls:
     """Graphs and executables by their handles. Each is the list of captured operations."""
 
     def __init__(self, gpu: MiniatureGpu) -> None:
-        self._gpu = gpu
+        self._any = gpu
         self._things: dict[int, list[Callable[[], object]]] = {}
         self._uploaded: set[int] = set()
         self._captures: dict[int, Capture] = {}
+
+    @property
+    def _gpu(self) -> MiniatureGpu:
+        return self._any.current
 
     def begin(self, stream: int, mode: int) -> tuple[object, ...]:
         if self._gpu.streams[stream].queue:
@@ -106,7 +110,7 @@ class _GraphCalls:
 
     def _keep(self, kind: str, work: list[Callable[[], object]]) -> int:
         self._gpu.made(kind)
-        handle = len(self._gpu.calls) * 1000 + sum(self._gpu.calls.values())
+        handle = self._gpu.handle(len(self._gpu.calls) * 1000 + sum(self._gpu.calls.values()))
         self._things[handle] = work
         return handle
 

@@ -22,14 +22,22 @@ class LegacyStream:
     """The calls that name no stream. The stream itself is made at its first use."""
 
     def __init__(self, gpu: MiniatureGpu) -> None:
-        self._gpu = gpu
-        self._stream: MiniatureStream | None = None
+        self._any = gpu
+        self._streams: dict[int, MiniatureStream] = {}
+
+    @property
+    def _gpu(self) -> MiniatureGpu:
+        return self._any.current
+
+    @property
+    def _stream(self) -> MiniatureStream | None:
+        return self._streams.get(self._gpu.number)
 
     def upload(self, dest: SupportsInt, src: npt.NDArray[Any]) -> None:
         """``memcpy_htod``: returns when ``src`` is staged, before it arrives."""
         self._gpu.call("cuMemcpyHtoD")
-        staged = np.frombuffer(src.tobytes(), np.uint8)
-        self._put(lambda: np.copyto(self._gpu.at(int(dest), staged.nbytes), staged))
+        gpu, staged = self._gpu, np.frombuffer(src.tobytes(), np.uint8)
+        self._put(lambda: np.copyto(gpu.at(int(dest), staged.nbytes), staged))
 
     def download(self, dest: npt.NDArray[Any], src: SupportsInt) -> None:
         """``memcpy_dtoh``: waits for the earlier work of this stream alone."""
@@ -41,20 +49,25 @@ class LegacyStream:
     def fill(self, dest: SupportsInt, value: int, count: int) -> None:
         """``memset_d16``: writes ``count`` numbers of two bytes, and does not wait."""
         self._gpu.call("cuMemsetD16")
-        self._put(lambda: self._gpu.at(int(dest), 2 * count).view(np.uint16).fill(value))
+        gpu = self._gpu
+        self._put(lambda: gpu.at(int(dest), 2 * count).view(np.uint16).fill(value))
 
     def trap(self, code: bytes) -> SimpleNamespace:
         """``module_from_buffer``: every kernel of the module stops the GPU for good."""
         self._gpu.call("cuModuleLoadData")
-        return SimpleNamespace(get_function=lambda name: lambda block, grid: self._put(self._lose))
+        gpu = self._gpu
 
-    def _lose(self) -> None:
-        self._gpu.lost = "unspecified launch failure"
+        def lose() -> None:
+            gpu.lost = "unspecified launch failure"
+
+        return SimpleNamespace(get_function=lambda name: lambda block, grid: self._put(lose))
 
     def _put(self, work: Any) -> None:
-        if self._stream is None:
-            self._stream = MiniatureStream(self._gpu, 1)
-            del self._gpu.streams[self._stream.handle]
-            self._stream.handle = LEGACY
-            self._gpu.streams[LEGACY] = self._stream
-        self._stream.put(work)
+        stream = self._stream
+        if stream is None:
+            gpu = self._gpu
+            stream = self._streams[gpu.number] = MiniatureStream(gpu, 1)
+            del gpu.streams[stream.handle]
+            stream.handle = LEGACY
+            gpu.streams[LEGACY] = stream
+        stream.put(work)

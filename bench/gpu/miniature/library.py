@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .captures import TEXTS
-from .gpu import BASE, MiniatureError, MiniatureEvent, MiniatureGpu, MiniatureMemoryError
+from .gpu import MiniatureError, MiniatureEvent, MiniatureGpu, MiniatureMemoryError
 
 #: CUDA_ERROR_INVALID_VALUE, _OUT_OF_MEMORY, _INVALID_HANDLE, _NOT_READY and _ILLEGAL_ADDRESS.
 _INVALID, _NO_MEMORY, _NO_HANDLE, _NOT_READY, _LOST = 1, 2, 400, 600, 700
@@ -25,7 +25,7 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
     events, queries = _EventCalls(gpu), _QueryCalls(gpu)
     return SimpleNamespace(
         cuInit=lambda flags: 0,
-        cuDeviceGetCount=lambda count: _give(count, 1),
+        cuDeviceGetCount=lambda count: _give(count, len(gpu.devices)),
         cuDeviceGet=_give,
         cuDeviceGetAttribute=lambda value, attribute, device: _give(value, _CAPABILITY[attribute]),
         cuThreadExchangeStreamCaptureMode=queries.exchange,
@@ -39,11 +39,22 @@ def driver_library(gpu: MiniatureGpu) -> SimpleNamespace:
     )
 
 
-class _EventCalls:
+class _DriverCalls:
+    """Calls that go to the device whose context is current."""
+
+    def __init__(self, gpu: MiniatureGpu) -> None:
+        self._any = gpu
+
+    @property
+    def _gpu(self) -> MiniatureGpu:
+        return self._any.current
+
+
+class _EventCalls(_DriverCalls):
     """Events of the driver by their handles, and what streams do with them. Every method returns a ``CUresult``."""
 
     def __init__(self, gpu: MiniatureGpu) -> None:
-        self._gpu = gpu
+        super().__init__(gpu)
         self._made: dict[int, MiniatureEvent] = {}
         self._recorded_on: dict[int, int] = {}
 
@@ -52,7 +63,7 @@ class _EventCalls:
 
         def work() -> None:
             made = MiniatureEvent(self._gpu, "cuEventCreate")
-            handle = 0x5000 + self._gpu.calls["cuEventCreate"]
+            handle = self._gpu.handle(0x5000 + self._gpu.calls["cuEventCreate"])
             self._made[handle] = made
             _give(event, handle)
 
@@ -81,11 +92,8 @@ class _EventCalls:
         return 0
 
 
-class _QueryCalls:
+class _QueryCalls(_DriverCalls):
     """Questions about threads, errors and addresses. Every method returns a ``CUresult``."""
-
-    def __init__(self, gpu: MiniatureGpu) -> None:
-        self._gpu = gpu
 
     def exchange(self, mode: Any) -> int:
         self._gpu.calls["cuThreadExchangeStreamCaptureMode"] += 1
@@ -106,7 +114,10 @@ class _QueryCalls:
 
     def pointer_attribute(self, value: Any, attribute: int, pointer: ctypes.c_uint64) -> int:
         assert attribute == _DEVICE_ORDINAL
-        return _give(value, 0) if BASE <= pointer.value < BASE + self._gpu.memory.size else _INVALID
+        for gpu in self._any.devices:
+            if gpu.base <= pointer.value < gpu.base + gpu.memory.size:
+                return _give(value, gpu.number)
+        return _INVALID
 
 
 def _guarded(work: Callable[[], None]) -> int:

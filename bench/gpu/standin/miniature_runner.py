@@ -22,7 +22,11 @@ class MiniatureRunner:
     """The miniature GPU as a ``Runner``."""
 
     def __init__(self, gpu: MiniatureGpu) -> None:
-        self._gpu = gpu
+        self._any = gpu
+
+    @property
+    def _gpu(self) -> MiniatureGpu:
+        return self._any.current
 
     def load(self, plan: StandinPlan) -> MiniatureNetwork:
         """The network of ``plan``; raises as ``Runner.load``."""

@@ -202,7 +202,7 @@ WRONG = {
     "planes": ({"shape": (3, 64, 80)}, r"has shape \(3, 64, 80\).*: permute or resize it"),
     "dtype": ({"typestr": "<f4"}, "has dtype <f4; expected uint8 BGR .*: scale it to 0..255 and convert it"),
     "pitch": ({"strides": (256, 3, 1)}, r"has strides \(256, 3, 1\) .*, row by row without gaps: make it contiguous"),
-    "address": ({"data": (0x1000, False)}, "frame at 0x1000 is not in GPU memory; expected uint8"),
+    "address": ({"data": (0x1000, False)}, "frame at 0x1000 is not in GPU memory; expected memory of GPU 0"),
     "stream": ({"stream": 0}, "names stream 0, which is ambiguous"),
     "mask": ({"mask": object()}, "has a mask of valid pixels"),
     "no data": ({"data": "absent"}, "Produced has an ill-formed __cuda_array_interface__: KeyError"),
@@ -244,7 +244,9 @@ def test_a_frame_on_another_gpu(machine: Machine) -> None:
             return status
 
         machine.library.cuPointerGetAttribute = second_gpu
-        with pytest.raises(FrameError, match="is on GPU 1; expected uint8 BGR"):
+        with pytest.raises(
+            FrameError, match="is on GPU 1; expected memory of GPU 0, on which the engine runs: copy it there"
+        ):
             engine.infer(frame)
 
 

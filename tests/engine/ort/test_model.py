@@ -8,6 +8,7 @@ import pytest
 
 from mostnet.contract import BackendNotInstalledError, DeviceMemoryError, NoGpuError
 from mostnet.engine import Engine
+from mostnet.engine.cuda import driver
 from mostnet.engine.ort import lanes as onnx_lanes
 from mostnet.engine.ort import model as onnx_backend
 from tests.toy_graph import save_toy
@@ -36,7 +37,7 @@ def test_cuda_without_a_cuda_build(toy: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_cuda_without_a_gpu(toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def no_gpu() -> int:
+    def no_gpu(device: int) -> int:
         raise NoGpuError("no NVIDIA driver on this machine")
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
@@ -46,6 +47,23 @@ def test_cuda_without_a_gpu(toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: 
     with caplog.at_level(logging.INFO, "mostnet"), Engine(toy) as engine:
         assert engine.provider == "cpu"
     assert "not on CUDA: no NVIDIA driver" in caplog.text
+    assert "runs on cpu" in caplog.text
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_only_a_machine_with_a_gpu_is_told_to_change_the_build(
+    toy: Path, has_gpu: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def open_library() -> object:
+        if not has_gpu:
+            raise OSError("libcuda.so.1: cannot open shared object file")
+        return object()
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(driver, "open_library", open_library)
+    with caplog.at_level(logging.INFO, "mostnet"), Engine(toy) as engine:
+        assert engine.provider == "cpu"
+    assert ("pip uninstall onnxruntime" in caplog.text) == has_gpu
     assert "runs on cpu" in caplog.text
 
 
@@ -60,10 +78,10 @@ def test_cuda_computes_in_true_float32_by_algorithms_chosen_by_rules(
         return real(*args, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(onnx_backend, "require_gpu", lambda: 1)
+    monkeypatch.setattr(onnx_backend, "require_gpu", lambda device: 1)
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     Engine(toy).close()
-    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "device_id": "0"}
     cuda, cpu = [("CUDAExecutionProvider", options), "CPUExecutionProvider"], ["CPUExecutionProvider"]
     assert asked == [cuda, cpu]
 
@@ -71,7 +89,7 @@ def test_cuda_computes_in_true_float32_by_algorithms_chosen_by_rules(
 def test_cuda_that_does_not_open(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(onnx_backend, "require_gpu", lambda: 1)
+    monkeypatch.setattr(onnx_backend, "require_gpu", lambda device: 1)
     monkeypatch.setattr(
         onnxruntime, "InferenceSession", lambda *args, providers: real(*args, providers=["CPUExecutionProvider"])
     )

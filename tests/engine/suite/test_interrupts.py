@@ -23,6 +23,7 @@ from tests.engine.backends import Backend
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
 FOLDER = Path(mostnet.engine.__file__).parent
+FOLDERS = (FOLDER, FOLDER / "streams")
 FRAMES = [frame_of(number) for number in range(4)]
 
 Place = tuple[str, int]
@@ -49,7 +50,7 @@ class Interrupter:
             sys.settrace(before)
 
     def _call(self, frame: FrameType, event: str, argument: object) -> Any:
-        ours = Path(frame.f_code.co_filename).parent == FOLDER
+        ours = Path(frame.f_code.co_filename).parent in FOLDERS
         return self._line if ours and frame.f_code.co_name != "__del__" else None
 
     def _line(self, frame: FrameType, event: str, argument: object) -> Any:
@@ -79,8 +80,15 @@ def half_way(engine: Engine) -> None:
     stream.close()
 
 
+def only_the_newest(engine: Engine) -> None:
+    stream = engine.stream(FRAMES * 5, drop="oldest")
+    next(stream)
+    stream.close()
+
+
 def one_by_one(engine: Engine) -> None:
     engine.input_buffer()
+    engine.warm_up()
     engine.infer(FRAMES[0])
 
 
@@ -91,7 +99,7 @@ def threads_fall_to(count: int) -> bool:
     return threading.active_count() <= count
 
 
-@pytest.mark.parametrize("use", [to_the_end, half_way, one_by_one])
+@pytest.mark.parametrize("use", [to_the_end, half_way, only_the_newest, one_by_one])
 def test_an_interrupt_anywhere_leaves_the_session_usable(backend: Backend, use: Callable[[Engine], None]) -> None:
     with backend.open() as engine:
         use(engine)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mostnet.bench.gpu.standin.toy import frame_of, history
-from mostnet.engine.pipeline import Pipeline
+from mostnet.engine.streams.pipeline import Pipeline
 from tests.engine.backends import Backend, shorten
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.contract import EngineTimeoutError
-from mostnet.engine.pipeline import READER_WAIT_S
+from mostnet.engine.streams.pipeline import READER_WAIT_S
 from tests.engine.backends import Backend, collect, only
 from tests.toy_graph import assert_reference
 

@@ -10,15 +10,16 @@ from collections.abc import Generator, Iterator
 from queue import Empty
 
 from mostnet.contract import EngineTimeoutError
+from mostnet.engine.frame_runner import FrameRunner
+from mostnet.engine.interfaces import DeviceLostError
+from mostnet.engine.options import Options
+from mostnet.engine.output import Counters, Output
+from mostnet.engine.ring import Ring
+from mostnet.engine.slot import Slot
+from mostnet.engine.usage import Claim, Usage
 
-from .frame_runner import FrameRunner
-from .interfaces import DeviceLostError
-from .options import Options
-from .output import Output
+from .newest import NewestFrame
 from .pipeline import Pipeline, Readers
-from .ring import Ring
-from .slot import Slot
-from .usage import Claim, Usage
 
 #: After a timeout the stream does not wait for the late frame: the next call does.
 _NO_WAIT_MS = 0.0
@@ -30,28 +31,40 @@ _COPY_POLL_MS = 100.0
 class Streaming:
     """The streams of one session, one at a time."""
 
-    def __init__(self, ring: Ring, usage: Usage, frames: FrameRunner, readers: Readers, options: Options) -> None:
+    def __init__(
+        self,
+        ring: Ring,
+        usage: Usage,
+        frames: FrameRunner,
+        readers: Readers,
+        counters: Counters,
+        options: Options,
+    ) -> None:
         self._ring = ring
         self._usage = usage
         self._frames = frames
         self._readers = readers
+        self._counters = counters
         self._slots = options.slots
         self._owned_results = options.results == "owned"  # others stay in the slot until the consumer asks for the next
 
-    def run(self, source: Iterator[object], limit_ms: float | None, *, owned: bool) -> Generator[Output, None, None]:
+    def run(
+        self, source: Iterator[object], limit_ms: float | None, *, owned: bool, newest: bool = False
+    ) -> Generator[Output, None, None]:
         """Yield the result of each frame of ``source``; see ``Session.stream``.
 
         Args:
             source: frames, or pairs ``(frame, timestamp)``.
             limit_ms: longest wait for the source, and longest wait for a result.
             owned: nothing else uses ``source``, so the stream closes it.
+            newest: drop frames for which the engine has no time.
         """
         claim = Claim()
         wait_ms = None if limit_ms is None else limit_ms * self._slots
         try:
             self._usage.enter(claim)
             self._frames.settle(limit_ms)
-            pipeline = self._open(claim, source, owned)
+            pipeline = self._open(claim, source, owned=owned, newest=newest)
             while (slot := self._next(pipeline, limit_ms)) is not None:
                 self._frames.wait(slot, limit_ms)
                 output = self._take(slot)
@@ -84,11 +97,16 @@ class Streaming:
         while slot.source is not None and not self._usage.closed and not self._ring.wait_copied(slot, _COPY_POLL_MS):
             pass
 
-    def _open(self, claim: Claim, source: Iterator[object], owned: bool) -> Pipeline:
+    def _open(self, claim: Claim, source: Iterator[object], *, owned: bool, newest: bool) -> Pipeline:
+        feed: Iterator[object] | NewestFrame = source
+        if newest:
+            feed = NewestFrame(source, self._frames.size_hw, self._counters.add_drop, owned=owned)
+        # A frame that waits for others grows old: in a live stream one is under way.
+        most = 1 if newest else self._slots
         with self._usage.guard:
             self._usage.check()
             streams = self._ring.open_pipeline()
-            pipeline = Pipeline(source, self, streams.close, claim, self._slots, owned=owned)
+            pipeline = Pipeline(feed, self, streams.close, claim, most, owned=owned)
             claim.pipeline = pipeline
             self._readers.add(pipeline)
             pipeline.start()

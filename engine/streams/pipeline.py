@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from time import perf_counter
@@ -15,10 +15,12 @@ from typing import Protocol
 from weakref import ref
 
 from mostnet.contract import EngineBusyError, EngineTimeoutError, Frame
+from mostnet.engine.host_streams import HostEvent
+from mostnet.engine.slot import Slot
+from mostnet.engine.threads import start_thread
 
-from .host_streams import HostEvent
-from .slot import Slot
-from .threads import start_thread
+from .newest import NewestFrame
+from .sources import close_source
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ class Intake(Protocol):
 class Pipeline:
     """Reads ``source`` in a thread, from ``start`` until the source ends or raises, or until ``halt``.
 
+    The source of a live stream is a ``NewestFrame``, which reads the caller's source in another thread. The pipeline
+    then takes a frame when a slot is free, and not before.
+
     The thread submits to ``intake``, at most ``slots`` times ahead of ``release``, and never after ``stop`` has
     returned. At its end it calls ``finish``, and closes the source if that is a generator and ``owned``. It then refers
     to neither; after ``halt`` it does not refer to ``intake``.
@@ -49,7 +54,7 @@ class Pipeline:
 
     def __init__(
         self,
-        source: Iterator[object],
+        source: Iterator[object] | NewestFrame,
         intake: Intake,
         finish: Callable[[], None],
         consumer: object,
@@ -57,7 +62,8 @@ class Pipeline:
         *,
         owned: bool,
     ) -> None:
-        self._source: Iterator[object] | None = source
+        self._source: Iterator[object] | None = None if isinstance(source, NewestFrame) else source
+        self._newest = source if isinstance(source, NewestFrame) else None
         self._owned = owned
         self._intake: Intake | None = intake
         self._finish: Callable[[], None] | None = finish
@@ -80,12 +86,19 @@ class Pipeline:
     @property
     def reading(self) -> bool:
         """True until the source has ended or raised, or has returned from ``next`` after ``stop``."""
-        return self._reader.is_alive()
+        return self._reader.is_alive() or (self._newest is not None and self._newest.reading)
 
     @property
     def is_here(self) -> bool:
-        """True in the reader's own thread, in which the source runs."""
-        return threading.current_thread() is self._reader
+        """True in the thread in which the source runs."""
+        if self._newest is not None:
+            return self._newest.is_here
+        return self._is_reader
+
+    @property
+    def lends(self) -> bool:
+        """True if the source may write to the memory of slots."""
+        return self._newest is None
 
     @property
     def holds_buffer(self) -> bool:
@@ -93,9 +106,12 @@ class Pipeline:
         return self._lent and self.reading
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the reader to end, ``timeout_s`` at most."""
-        if self.reading:  # an interrupted ``start`` may have started no thread
+        """Wait for the reader and the source to end, ``timeout_s`` at most."""
+        deadline_s = perf_counter() + timeout_s
+        if self._reader.is_alive():  # an interrupted ``start`` may have started no thread
             self._reader.join(timeout_s)
+        if self._newest is not None:
+            self._newest.join(max(0.0, deadline_s - perf_counter()))
 
     def lend(self, lend: Callable[[], Frame], timeout_ms: float | None) -> Frame | None:
         """In the reader's thread: call ``lend`` once a slot is free and return its buffer; None after ``stop``.
@@ -141,23 +157,29 @@ class Pipeline:
         self._intake = self._consumer = None
         self._error = None  # its traceback holds this object
         self._free.put(None)
+        if self._newest is not None:
+            self._newest.halt()
         self._submitted.put(None)
         self._halted = True  # last, so that a call that is interrupted can be made again
 
     def wait_submitted(self) -> None:
         """After ``halt``: wait for a submit in progress in the thread."""
-        if not self.is_here:
+        if not self._is_reader:
             self._turn.wait(None)
 
     def stop(self, *, wait: bool = True) -> None:
         """Halt, and let a submit in progress end; ``wait`` joins the reader, ``READER_WAIT_S`` at most."""
         self.halt()
-        if self.is_here:  # the source itself may close the engine
+        if self._is_reader:  # the source itself may close the engine
             return
         self.wait_submitted()
         self.join(READER_WAIT_S if wait else 0.0)
-        if self.reading:
+        if self.reading and not self.is_here:
             _LOG.warning("a stream has ended while its source still blocks in next(); its thread ends with that call")
+
+    @property
+    def _is_reader(self) -> bool:
+        return threading.current_thread() is self._reader
 
     @contextmanager
     def _taking_turn(self) -> Iterator[Intake | None]:
@@ -189,12 +211,22 @@ class Pipeline:
             self._end()
 
     def _feed(self) -> None:
-        assert self._source is not None, "a source is read once"
         if self._intake is None:  # halted before it began
             return
+        if self._newest is not None:
+            self._feed_newest(self._newest)
+            return
+        assert self._source is not None, "a source is read once"
         for item in self._source:
             if not self._hand_in(item, perf_counter()):
                 return
+
+    def _feed_newest(self, newest: NewestFrame) -> None:
+        while self._reserve(None) and self._intake is not None:
+            arrival = newest.take()
+            if arrival is None or not self._hand_in(*arrival):
+                return
+            del arrival
 
     def _hand_in(self, item: object, handed_s: float) -> bool:
         """Submit an item; false after ``halt``. A source that blocks in ``next`` holds nothing of this call."""
@@ -213,15 +245,10 @@ class Pipeline:
             self._error = None
         if self._finish is not None:
             self._finish()
-        self._close_source()
+        if self._newest is not None:
+            self._newest.halt()
+        close_source(self._source, owned=self._owned)
         self._source = self._intake = self._finish = self._consumer = None
-
-    def _close_source(self) -> None:
-        if self._owned and isinstance(self._source, Generator):
-            try:
-                self._source.close()
-            except Exception:  # no consumer is left to raise it to
-                _LOG.exception("the source of a stream failed while it was closed")
 
 
 class Readers:
