@@ -1,5 +1,8 @@
 """Video: read files and cameras, run them through an engine, stabilise, draw and write the results."""
 
+from mostnet.video.camera.failsafe import Attempt, FailSafe
+from mostnet.video.camera.feed import CameraFeed, LiveFrame, LiveSource
+from mostnet.video.camera.source import CameraSource
 from mostnet.video.steady.options import StabiliserOptions
 from mostnet.video.steady.stabiliser import Stabiliser
 from mostnet.video.steady.state import Correction, SteadyState
@@ -14,11 +17,17 @@ from .writer import VideoWriter
 
 __all__ = [
     "LAYOUTS",
+    "Attempt",
+    "CameraFeed",
+    "CameraSource",
     "Correction",
+    "FailSafe",
     "FlowScale",
     "FreezeGuard",
     "IncompleteVideoError",
     "Layout",
+    "LiveFrame",
+    "LiveSource",
     "RunSummary",
     "SceneEvent",
     "SceneGuard",

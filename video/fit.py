@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import MIN_SIDE, Frame
+from mostnet.contract import ENHANCED, FLOW, MASK, MIN_SIDE, Frame
+from mostnet.contract.arguments import size_text
 from mostnet.engine import Output
 
 from .resize import SizeHw, resize_flow, resize_picture
@@ -71,12 +72,11 @@ class FrameFit:
         return framed
 
     def back(self, output: Output) -> Output:
-        """The engine's result without the margins, at ``frame_hw``; outputs that are None stay so."""
-        return replace(
-            output,
-            enhanced=None if output.enhanced is None else self._picture_back(output.enhanced),
-            flow=None if output.flow is None else self._flow_back(output.flow),
-            mask=None if output.mask is None else self._picture_back(output.mask),
+        """The engine's result without the margins, at ``frame_hw``; without the outputs that it lacks."""
+        return output.replace(
+            enhanced=self._picture_back(output.enhanced) if ENHANCED in output.names else None,
+            flow=self._flow_back(output.flow) if FLOW in output.names else None,
+            mask=self._picture_back(output.mask) if MASK in output.names else None,
         )
 
     def remarks(self) -> list[str]:
@@ -85,14 +85,15 @@ class FrameFit:
         frame, engine = _text(self.frame_hw), _text(self.engine_hw)
         if self.has_margins:
             used = self.content_hw[0] * self.content_hw[1] / (self.engine_hw[0] * self.engine_hw[1])
+            fitting = size_text(self._like_engine())
             found.append(
                 f"frames of {frame}{self._pixels()} do not have the shape of the engine's {engine}: the picture "
-                f"keeps its shape and uses {used:.0%} of it; export with --size {_text(self._like_engine())} to use all"
+                f"keeps its shape and uses {used:.0%} of it; export with --size {fitting} to use all"
             )
         if any(side > _SOFT * part for side, part in zip(self.frame_hw, self.content_hw, strict=True)):
             found.append(
                 f"frames of {frame} go through an engine of {engine} at {_text(self.content_hw)} and come back softer; "
-                f"export with --size {_text(self._like_frame())} to keep the detail, at more time per frame"
+                f"export with --size {size_text(self._like_frame())} to keep the detail, at more time per frame"
             )
         return found
 
@@ -101,13 +102,13 @@ class FrameFit:
 
     def _like_engine(self) -> SizeHw:
         """The video's shape at about the engine's number of pixels."""
-        return self._of_area(self.engine_hw[0] * self.engine_hw[1])
+        return self.of_area(self.engine_hw[0] * self.engine_hw[1])
 
     def _like_frame(self) -> SizeHw:
         """The video's shape at about the video's number of pixels."""
-        return self._of_area(self.frame_hw[0] * self.frame_hw[1])
+        return self.of_area(self.frame_hw[0] * self.frame_hw[1])
 
-    def _of_area(self, area: float) -> SizeHw:
+    def of_area(self, area: float) -> SizeHw:
         """A size of the video's shape with about ``area`` pixels, a multiple of ``_STEP`` if this keeps the shape."""
         height = _stepped((area / float(self.shape)) ** 0.5)
         stepped = height, _stepped(height * float(self.shape))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, Frame, VideoError
+from mostnet.contract import ENHANCED, FLOW, FOREGROUND, FRAME, MASK, Frame, VideoError
 from mostnet.engine import Output
 
 from .flow_colour import flow_picture
-from .text import write_text
+from .text import text_scale, write_text
 
 #: Hardware H.264 decoders stop at a side of 4096 pixels.
 MAX_SIDE = 3840
@@ -30,12 +30,14 @@ class Layout:
         tiles: rows and columns of frame-sized pictures.
         compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels), all of one size.
         shows_input: whether it draws the frame itself; if not, ``compose`` takes None for it.
+        steadied: the picture that a stabiliser moves, ``enhanced`` or ``frame``; None if it moves none.
     """
 
     needs: tuple[str, ...]
     tiles: tuple[int, int]
     compose: Callable[[Frame | None, Output, float], Frame]
     shows_input: bool
+    steadied: str | None = None
 
     def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
@@ -59,7 +61,7 @@ class Layout:
             VideoError: the engine was opened without an output that this layout needs.
         """
         assert frame is not None or not self.shows_input, "the caller keeps the frames of a layout that shows them"
-        missing = [name for name in self.needs if getattr(output, name) is None]
+        missing = [name for name in self.needs if name not in output.names]
         if missing:
             raise VideoError(f"this layout draws {', '.join(missing)}; open the Engine with outputs={self.needs!r}")
         picture = self.compose(frame, output, flow_max_px)
@@ -72,8 +74,13 @@ class Layout:
 
 def enhanced(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """The enhanced picture alone, ``(H, W, 3)``."""
-    assert output.enhanced is not None
     return output.enhanced
+
+
+def original(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+    """The frame alone, ``(H, W, 3)``."""
+    assert frame is not None
+    return frame
 
 
 def side_by_side(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
@@ -84,14 +91,13 @@ def side_by_side(frame: Frame | None, output: Output, flow_max_px: float) -> Fra
 
 def flow(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """Backward flow on the colour wheel, ``(H, W, 3)``, with the length of full saturation in the corner."""
-    assert output.flow is not None
     picture = flow_picture(output.flow, max_px=flow_max_px)
     return caption(picture, f"flow, full colour = {flow_max_px:.1f} px")
 
 
 def mask(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     """The frame with the teeth tinted and outlined, ``(H, W, 3)``."""
-    assert frame is not None and output.mask is not None
+    assert frame is not None
     teeth = (output.mask >= FOREGROUND).astype(np.uint8)
     tinted = cv2.addWeighted(frame, 1 - _TINT, np.full_like(frame, _TOOTH_BGR), _TINT, 0)
     picture = np.where(teeth[..., None] != 0, tinted, frame)
@@ -108,18 +114,19 @@ def grid(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
 
 
 LAYOUTS = {
-    "enhanced": Layout((ENHANCED,), (1, 1), enhanced, shows_input=False),
-    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side, shows_input=True),
+    "enhanced": Layout((ENHANCED,), (1, 1), enhanced, shows_input=False, steadied=ENHANCED),
+    "original": Layout((), (1, 1), original, shows_input=True, steadied=FRAME),
+    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side, shows_input=True, steadied=ENHANCED),
     "flow": Layout((FLOW,), (1, 1), flow, shows_input=False),
     "mask": Layout((MASK,), (1, 1), mask, shows_input=True),
-    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid, shows_input=True),
+    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid, shows_input=True, steadied=ENHANCED),
 }
 
 
 def caption(picture: Frame, text: str) -> Frame:
     """A copy of ``picture`` with small white text in its upper left corner, legible on any background."""
     picture = picture.copy()
-    scale = max(0.35, picture.shape[0] / 750)
+    scale = text_scale(picture.shape[:2])
     write_text(picture, text, (255, 255, 255), scale, (round(14 * scale), round(32 * scale)))
     return picture
 

@@ -121,6 +121,15 @@ def _open(
     return FileSource(source, fps=fps, stop=stop, with_sound=with_sound)
 
 
+def named_clip(name: str | Path) -> Path:
+    """The file of this name, or the demo clip for ``demo``. A folder ``demo`` is none: `make demo` leaves one.
+
+    Raises:
+        VideoError: as ``demo_clip``.
+    """
+    return demo_clip() if str(name) == "demo" and not Path(name).is_file() else Path(name)
+
+
 def demo_clip() -> Path:
     """Path of the short synthetic clip in the package, made by ``docs/make_demo_clip.py``.
 

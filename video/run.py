@@ -13,7 +13,8 @@ from time import perf_counter
 from mostnet.contract import FLOW, MASK, MostnetError, VideoError
 from mostnet.engine import Session
 from mostnet.video.camera.live import Live
-from mostnet.video.files.opening import source_name
+from mostnet.video.files.opening import STDIN, source_name
+from mostnet.video.files.writing import PictureWriter
 from mostnet.video.steady.options import MAX_FPS, MAX_LOOKAHEAD, MIN_FPS, StabiliserOptions
 from mostnet.video.steady.stabiliser import Stabiliser
 
@@ -27,6 +28,9 @@ from .writer import VideoWriter
 #: Fewest frames that ``read_ahead`` reads ahead of a file: a second of it at the usual rates.
 _FILE_LOOKAHEAD = 30
 
+#: Outputs that are pictures, or refused as such: their writer says that only PNG keeps every bit.
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
 _LOG = logging.getLogger(__name__)
 
 #: Called after each frame with the number of frames done, and the number expected or None.
@@ -38,7 +42,7 @@ class RunSummary:
     """The result of a run.
 
     Attributes:
-        output: the file written; None if the run was only shown.
+        output: the file written, or the pattern of pictures; None if nothing was written.
         frames: pictures written or shown.
         heals: frames whose state or picture was NaN or infinite and was healed by the graph.
         fps: frame rate of the video.
@@ -47,6 +51,7 @@ class RunSummary:
         resets: new scenes (a cut, or the end of darkness), at which the engine was reset.
         lost: frames shown while the stabiliser did not know the motion; 0 without a stabiliser.
         faded: frames shown with a faded correction, because it would have added shake.
+        toothless: frames shown while the stabiliser saw no teeth; 0 without a stabiliser.
         raw: camera pictures shown unprocessed and labelled, because a result or a new frame was missing.
         dropped: camera frames skipped because newer ones had come.
         reconnects: how often the camera was reopened.
@@ -62,6 +67,7 @@ class RunSummary:
     resets: int = 0
     lost: int = 0
     faded: int = 0
+    toothless: int = 0
     raw: int = 0
     dropped: int = 0
     reconnects: int = 0
@@ -85,9 +91,9 @@ def outputs_needed(layout: str, *, stabilise: bool) -> tuple[str, ...]:
     """Engine outputs that ``run`` needs for a layout.
 
     Raises:
-        ValueError: unknown layout.
+        ValueError: unknown layout, or one that shows nothing but what the stabiliser moves, without it.
     """
-    needs = _layout(layout).needs
+    needs = _layout(layout, stabilise=stabilise).needs
     return tuple(dict.fromkeys((*needs, FLOW, MASK))) if stabilise else needs
 
 
@@ -106,6 +112,7 @@ def run(
     status: bool | None = None,
     window: Viewer | None = None,
     progress: Progress | None = None,
+    still: int | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
@@ -117,19 +124,21 @@ def run(
     Args:
         video: file, or camera number, or what else ``VideoReader`` reads.
         engine: an open engine or session with the outputs that ``outputs_needed`` names; it is reset first.
-        output: MP4 file to write; it is replaced only if at least one frame was written. None needs a ``window``.
+        output: MP4 file to write; it is replaced only if at least one frame was written. Or a pattern of pictures,
+            ``out/%05d.png``, numbered from 0, or the PNG file of ``still``. None needs a ``window``.
         layout: a name in ``LAYOUTS``.
         frames: stop after this many; None for all.
         fps: frame rate of pictures, and of a file that gives none or an impossible one, see ``VideoReader``.
         flow_max_px: length of flow shown at full colour; None follows the video.
         crf: quality of the written video, see ``VideoWriter``.
-        stabilise: settings to stabilise the enhanced picture with, at the video's own frame rate; None leaves it as it
-            is.
+        stabilise: settings to stabilise the enhanced picture with, or the input of the layout ``original``, at the
+            video's own frame rate; None leaves it as it is.
         read_ahead: choose the look-ahead by the source. It is one second of a file, but 30 to 60 frames, and 0 for a
             camera.
         status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
+        still: write only this frame, counted from 0, as it is in the whole video, and end the run after it.
         stop: called before each frame is shown, and while a pipe has no data; true ends the run and keeps the frames.
 
     Raises:
@@ -137,16 +146,12 @@ def run(
         VideoError: the video or camera cannot be opened, or the output cannot be written.
         IncompleteVideoError: the video is damaged or cut short, or the camera failed; ``output`` keeps earlier frames.
     """
-    drawing = _layout(layout)
+    drawing = _layout(layout, stabilise=stabilise is not None)
     scale = FlowScale(flow_max_px)
-    _check(video, output, frames, window)
-    with closing(_source(video, engine, frames, fps, stop, with_sound=output is not None)) as source:
-        writer = None
-        if output is not None:
-            size_hw = drawing.size_hw(source.size_hw)
-            writer = VideoWriter(
-                output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound
-            )
+    _check(video, output, frames, still, window)
+    is_video = output is not None and not _is_picture(output, still)
+    with closing(_source(video, engine, frames, fps, stop, with_sound=is_video)) as source:
+        writer = None if output is None else _writer(output, still, source, drawing, crf)
         _say_what_sizes_change(video, source.fit, drawing)
         steady = None if stabilise is None else _fitted(stabilise, source, read_ahead=read_ahead)
         sink = Sink(
@@ -162,20 +167,26 @@ def run(
         with closing(sink):
             engine.reset()
             try:
-                stopped = source.pump(sink, progress, stop)
+                stopped = source.pump(sink, _until(still, steady, progress), _stop_or_done(stop, sink))
             except MostnetError as error:
                 if not isinstance(error, VideoError):  # the engine failed, and the writer did not
                     sink.flush()
                 raise
+            stopped = stopped and not sink.is_done
             sink.flush()
-            if writer is not None and source.complete and not stopped:
+            if isinstance(writer, VideoWriter) and source.complete and not stopped:
                 writer.keep_all_sound()
         failure = source.finish()
         elapsed_s = perf_counter() - begun_s
-        summary = _summary(source, sink, output, steady, elapsed_s=elapsed_s, stopped=stopped)
+        written = output if writer is not None and writer.frames_written else None
+        summary = _summary(source, sink, written, steady, elapsed_s=elapsed_s, stopped=stopped)
     if failure is not None:
-        kept = f"{summary.frames} frames are in {output}" if output is not None else f"{summary.frames} frames shown"
-        raise IncompleteVideoError(f"{failure}; {kept}", summary) from failure
+        raise IncompleteVideoError(f"{failure}; {_kept(summary, output, still)}", summary) from failure
+    if still is not None and written is None and not stopped:
+        raise VideoError(
+            f"{source_name(str(video))}: has {summary.frames} frames, numbered from 0; give --still a smaller number "
+            f"than {still}"
+        )
     return summary
 
 
@@ -195,9 +206,44 @@ def _source(
     return Live(video, engine, frames)
 
 
+def _is_picture(output: str | Path, still: int | None) -> bool:
+    return still is not None or Path(output).suffix.lower() in _PICTURES
+
+
+def _writer(
+    output: str | Path, still: int | None, source: Live | Recorded, layout: Layout, crf: int
+) -> VideoWriter | PictureWriter:
+    size_hw = layout.size_hw(source.size_hw)
+    if _is_picture(output, still):
+        return PictureWriter(output, size_hw, still=still)
+    return VideoWriter(output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound)
+
+
+def _until(still: int | None, steady: StabiliserOptions | None, progress: Progress | None) -> Progress | None:
+    """``progress`` of a run that ends once frame ``still`` is written."""
+    if still is None or progress is None:
+        return progress
+    most = still + 1 + (0 if steady is None else steady.lookahead)
+    return lambda done, total: progress(min(done, most), most if total is None else min(total, most))
+
+
+def _stop_or_done(stop: Callable[[], bool] | None, sink: Sink) -> Callable[[], bool]:
+    return lambda: sink.is_done or (stop is not None and stop())
+
+
+def _kept(summary: RunSummary, output: str | Path | None, still: int | None) -> str:
+    """What is left after a damaged video."""
+    if output is None:
+        return f"{summary.frames} frames shown"
+    if still is None:
+        return f"{summary.frames} frames are in {output}"
+    return f"frame {still} is not reached" if summary.output is None else f"frame {still} is in {output}"
+
+
 def _say_what_sizes_change(video: str | Path | int, fit: FrameFit, layout: Layout) -> None:
     name = f"camera {video}" if isinstance(video, int) else source_name(video)
-    for remark in (*fit.remarks(), layout.remark(fit.frame_hw)):
+    of_results = fit.remarks() if layout.needs else []
+    for remark in (*of_results, layout.remark(fit.frame_hw)):
         if remark is not None:
             _LOG.warning("%s: %s", name, remark)
 
@@ -230,6 +276,7 @@ def _summary(
         resets=source.resets,
         lost=sink.counts.lost,
         faded=sink.counts.faded,
+        toothless=sink.counts.toothless,
         raw=sink.counts.raw,
         dropped=source.dropped,
         reconnects=source.reconnects,
@@ -237,7 +284,15 @@ def _summary(
     )
 
 
-def _check(video: str | Path | int, output: str | Path | None, frames: int | None, window: Viewer | None) -> None:
+def _check(
+    video: str | Path | int,
+    output: str | Path | None,
+    frames: int | None,
+    still: int | None,
+    window: Viewer | None,
+) -> None:
+    if still is not None and (still < 0 or output is None or frames is not None):
+        raise ValueError(f"still is {still}; expected a frame number from 0, with an output and without frames")
     if frames is not None and frames < 1:
         raise ValueError(f"frames is {frames}; expected at least 1, or None for all")
     if output is None:
@@ -247,9 +302,28 @@ def _check(video: str | Path | int, output: str | Path | None, frames: int | Non
     with suppress(OSError):  # one of them is no file
         if not isinstance(video, int) and Path(output).samefile(video):
             raise VideoError(f"{output}: is the input video; give another name for the output")
+    with suppress(OSError):  # the video is no pictures
+        if still is not None and Path(output).exists() and Path(output).parent.samefile(_pictures_folder(video)):
+            raise VideoError(f"{output}: may be a picture of the input; give another name for the output")
 
 
-def _layout(name: str) -> Layout:
+def _pictures_folder(video: str | Path | int) -> Path:
+    """The folder of a video of pictures.
+
+    Raises:
+        FileNotFoundError: the video is a file, a pipe or a camera.
+    """
+    path = Path(str(video))
+    if isinstance(video, int) or video == STDIN or (path.exists() and not path.is_dir()):
+        raise FileNotFoundError(path)
+    return path if path.is_dir() else path.parent  # the folder of a pattern
+
+
+def _layout(name: str, *, stabilise: bool) -> Layout:
     if name not in LAYOUTS:
         raise ValueError(f"unknown layout {name!r}; expected one of {', '.join(LAYOUTS)}")
+    if not LAYOUTS[name].needs and not stabilise:
+        raise ValueError(
+            f"layout {name!r} shows the input, moved by the stabiliser; give stabilise=StabiliserOptions()"
+        )
     return LAYOUTS[name]

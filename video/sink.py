@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from mostnet.contract import ENHANCED, FLOW, MASK, Frame
+from mostnet.contract import ENHANCED, FLOW, FRAME, OUTPUTS, Frame
 from mostnet.engine import Output
+from mostnet.video.files.writing import PictureWriter
 from mostnet.video.steady.stabiliser import Stabiliser
 from mostnet.video.steady.state import Correction, SteadyState
 from mostnet.video.steady.tracking import Tracking
@@ -23,8 +23,6 @@ from .layouts import Layout
 from .resize import resize_picture
 from .status import RateMeter, draw_status, draw_warning, status_line
 from .writer import VideoWriter
-
-T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +77,7 @@ class Counts:
         raw: shown unprocessed and labelled.
         lost: shown while tracking was lost.
         faded: shown with a faded correction, because it would have added shake.
+        toothless: shown while the stabiliser saw no teeth.
     """
 
     frames: int = 0
@@ -86,10 +85,11 @@ class Counts:
     raw: int = 0
     lost: int = 0
     faded: int = 0
+    toothless: int = 0
 
 
 class Sink:
-    """Takes results in order and sends their pictures to a file, a window or both."""
+    """Takes results in order and sends their pictures to a file or files, a window or both."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Sink:
         scale: FlowScale,
         fit: FrameFit,
         *,
-        writer: VideoWriter | None,
+        writer: VideoWriter | PictureWriter | None,
         window: Viewer | None,
         stabiliser: Stabiliser | None,
         status: bool,
@@ -123,6 +123,11 @@ class Sink:
     def taken(self) -> int:
         """Pictures shown or written, and those that wait for later frames."""
         return self.counts.frames + len(self._waiting)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the only picture that is wanted is written."""
+        return isinstance(self._writer, PictureWriter) and self._writer.is_done
 
     @property
     def closed_by_user(self) -> bool:
@@ -161,8 +166,8 @@ class Sink:
             self._stabiliser.reset()
 
     def flush(self) -> None:
-        """Show the pictures that wait for later frames, unless a closed window is their only place."""
-        if self._stabiliser is not None:
+        """Show the pictures that wait for later frames, unless a closed window is their only place, or all is done."""
+        if self._stabiliser is not None and not self.is_done:
             for correction in self._stabiliser.flush():
                 self._steady(correction)
 
@@ -177,14 +182,10 @@ class Sink:
 
     def _shown(self, output: Output) -> _Shown:
         original = cast(Original, output.timestamp)
-        needs = self._layout.needs
-        output = replace(
-            output,
-            enhanced=_kept(output.enhanced, wanted=ENHANCED in needs),
-            flow=_kept(output.flow, wanted=FLOW in needs),
-            mask=_kept(output.mask, wanted=MASK in needs),
-            timestamp=None,
-        )
+        needed = set(self._layout.needs) & set(output.names)
+        # Copies of borrowed arrays, which are read-only: the engine overwrites them.
+        kept = {name: np.require(getattr(output, name), requirements="W") for name in needed}
+        output = output.replace(**{**dict.fromkeys(OUTPUTS), **kept}, timestamp=None)
         frame = resize_picture(original.frame, self._frame_hw) if self._layout.shows_input else None
         return _Shown(original.time_s, frame, output)
 
@@ -192,7 +193,7 @@ class Sink:
         """Add the motion of the next frame, and return the correction that is due."""
         original = cast(Original, output.timestamp)
         frame = resize_picture(original.frame, self._frame_hw)
-        return stabiliser.update(self._fit.back(replace(output, enhanced=None)), frame, event=original.event)
+        return stabiliser.update(self._fit.back(output.replace(enhanced=None)), frame, event=original.event)
 
     def _steady(self, correction: Correction | None) -> None:
         if correction is None:
@@ -204,13 +205,17 @@ class Sink:
             return
         self.counts.lost += correction.state.tracking is Tracking.LOST
         self.counts.faded += correction.state.worse
+        self.counts.toothless += not correction.state.teeth
         output = self._fit.back(shown.output)
-        if output.enhanced is not None:
-            output = replace(output, enhanced=self._stabiliser.apply(output.enhanced, correction))
+        if self._layout.steadied == ENHANCED:
+            output = output.replace(enhanced=self._stabiliser.apply(output.enhanced, correction))
+        elif self._layout.steadied == FRAME:
+            assert shown.frame is not None
+            shown = replace(shown, frame=self._stabiliser.apply(shown.frame, correction))
         self._draw(shown, output, correction.state)
 
     def _draw(self, shown: _Shown, output: Output, state: SteadyState | None) -> None:
-        if output.flow is not None:
+        if FLOW in output.names:
             self._scale.follow(output.flow)
         picture = self._layout.draw(shown.frame, output, flow_max_px=self._scale.max_px)
         if self._status:
@@ -223,8 +228,3 @@ class Sink:
         if self._window is not None:
             self._window.show(picture)
         self.counts.frames += 1
-
-
-def _kept(array: npt.NDArray[T] | None, *, wanted: bool) -> npt.NDArray[T] | None:
-    """The array if it is wanted; a copy of a borrowed one, which is read-only: the engine overwrites it."""
-    return None if array is None or not wanted else np.require(array, requirements="W")

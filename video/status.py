@@ -11,12 +11,18 @@ from mostnet.contract import Frame
 from mostnet.video.steady.state import SteadyState
 from mostnet.video.steady.tracking import Tracking
 
-from .text import Colour, text_width_px, write_text
+from .text import Colour, line_height_px, text_scale, wrapped, write_text
 
-_COLOURS = {Tracking.TRACKING: (90, 220, 90), Tracking.DEGRADED: (40, 200, 250), Tracking.LOST: (70, 90, 255)}
-_SOURCES = {"teeth": "on teeth", "frame": "on whole frame", "none": "no motion known"}
+_COLOURS = {
+    Tracking.TRACKING: (90, 220, 90),
+    Tracking.NO_TEETH: (255, 200, 110),
+    Tracking.DEGRADED: (40, 200, 250),
+    Tracking.LOST: (90, 110, 255),
+}
 _WHITE: Colour = (255, 255, 255)
 _WARNING: Colour = (60, 60, 255)
+_WARNING_TEXT: Colour = (120, 120, 255)
+_MOST_LINES = 3
 
 
 class RateMeter:
@@ -37,10 +43,19 @@ def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
     rate = f"{fps:.1f} FPS" if fps else ""
     if state is None:
         return rate, _WHITE
-    text, colour = f"{state.tracking.value}, {_SOURCES[state.source]}", _COLOURS[state.tracking]
+    text, colour = _tracking(state), _COLOURS[state.tracking]
     if state.worse:
         text, colour = "correction faded, it would add shake", _COLOURS[Tracking.DEGRADED]
     return f"{text}, {rate}" if rate else text, colour
+
+
+def _tracking(state: SteadyState) -> str:
+    name = str(state.tracking.value)
+    if state.tracking is Tracking.NO_TEETH:
+        return name
+    if state.source == "none":
+        return f"{name}, no motion known"
+    return f"{name}, on teeth" if state.teeth else f"{name}, no teeth seen"
 
 
 def draw_status(picture: Frame, text: str, colour: Colour) -> Frame:
@@ -48,39 +63,23 @@ def draw_status(picture: Frame, text: str, colour: Colour) -> Frame:
 
     Text that is wider than the picture goes on in further lines, broken at its commas.
     """
-    scale = max(0.35, picture.shape[0] / 1000)
-    left, lowest = round(14 * scale), picture.shape[0] - round(16 * scale)
-    lines = _lines(text, scale, picture.shape[1] - 2 * left)
     picture = picture.copy()
+    scale = text_scale(picture.shape[:2])
+    left, lowest = round(14 * scale), picture.shape[0] - round(16 * scale)
+    lines = wrapped(text, scale, picture.shape[1] - 2 * left, at=", ", most=_MOST_LINES)
     for row, line in enumerate(reversed(lines)):
-        write_text(picture, line, colour, scale, (left, lowest - row * round(34 * scale)))
+        write_text(picture, line, colour, scale, (left, lowest - row * line_height_px(scale)))
     return picture
 
 
 def draw_warning(picture: Frame, text: str) -> Frame:
-    """A copy of ``picture`` with a red border and ``text``, shortened to fit, in the upper left corner."""
+    """A copy of ``picture`` with a red border, and ``text`` in its upper left corner in up to three lines."""
     picture = picture.copy()
     width = max(2, picture.shape[0] // 80)
     cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), _WARNING, width)
-    scale = max(0.4, picture.shape[0] / 700)
-    text = _shortened(text, scale, picture.shape[1] - 4 * width)
-    write_text(picture, text, _WARNING, scale, (2 * width, 2 * width + round(30 * scale)))
+    scale = text_scale(picture.shape[:2])
+    left = 2 * width + round(8 * scale)
+    lines = wrapped(text, scale, picture.shape[1] - 2 * left, at=" ", most=_MOST_LINES)
+    for row, line in enumerate(lines, start=1):
+        write_text(picture, line, _WARNING_TEXT, scale, (left, 2 * width + row * line_height_px(scale)))
     return picture
-
-
-def _lines(text: str, scale: float, room: int) -> list[str]:
-    """The text in lines of at most ``room`` pixels, broken at its commas."""
-    lines: list[str] = []
-    for part in text.split(", "):
-        longer = f"{lines[-1]}, {part}" if lines else part
-        if lines and text_width_px(longer, scale) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(_shortened(part, scale, room))
-    return lines
-
-
-def _shortened(text: str, scale: float, room: int) -> str:
-    while len(text) > 8 and text_width_px(text, scale) > room:
-        text = text[:-4] + "..." if not text.endswith("...") else text[:-5] + "..."
-    return text

@@ -52,7 +52,6 @@ def synthetic(name: str, *, count: int, pan_px: float = 0.0, seed: int = 5, dark
     for k in dark:
         black = np.zeros_like(pairs[k][0])
         output = pairs[k][1]
-        assert output.flow is not None and output.mask is not None
         pairs[k] = (black, Output(black, output.flow * 0, output.mask * 0, True, k, None, 0.0))
     return KnownClip(name, pairs, base, poses)
 

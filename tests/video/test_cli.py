@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import signal
 import sys
@@ -12,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from rich.console import Console
 
 from mostnet.engine import Output
 from mostnet.video import RunSummary, StabiliserOptions, VideoReader, cli
-from mostnet.video.progress import RunProgress
+from mostnet.video.command import single
+from mostnet.video.command.arguments import video_source
 from mostnet.video.sink import Sink
 
 from ..toy_graph import METADATA
@@ -122,7 +121,7 @@ def test_a_pattern_that_the_shell_expanded_is_refused(files, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(["1.png", "2.png", "3.png", "--engine", files[0], "--output", "o.mp4"])
     assert caught.value.code == 2
-    assert "3 videos; give one, or a pattern of pictures in quotes" in capsys.readouterr().err
+    assert "3 videos; give one, a folder of videos, or a pattern of pictures in quotes" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["1.png", "--nonsense", "--engine", files[0], "--output", "o.mp4"])
     assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
@@ -154,7 +153,7 @@ def test_closing_the_window_is_no_error(files, tmp_path, monkeypatch, capsys):
         def close(self) -> None:
             self.closed = True
 
-    monkeypatch.setattr(cli, "Window", Screen)
+    monkeypatch.setattr(single, "Window", Screen)
     out = tmp_path / "o.mp4"
     assert cli.main([files[1], "--engine", files[0], "--view", "--output", str(out)]) == 0
     assert capsys.readouterr().out.endswith("stopped early\n")
@@ -177,18 +176,18 @@ def test_stabilised_with_look_ahead_every_frame_is_written_once(files, tmp_path,
 
 def test_a_file_named_like_a_camera_is_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli._source("0") == 0
+    assert video_source("0") == 0
     Path("0").touch()
-    assert cli._source("0") == Path("0")
+    assert video_source("0") == Path("0")
 
 
 def test_other_names_are_sources_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert (cli._source("-"), cli._source("./-")) == ("-", Path("-"))
-    assert cli._source("http://h/a.mp4") == "http://h/a.mp4"
-    assert cli._source("frames/%04d.png") == Path("frames/%04d.png")
+    assert (video_source("-"), video_source("./-")) == ("-", Path("-"))
+    assert video_source("http://h/a.mp4") == "http://h/a.mp4"
+    assert video_source("frames/%04d.png") == Path("frames/%04d.png")
     Path("000007").mkdir()
-    assert cli._source("000007") == Path("000007"), "a folder of pictures, not camera 7"
+    assert video_source("000007") == Path("000007"), "a folder of pictures, not camera 7"
 
 
 def test_pictures_have_the_rate_that_is_asked_for(files, tmp_path, capsys):
@@ -276,28 +275,6 @@ def test_files_beside_the_output_are_left_alone(files, tmp_path):
     assert len(_read(tmp_path / "o.mp4")) == 20
 
 
-def test_progress_is_a_bar_on_a_terminal_and_silent_for_short_runs_elsewhere():
-    for terminal in (True, False):
-        text = io.StringIO()
-        with RunProgress(Console(file=text, force_terminal=terminal, width=100)) as progress:
-            for k in range(1, 6):
-                progress(k, 5)
-        assert ("5/5" in text.getvalue() and "FPS" in text.getvalue()) == terminal
-        assert bool(text.getvalue()) == terminal
-
-
-def test_progress_lines_come_every_ten_seconds(monkeypatch):
-    clock = iter(float(k) for k in range(1000))
-    monkeypatch.setattr("mostnet.video.progress.perf_counter", lambda: next(clock))
-    text = io.StringIO()
-    with RunProgress(Console(file=text, force_terminal=False, width=100)) as progress:
-        for k in range(1, 36):
-            progress(k, None)
-    lines = text.getvalue().splitlines()
-    assert 3 <= len(lines) <= 4
-    assert lines[0] == "10 of ? frames, 1.0 FPS"
-
-
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
@@ -306,10 +283,11 @@ def test_progress_lines_come_every_ten_seconds(monkeypatch):
         (["--crop", "auto"], "--crop has no effect without --steady"),
         (["--shutter", "off"], "--shutter has no effect without --steady"),
         (["--border", "history"], "--border has no effect without --steady"),
-        (["--stabilise", "--layout", "flow"], "only the enhanced picture is steadied, and --layout flow does not show"),
-        (["--steady", "hold", "--layout", "mask"], "only the enhanced picture is steadied, and --layout mask does not"),
+        (["--stabilise", "--layout", "flow"], "--layout flow shows no picture that is steadied; expected one of"),
+        (["--steady", "hold", "--layout", "mask"], "expected one of enhanced, original, side-by-side, grid"),
+        (["--layout", "original"], "--layout original shows the input, only steadied; add --steady hand"),
     ],
-    ids=["look-ahead", "no look-ahead", "crop", "shutter", "border", "flow", "mask"],
+    ids=["look-ahead", "no look-ahead", "crop", "shutter", "border", "flow", "mask", "original"],
 )
 def test_options_that_would_do_nothing_are_refused(
     arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
@@ -324,6 +302,7 @@ def test_options_that_would_do_nothing_are_refused(
     [
         ([], None, True),
         (["--stabilise"], StabiliserOptions(steady="hand", crop="auto"), True),
+        (["--stabilize"], StabiliserOptions(steady="hand", crop="auto"), True),
         (["--steady", "vibration"], StabiliserOptions(steady="vibration"), True),
         (["--steady", "vibration", "--stabilise"], StabiliserOptions(steady="vibration"), True),
         (["--stabilise", "--lookahead", "0"], StabiliserOptions(lookahead=0), False),
@@ -343,7 +322,7 @@ def test_steady_implies_stabilise_and_no_look_ahead_is_one_that_fits_the_source(
         given.append((options["stabilise"], options["read_ahead"]))
         return RunSummary(output=None, frames=0, heals=0, fps=Fraction(25), elapsed_s=0, stopped=False)
 
-    monkeypatch.setattr(cli, "run", run)
+    monkeypatch.setattr(single, "run", run)
     assert cli.main(["v.mp4", "--engine", files[0], "--output", "o.mp4", *arguments]) == 0
     assert given == [(expected, read_ahead)]
 

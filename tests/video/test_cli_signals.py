@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.video import VideoReader, cli
+from mostnet.video.command import single
 
 from .samples import moving_frames, write_with_av
 
@@ -139,6 +140,6 @@ def test_the_second_signal_interrupts_and_handlers_are_put_back(files, tmp_path,
         assert kwargs["stop"]()
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(cli, "run", run)
+    monkeypatch.setattr(single, "run", run)
     assert cli.main([files[1], "--engine", files[0], "--output", str(tmp_path / "o.mp4")]) == 130
     assert signal.getsignal(signal.SIGTERM) is sigterm

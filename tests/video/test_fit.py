@@ -106,9 +106,9 @@ def test_flow_of_a_moving_pattern_is_right_after_it_comes_back():
             FrameFit((1920, 1080), (480, 640)),
             [
                 "frames of 1920x1080 do not have the shape of the engine's 480x640: the picture keeps its shape and "
-                "uses 42% of it; export with --size 736x416 to use all",
+                "uses 42% of it; export with --size h736xw416 to use all",
                 "frames of 1920x1080 go through an engine of 480x640 at 480x270 and come back softer; export with "
-                "--size 1920x1080 to keep the detail, at more time per frame",
+                "--size h1920xw1080 to keep the detail, at more time per frame",
             ],
         ),
         (

@@ -40,7 +40,14 @@ def _frame(h: int = H, w: int = W) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("enhanced", (H, W)), ("side-by-side", (H, 2 * W)), ("flow", (H, W)), ("mask", (H, W)), ("grid", (2 * H, 2 * W))],
+    [
+        ("enhanced", (H, W)),
+        ("original", (H, W)),
+        ("side-by-side", (H, 2 * W)),
+        ("flow", (H, W)),
+        ("mask", (H, W)),
+        ("grid", (2 * H, 2 * W)),
+    ],
 )
 def test_shape_dtype_and_untouched_inputs(name, shape):
     frame, output = _frame(), _output()
@@ -53,12 +60,18 @@ def test_shape_dtype_and_untouched_inputs(name, shape):
 
 
 def test_the_list_is_the_documented_one():
-    assert list(LAYOUTS) == ["enhanced", "side-by-side", "flow", "mask", "grid"]
+    assert list(LAYOUTS) == ["enhanced", "original", "side-by-side", "flow", "mask", "grid"]
 
 
 def test_enhanced_is_the_engine_s_picture():
     output = _output()
     assert np.array_equal(LAYOUTS["enhanced"].draw(_frame(), output, flow_max_px=5), output.enhanced)
+
+
+def test_original_is_the_frame_and_needs_no_output():
+    frame = _frame()
+    output = _output(enhanced=None, flow=None, mask=None)
+    assert np.array_equal(LAYOUTS["original"].draw(frame, output, flow_max_px=5), frame)
 
 
 @pytest.mark.parametrize("name", ["enhanced", "flow"])
@@ -206,7 +219,7 @@ def test_resized_output_keeps_none_and_names():
     sized = FrameFit((120, 180), (H, W)).back(output)
     assert sized.enhanced.shape == (120, 180, 3)
     assert sized.mask.shape == (120, 180)
-    assert sized.flow is None
+    assert "flow" not in sized.names
     assert sized.frame_id == 9
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from mostnet.contract import DeviceError, VideoError
 from mostnet.video import IncompleteVideoError, StabiliserOptions, VideoReader, run
+from mostnet.video.run import outputs_needed
 
 from .camera.fakes import FRAMES, FakeCamera, Screen, ScriptedEngine
 from .samples import FakeEngine, damage_packet, moving_frames, psnr, write_with_av
@@ -110,6 +111,18 @@ def test_a_window_alone_is_enough_and_closing_it_ends_the_run(clip, lookahead):
     assert screen.shown == 7, "the frames that wait are not drawn for nobody"
 
 
+def test_original_needs_only_what_the_stabiliser_needs():
+    assert outputs_needed("original", stabilise=True) == ("flow", "mask")
+    with pytest.raises(ValueError, match="layout 'original' shows the input, moved by the stabiliser; give stabilise="):
+        outputs_needed("original", stabilise=False)
+
+
+def test_original_without_a_stabiliser_is_refused(clip, tmp_path):
+    with pytest.raises(ValueError, match="give stabilise="):
+        run(clip, FakeEngine(), tmp_path / "o.mp4", layout="original")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("fps", "lookahead"), [(Fraction(10), 30), (Fraction(30000, 1001), 30), (Fraction(50), 50), (Fraction(120), 60)]
 )
@@ -203,7 +216,7 @@ def test_an_error_of_the_engine_comes_through_and_the_file_plays(clip, tmp_path)
 def test_arguments_are_checked_before_any_work(clip, tmp_path):
     engine = FakeEngine()
     with pytest.raises(
-        ValueError, match=r"unknown layout 'tiles'; expected one of enhanced, side-by-side, flow, mask, grid"
+        ValueError, match=r"unknown layout 'tiles'; expected one of enhanced, original, side-by-side, flow, mask, grid"
     ):
         run(clip, engine, tmp_path / "o.mp4", layout="tiles")
     with pytest.raises(ValueError, match="frames is 0"):

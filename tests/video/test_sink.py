@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +33,29 @@ def test_the_status_can_be_turned_off():
         shown[status] = screen.pictures[3]
     assert not np.array_equal(shown[True][20:], shown[False][20:])
     assert np.array_equal(shown[True][:20], shown[False][:20])
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_original_shows_the_frame_moved_by_the_correction(lookahead):
+    frames = moving_frames(12, (120, 160))
+    screen, steady, fit = (
+        Screen(),
+        Stabiliser(StabiliserOptions(lookahead=lookahead, crop=0.2)),
+        FrameFit(*[(120, 160)] * 2),
+    )
+    sink = Sink(LAYOUTS["original"], FlowScale(), fit, writer=None, window=screen, stabiliser=steady, status=False)
+    twin, given = Stabiliser(steady.options), []
+    for k, frame in enumerate(frames):
+        original = Original(Fraction(k, 25), frame, SceneEvent.SAME)
+        flow, mask = np.zeros((2, 120, 160), np.float32), np.full((120, 160), 255, np.uint8)
+        sink.show(Output(None, flow, mask, True, k, original, 1.0))
+        given.append(twin.update(Output(None, flow, mask, True, k, None, 1.0), frame, event=SceneEvent.SAME))
+    sink.flush()
+    corrections = [one for one in given if one is not None] + twin.flush()
+    assert any(abs(one.matrix - np.eye(2, 3)).max() > 0.05 for one in corrections)
+    expected = [twin.apply(frame, one) for frame, one in zip(frames, corrections, strict=True)]
+    assert np.array_equal(screen.pictures, expected)
+    assert sink.counts.toothless == len(frames), "a mask that covers everything is no tooth"
 
 
 def test_a_raw_frame_does_not_overtake_those_that_wait_for_the_future():
@@ -81,7 +103,7 @@ def test_all_tiles_of_a_picture_are_of_one_frame(monkeypatch, layout, lookahead)
         sink = make_sink(screen, layout=layout, stabiliser=stabiliser)
         for k in range(8):
             flow, mask = np.full((2, 64, 80), k, np.float32), np.full((64, 80), 100 + 20 * k, np.uint8)
-            sink.show(replace(_result(k), flow=flow, mask=mask))
+            sink.show(_result(k).replace(flow=flow, mask=mask))
         sink.flush()
         shown.append(screen.pictures)
     plain, steady = shown
@@ -97,7 +119,7 @@ def test_a_borrowed_result_is_copied_before_it_waits():
     lent.flags.writeable = False
     for k in range(3):
         memory[:] = 100 + k
-        sink.show(replace(_result(k), enhanced=lent))
+        sink.show(_result(k).replace(enhanced=lent))
     sink.flush()
     assert [int(picture[32, 40, 0]) for picture in screen.pictures] == [100, 101, 102]
 

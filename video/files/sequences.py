@@ -21,6 +21,7 @@ _KINDS = ((".png",), (".jpg", ".jpeg"), (".bmp",), (".tif", ".tiff"), (".webp",)
 _KIND = {suffix: kind[0] for kind in _KINDS for suffix in kind}
 
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
+_PARTS = re.compile(r"(%(?:0\d+)?d|%%)")
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,40 @@ def find_pictures(source: str | Path) -> PictureFiles | None:
             name, path.iterdir(), "is a folder; give a video file in it, or a folder of pictures such as .png"
         )
     if path.exists():
-        return PictureFiles(name, (path,)) if _is_picture(path) and path.is_file() and not _moves(path) else None
+        return PictureFiles(name, (path,)) if is_picture(path) and path.is_file() and not _moves(path) else None
     if _NUMBER.search(path.name) and path.suffix.lower() in _KIND:
-        return _sorted(name, _numbered(path), "no picture has a name of this pattern; check its folder and its digits")
+        return _sorted(
+            name, numbered_files(path), "no picture has a name of this pattern; check its folder and its digits"
+        )
     if glob.has_magic(name) and (path.suffix.lower() in _KIND or not path.suffix or glob.has_magic(path.suffix)):
         return _sorted(name, _matching(path), "no picture has a name of this pattern; check its folder")
     return None
 
 
+def is_picture(path: Path) -> bool:
+    """Whether ``path`` is a picture by its name, and no hidden file or folder."""
+    return path.suffix.lower() in _KIND and not path.name.startswith(".") and not path.is_dir()
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether the name of ``path`` has exactly one number, such as ``%05d``."""
+    return len(_NUMBER.findall(path.name)) == 1
+
+
+def numbered_files(pattern: Path) -> Iterable[Path]:
+    """Files of FFmpeg's pattern: ``%d`` is a number, ``%04d`` one of at least four digits, ``%%`` a per cent sign."""
+    wanted = "".join(_expression(part) for part in _PARTS.split(pattern.name))
+    folder = pattern.parent
+    return (path for path in folder.iterdir() if re.fullmatch(wanted, path.name)) if folder.is_dir() else ()
+
+
+def numbered_file(pattern: Path, number: int) -> Path:
+    """The file of FFmpeg's pattern that has this number."""
+    return pattern.with_name("".join(_filled(part, number) for part in _PARTS.split(pattern.name)))
+
+
 def _sorted(name: str, found: Iterable[Path], none_found: str) -> PictureFiles:
-    paths = sorted((path for path in found if _is_picture(path)), key=natural_key)
+    paths = sorted((path for path in found if is_picture(path)), key=natural_key)
     if not paths:
         raise VideoError(f"{name}: {none_found}")
     kinds = sorted({_KIND[path.suffix.lower()] for path in paths})
@@ -64,28 +89,21 @@ def _sorted(name: str, found: Iterable[Path], none_found: str) -> PictureFiles:
     return PictureFiles(name, tuple(paths))
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in _KIND and not path.name.startswith(".") and not path.is_dir()
-
-
 def _moves(path: Path) -> bool:
     """Whether a PNG is an animation, which FFmpeg reads."""
     with path.open("rb") as file:
         return b"acTL" in file.read(1 << 12)
 
 
-def _numbered(pattern: Path) -> Iterable[Path]:
-    """Files of FFmpeg's pattern: ``%d`` is a number, ``%04d`` one of at least four digits, ``%%`` a per cent sign."""
-    parts = re.split(r"(%(?:0\d+)?d|%%)", pattern.name)
-    wanted = "".join(_part(part) for part in parts)
-    folder = pattern.parent
-    return (path for path in folder.iterdir() if re.fullmatch(wanted, path.name)) if folder.is_dir() else ()
-
-
-def _part(text: str) -> str:
-    if found := _NUMBER.fullmatch(text):
+def _expression(part: str) -> str:
+    """The regular expression of a part of a pattern."""
+    if found := _NUMBER.fullmatch(part):
         return rf"[0-9]{{{found[1] or 1},}}"
-    return re.escape("%" if text == "%%" else text)
+    return re.escape("%" if part == "%%" else part)
+
+
+def _filled(part: str, number: int) -> str:
+    return part % number if _NUMBER.fullmatch(part) else "%" if part == "%%" else part
 
 
 def _matching(pattern: Path) -> Iterable[Path]:

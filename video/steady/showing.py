@@ -45,6 +45,7 @@ class Showing:
             crop=frame.crop,
             worse=self._watch.gain < 1,
             readout=shutter.share,
+            teeth=frame.teeth,
         )
         return Correction(shown.inverse().matrix(self._size_hw), state, rows)
 

@@ -18,13 +18,14 @@ from mostnet.video.steady.shutter.correction import ShutterCorrection
 from .anchor import Anchor
 from .border import BorderHistory, warp
 from .crop import CropControl
+from .evidence import TeethEvidence
 from .jitter_watch import small_picture
 from .options import StabiliserOptions
 from .room import margin_px, used
 from .showing import Showing, inner_crop
 from .similarity import Similarity
 from .state import Correction, WaitingFrame
-from .tracking import Tracker, Tracking
+from .tracking import GOOD_INLIERS, Tracker, Tracking
 
 
 class Stabiliser:
@@ -54,6 +55,7 @@ class Stabiliser:
         self._tracker = Tracker()
         self._estimator = MotionEstimator()
         self._anchor = Anchor()
+        self._evidence = TeethEvidence()
         self._guard = SceneGuard()
         self._pending: deque[WaitingFrame] = deque()
         self._size_hw: tuple[int, int] | None = None
@@ -78,15 +80,19 @@ class Stabiliser:
         step = self._step(frame, flow, mask, output, event)
         before = self._tracker.state
         motion = step.motion if step.known else None
-        state = self._tracker.update(step, broken=event.breaks_tracking)
+        if event.breaks_tracking:
+            self._evidence = TeethEvidence()
+        teeth = self._evidence.update(mask, motion)
+        state = self._tracker.update(step, broken=event.breaks_tracking, teeth=teeth)
         if event is SceneEvent.CUT:
             self._settle()
             self._crop.restart()
             self._anchor = Anchor()
-        self._follow(motion or Similarity(), mask, before, state)
+        self._follow(step, mask, before, state)
         self._add_rows(motion)
         held = self._anchor
         entry = WaitingFrame(output.frame_id, step, motion, state, held.view, held.weight, small_picture(frame))
+        entry.teeth = teeth
         entry.starts = event is SceneEvent.CUT or (self._showing is None and not self._pending)
         if state is Tracking.LOST:
             entry.view = Similarity()  # the fade moves the view there
@@ -107,7 +113,7 @@ class Stabiliser:
         return warp(picture, correction.matrix, rows=correction.rows)
 
     def _checked(self, output: Output, frame: Frame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        if output.flow is None or output.mask is None:
+        if FLOW not in output.names or MASK not in output.names:
             raise VideoError(f"the stabiliser needs flow and mask; open the Engine with outputs=({FLOW!r}, {MASK!r})")
         size_hw = (output.mask.shape[0], output.mask.shape[1])
         if self._size_hw not in (None, size_hw):
@@ -133,8 +139,9 @@ class Stabiliser:
             self._estimator.forget()
         return self._estimator.step(frame, None if healing or not output.finite else flow, mask)
 
-    def _follow(self, motion: Similarity, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
+    def _follow(self, step: Step, mask: npt.NDArray[np.uint8], before: Tracking, state: Tracking) -> None:
         """Update path and anchor with the new frame; an unknown motion between known ones counts as none."""
+        motion = step.motion if step.known else Similarity()
         if state is Tracking.LOST:
             if before is not Tracking.LOST:
                 self._settle()
@@ -150,7 +157,7 @@ class Stabiliser:
             return
         self._path.push(motion)
         self._anchor.push(motion, room_px=self._room_px)
-        if state is Tracking.TRACKING:
+        if step.source == "teeth" and step.inliers >= GOOD_INLIERS:
             newest = self._path.newest(self._hw, self._crop.value)
             self._anchor.remember(mask, _mixed(newest, self._anchor.view, self._anchor.weight))
 
@@ -169,7 +176,7 @@ class Stabiliser:
             return False
         for entry in clip:
             self._path.push(entry.motion or Similarity())
-            entry.view, entry.tracking = None, state
+            entry.view, entry.tracking, entry.teeth = None, state, self._evidence.seen
         return True
 
     def _settle(self) -> None:

@@ -23,7 +23,7 @@ class SteadyState:
     """The stabiliser's state at one frame.
 
     Attributes:
-        tracking: tracking, degraded or lost.
+        tracking: tracking, no teeth seen, degraded or lost.
         source, candidate, inliers, residual: how the motion was found, see ``Step``.
         gain: share of the correction that is shown, 0 to 1; while lost, the share of the last one that is left.
         frame_id: number of the frame.
@@ -31,6 +31,7 @@ class SteadyState:
         crop: share of height and width that the view gives up.
         worse: whether the correction is faded because the picture would shake more with it.
         readout: readout of a rolling shutter that is undone, as a share of the frame period; 0: none.
+        teeth: whether there is evidence that the mask shows teeth, see ``TeethEvidence``.
     """
 
     tracking: Tracking
@@ -44,6 +45,7 @@ class SteadyState:
     crop: float = 0.0
     worse: bool = False
     readout: float = 0.0
+    teeth: bool = False
 
 
 class Correction(NamedTuple):
@@ -66,10 +68,11 @@ class WaitingFrame:
         frame_id: number of the frame.
         step: how its motion was found.
         motion: takes its points to the frame before; None if unknown.
-        tracking: whether the motion is known.
+        tracking: whether the motion is known and teeth are seen.
         anchor, weight: the view held on the teeth after a loss, and its share; None if nothing is held.
         small: the frame as ``JitterWatch`` takes it, uint8 ``(96, 128)``.
         starts: whether a clip or a scene begins with it.
+        teeth: whether there is evidence of teeth.
         view: from points of the steady picture to points of the frame; None until it is fixed.
         crop: share of height and width to crop off; None until it is fixed.
     """
@@ -82,5 +85,6 @@ class WaitingFrame:
     weight: float
     small: Frame
     starts: bool = False
+    teeth: bool = False
     view: Similarity | None = None
     crop: float | None = None

@@ -1,4 +1,4 @@
-"""Decide whether the camera's motion is known: tracking, degraded or lost."""
+"""Decide whether the camera's motion is known and teeth are seen."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class Tracking(Enum):
     """How reliable the correction of a frame is."""
 
     TRACKING = "tracking"
+    NO_TEETH = "no teeth seen"
     DEGRADED = "degraded"
     LOST = "lost"
 
@@ -31,14 +32,20 @@ class Tracker:
         self._bad = 0
         self._good = 0
 
-    def update(self, step: Step, *, broken: bool) -> Tracking:
-        """Return the state after one frame; ``broken`` (cut, blackout, covered lens) loses tracking at once."""
+    def update(self, step: Step, *, broken: bool, teeth: bool) -> Tracking:
+        """Return the state after one frame.
+
+        Args:
+            step: the frame's motion.
+            broken: a cut, a blackout or a covered lens, which loses tracking at once.
+            teeth: whether there is evidence of teeth.
+        """
         self._bad = 0 if step.known else self._bad + 1
         self._good = self._good + 1 if step.known else 0
         if broken or self._bad > BRIDGE or (self.state is Tracking.LOST and self._good < CONFIRM):
             self.state = Tracking.LOST
-        elif step.source == "teeth" and step.inliers >= GOOD_INLIERS:
-            self.state = Tracking.TRACKING
-        else:
+        elif not step.known or step.inliers < GOOD_INLIERS:
             self.state = Tracking.DEGRADED
+        else:
+            self.state = Tracking.TRACKING if teeth else Tracking.NO_TEETH
         return self.state

@@ -235,7 +235,7 @@ def test_too_little_tooth_is_reported(shaken):
     steady = Stabiliser()
     for k, output in enumerate(outputs[:12]):
         state = steady.update(output_of(output.flow, np.zeros(SIZE_HW, np.uint8), k), GREY).state
-    assert (state.source, state.tracking) == ("frame", Tracking.DEGRADED)
+    assert (state.source, state.tracking) == ("frame", Tracking.NO_TEETH)
     assert state.gain == 1
 
 

@@ -1,0 +1,150 @@
+"""``mostnet-run`` with a folder of videos."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from mostnet.contract import VideoError
+from mostnet.engine import Output
+from mostnet.video import VideoReader, cli
+from mostnet.video.command.batch import result_names, videos_of
+from mostnet.video.sink import Sink
+
+from ..samples import moving_frames, write_with_av
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _count(path: Path) -> int:
+    with VideoReader(path) as reader:
+        return len(list(reader))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two videos of the same stem, a broken one, and files that are none."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_with_av(folder / "a.mp4", moving_frames(5, (64, 80)))
+    write_with_av(folder / "a.mov", moving_frames(6, (64, 80)))
+    write_with_av(folder / "c10.mkv", moving_frames(7, (64, 80)))
+    (folder / "c9.MP4").write_bytes(b"no video")
+    (folder / "notes.txt").write_text("no video", encoding="utf-8")
+    (folder / "._a.mp4").write_bytes(b"what a Mac leaves")
+    return folder
+
+
+def test_each_video_has_its_result_and_one_that_fails_stops_no_other(
+    files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder.parent / "new" / "out"
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 1
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert [re.split(" at | in ", line)[0] for line in lines] == [
+        f"{out}/a.mov.mp4: 6 frames",
+        f"{out}/a.mp4.mp4: 5 frames",
+        f"{out}/c10.mp4: 7 frames",
+        "4 videos: 3 done, 1 failed; 18 frames",
+    ]
+    assert printed.err.startswith(f"mostnet-run: {folder}/c9.MP4: not a video")
+    assert printed.err.count("\n") == 1
+    assert {path.name: _count(path) for path in out.iterdir()} == {"a.mov.mp4": 6, "a.mp4.mp4": 5, "c10.mp4": 7}
+
+
+def test_results_that_exist_are_left_alone(
+    files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder.parent / "out"
+    out.mkdir()
+    (out / "c10.mp4").write_bytes(b"an earlier result")
+    (folder / "c9.MP4").unlink()
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{out}/c10.mp4: exists, so c10.mkv is skipped; remove it to do it again\n" in printed
+    assert "3 videos: 2 done, 1 skipped; 11 frames" in printed
+    assert (out / "c10.mp4").read_bytes() == b"an earlier result"
+
+
+def test_a_stopped_folder_goes_on_where_it_was(
+    files: tuple[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder.parent / "out"
+    (folder / "c9.MP4").unlink()
+    show, shown = Sink.show, []
+
+    def show_and_stop(self: Sink, output: Output) -> None:
+        show(self, output)
+        shown.append(output)
+        if len(shown) == 8:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sink, "show", show_and_stop)
+        assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 130
+    printed = capsys.readouterr().out
+    assert f"{out}/a.mp4.stopped.mp4: 2 frames" in printed
+    assert "3 videos: 1 done, 1 stopped, 1 not begun; 8 frames" in printed
+    assert _names(out) == ["a.mov.mp4", "a.mp4.stopped.mp4"]
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
+    assert "3 videos: 2 done, 1 skipped" in capsys.readouterr().out
+    assert _count(out / "a.mp4.mp4") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--view"], "in: is a folder of videos; give --output FOLDER, and no --view or --still"),
+        (["-o", "out.png", "--still", "3"], "in: is a folder of videos; give --output FOLDER"),
+        (["-o", "out.mp4"], "out.mp4: in is a folder of videos; give a folder for the results"),
+        (["-o", "out/%05d.png"], "%05d.png: in is a folder of videos; give a folder for the results"),
+        (["-o", "file"], "file: in is a folder of videos; give a folder for the results"),
+        (["-o", "in"], "in: is the folder of the videos; give another folder for the results"),
+    ],
+)
+def test_the_results_need_a_folder_of_their_own(
+    files: tuple[str, str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    text: str,
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    Path("file").touch()
+    assert cli.main(["in", "--engine", files[0], *arguments]) == 1
+    assert text in capsys.readouterr().err
+    assert _names(folder.parent) == ["file", "in"]
+
+
+def test_a_folder_of_videos_and_pictures_is_refused(folder: Path) -> None:
+    (folder / "cover.jpg").touch()
+    with pytest.raises(VideoError, match=r"in: has 4 videos and 1 pictures; give a pattern such as '.*in/\*\.png' for"):
+        videos_of(folder, None)
+
+
+def test_a_folder_of_pictures_is_one_video_beside_its_own_result(tmp_path: Path, files: tuple[str, str]) -> None:
+    (tmp_path / "1.png").touch()
+    assert videos_of(tmp_path, tmp_path / "o.mp4") == ()
+    shutil.copy(files[1], tmp_path / "o.mp4")
+    assert videos_of(tmp_path, tmp_path / "o.mp4") == ()
+    assert videos_of(Path(files[1]), None) == videos_of(0, None) == ()
+
+
+@pytest.mark.parametrize(
+    ("videos", "names"),
+    [
+        (["a.mp4", "b.mov"], ["a.mp4", "b.mp4"]),
+        (["a.mp4", "A.mov", "b.mov"], ["a.mp4.mp4", "A.mov.mp4", "b.mp4"]),
+        (["a.mov", "a.mp4", "a.mov.mp4"], ["a.mov.mp4", "a.mp4.mp4", "a.mov.mp4.mp4"]),
+    ],
+)
+def test_no_two_videos_have_the_same_result(videos: list[str], names: list[str]) -> None:
+    assert result_names([Path("in") / name for name in videos]) == names

@@ -1,0 +1,164 @@
+"""The engine of ``mostnet-run``: an exported file, or a checkpoint that is exported once into the cache folder."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+from mostnet.contract import CheckpointError, ExportError, sha256, staging_folder
+from mostnet.contract.arguments import size_text
+from mostnet.contract.files import cache_folder
+from mostnet.contract.shipped import checkpoint_path
+from mostnet.contract.versions import mostnet_version
+from mostnet.engine import Engine
+from mostnet.video.files.opening import STDIN
+from mostnet.video.fit import FrameFit
+from mostnet.video.reader import VideoReader
+
+#: The size of an engine for a camera or a pipe, and the number of pixels of any other engine.
+USUAL_HW = (480, 640)
+#: Most characters of a checkpoint's name in the name of its export.
+_MOST_NAME = 60
+
+Video = str | Path | int
+
+
+class EngineSupply:
+    """Opens the engine that a video needs, and keeps it for the next video if that needs the same."""
+
+    def __init__(
+        self,
+        name: str,
+        outputs: Sequence[str],
+        *,
+        size_hw: tuple[int, int] | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """``name`` is a file, .onnx or .plan, or a checkpoint.
+
+        Args:
+            name: see above.
+            outputs: outputs of the engine.
+            size_hw: frame size of a checkpoint's engine, in pixels; None chooses it by the video.
+            say: told once, in one line, when a checkpoint is exported.
+
+        Raises:
+            CheckpointError: ``name`` is none of these.
+        """
+        self._path = Path(name) if is_exported(name) else checkpoint_path(name)
+        self._is_checkpoint = self._path.suffix == ".pt"
+        if self._is_checkpoint and not self._path.is_file():
+            raise CheckpointError(f"{name}: no such file; give a checkpoint, or the name of a shipped one such as nano")
+        self._outputs = outputs
+        self._size_hw = size_hw
+        self._say = say
+        self._engine: Engine | None = None
+        self._file: Path | None = None
+
+    def engine_for(self, video: Video, *, fps: Fraction | None = None) -> Engine:
+        """The engine for a video, open until the next call or ``close``.
+
+        Raises:
+            VideoError: the video cannot be opened.
+            ExportError: the checkpoint cannot be exported.
+            MostnetError: the engine cannot be opened, see ``Engine``.
+        """
+        file = self._path
+        if self._is_checkpoint:
+            file = exported_file(file, self._size_hw or usual_size(video, fps=fps), say=self._say)
+        if self._engine is None or file != self._file:
+            self.close()
+            self._engine, self._file = Engine(file, outputs=self._outputs), file
+        return self._engine
+
+    def close(self) -> None:
+        """Close the engine, if one is open."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+
+    def __enter__(self) -> EngineSupply:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_exported(name: str) -> bool:
+    """Whether this is the name of an exported model, and of no checkpoint."""
+    return Path(name).suffix in (".onnx", ".plan")
+
+
+def usual_size(video: Video, *, fps: Fraction | None = None) -> tuple[int, int]:
+    """Height and width of an engine for a video, in pixels: its shape, with no more pixels than it or ``USUAL_HW``.
+
+    Raises:
+        VideoError: the video cannot be opened.
+    """
+    if isinstance(video, int) or video == STDIN or Path(video).is_fifo():
+        return USUAL_HW
+    with _unsaid(), VideoReader(video, fps=fps) as reader:
+        height, width = reader.size_hw
+        fit = FrameFit(reader.size_hw, USUAL_HW, reader.pixel_aspect)
+    return fit.of_area(min(USUAL_HW[0] * USUAL_HW[1], height * width))
+
+
+def exported_file(checkpoint: Path, size_hw: tuple[int, int], *, say: Callable[[str], None]) -> Path:
+    """The checkpoint as an FP32 graph for frames of ``size_hw``, in the cache folder; it is exported if it is missing.
+
+    Raises:
+        ExportError: the export failed, for instance because its libraries are not installed, or the cache folder
+            cannot be written.
+        OSError: the checkpoint cannot be read.
+    """
+    folder = cache_folder()
+    key = f"{size_hw[0]}x{size_hw[1]}-fp32-{sha256(checkpoint)[:16]}-{mostnet_version()}"
+    file = folder / f"{checkpoint.stem[:_MOST_NAME]}-{key}.onnx"
+    if file.is_file():
+        return file
+    say(f"{checkpoint.name}: is exported once for frames of {size_hw[0]}x{size_hw[1]}, into {file}")
+    try:
+        with staging_folder(folder) as staging:
+            _export(checkpoint, size_hw, staging)
+            next(staging.glob("*.onnx")).replace(file)
+    except OSError as error:
+        raise ExportError(
+            f"{folder}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
+        ) from error
+    return file
+
+
+def _export(checkpoint: Path, size_hw: tuple[int, int], folder: Path) -> None:
+    """Run ``mostnet-export`` as a process, because PyTorch stays out of this one."""
+    command = [sys.executable, "-m", "mostnet.export.cli", str(checkpoint.absolute()), "--fp32", "--onnx-only"]
+    command += ["--size", size_text(size_hw), "--output", str(folder)]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        said = lines[-1].removeprefix("mostnet-export: ") if lines else f"it ended with status {done.returncode}"
+        raise ExportError(f"{checkpoint.name}: cannot be exported: {said}")
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Keep remarks about a video to the run, which opens it again."""
+    logger = logging.getLogger("mostnet.video")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
