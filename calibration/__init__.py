@@ -5,7 +5,7 @@ from .data import USUAL_FRAMES, CalibrationData
 from .half import TensorRange, half_tensors, keep_float32, magnitude_names, tensor_ranges, with_magnitudes
 from .histogram import METHODS, Histogram
 from .observe import histograms, observe
-from .quantise import convolutions, excluded_by, quantise
+from .quantise import convolutions, excluded_by, quantise, unsuitable
 from .scales import widen_scales
 from .states import quantise_states
 
@@ -27,6 +27,7 @@ __all__ = [
     "quantise_states",
     "read_cache",
     "tensor_ranges",
+    "unsuitable",
     "widen_scales",
     "with_magnitudes",
     "write_cache",

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from mostnet.contract import CalibrationError, DatasetError, Frame, natural_key, sha256
+from mostnet.contract.arguments import size_text
 from mostnet.contract.pictures import check_picture, picture_bytes, picture_files
 
 #: Default number of frames.
@@ -134,7 +135,7 @@ class CalibrationData:
         if (height, width) != self.size_hw:
             raise CalibrationError(
                 f"{path}: frames are {height}x{width}, the graph takes {self.size_hw[0]}x{self.size_hw[1]}; "
-                f"export with --size {height}x{width}, or scale the frames with --calib-resize"
+                f"export with --size {size_text((height, width))}, or scale the frames with --calib-resize"
             )
         return frame
 

@@ -26,8 +26,12 @@ _OPTIONS = {
 }
 
 
-#: Modules that move, average or compare pixels. INT8 would spoil their exact result.
+#: Modules that ``EXACT_PIXELS`` is about.
 _EXACT = {"read", "shrink", "upsample", "gradient_step"}
+
+#: Why a convolution is not worth quantising.
+EXACT_PIXELS = "moves, averages or compares pixels: INT8 would spoil its exact result"
+SINGLE_CELL = "makes a single cell: it takes no time, and its error would reach every pixel"
 
 
 def module_path(node: NodeProto) -> str:
@@ -36,22 +40,28 @@ def module_path(node: NodeProto) -> str:
 
 
 def convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
-    """The convolutions worth quantising, by module path, in graph order.
+    """The convolutions worth quantising, by module path, in graph order: all but those of ``unsuitable``."""
+    left_out = unsuitable(model)
+    return {name: node for name, node in _all_convolutions(model).items() if name not in left_out}
 
-    Convolutions on a single cell, after global pooling, are not: they take no time, and their errors reach every pixel.
-    Those of ``_EXACT`` are not either.
-    """
+
+def unsuitable(model: onnx.ModelProto) -> dict[str, str]:
+    """The convolutions that are not worth quantising, by module path, in graph order, each with the reason."""
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in onnx.shape_inference.infer_shapes(model).graph.value_info
     }
-    return {
-        module_path(node): node
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        and shapes.get(node.output[0], [])[2:] != [1, 1]
-        and module_path(node).rpartition(".")[2] not in _EXACT
-    }
+    found = {}
+    for name, node in _all_convolutions(model).items():
+        if name.rpartition(".")[2] in _EXACT:
+            found[name] = EXACT_PIXELS
+        elif shapes.get(node.output[0], [])[2:] == [1, 1]:
+            found[name] = SINGLE_CELL
+    return found
+
+
+def _all_convolutions(model: onnx.ModelProto) -> dict[str, NodeProto]:
+    return {module_path(node): node for node in model.graph.node if node.op_type == "Conv"}
 
 
 def excluded_by(patterns: Sequence[str], modules: Sequence[str], states: Sequence[str] = ()) -> tuple[str, ...]:

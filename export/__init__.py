@@ -5,8 +5,9 @@ Modules are imported only when a name is used: a Python that builds plans may ha
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mostnet.contract.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .exporter import ExportResult, export, export_sizes
@@ -23,18 +24,15 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
-    "CalibrationOptions": "options",
-    "ExportOptions": "options",
-    "ExportResult": "exporter",
-    "VerificationReport": "verification",
-    "export": "exporter",
-    "export_sizes": "exporter",
-    "verify": "verification",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CalibrationOptions": "options",
+        "ExportOptions": "options",
+        "ExportResult": "exporter",
+        "VerificationReport": "verification",
+        "export": "exporter",
+        "export_sizes": "exporter",
+        "verify": "verification",
+    },
+)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mostnet.calibration import METHODS, USUAL_FRAMES
 from mostnet.contract import ExportError
 
-from .options import RESTS, CalibrationOptions
+from .options import METHODS, RESTS, CalibrationOptions
 
 #: Options that have no use without calibration data.
 _NEEDS_DATA = (
@@ -27,7 +26,7 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     usual = CalibrationOptions(data=Path())
     add = parser.add_argument_group("calibration, for --int8 and --range-report").add_argument
     add("--calib", type=Path, metavar="VIDEO_OR_DATASET", help="a video, or a folder ROOT/train/SEQUENCE/input/*.png")
-    add("--calib-frames", type=int, metavar="N", help=f"frames to read (default: up to {USUAL_FRAMES})")
+    add("--calib-frames", type=int, metavar="N", help="frames to read (default: up to 100)")
     add("--calib-resize", action="store_true", help="scale frames of another size instead of refusing them")
     add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from this file, or write it if it is missing")
     add("--calib-stateless", action="store_true", help="carry no state while calibrating, to see what this misses")

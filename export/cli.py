@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,9 +16,10 @@ from mostnet.contract.terminal import PLAIN, command
 from mostnet.export.plan.flavour import DEFAULT_TARGETS
 
 from .calibration_cli import add_calibration, calibration_options
-from .exporter import ExportResult, export_sizes
-from .opset import SUPPORTED_OPSETS, TRACED_OPSET
-from .options import ExportOptions
+from .options import SUPPORTED_OPSETS, TRACED_OPSET, ExportOptions
+
+if TYPE_CHECKING:
+    from .exporter import ExportResult
 
 #: Exit status of an export with a trivial verification: on its video the network does next to nothing.
 TRIVIAL = 3
@@ -54,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         type=size_hw("480x640"),
         action="append",
         metavar="HxW",
-        help="frame size; repeatable, for one graph and plan per size, all or none (default: 480x640)",
+        help="frame size, or 720p or 1080p, or h1280xw720 for a portrait; repeatable, for one graph and plan per size, "
+        "all or none (default: 480x640)",
     )
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)")
     parser.add_argument(
@@ -76,13 +79,23 @@ def _parser() -> argparse.ArgumentParser:
         "--timing-cache", type=Path, metavar="FILE", help="cache of measured tactics, for classic TensorRT"
     )
     parser.add_argument("--onnx-only", action="store_true", help="write the graph without a plan; needs no TensorRT")
-    parser.add_argument("--verify", type=Path, metavar="VIDEO", help="compare with float32 PyTorch on this video")
+    parser.add_argument(
+        "--verify", metavar="VIDEO", help="compare with float32 PyTorch on this video; demo is the clip of mostnet"
+    )
     parser.add_argument(
         "--verify-frames", type=int, default=100, metavar="N", help="most frames to compare (default: %(default)s)"
     )
     parser.add_argument("--allow-trivial", action="store_true", help="exit 0 even if the verification was trivial")
     add_calibration(parser)
     return parser
+
+
+def _clip(name: str | None) -> Path | None:
+    if name is None:
+        return None
+    from mostnet.video.reader import named_clip  # needs PyAV, which an export without verification does without
+
+    return named_clip(name)
 
 
 def _options(args: argparse.Namespace) -> ExportOptions:
@@ -94,19 +107,21 @@ def _options(args: argparse.Namespace) -> ExportOptions:
         flavour=args.flavour,
         targets=args.target,
         timing_cache=args.timing_cache,
-        verify_video=args.verify,
+        verify_video=_clip(args.verify),
         verify_frames=args.verify_frames,
         calibration=calibration_options(args),
         range_report=args.range_report,
     )
 
 
-@command("mostnet-export", interrupted="interrupted; nothing was written")
+@command("mostnet-export", extra="export", interrupted="interrupted; nothing was written")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
     console = Console(file=sys.stdout, **PLAIN)
     options = _options(args)
+    from .exporter import export_sizes  # needs torch and onnx, which --help does without
+
     results = export_sizes(checkpoint_path(args.checkpoint), options, args.size or [options.size_hw], console=console)
     return _report(results, console, allow_trivial=args.allow_trivial)
 

@@ -14,6 +14,7 @@ from typing import Any
 from mostnet.calibration import TensorRange
 from mostnet.contract import BackendNotInstalledError
 
+from .left_float import reason_markdown
 from .options import CalibrationOptions
 from .sensitivity import Choice
 
@@ -57,6 +58,7 @@ def write_calibration(
     states: Mapping[str, float],
     largest: Mapping[str, float],
     by_hand: Sequence[str],
+    reasons: Mapping[str, str],
     choice: Choice | None,
     options: CalibrationOptions,
     data_sha256: str,
@@ -68,6 +70,7 @@ def write_calibration(
         states: the same by name of each INT8 state.
         largest: the largest magnitude in calibration, by module path and by name of the state output.
         by_hand: convolutions and states that the user excluded.
+        reasons: why each other convolution stays float, by module path.
     """
     document = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
@@ -77,11 +80,12 @@ def write_calibration(
             name: {"threshold": value, "largest": largest[f"state_out_{name}"]} for name, value in states.items()
         },
         "excluded_by_hand": list(by_hand),
+        "float": dict(reasons),
         "choice": None if choice is None else _plain(asdict(choice)),
     }
     path.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
     if choice is not None:
-        path.with_suffix(".md").write_text(choice_markdown(choice), encoding="utf-8")
+        path.with_suffix(".md").write_text(f"{choice_markdown(choice)}\n{reason_markdown(reasons)}", encoding="utf-8")
         path.with_suffix(".png").write_bytes(choice_chart(choice))
 
 

@@ -32,7 +32,8 @@ from mostnet.model.frame import FrameModule
 from mostnet.model.layers import Float32Island
 from mostnet.model.table1 import AnyCheckpoint, frame_module
 
-from .opset import SUPPORTED_OPSETS, TRACED_OPSET, lower_opset
+from .opset import lower_opset
+from .options import SUPPORTED_OPSETS, TRACED_OPSET
 
 _TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _NUMPY_DTYPES = {"fp32": "float32", "fp16": "float16"}

@@ -13,9 +13,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from mostnet.contract import ExportError
 
-#: Opset of the trace. Q/DQ on half-precision tensors needs 19. In 20, TensorRT misreads GridSample's renamed mode.
-TRACED_OPSET = 19
-SUPPORTED_OPSETS = (17, 18, 19)
+from .options import TRACED_OPSET
 
 Initializers = dict[str, onnx.TensorProto]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mostnet.calibration import METHODS
 from mostnet.contract import ExportError
 
-from .opset import TRACED_OPSET
-
+#: Opset of the trace. Q/DQ on half-precision tensors needs 19. In 20, TensorRT misreads GridSample's renamed mode.
+TRACED_OPSET = 19
+SUPPORTED_OPSETS = (17, 18, 19)
+#: Ways to choose the ranges of an INT8 graph: the names of ``mostnet.calibration.METHODS``, known without onnx.
+METHODS = ("minmax", "percentile", "entropy", "mse")
 #: Types of the float tensors of an INT8 graph.
 RESTS = ("fp16", "fp32")
 

@@ -35,8 +35,9 @@ from mostnet.model.table1 import AnyCheckpoint, frame_module
 
 from .evidence import range_markdown, write_calibration
 from .graph import build_graph, float32_islands, graph_metadata
-from .opset import TRACED_OPSET, lower_opset
-from .options import CalibrationOptions, ExportOptions
+from .left_float import left_float, reason_lines
+from .opset import lower_opset
+from .options import TRACED_OPSET, CalibrationOptions, ExportOptions
 from .progress import say, show_step
 from .sensitivity import Choice, Judge, choose_layers
 
@@ -153,12 +154,19 @@ class Preparation:
             judge = Judge(self.checkpoint, graph, thresholds, states, self._data(), options.budget_frames)
             choice = choose_layers(judge, self.console)
             thresholds = {name: value for name, value in thresholds.items() if name not in choice.put_back}
+        reasons = left_float(
+            graph,
+            islands=float32_islands(self.checkpoint),
+            by_hand=[name for name in by_hand if name in found],
+            put_back=() if choice is None else choice.put_back,
+        )
         write_calibration(
             self._beside("calibration.json"),
             thresholds=thresholds,
             states=states,
             largest={name: histogram.largest for name, histogram in observed.items()},
             by_hand=by_hand,
+            reasons=reasons,
             choice=choice,
             options=options,
             data_sha256=self._data().digest(),
@@ -166,6 +174,8 @@ class Preparation:
         quantised = quantise_states(quantise(graph, thresholds), states)
         convs = sum(node.op_type == "Conv" for node in quantised.graph.node)
         say(self.console, f"{len(thresholds)} of {convs} convolutions are INT8, the others {options.rest.upper()}")
+        for line in reason_lines(reasons, all_in=self._beside("calibration.json").name):
+            say(self.console, line)
         if states:
             before, after = (_state_bytes(one) / 1000 for one in (graph, quantised))
             say(

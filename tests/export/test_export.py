@@ -24,6 +24,7 @@ from mostnet.export.cli import TRIVIAL, main
 from mostnet.export.publish import publish
 from mostnet.model import initial_checkpoint, save_checkpoint
 from mostnet.model.__main__ import main as model_main
+from mostnet.video import demo_clip
 
 from .conftest import SIZE, SIZE_TEXT
 
@@ -289,6 +290,29 @@ def test_size_is_height_x_width(size: str, capsys: pytest.CaptureFixture[str]) -
         main(["ckpt.pt", "--size", size])
     assert stop.value.code == 2
     assert "is not HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_a_size_in_the_order_of_most_programs_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ckpt.pt", "--size", "1280x720"])
+    assert "write 720x1280 for 720 high and 1280 wide, or h1280xw720" in capsys.readouterr().err
+
+
+def test_the_word_demo_is_the_shipped_clip(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[ExportOptions] = []
+
+    def export_sizes(path: Path, options: ExportOptions, *_: object, **__: object) -> None:
+        given.append(options)
+        raise ExportError("enough")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setattr(exporter, "export_sizes", export_sizes)
+    for clip in ("demo", "demo.mp4"):
+        assert main([str(checkpoint_path), "--verify", clip]) == 1
+    assert [options.verify_video for options in given] == [demo_clip(), Path("demo.mp4")]
 
 
 @needs_rtx

@@ -15,7 +15,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from mostnet.export.graph import trace
-from mostnet.export.opset import SUPPORTED_OPSETS, lower_opset
+from mostnet.export.opset import lower_opset
+from mostnet.export.options import SUPPORTED_OPSETS
 from mostnet.model.layers import ChannelAttentionFusion
 
 #: Operators that add up along axes, of which one is allowed.

@@ -18,6 +18,7 @@ from mostnet.export.accuracy import FrameAccuracy
 from mostnet.export.cli import main
 from mostnet.export.evidence import choice_chart, choice_markdown
 from mostnet.export.graph import float32_islands
+from mostnet.export.left_float import PUT_BACK
 from mostnet.export.plan.builder import build_plan
 from mostnet.export.plan.flavour import Toolchain
 from mostnet.export.plan.request import PlanRequest
@@ -59,6 +60,9 @@ def test_int8_with_plan_verification_and_cache(
     assert main([*arguments, "--exclude", "context"]) == 0, capsys.readouterr().err
     text = capsys.readouterr().out
     assert "27 of 56 convolutions are INT8, the others FP16" in text
+    assert "  17 float: excluded by --exclude: extractor.stem.0, " in text
+    assert f" and 11 more, in tiny-{SIZE_TEXT}-int8.calibration.json" in text
+    assert "  1 float: computes in float32 in every precision: branches.1.gradient_step\n" in text
     stem = tmp_path / f"tiny-{SIZE_TEXT}-int8"
     with Engine(stem.with_suffix(".onnx")) as engine:
         assert engine.metadata.precision == "int8"
@@ -67,6 +71,10 @@ def test_int8_with_plan_verification_and_cache(
     evidence = json.loads(stem.with_suffix(".calibration.json").read_text())
     assert evidence["options"]["method"] == "mse"
     assert len(evidence["int8"]) == 27
+    graph = onnx.load(stem.with_suffix(".onnx"))
+    every = {node.name.rpartition("/")[0] for node in graph.graph.node if node.op_type == "Conv"}
+    assert evidence["float"].keys() | evidence["int8"].keys() == every, "every convolution is INT8 or has a reason"
+    assert not evidence["float"].keys() & evidence["int8"].keys()
     assert "network.extractor.stem.0" in evidence["excluded_by_hand"]
     assert all(0 < v["threshold"] <= v["largest"] for v in evidence["int8"].values())
     if plan[0] != "--onnx-only":
@@ -120,7 +128,10 @@ def test_the_accuracy_budget_chooses_and_shows_why(
     assert worst in ranked
     assert [a["put_back"] for a in evidence["choice"]["attempts"]] == [0, 1]
     assert cv2.imread(str(stem.with_suffix(".calibration.png"))) is not None
-    assert "1 of 3, measured on 2 calibration frames" in stem.with_suffix(".calibration.md").read_text()
+    text = stem.with_suffix(".calibration.md").read_text()
+    assert "1 of 3, measured on 2 calibration frames" in text
+    assert evidence["float"][ranked[0]] == PUT_BACK
+    assert f"| {PUT_BACK} | 1 | {ranked[0]} |" in text
 
 
 def test_a_real_search_measures_every_layer(checkpoint_path: Path, video_path: Path, tmp_path: Path) -> None:

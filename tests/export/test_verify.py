@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -90,7 +89,7 @@ def test_one_bad_frame_in_a_clip_fails(checkpoint: Checkpoint, clip: list[np.nda
     class Glitch(Wired):
         def infer(self, frame: np.ndarray) -> Output:
             output = super().infer(frame)
-            return replace(output, mask=255 - output.mask) if frame is clip[7] else output
+            return output.replace(mask=255 - output.mask) if frame is clip[7] else output
 
     report = verify(checkpoint, Glitch(checkpoint, age=1), clip, precision="fp16")
     assert report.failures == (7,)
