@@ -16,16 +16,15 @@ from rich.table import Table
 from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import PLAIN, command
 
-from .checkpoint import load_checkpoint, save_checkpoint
 from .config import VARIANTS
-from .cost import parameter_count, state_bytes, step_flops
-from .initialise import initial_checkpoint
 
 _SIZES = ((480, 640), (1080, 1920))
 
 
 def variant_table() -> Table:
     """Parameters, cost and state of every variant."""
+    from .cost import parameter_count, state_bytes, step_flops  # needs torch, which --help does without
+
     table = Table("variant", title="MOST-NET+ variants (GFLOP = 2 x multiply-adds of one frame; state in FP16)")
     table.add_column("parameters", justify="right")
     for height, width in _SIZES:
@@ -61,13 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command("mostnet.model")
+@command("mostnet.model", extra="export")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
     if args.command is None:
         Console(file=sys.stdout, width=120, **PLAIN).print(variant_table())
         return 0
+    from .checkpoint import load_checkpoint, save_checkpoint
+    from .initialise import initial_checkpoint
+
     if args.command == "half":
         save_checkpoint(load_checkpoint(checkpoint_path(args.checkpoint)), args.output, half=True)
         print(f"{args.output}: {args.checkpoint} with its weights in half precision")

@@ -1,22 +1,21 @@
-"""``mostnet-train``: the command line of ``mostnet.training.trainer.train``."""
+"""``mostnet-train``: the command line of ``mostnet.training.train``."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from mostnet.contract import TrainingError
 from mostnet.contract.arguments import size_hw
-from mostnet.contract.shipped import checkpoint_path
+from mostnet.contract.cores import limit_spinning
 from mostnet.contract.terminal import command
 
 from .options import TrainOptions
-from .run_state import load_run
-from .trainer import LAST, train
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -77,7 +76,9 @@ def chosen_options(args: argparse.Namespace) -> TrainOptions:
     Raises:
         TrainingError: a file cannot be read, an unknown option or a bad value.
     """
-    options = load_run(args.out / LAST)[1] if args.resume else TrainOptions()
+    from .run import first_options  # needs torch, which --help does without
+
+    options = first_options(args.out, resume=args.resume)
     if args.config is not None:
         options = options.updated(TrainOptions.values_from_yaml(args.config, args.recipe), source=str(args.config))
     elif args.recipe is not None:
@@ -86,20 +87,26 @@ def chosen_options(args: argparse.Namespace) -> TrainOptions:
     return options.updated({name: value for name, value in given.items() if value is not None}, source="flags")
 
 
-@command("mostnet-train", interrupted="interrupted before the run could be saved again")
+@command("mostnet-train", extra="train", interrupted="interrupted before the run could be saved again")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
-    train(
-        args.data,
-        args.out,
-        options=chosen_options(args),
-        photos=args.photos,
-        paths=args.paths,
-        init=None if args.init is None else checkpoint_path(args.init),
-        resume=args.resume,
-        report=lambda line: print(line, flush=True),
-    )
+    limit_spinning()
+    options = chosen_options(args)
+    from .run import train
+    from .trainer import TrainingInterrupt
+
+    with suppress(TrainingInterrupt):  # the run is saved, and its last line says so
+        train(
+            args.data,
+            args.out,
+            options=options,
+            photos=args.photos,
+            paths=args.paths,
+            init=args.init,
+            resume=args.resume,
+            report=lambda line: print(line, flush=True),
+        )
     return 0
 
 

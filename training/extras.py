@@ -8,8 +8,8 @@ from typing import Any
 from mostnet.contract import TrainingError
 
 
-def load_extra(name: str) -> Any:
-    """Import a library of the ``train`` extra.
+def load_extra(name: str, *, extra: str = "train") -> Any:
+    """Import a module of a library that one of our extras installs.
 
     Raises:
         TrainingError: it is not installed.
@@ -17,4 +17,4 @@ def load_extra(name: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise TrainingError(f"{error.name} is not installed; pip install 'mostnet[train]'") from error
+        raise TrainingError(f"{error.name} is not installed; pip install 'mostnet[{extra}]'") from error

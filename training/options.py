@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mostnet.contract import MIN_SIDE, TrainingError
 from mostnet.model import STRIDES, VARIANTS
@@ -29,6 +29,9 @@ class TrainOptions:
             ``deeplabv3+``.
         variant: variant of ``mostnet``.
         steps: optimiser steps of the whole run.
+        epochs: length of the run in place of ``steps``, if not 0. An epoch draws as many frames from the training split
+            as it has; chance decides which, and repeats do not count. If all clips are photographs, it draws as many
+            clips as there are photographs. The run turns it into steps.
         max_minutes: wall-clock budget; the schedule ends with it or with ``steps``, whichever is earlier. 0: no budget.
         batch: clips per step.
         clip: frames per step, through which gradients flow.
@@ -38,7 +41,7 @@ class TrainOptions:
         scale_min: least magnification.
         scale_max: greatest magnification.
         lr: greatest learning rate.
-        warmup: steps over which the learning rate rises from zero.
+        warmup: steps over which the learning rate rises from zero; a tenth of a run that would end before them.
         final_lr: fraction of ``lr`` that is left at the end of the cosine.
         weight_decay: weight decay of AdamW, on convolution kernels.
         clip_norm: greatest norm of the gradient.
@@ -48,7 +51,7 @@ class TrainOptions:
         compile: run the network through ``torch.compile``.
         cuda_graph: replay every step of the network as a CUDA graph, which is faster for small networks.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads of PyTorch; 0 takes its default, within the CPU limit of a container.
+        threads: CPU threads of PyTorch; 0 takes as many as other processes leave cores free, also later in the run.
         workers: processes that read clips; 0 reads in the training process.
         cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
         repeats: times that each batch is used, mirrored in another way each time; 1 to 4.
@@ -68,11 +71,13 @@ class TrainOptions:
         val_frames: frames to validate on in each sequence.
         save_every: steps between saves of the training state.
         log_every: steps between lines of the log.
+        tensorboard: also write event files for TensorBoard, into the folder ``tensorboard`` of the run.
     """
 
     network: str = MOSTNET
     variant: str = "nano"
     steps: int = 20000
+    epochs: int = 0
     max_minutes: float = 0.0
     batch: int = 4
     clip: int = 6
@@ -112,6 +117,7 @@ class TrainOptions:
     val_frames: int = 24
     save_every: int = 200
     log_every: int = 20
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -168,6 +174,10 @@ class TrainOptions:
         unknown = sorted(str(name) for name in values if name not in kinds)
         if unknown:
             raise TrainingError(f"{source}: unknown option {unknown[0]!r}; known are {', '.join(kinds)}")
+        if values.get("steps") is not None and values.get("epochs"):
+            raise TrainingError(f"{source}: both steps and epochs; each is the length of the run, so drop one of them")
+        if "steps" in values:
+            values = {"epochs": 0, **values}  # the later choice goes first
         try:
             return replace(self, **{name: _converted(name, value, kinds[name]) for name, value in values.items()})
         except TrainingError as error:
@@ -195,6 +205,55 @@ class TrainOptions:
         if not isinstance(values, dict):
             raise TrainingError(f"{path}: holds {type(values).__name__}, expected one `option: value` per line")
         return _chosen(values, recipe, path)
+
+
+class TrainKeywords(TypedDict, total=False):
+    """The fields of ``TrainOptions`` as keyword arguments of ``mostnet.training.train``."""
+
+    network: str
+    variant: str
+    steps: int
+    epochs: int
+    max_minutes: float
+    batch: int
+    clip: int
+    chunks: int
+    frame_step: int
+    crop_hw: tuple[int, int]
+    scale_min: float
+    scale_max: float
+    lr: float
+    warmup: int
+    final_lr: float
+    weight_decay: float
+    clip_norm: float
+    ema: float
+    amp: str
+    channels_last: bool
+    compile: bool
+    cuda_graph: bool
+    device: str
+    threads: int
+    workers: int
+    cache: str
+    repeats: int
+    photo_share: float
+    seed: int
+    tasks: tuple[str, ...]
+    losses: str
+    w_enhance: float
+    w_flow: float
+    w_mask: float
+    learned_weights: bool
+    recurrence: bool
+    alignment: bool
+    overfit: int
+    validate_every: int
+    val_sequences: int
+    val_frames: int
+    save_every: int
+    log_every: int
+    tensorboard: bool
 
 
 def _recipe_file(path: Path) -> Path:
@@ -239,7 +298,9 @@ _LEAST: dict[str, float] = {
         ),
         1,
     ),
-    **dict.fromkeys(("max_minutes", "warmup", "final_lr", "weight_decay", "threads", "workers", "seed", "overfit"), 0),
+    **dict.fromkeys(
+        ("epochs", "max_minutes", "warmup", "final_lr", "weight_decay", "threads", "workers", "seed", "overfit"), 0
+    ),
     **dict.fromkeys(("validate_every", "w_enhance", "w_flow", "w_mask"), 0),
 }
 

@@ -11,6 +11,9 @@ from torch import nn
 from .networks import Network
 from .options import TrainOptions
 
+#: Share of the run over which the learning rate rises if ``warmup`` would outlast the run.
+SHORT_WARM_UP = 0.1
+
 
 def progress(options: TrainOptions, *, step: int, minutes: float) -> float:
     """Share of the run that is done, 0 to 1: of its steps or of its minutes, whichever is larger."""
@@ -18,11 +21,46 @@ def progress(options: TrainOptions, *, step: int, minutes: float) -> float:
     return min(1.0, max(step / options.steps, spent))
 
 
+def warm_up_steps(options: TrainOptions) -> int:
+    """Steps of the warm-up: ``warmup``, or the share ``SHORT_WARM_UP`` of a run of no more steps than that."""
+    return options.warmup if options.warmup < options.steps else int(SHORT_WARM_UP * options.steps)
+
+
+def outruns_warm_up(options: TrainOptions, *, step: int, minutes: float) -> bool:
+    """Whether the minutes pass so fast, in this step, that they would end before the warm-up."""
+    return progress(options, step=step, minutes=minutes) > (step + 1) / (warm_up_steps(options) + 1)
+
+
 def learning_rate(options: TrainOptions, *, step: int, minutes: float) -> float:
-    """Linear warm-up over steps, times half a cosine over ``progress`` from ``lr`` down to ``final_lr * lr``."""
+    """Linear warm-up, times half a cosine over ``progress`` from ``lr`` down to ``final_lr * lr``.
+
+    The warm-up takes ``warm_up_steps``, or the share ``SHORT_WARM_UP`` of minutes that would end before it.
+    """
     done = progress(options, step=step, minutes=minutes)
     cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
-    return options.lr * cosine * min(1.0, (step + 1) / (options.warmup + 1))
+    rise = (step + 1) / (warm_up_steps(options) + 1)
+    if outruns_warm_up(options, step=step, minutes=minutes):
+        rise = done / SHORT_WARM_UP
+    return options.lr * cosine * min(1.0, rise)
+
+
+def steps_of_epochs(options: TrainOptions, *, sequences: int, frames: int, photos: int, photo_clips: int) -> int:
+    """Optimiser steps of ``epochs``, at least one.
+
+    An epoch draws as many frames from the training split as it has. With ``overfit`` it draws the clip of each sequence
+    once. If every clip is a moving photograph, it draws as many clips as there are photographs.
+
+    Args:
+        options: ``epochs``, ``batch``, ``clip``, ``chunks``, ``overfit`` and ``repeats`` of the run.
+        sequences: number of sequences that are trained on.
+        frames: number of their frames.
+        photos: number of photographs.
+        photo_clips: moving photographs in every batch.
+    """
+    drawn = options.batch - photo_clips
+    clips = sequences if options.overfit else frames / (options.clip * options.chunks)
+    batches = options.epochs * (clips / drawn if drawn else photos / photo_clips)
+    return max(1, math.ceil(batches - 1e-6)) * options.chunks * options.repeats
 
 
 class AveragedWeights:

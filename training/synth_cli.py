@@ -34,7 +34,7 @@ _PHOTO_FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-@command(_NAME)
+@command(_NAME, extra="train")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 for an error, 2 for wrong arguments, 128 + the signal's number."""
     parser = _parser()
@@ -84,12 +84,9 @@ def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
 
 
 def _write_moving(args: argparse.Namespace, clip: dict[str, Any], common: dict[str, Any]) -> Path:
-    import torch
-
     from mostnet.training.photos import PhotoOptions
     from mostnet.training.photos.files import write_moving
 
-    torch.set_num_threads(1)  # more threads wait for each other, as the tensors of one clip are small
     chosen = {name: _value(getattr(args, name)) for name in _PHOTO_FLAGS if getattr(args, name) is not None}
     options = PhotoOptions(**clip, **chosen)
     return write_moving(args.out, args.split, args.photos, options, paths=args.paths, **common)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,11 @@ import torch
 from torch import Tensor
 
 from mostnet.contract import DatasetError, TrainingError, sha256, write_text
-from mostnet.contract.stopping import StopRequest
+from mostnet.contract.stopping import SignalInterrupt, StopRequest
 from mostnet.model import State
-from mostnet.model.threads import limit_torch_threads
-from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
+from mostnet.model.threads import TorchThreads
+from mostnet.training.data.clips import Batch
 from mostnet.training.data.dataset import TASKS
-from mostnet.training.data.frame_source import FrameSource
-from mostnet.training.data.oddities import say_masks
-from mostnet.training.data.published import open_split
-from mostnet.training.photos import PhotoClips, PhotoOptions
-from mostnet.training.photos.folder import photos_sha256, read_photos
-from mostnet.training.photos.recorded import read_paths
 from mostnet.video.threads import limit_opencv_threads
 
 from .batches import BatchSource, photo_clips
@@ -32,12 +25,13 @@ from .extras import load_extra
 from .learner import Learner
 from .networks import write_checkpoint
 from .options import TrainOptions
-from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, plot_curves
+from .run_data import data_record, open_data, open_photos
+from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, EventLog, load_writer, plot_curves
 from .run_state import Position, load_run, save_run
 from .same_run import check_same_photos, check_same_run
-from .schedule import learning_rate, progress
+from .schedule import SHORT_WARM_UP, learning_rate, outruns_warm_up, progress, steps_of_epochs, warm_up_steps
 from .validate import validate
-from .workers import WorkersError, failures_of_workers
+from .workers import WorkersError
 
 log = logging.getLogger("mostnet.training")
 
@@ -51,58 +45,31 @@ class TrainResult:
     """The end of a run.
 
     Attributes:
-        steps: optimiser steps done.
-        finished: false if a signal stopped it; then it can be resumed.
-        validation: figures of the last validation, by name; empty without validation.
+        steps: optimiser steps done, those before a resume included.
+        minutes: wall-clock time spent training and validating, likewise.
+        validation: figures of the last validation by name: ``psnr_db``, ``epe_px``, ``iou`` and their ``score``; None
+            for a figure without labels. Empty without validation.
+        model: checkpoint of the averaged weights, to evaluate and export.
+        best: the same at the best validation; None if no validation had a score.
     """
 
     steps: int
-    finished: bool
-    validation: dict[str, float | None]
+    minutes: float
+    validation: Mapping[str, float | None]
+    model: Path
+    best: Path | None
 
 
-def train(
-    data: Path,
-    run_dir: Path,
-    *,
-    options: TrainOptions,
-    photos: Path | None = None,
-    paths: Path | None = None,
-    init: Path | None = None,
-    resume: bool = False,
-    report: Callable[[str], None] = log.info,
-) -> TrainResult:
-    """Train a network on the ``train`` split of ``data`` and on moving photographs, validating on ``val``.
+class TrainingInterrupt(SignalInterrupt):
+    """SIGINT, SIGTERM or SIGHUP stopped a run, which is saved and can be resumed.
 
-    The files in ``run_dir`` are ``last.pt`` (to resume from), ``model.pt`` (averaged weights, to evaluate and export),
-    ``best.pt`` (the same at the best validation), ``train.csv``, ``val.csv``, ``curves.png``, ``samples.png`` and
-    ``options.yaml``.
-
-    Args:
-        photos: folder of photographs with tooth masks; the share ``photo_share`` of every batch is made of them.
-        paths: recorded camera paths for the photographs.
-        init: checkpoint to start from instead of seeded initial weights.
-        resume: continue from ``last.pt``.
-        report: called with each line of progress.
-
-    Raises:
-        DatasetError: the data cannot be used.
-        TrainingError: ``run_dir`` holds another run or nothing to resume, or the run diverged.
-        CheckpointError: ``init`` cannot be used.
-        NoGpuError: CUDA was requested, but there is no GPU.
+    Attributes:
+        steps: optimiser steps done.
     """
-    if not resume and (run_dir / LAST).exists():
-        raise TrainingError(f"{run_dir}: already holds a run; continue it with --resume, or choose another folder")
-    if resume and init:
-        raise TrainingError(
-            f"both --resume and --init {init}: a resumed run keeps its own weights; drop one of the two"
-        )
-    with StopRequest() as stop:
-        trainer = Trainer(
-            data, run_dir, options=options, photos=photos, paths=paths, init=init, resume=resume, report=report
-        )
-        with failures_of_workers():
-            return trainer.run(stop)
+
+    def __init__(self, number: int, steps: int) -> None:
+        super().__init__(number)
+        self.steps = steps
 
 
 class Trainer:
@@ -124,86 +91,92 @@ class Trainer:
         self.position = Position()
         self.state: State | None = None
         self.validation: dict[str, float | None] = {}
-        self._data_name, self._data_record = data.resolve().name, _data_record(data)
+        self._data_name, self._data_record = data.resolve().name, data_record(data)
         if options.validate_every:
             load_extra("matplotlib")  # fails here rather than at the first validation
+        if options.tensorboard:
+            load_writer()
         limit_opencv_threads()
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        else:
-            limit_torch_threads()
+        self._threads = TorchThreads(options.threads)
+        if torch.get_num_threads() < self._threads.most:
+            report(
+                f"{torch.get_num_threads()} of {self._threads.most} CPU threads, because other processes use the CPU"
+            )
         torch.manual_seed(options.seed)
         self.learner = Learner(options, init)
         self._init = None if init is None else {"file": init.name, "sha256": sha256(init)}
-        self._open_data(data)
-        self._batches = BatchSource(self.dataset, self._open_photos(photos, paths), options, device=self.learner.device)
+        self.dataset, self.held_out = open_data(
+            data, options, tasks=self.learner.tasks, photos=photos is not None, report=report
+        )
+        moving, record = open_photos(photos, paths, options, device=self.learner.device, report=report)
+        if moving is not None:
+            self._data_record["photos"] = record
+        self._set_length()
+        self._batches = BatchSource(self.dataset, moving, self.options, device=self.learner.device)
         if resume:
             self._restore()
         self._open_logs()
-        self._sums, self._bad_steps = _LogSums(), 0
+        self._sums, self._bad_steps, self._warming_up = _LogSums(), 0, True
 
     def run(self, stop: StopRequest) -> TrainResult:
-        """Train until the schedule ends or a signal comes, and save."""
+        """Train until the schedule ends or a signal comes, and save.
+
+        Raises:
+            TrainingInterrupt: a signal came.
+        """
         started = time.monotonic() - self.position.minutes * 60
         finished = self._finished()
         for batch, chunk in () if finished else self._chunks():
             self.position.minutes = (time.monotonic() - started) / 60
+            if not self.options.compile:  # another number of threads would compile the network again
+                self._threads.follow()
             self._step(batch, chunk)
             self.position.minutes = (time.monotonic() - started) / 60
             finished = self._finished()
             self._after_step(finished)
             if finished or stop:
                 break
-        if finished:
-            self.report(
-                f"done: {self.position.step} steps, {self.position.minutes:.1f} minutes; {self.run_dir / MODEL}"
-            )
-        else:
+        steps, minutes, model = self.position.step, self.position.minutes, self.run_dir / MODEL
+        if not finished:
             self._save()
             assert stop.signal is not None
-            self.report(f"stopped by {stop.signal.name} after step {self.position.step}; continue with --resume")
-        return TrainResult(self.position.step, finished, self.validation)
+            self.report(f"stopped by {stop.signal.name} after step {steps}; continue with --resume")
+            raise TrainingInterrupt(stop.signal, steps)
+        self.report(f"done: {steps} steps, {minutes:.1f} minutes; {model}")
+        best = None if self.position.best is None else self.run_dir / BEST
+        return TrainResult(steps, minutes, self.validation, model, best)
 
-    def _open_data(self, data: Path) -> None:
-        options = self.options
-        opened = open_split(data, "train")
-        sequences = opened.sequences[: options.overfit] if options.overfit else opened.sequences
-        validates = bool(options.validate_every)
-        validation = None if not validates or options.overfit else open_split(data, "val", direction=opened.direction)
-        held_out = validation.sequences if validation is not None else sequences if validates else ()
-        for line in dict.fromkeys((*opened.lines, *(() if validation is None else validation.lines))):
-            self.report(line)
-        for split in (sequences, held_out):
-            if split:
-                masks = [path for sequence in split for path in sequence.labels.get("mask", ()) if path]
-                say_masks(str(split[0].folder.parent), masks)
-        self.dataset = ClipDataset(FrameSource(sequences, cache=options.cache), _clip_options(options))
-        self.held_out = FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2) if validates else None
-        self.report(f"{data}: {len(sequences)} training sequences, {sum(map(len, sequences))} frames")
+    def close(self) -> None:
+        """Finish the event file; closing twice does nothing."""
+        if self._events is not None:
+            self._events.close()
 
-    def _open_photos(self, photos: Path | None, paths: Path | None) -> PhotoClips | None:
-        if photos is None:
-            if paths is not None:
-                raise TrainingError(f"--paths {paths} moves photographs; give their folder with --photos, or drop it")
-            return None
+    def _set_length(self) -> None:
+        """Turn epochs into steps, and say if the warm-up is shorter than asked for."""
         options = self.options
-        found, recorded = read_photos(photos), [] if paths is None else read_paths(paths)
-        self._data_record["photos"] = {
-            "count": len(found),
-            "sha256": photos_sha256(photos),
-            "recorded_paths": len({path.name for path in recorded}),
-            "paths_sha256": None if paths is None else sha256(paths),
-        }
-        self.report(
-            f"{photos}: {len(found)} photographs, {photo_clips(options)} of {options.batch} clips of every batch"
-        )
-        clip = PhotoOptions(frames=options.clip * options.chunks, size_hw=options.crop_hw, seed=options.seed)
-        return PhotoClips(found, clip, recorded=recorded, device=self.learner.device)
+        if options.epochs:
+            sequences = self.dataset.source.sequences
+            photos = self._data_record.get("photos")
+            steps = steps_of_epochs(
+                options,
+                sequences=len(sequences),
+                frames=sum(map(len, sequences)),
+                photos=photos["count"] if photos else 0,
+                photo_clips=photo_clips(options) if photos else 0,
+            )
+            self.report(f"{options.epochs} epochs are {steps} steps")
+            self.options = options = replace(options, steps=steps, epochs=0)
+        if warm_up_steps(options) < options.warmup:
+            self.report(
+                f"the warm-up takes {warm_up_steps(options)} of {options.warmup} steps, because the run has only "
+                f"{options.steps}"
+            )
 
     def _open_logs(self) -> None:
         at = self.position.step
         self.train_log = CsvLog(self.run_dir / "train.csv", TRAIN_COLUMNS, resume_step=at)
         self.val_log = CsvLog(self.run_dir / "val.csv", VAL_COLUMNS, resume_step=at)
+        self._events = EventLog(self.run_dir / "tensorboard", resume_step=at) if self.options.tensorboard else None
         text = load_extra("yaml").safe_dump(self.options.to_dict(), sort_keys=False)
         write_text(self.run_dir / "options.yaml", text)
 
@@ -236,6 +209,7 @@ class Trainer:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
         options, position = self.options, self.position
         rate = learning_rate(options, step=position.step, minutes=position.minutes)
+        self._say_short_warm_up()
         frames = batch.frames(chunk * options.clip, (chunk + 1) * options.clip)
         position.step += 1
         result = self.learner.step(frames, self.state, rate=rate, number=position.step)
@@ -245,6 +219,17 @@ class Trainer:
         self._bad_steps, self.state = 0, result.state
         position.chunk += 1
         self._sums.add(result.values)
+
+    def _say_short_warm_up(self) -> None:
+        """Say once, when a tenth of the minutes is over, that they would end before the warm-up."""
+        options, step, minutes = self.options, self.position.step, self.position.minutes
+        if self._warming_up and progress(options, step=step, minutes=minutes) >= SHORT_WARM_UP:
+            self._warming_up = False
+            if outruns_warm_up(options, step=step, minutes=minutes):
+                self.report(
+                    f"the warm-up takes {step} of {options.warmup} steps, because the run has only "
+                    f"{options.max_minutes:g} min"
+                )
 
     def _skip(self) -> None:
         self.position.skipped += 1
@@ -275,6 +260,8 @@ class Trainer:
         rate = learning_rate(self.options, step=position.step, minutes=position.minutes)
         row = {"step": position.step, "minutes": position.minutes, "lr": rate, "skipped": position.skipped, **means}
         self.train_log.append(row)
+        if self._events is not None:
+            self._events.append(row)
         shown = " ".join(f"{name} {means[name]:.4f}" for name in ("loss", *TASKS) if name in means)
         self.report(f"step {position.step} {position.minutes:.1f} min lr {rate:.2e} {shown} skipped {position.skipped}")
 
@@ -289,7 +276,12 @@ class Trainer:
             recurrence=options.recurrence,
             samples=self.run_dir / "samples.png",
         )
-        self.val_log.append({"step": position.step, "minutes": position.minutes, **self.validation})
+        row = {"step": position.step, "minutes": position.minutes, **self.validation}
+        self.val_log.append(row)
+        if self._events is not None:
+            self._events.append(row)
+            if (self.run_dir / "samples.png").is_file():
+                self._events.append_picture(position.step, self.run_dir / "samples.png")
         shown = " ".join(f"{name} {value:.4f}" for name, value in self.validation.items() if value is not None)
         self.report(f"validation at step {position.step}: {shown}")
         plot_curves(self.train_log, self.val_log, self.run_dir / "curves.png")
@@ -363,25 +355,3 @@ class _LogSums:
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
-
-
-def _clip_options(options: TrainOptions) -> ClipOptions:
-    return ClipOptions(
-        frames=options.clip * options.chunks,
-        step=options.frame_step,
-        crop_hw=options.crop_hw,
-        scale=(options.scale_min, options.scale_max),
-        augment=not options.overfit,
-        seed=options.seed,
-    )
-
-
-def _data_record(data: Path) -> dict[str, Any]:
-    """The content of ``train/dataset.json``, if there is one."""
-    path = data / "train" / "dataset.json"
-    if not path.is_file():
-        return {}
-    try:
-        return {"description": json.loads(path.read_text(encoding="utf-8-sig"))}
-    except ValueError as error:
-        raise TrainingError(f"{path}: not JSON ({error}); make the data set again, or remove the file") from error

@@ -12,18 +12,18 @@ import torch
 
 from mostnet.contract import DatasetError, Frame, write_bytes
 from mostnet.contract.metrics import Mask
+from mostnet.contract.terminal import one_line
 from mostnet.engine import Output
 from mostnet.model import State
 from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.evaluation.evaluate import only_tasks, stream_sequence
+from mostnet.training.evaluation.judged_video import titled
 from mostnet.training.evaluation.scores import FrameScore, score_frame, summarise
 from mostnet.video.flow_colour import flow_picture
 
 from .ablations import Stepper
 from .networks import Network
-
-_GREY = 96
 
 
 class TrainingStream:
@@ -74,7 +74,7 @@ def validate(
     """Stream up to ``frames`` frames of every sequence of ``source``; returns ``figures``.
 
     Args:
-        samples: file for a picture of the last frame of each sequence.
+        samples: file for a picture of the last frame of each sequence, with titles.
 
     Raises:
         FrameError: frames too small for the network, or a flow that is not finite.
@@ -87,7 +87,7 @@ def validate(
         for frame, output in stream_sequence(stream, _read(source, s, min(frames, len(sequence)), newest)):
             scores.append(score_frame(only_tasks(output, tasks), frame, quick=True))
         if newest[0] is not None:
-            rows.append(sample_row(newest[0], output))
+            rows.append(sample_row(newest[0], output, name=sequence.name))
     if samples is not None and rows:
         _write_samples(rows, samples)
     return figures(scores)
@@ -105,23 +105,27 @@ def figures(scores: Sequence[FrameScore]) -> dict[str, float | None]:
     return {"psnr_db": found.psnr_db, "epe_px": found.epe_px, "iou": iou, "score": total}
 
 
-def sample_row(frame: LabelledFrame, output: Output) -> Frame:
-    """Input, enhanced, reference, predicted and true flow, predicted and true mask, side by side; grey if missing."""
-    assert output.enhanced is not None and output.flow is not None and output.mask is not None
-    none: Frame = np.full_like(frame.input, _GREY)
-    true = None if frame.flow is None else frame.flow.astype(np.float32)
-    lengths = np.hypot(*(output.flow if true is None else true))
+def sample_row(frame: LabelledFrame, output: Output, *, name: str) -> Frame:
+    """Input, enhanced, reference, found and true flow, found and true mask, side by side under their titles.
+
+    Args:
+        name: of the sequence, for the title of the input.
+    """
+    true, lengths = None, np.hypot(*output.flow)
+    if frame.flow is not None and frame.valid is not None:
+        lengths = np.hypot(*frame.flow)
+        true = np.where(frame.valid, frame.flow, np.float32(np.nan))
     most = max(2.0, float(np.percentile(lengths, 99)))
-    parts = [
-        frame.input,
-        output.enhanced,
-        none if frame.reference is None else frame.reference,
-        flow_picture(output.flow, max_px=most),
-        none if true is None else flow_picture(true, max_px=most),
-        _grey_picture(output.mask),
-        none if frame.mask is None else _grey_picture(frame.mask),
-    ]
-    return np.concatenate(parts, axis=1)
+    tiles = {
+        f"input of {one_line(name)}": frame.input,
+        "enhanced": output.enhanced,
+        "reference": frame.reference,
+        f"flow, full colour {most:.1f} px": flow_picture(output.flow, max_px=most),
+        "true flow, black unknown": None if true is None else flow_picture(true, max_px=most),
+        "mask": _grey_picture(output.mask),
+        "true mask": None if frame.mask is None else _grey_picture(frame.mask),
+    }
+    return np.hstack([titled(picture, title, frame.size_hw) for title, picture in tiles.items()])
 
 
 def _read(

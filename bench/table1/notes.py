@@ -8,12 +8,11 @@ from pathlib import Path
 
 from mostnet.bench.machine import describe_machine
 from mostnet.contract.versions import installed_versions
-from mostnet.model.table1 import Estrnn
 
-from .rows import published
+from .budget import Budget
+from .rows import ESTRNN, published
 from .speed import Speeds
 from .table import TableRow
-from .train import Budget
 
 #: A shorter training says nothing of how good a network can be.
 _SHORT_MINUTES = 60.0
@@ -58,7 +57,7 @@ def _on_row(row: TableRow) -> list[str]:
     if row.cost is not None and theirs is not None and abs(row.cost.parameters_m / theirs - 1) > _NEARLY:
         ours = f"{row.cost.parameters_m:.2f}"
         lines.append(f"{row.name} has {ours} M parameters here; Table I says {theirs:.1f} M.")
-    if row.name == Estrnn.name:
+    if row.name == ESTRNN:
         lines.append(
             f"{row.name} sees four past frames instead of two past and two future ones, because a live picture has no "
             "future."

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import sha256, write_text
+from mostnet.training import EvalOptions, evaluate
 from mostnet.training.evaluation.report import read_report
-from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 
 #: The figures of the table, by their names in an evaluation.
 FIGURES = ("psnr_db", "ssim_whole", "epe_px", "iou_frame_mean")
@@ -32,7 +32,7 @@ def measure_quality(
     """Evaluate a checkpoint, or read the evaluation of the same checkpoint and frames; returns its document.
 
     Raises:
-        DatasetError, CheckpointError: see ``mostnet.training.evaluation.run.evaluate_file``.
+        DatasetError, CheckpointError: see ``mostnet.training.evaluate``.
     """
     asked = {"split": options.split, "sequences": options.max_sequences, "frames": options.frames}
     request = folder / row / "request.json"
@@ -42,9 +42,9 @@ def measure_quality(
         report(f"{row}: evaluated before")
         return read_report(found)
     report(f"{row}: evaluating")
-    evaluation = evaluate_file(checkpoint, data, options, command=f"mostnet.bench.table1 {row}")
+    evaluation = evaluate(checkpoint, data, options=options, command=f"mostnet.bench.table1 {row}")
     found.parent.mkdir(parents=True, exist_ok=True)
-    evaluation.write(found.parent)
+    evaluation.report.write(found.parent)
     write_text(request, wanted)
     return read_report(found)
 

@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mostnet.model import VARIANTS
-from mostnet.model.cost import module_flops, parameter_count, step_flops
-from mostnet.model.table1 import (
-    NETWORKS,
-    TABLE1,
-    TRAINABLE,
-    Combination,
-    DeepLabV3Plus,
-    Estrnn,
-    Published,
-    Raft,
-    build,
-)
+from mostnet.model.table1 import TABLE1, TRAINABLE, Published
 from mostnet.training.options import MOSTNET
 
 #: Greatest learning rate of each network: that of its paper for a batch of four clips or the nearest, and ours.
@@ -29,9 +18,10 @@ LEARNING_RATES = {
     "deeplabv3+": 3e-4,
     **dict.fromkeys(VARIANTS, 1e-3),
 }
+ESTRNN = "estrnn"
 #: The row that is made of three others, and these.
-COMBINATION = Combination.name
-PARTS = (Estrnn.name, Raft.name, DeepLabV3Plus.name)
+COMBINATION = "combination"
+PARTS = (ESTRNN, "raft", "deeplabv3+")
 #: The row without a method.
 NO_METHOD = "none"
 #: Names of the rows in the order of the table.
@@ -72,6 +62,9 @@ def cost(row: str, size_hw: tuple[int, int]) -> Cost:
     Raises:
         BackendNotInstalledError: a library that the network is made of is not installed.
     """
+    from mostnet.model.cost import module_flops, parameter_count, step_flops  # needs torch, which --help does without
+    from mostnet.model.table1 import NETWORKS, build
+
     if is_ours(row):
         config = VARIANTS[row]
         return Cost(parameter_count(config) / 1e6, step_flops(config, size_hw) / 1e9)

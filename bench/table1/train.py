@@ -4,63 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 from mostnet.contract import MeasurementError, write_text
 from mostnet.model.table1 import combine
+from mostnet.training import train
 from mostnet.training.data.dataset import index_split
 from mostnet.training.options import TrainOptions
 from mostnet.training.run_state import load_run
 from mostnet.training.schedule import progress
-from mostnet.training.trainer import LAST, MODEL, train
+from mostnet.training.trainer import LAST, MODEL
 
-from .rows import COMBINATION, LEARNING_RATES, PARTS, is_ours, network_option
-
-#: Steps that no run reaches: its minutes end it.
-_STEPS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What every network gets.
-
-    Attributes:
-        minutes: wall-clock time of training.
-        threads: CPU threads.
-        batch: clips per step.
-        clip: frames per step.
-        chunks: steps per clip, with the state carried on.
-        crop_hw: height and width of a clip.
-    """
-
-    minutes: float = 5.0
-    threads: int = 2
-    batch: int = 4
-    clip: int = 2
-    chunks: int = 3
-    crop_hw: tuple[int, int] = (128, 160)
-
-    def options(self, row: str) -> TrainOptions:
-        """The options of a row's run. A network with one task needs no weights between tasks."""
-        weights = {} if is_ours(row) else {"w_enhance": 1.0, "w_flow": 1.0, "w_mask": 1.0}
-        return TrainOptions(
-            **network_option(row),  # type: ignore[arg-type]
-            **weights,  # type: ignore[arg-type]
-            steps=_STEPS,
-            max_minutes=self.minutes,
-            threads=self.threads,
-            batch=self.batch,
-            clip=self.clip,
-            chunks=self.chunks,
-            crop_hw=self.crop_hw,
-            lr=LEARNING_RATES[row],
-            warmup=20,
-            ema=0.98,
-            cache="ram",
-            validate_every=0,
-            save_every=50,
-        )
+from .budget import Budget
+from .rows import COMBINATION, PARTS
 
 
 def train_row(row: str, data: Path, runs: Path, budget: Budget, *, report: Callable[[str], None]) -> Path:
@@ -68,7 +25,7 @@ def train_row(row: str, data: Path, runs: Path, budget: Budget, *, report: Calla
 
     Raises:
         MeasurementError: ``runs`` holds a run of the row with other options.
-        DatasetError, TrainingError, BackendNotInstalledError: see ``mostnet.training.trainer.train``.
+        DatasetError, TrainingError, BackendNotInstalledError: see ``mostnet.training.train``.
         KeyboardInterrupt: a signal stopped the run, which is saved.
     """
     folder = runs / row
@@ -86,10 +43,7 @@ def train_row(row: str, data: Path, runs: Path, budget: Budget, *, report: Calla
         if progress(saved, step=position.step, minutes=position.minutes) >= 1:
             report(f"{row}: {position.step} steps are done")
             return folder / MODEL
-    result = train(data, folder, options=options, resume=resume, report=lambda line: report(f"{row}: {line}"))
-    if not result.finished:
-        raise KeyboardInterrupt
-    return folder / MODEL
+    return train(data, folder, options=options, resume=resume, report=lambda line: report(f"{row}: {line}")).model
 
 
 def _combined(folder: Path, runs: Path) -> Path:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from mostnet.contract.terminal import command
 
-from .checkpoint import BaselineCheckpoint, combine, save_baseline
-from .networks import NETWORKS, build
+from .published import TRAINABLE
 
 
 def _seed(text: str) -> int:
@@ -27,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     init = commands.add_parser(
         "init", help="write an untrained checkpoint", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    init.add_argument("name", choices=NETWORKS)
+    init.add_argument("name", choices=(*TRAINABLE, "combination"))
     init.add_argument("output", type=Path, metavar="OUT.pt")
     init.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the weights")
     join = commands.add_parser("combine", help="join three checkpoints into one of the combination")
@@ -36,10 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command("mostnet.model.table1")
+@command("mostnet.model.table1", extra="export")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
+    from .checkpoint import BaselineCheckpoint, combine, save_baseline  # needs torch, which --help does without
+    from .networks import build
+
     if args.command == "combine":
         combine(args.estrnn, args.raft, args.deeplab, args.out)
         print(f"{args.out}: combination of {args.estrnn}, {args.raft} and {args.deeplab}")

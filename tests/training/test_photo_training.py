@@ -12,16 +12,15 @@ import torch
 
 from mostnet.contract import DatasetError, TrainingError, sha256
 from mostnet.model import load_checkpoint
+from mostnet.training import TrainingInterrupt, TrainOptions, train
 from mostnet.training.batches import BatchSource, joined
 from mostnet.training.cli import main
 from mostnet.training.data.clips import Batch, ClipDataset, ClipOptions
 from mostnet.training.data.dataset import index_split
 from mostnet.training.data.frame_source import FrameSource
-from mostnet.training.options import TrainOptions
 from mostnet.training.photos import PhotoClips, PhotoOptions, sheets
 from mostnet.training.photos.folder import photos_sha256
 from mostnet.training.run_state import load_run
-from mostnet.training.trainer import train
 
 from .moving_scenes import write_dataset
 from .photos.drawn import drawn_photos, swinging_path, write_paths, write_photos
@@ -100,7 +99,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(data: Path, photos: Path
     paths = write_paths(tmp_path / "paths.csv", [swinging_path()])
     train(data, tmp_path / "whole", options=MIXED, photos=photos, paths=paths)
     stop = StopAfter(f"step {at} ", signal.SIGTERM)
-    assert not train(data, tmp_path / "run", options=MIXED, photos=photos, paths=paths, report=stop).finished
+    with pytest.raises(TrainingInterrupt):
+        train(data, tmp_path / "run", options=MIXED, photos=photos, paths=paths, report=stop)
     train(data, tmp_path / "run", options=MIXED, photos=photos, paths=paths, resume=True)
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
     parts, expected = (load_run(tmp_path / name / "last.pt")[2]["model"] for name in ("run", "whole"))
@@ -112,7 +112,8 @@ def test_a_run_that_was_saved_at_the_end_of_a_window_goes_on_with_the_next(
 ) -> None:
     """The first batch of a process must be used: its first step may capture a CUDA graph, and only then alone."""
     stop = StopAfter("step 2 ", signal.SIGTERM)
-    train(data, tmp_path / "run", options=MIXED, photos=photos, report=stop)
+    with pytest.raises(TrainingInterrupt):
+        train(data, tmp_path / "run", options=MIXED, photos=photos, report=stop)
     assert load_run(tmp_path / "run/last.pt")[0].chunk == MIXED.chunks
     asked: list[int] = []
     batches_from = BatchSource.batches
@@ -165,7 +166,7 @@ def test_the_record_names_the_photographs(data: Path, photos: Path, tmp_path: Pa
         "paths_sha256": sha256(paths),
     }
     assert record["options"]["photo_share"] == 0.5
-    assert f"{photos}: 3 photographs, 2 of 4 clips of every batch" in lines
+    assert f"{photos}: 3 photographs, 3 masks; 2 of 4 clips of every batch" in lines
     assert str(photos) not in str(record)
 
 

@@ -17,11 +17,9 @@ import torch
 
 from mostnet.contract import CheckpointError, DatasetError, TrainingError, sha256
 from mostnet.model import initial_checkpoint, load_checkpoint, save_checkpoint
-from mostnet.training import learner, trainer
+from mostnet.training import TrainingInterrupt, TrainOptions, learner, train, trainer
 from mostnet.training.cli import main
-from mostnet.training.options import TrainOptions
 from mostnet.training.run_state import load_run
-from mostnet.training.trainer import train
 
 from .moving_scenes import write_dataset
 
@@ -78,12 +76,12 @@ def test_interrupted_run_resumes_to_the_same_weights_and_log(
 ) -> None:
     """At step 3 a window is half done, with its state; at step 4 it is done."""
     lines = StopAfter(f"step {at} ", signal.SIGTERM)
-    first = train(data, tmp_path / "run", options=SMALL, report=lines)
-    assert (first.steps, first.finished) == (at, False)
+    with pytest.raises(TrainingInterrupt, match="SIGTERM") as stopped:
+        train(data, tmp_path / "run", options=SMALL, report=lines)
+    assert stopped.value.steps == at
     assert lines.lines[-1] == f"stopped by SIGTERM after step {at}; continue with --resume"
     torch.manual_seed(99)
-    second = train(data, tmp_path / "run", options=SMALL, resume=True)
-    assert (second.steps, second.finished) == (6, True)
+    assert train(data, tmp_path / "run", options=SMALL, resume=True).steps == 6
     assert losses(tmp_path / "run") == losses(whole_run)
     parts, expected = (load_run(run / "last.pt")[2] for run in (tmp_path / "run", whole_run))
     for kind in ("model", "average"):
@@ -95,7 +93,8 @@ def test_the_state_in_the_middle_of_a_window_matters_to_the_resumed_run(
     data: Path, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test above can fail: without the carried state, the next losses differ."""
-    train(data, tmp_path / "run", options=SMALL, report=StopAfter("step 3 ", signal.SIGINT))
+    with pytest.raises(TrainingInterrupt):
+        train(data, tmp_path / "run", options=SMALL, report=StopAfter("step 3 ", signal.SIGINT))
     original = trainer.load_run
     monkeypatch.setattr(trainer, "load_run", lambda path: (*original(path)[:2], {**original(path)[2], "state": None}))
     train(data, tmp_path / "run", options=SMALL, resume=True)
@@ -134,7 +133,7 @@ def test_minutes_end_a_run_and_anneal_its_rate(data: Path, tmp_path: Path, monke
     clock = iter(range(0, 10000, 5))
     monkeypatch.setattr(trainer.time, "monotonic", lambda: float(next(clock)))
     result = train(data, tmp_path / "run", options=replace(SMALL, steps=1000, max_minutes=1, warmup=0))
-    assert result.finished and result.steps == 6
+    assert result.steps == 6
     rates = [float(row["lr"]) for row in losses(tmp_path / "run")]
     assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(SMALL.lr * SMALL.final_lr)
 
@@ -143,8 +142,7 @@ def test_steps_without_finite_loss_are_skipped_and_counted(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison_steps(monkeypatch, {2, 3})
-    result = train(data, tmp_path / "run", options=SMALL)
-    assert result.finished
+    train(data, tmp_path / "run", options=SMALL)
     assert [row["skipped"] for row in losses(tmp_path / "run")] == ["0", "1", "2", "2", "2", "2"]
     weights = load_checkpoint(tmp_path / "run" / "model.pt").model.state_dict()
     assert all(bool(value.isfinite().all()) for value in weights.values())

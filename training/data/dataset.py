@@ -3,7 +3,8 @@
     ROOT/{train,val,test}/SEQUENCE/input/000000.png      degraded frames, PNG or JPEG
                                   /reference/000000.png  high-quality frames
                                   /mask/000000.png       teeth, white on black; see ``pictures.read_mask``
-                                  /flow/000000.flo       backward flow to the previous frame, or a KITTI 16-bit PNG
+                                  /flow/000001.flo       backward flow to the previous frame, or a KITTI 16-bit PNG;
+                                                         the first frame needs none
 
     ROOT/{train,val,test}/SEQUENCE/input/41070.jpg       Vident-real as it is published: the same labels,
                                   /GT/41070.png
@@ -31,6 +32,7 @@ from mostnet.contract.pictures import PICTURES, picture_files
 from mostnet.video.steady.similarity import Similarity
 
 from .flow_files import read_flow
+from .guesses import SEQUENCE_WORDS, SPLIT_WORDS, question
 from .layout import LABELS, OURS, VIDENT, SequenceLayout, label_files, layout_of
 from .matrices import Matrices
 from .matrix_direction import as_similarity, similarity_flow
@@ -123,7 +125,8 @@ def index_split(root: Path, split: str, *, partial_flow: bool = False) -> tuple[
     if not folder.is_dir():
         present = sorted((path.name for path in root.glob("*/")), key=natural_key) if root.is_dir() else []
         found = f"found {', '.join(present[:8])}" if present else "found nothing"
-        raise DatasetError(f"{folder}: no such split; {root} should hold {', '.join(SPLITS)}, {found}")
+        asked = question(root, [split], SPLIT_WORDS)
+        raise DatasetError(f"{folder}: no such split; {root} should hold {', '.join(SPLITS)}, {found}{asked}")
     if (folder / UNFINISHED).exists():
         raise DatasetError(
             f"{folder}: unfinished, because mostnet-synth was stopped or still writes; run its command again, or "
@@ -155,7 +158,8 @@ def index_sequence(folder: Path, *, partial_flow: bool = False) -> SequenceFiles
     """
     frames = picture_files(folder / "input")
     if not frames:
-        raise DatasetError(f"{folder}: no frames in input/; expected {', '.join(PICTURES)} files")
+        asked = question(folder, ["input"], SEQUENCE_WORDS)
+        raise DatasetError(f"{folder}: no frames in input/; expected {', '.join(PICTURES)} files{asked}")
     layout = layout_of(folder)
     labels = {
         label: label_files(folder, layout, label, frames, partial=partial_flow)

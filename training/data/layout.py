@@ -77,7 +77,7 @@ def layout_of(folder: Path) -> SequenceLayout:
 def label_files(
     folder: Path, layout: SequenceLayout, label: str, frames: tuple[Path, ...], *, partial: bool = False
 ) -> tuple[Path | None, ...]:
-    """The files of a label, one for each frame. In Vident-real the first frame may lack its flow, which is then None.
+    """The files of a label, one for each frame. The first frame may lack its flow, which is then None.
 
     Args:
         partial: the flow may lack any file.
@@ -89,6 +89,8 @@ def label_files(
     files = picture_files(folder / name, layout.suffixes(label))
     if layout is VIDENT or (partial and label == "flow"):
         return _by_number(folder, name, frames, files, partial=partial and label == "flow", flow=label == "flow")
+    if label == "flow" and 0 < len(files) == len(frames) - 1:
+        return None, *_without_first(folder, name, frames, files)
     if len(files) != len(frames):
         raise DatasetError(
             f"{folder}: {name} has {len(files)} files, expected {len(frames)}, one per input frame; "
@@ -101,6 +103,17 @@ def label_files(
                 f"{folder}: input/{frame.name} and {name}/{file.name} have different file names; "
                 f"rename the files of one folder, so that each label has the name of its frame"
             )
+    return files
+
+
+def _without_first(folder: Path, name: str, frames: tuple[Path, ...], files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The files of the flow if they have the names of all frames but the first."""
+    if [file.stem for file in files] != [frame.stem for frame in frames[1:]]:
+        raise DatasetError(
+            f"{folder}: {name} has {len(files)} files, {files[0].name} to {files[-1].name}, for {len(frames)} frames; "
+            f"it leads from each frame to the one before, and only the first, {frames[0].stem}, may lack it: give the "
+            f"files the names of their frames{_LABEL}"
+        )
     return files
 
 

@@ -1,4 +1,4 @@
-"""The published Vident-real: what a split holds and lacks, and the motion of its matrices."""
+"""Opens a split of either layout; in the published Vident-real, with the motion of its matrices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mostnet.contract import DatasetError
 
 from .dataset import SPLITS, SequenceFiles, first_size, index_sequence, index_split, sequence_folders
 from .flow_files import npy_size
-from .layout import LABELS, VIDENT
+from .found import describe
+from .layout import VIDENT
 from .matrices import Matrices, read_matrices
 from .matrix_direction import Direction, MovingPictures, backward, find_direction
 
@@ -38,18 +39,26 @@ class OpenedSplit:
     direction: Direction | None = None
 
 
-def open_split(root: Path, split: str, *, most: int | None = None, direction: Direction | None = None) -> OpenedSplit:
+def open_split(
+    root: Path,
+    split: str,
+    *,
+    most: int | None = None,
+    direction: Direction | None = None,
+    needs_labels: bool = True,
+) -> OpenedSplit:
     """Find the sequences of a split, the first ``most`` or all; check and read the matrices of a published one.
 
     Args:
         direction: of the matrices, if it is known from another split.
+        needs_labels: refuse a split without a label.
 
     Raises:
-        DatasetError: like ``index_split``; matrices that cannot be read or of another number than the frames; flow of
-            another size than the frames.
+        DatasetError: like ``index_split``; no sequence has a label, though ``needs_labels``; matrices that cannot be
+            read or of another number than the frames; flow of another size than the frames.
     """
     sequences = index_split(root, split)[:most]
-    lines = [describe(f"{root.resolve().name}/{split}", sequences)]
+    lines = describe(f"{root.resolve().name}/{split}", sequences, needs_labels=needs_labels)
     for sequence in sequences:
         _check_flow_sizes(sequence)
     if any(sequence.matrices for sequence in sequences):
@@ -59,25 +68,6 @@ def open_split(root: Path, split: str, *, most: int | None = None, direction: Di
         sequences = tuple(with_motion(sequence, direction) for sequence in sequences)
         lines += _on_motion(sequences)
     return OpenedSplit(sequences, tuple(lines), direction)
-
-
-def describe(name: str, sequences: Sequence[SequenceFiles]) -> str:
-    """One line on the split of this name: its layout, how many sequences have each label, what is missing."""
-    layouts = sorted({sequence.layout.name for sequence in sequences})
-    counts = {
-        "/".join(dict.fromkeys(s.layout.folders[label] for s in sequences)): sum(label in s.labels for s in sequences)
-        for label in LABELS
-    }
-    if any(sequence.layout is VIDENT for sequence in sequences):
-        counts[str(VIDENT.matrices)] = sum(sequence.matrices is not None for sequence in sequences)
-    total = len(sequences)
-    found = [name if count == total else f"{name} in {count} of {total}" for name, count in counts.items() if count]
-    missing = [name for name, count in counts.items() if count == 0]
-    return (
-        f"{name}: layout of {' and '.join(layouts)}, {total} sequence{'' if total == 1 else 's'}, "
-        f"{sum(map(len, sequences))} frames; "
-        f"labels: {', '.join(found) or 'none'}; missing: {', '.join(missing) or 'none'}"
-    )
 
 
 def data_direction(root: Path, split: str) -> tuple[Direction | None, str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mostnet.contract import MostnetError, sha256, write_text
-from mostnet.model import load_checkpoint
 from mostnet.training.extras import load_extra
 
 from .figures import CONVENTIONS, SHADE_NOTE, cell, markdown
@@ -57,6 +56,8 @@ def write_card(
     reports = [read_report(path) for path in evaluations]
     _check_one_model(evaluations, reports)
     credit = "" if attribution is None else _read_attribution(attribution)
+    from mostnet.model import load_checkpoint  # needs torch, which --help does without
+
     checkpoint = load_checkpoint(_find_checkpoint(run_dir, reports[0]))
     if checkpoint.training is None:
         file = reports[0]["model"]["file"]

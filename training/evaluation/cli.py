@@ -1,4 +1,4 @@
-"""``mostnet-eval``: the command line of ``mostnet.training.evaluation.run.evaluate_file``."""
+"""``mostnet-eval``: the command line of ``mostnet.training.evaluate``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract.arguments import positive_int
-from mostnet.contract.shipped import checkpoint_path
+from mostnet.contract.cores import limit_spinning
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
-from mostnet.video.threads import limit_opencv_threads
 
 from .figures import CONVENTIONS
-from .open_model import DEVICES
-from .run import EvalOptions, evaluate_file
-from .tables import print_report
+from .options import DEVICES, EvalOptions
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     add("data", type=Path, metavar="DATA", help="root of the dataset, which holds the splits")
     add("--split", default="test", choices=SPLITS, help="(default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and contact sheet (default: only print)")
+    add("--video", action="store_true", help="also write DIR/video/SEQUENCE.mp4: every frame, its labels and figures")
     add("--max-sequences", type=positive_int, metavar="N", help="the first N sequences (default: all)")
     add("--frames", type=positive_int, metavar="N", help="the first N frames of each sequence (default: all)")
     add(
@@ -50,11 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command("mostnet-eval")
+@command("mostnet-eval", extra="train")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     args = _parser().parse_args(argv)
+    limit_spinning()
     options = EvalOptions(
         split=args.split,
         max_sequences=args.max_sequences,
@@ -62,19 +61,18 @@ def main(argv: list[str] | None = None) -> int:
         device=args.device,
         threads=args.threads,
         convention=args.convention,
+        video=args.video,
     )
-    limit_opencv_threads()
+    from .run import evaluate  # needs torch, which --help does without
+    from .tables import print_report
+
     line = shlex.join(["mostnet-eval", *argv])
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
     with RunProgress(Console(file=sys.stderr, **PLAIN)) as progress:
-        report = evaluate_file(
-            checkpoint_path(args.model), args.data, options, out=args.out, command=line, progress=progress
-        )
+        result = evaluate(args.model, args.data, out=args.out, options=options, command=line, progress=progress)
     # Wide enough that neither a narrow terminal nor a pipe cuts the figures off.
     console = Console(file=sys.stdout, width=max(110, Console().width), **PLAIN)
-    print_report(report, console)
-    for path in () if args.out is None else sorted(args.out.glob("[!.]*")):
+    print_report(result.report, console)
+    for path in sorted(result.files):
         console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", soft_wrap=True)
     return 0
 

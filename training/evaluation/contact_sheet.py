@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mostnet.contract import FOREGROUND, Frame, write_bytes
+from mostnet.contract import ENHANCED, FLOW, FOREGROUND, MASK, Frame, write_bytes
 from mostnet.contract.metrics import Mask
 from mostnet.contract.terminal import drawn
 from mostnet.engine import Output
@@ -28,7 +28,7 @@ KINDS = ("worst", "median", "best")
 Tile = tuple[Frame | None, str]
 
 _TILE_IN, _DPI = 2.6, 110
-_COLUMNS = ("input", "output", "reference", "flow", "true flow", "teeth: cyan found,\nred missed, yellow false")
+_COLUMNS = ("input", "enhanced", "reference", "flow", "true flow", "teeth: cyan found,\nred missed, yellow false")
 #: BGR of teeth that were found, missed, and found where there are none.
 _FOUND, _MISSED, _FALSE = (200, 220, 40), (60, 60, 240), (40, 220, 250)
 _TINT = 0.45
@@ -126,6 +126,7 @@ def write_sheet(path: Path, shown: Sequence[Shown], evaluation: Evaluation, *, t
         _draw_row(row, frame)
     for axis, column in zip(axes[0], _COLUMNS, strict=True):
         axis.set_title(column, fontsize=11)
+    below.suptitle("Figures over all sequences, by the number of frames since the state was reset", fontsize=11)
     _draw_warm_up(below.subplots(1, len(_CURVES)), evaluation)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=_DPI)
@@ -170,7 +171,8 @@ def _draw_row(row: Sequence[Any], shown: Shown) -> None:
 
 def _picture_tiles(shown: Shown) -> list[Tile]:
     """Input, output, reference."""
-    reference, enhanced = shown.labelled.reference, shown.output.enhanced
+    reference = shown.labelled.reference
+    enhanced = shown.output.enhanced if ENHANCED in shown.output.names else None
     return [
         (shown.labelled.input, _decibels(shown.baseline)),
         (enhanced, _NOT_TRAINED if enhanced is None else _decibels(shown.score)),
@@ -180,7 +182,8 @@ def _picture_tiles(shown: Shown) -> list[Tile]:
 
 def _flow_tiles(shown: Shown) -> list[Tile]:
     """Flow and true flow, both on the colour scale of the true flow if it is known."""
-    found, true, score = shown.output.flow, shown.labelled.flow, shown.score.flow
+    found = shown.output.flow if FLOW in shown.output.names else None
+    true, score = shown.labelled.flow, shown.score.flow
     tiles: list[Tile] = [(None, _NOT_TRAINED), (None, _NO_LABEL)]
     scale = FlowScale()
     if true is not None and shown.labelled.valid is not None:
@@ -193,11 +196,11 @@ def _flow_tiles(shown: Shown) -> list[Tile]:
 
 
 def _teeth_tile(shown: Shown) -> Tile:
-    mask, score = shown.output.mask, shown.score.overlap
-    if mask is None:
+    score = shown.score.overlap
+    if MASK not in shown.output.names:
         return None, _NOT_TRAINED
     text = "no label: cyan predicted" if score is None else f"IoU {score.iou:.3f}"
-    return teeth_picture(shown.labelled.input, mask, shown.labelled.mask), text
+    return teeth_picture(shown.labelled.input, shown.output.mask, shown.labelled.mask), text
 
 
 def _draw_tile(axis: Any, picture: Frame, text: str) -> None:
@@ -216,6 +219,8 @@ def _draw_warm_up(axes: Sequence[Any], evaluation: Evaluation) -> None:
                 numbers = [np.nan if value is None else value for value in values]
                 axis.plot(numbers, color=_INK[row], label=row, marker=".", markersize=4)
         axis.set(xlabel="frames since the reset", ylabel=label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.ticklabel_format(style="plain", useOffset=False)
         axis.grid(alpha=0.3)
         if axis.lines:
             axis.legend(fontsize=8)

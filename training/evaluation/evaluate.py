@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from mostnet.contract import DatasetError, Frame, FrameError
+from mostnet.contract import ENHANCED, FLOW, MASK, DatasetError, Frame, FrameError
+from mostnet.contract.arguments import size_text
 from mostnet.contract.pictures import check_picture
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles, read_labelled_frame
@@ -59,13 +60,35 @@ class Evaluation:
         return [RowScores.joined([r.only(t) for r in rows]) for t in range(max(len(r.model) for r in rows))]
 
 
-def evaluate(
+@dataclass(frozen=True, eq=False)
+class JudgedFrame:
+    """A frame with its labels, the outputs of the model, and the scores of both.
+
+    Attributes:
+        sequence: the sequence that it is of.
+        number: its place there, from 0.
+        labelled: the frame and its labels.
+        output: outputs of the model for the tasks that it was trained for; borrowed until the next frame.
+        score: of the outputs.
+        baseline: of the input frame as it is.
+    """
+
+    sequence: SequenceFiles
+    number: int
+    labelled: LabelledFrame
+    output: Output
+    score: FrameScore
+    baseline: FrameScore
+
+
+def evaluate_stream(
     stream: InferenceStream,
     sequences: Sequence[SequenceFiles],
     *,
     frames: int | None = None,
     tasks: Sequence[str] = TASKS,
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[JudgedFrame], None] | None = None,
 ) -> Evaluation:
     """Measure a model on sequences. Its state is zero at the start of each and carried from frame to frame.
 
@@ -78,6 +101,7 @@ def evaluate(
         frames: number of frames to take from the start of each; None for all.
         tasks: the tasks to measure the model on, of ``enhance``, ``flow`` and ``mask``.
         progress: called with the number of frames that are done, of ``frames_to_run``.
+        watch: called with each frame after its measurement, the runs on clean input left out.
 
     Raises:
         DatasetError: a file is damaged, or of another size than the rest of its sequence. A split that was read only in
@@ -90,16 +114,16 @@ def evaluate(
         if progress is not None:
             progress(next(done))
 
-    return Evaluation(tuple(_evaluate_sequence(stream, sequence, frames, tasks, tick) for sequence in sequences))
+    return Evaluation(tuple(_evaluate_sequence(stream, sequence, frames, tasks, tick, watch) for sequence in sequences))
 
 
 def frames_to_run(sequences: Sequence[SequenceFiles], frames: int | None = None) -> int:
-    """Number of frames that ``evaluate`` gives the model: those with a reference count twice."""
+    """Number of frames that ``evaluate_stream`` gives the model: those with a reference count twice."""
     return sum(min(len(s), frames or len(s)) * (2 if "reference" in s.labels else 1) for s in sequences)
 
 
 def check_files(sequences: Sequence[SequenceFiles], frames: int | None = None) -> None:
-    """Look at the first bytes of every picture that ``evaluate`` reads: a bad one would end a long measurement.
+    """Look at the first bytes of every picture that ``evaluate_stream`` reads: a bad one would end a long measurement.
 
     Warnings are those of ``say_masks``.
 
@@ -131,7 +155,7 @@ def check_sizes(sequences: Sequence[SequenceFiles], info: ModelInfo) -> None:
         if (height, width) != info.size_hw:
             raise FrameError(
                 f"{info.file} takes frames of {info.size_hw[0]}x{info.size_hw[1]}, but sequence {sequence.name} has "
-                f"{height}x{width}; export one that fits: mostnet-export CKPT.pt --size {height}x{width}"
+                f"{height}x{width}; export one that fits: mostnet-export CKPT.pt --size {size_text((height, width))}"
             )
 
 
@@ -172,12 +196,8 @@ def stream_sequence(
 
 def only_tasks(output: Output, tasks: Sequence[str]) -> Output:
     """The output without the tasks that the network was not trained for."""
-    return replace(
-        output,
-        enhanced=output.enhanced if "enhance" in tasks else None,
-        flow=output.flow if "flow" in tasks else None,
-        mask=output.mask if "mask" in tasks else None,
-    )
+    made = {"enhance": ENHANCED, "flow": FLOW, "mask": MASK}
+    return output.replace(**{made[task]: None for task in TASKS if task not in tasks})
 
 
 def _evaluate_sequence(
@@ -186,13 +206,18 @@ def _evaluate_sequence(
     frames: int | None,
     tasks: Sequence[str],
     tick: Callable[[], None],
+    watch: Callable[[JudgedFrame], None] | None,
 ) -> SequenceScores:
     rows: list[tuple[FrameScore, ...]] = []
     healed, model_ms, previous = 0, 0.0, None
     for labelled, output in stream_sequence(stream, read_sequence(sequence, frames=frames)):
         healed += not output.finite
         model_ms += output.latency_ms
-        rows.append((*_score_baselines(labelled, previous), score_frame(only_tasks(output, tasks), labelled)))
+        output = only_tasks(output, tasks)
+        score = score_frame(output, labelled)
+        rows.append((*_score_baselines(labelled, previous), score))
+        if watch is not None:
+            watch(JudgedFrame(sequence, len(rows) - 1, labelled, output, score, rows[-1][0]))
         previous = labelled.input
         tick()
     baseline, oracle, dis, model = zip(*rows, strict=True)

@@ -13,13 +13,11 @@ from mostnet.contract import BackendNotInstalledError, ModelFileError, sha256
 from mostnet.engine import Engine
 from mostnet.model import VARIANTS, MostNet
 from mostnet.model.table1 import NETWORKS, load_either, network_stream
-from mostnet.model.threads import limit_torch_threads
+from mostnet.model.threads import TorchThreads
 from mostnet.training.ablations import remove_alignment
 from mostnet.training.data.dataset import TASKS
 
 from .streams import CheckpointStream, InferenceStream, ModelInfo
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @contextmanager
@@ -32,7 +30,7 @@ def open_model(
 
     Args:
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
-        threads: CPU threads of the network; None for the library's own choice, within the CPU limit of a container.
+        threads: CPU threads of the network; None for as many as cores are free (PyTorch) or usable (engine).
 
     Raises:
         CheckpointError, ModelFileError, BackendNotInstalledError, NoGpuError, DeviceError: the file cannot be opened
@@ -49,10 +47,7 @@ def open_model(
 
 def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[CheckpointStream, ModelInfo]:
     checkpoint = load_either(path)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    else:
-        limit_torch_threads()
+    torch_threads = TorchThreads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     network = checkpoint.model
@@ -70,7 +65,7 @@ def _open_checkpoint(path: Path, device: str, threads: int | None) -> tuple[Chec
     )
     if isinstance(network, MostNet) and not info.alignment:
         remove_alignment(network)
-    return CheckpointStream(network_stream(network, device=device, recurrence=info.recurrence)), info
+    return CheckpointStream(network_stream(network, device=device, recurrence=info.recurrence), torch_threads), info
 
 
 def _describe_engine(path: Path, engine: Engine) -> ModelInfo:

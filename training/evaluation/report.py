@@ -1,4 +1,4 @@
-"""The files of an evaluation: one JSON document, a CSV of the sequences, a CSV of the warm-up."""
+"""The files of an evaluation: one JSON document, and CSV files of the sequences, the frames and the warm-up."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ class EvalReport:
     evaluation: Evaluation
     convention: str = "ours"
 
+    @property
+    def figures(self) -> dict[str, dict[str, float | None]]:
+        """The figures of each row by name; None for a figure without a label, or not of its row."""
+        return _figures(self.evaluation.rows)
+
     def to_json(self) -> str:
         """The report as a JSON object; a figure without a label, or not of its row, is null."""
         evaluation = self.evaluation
@@ -76,7 +81,7 @@ class EvalReport:
             "healed_frames": sum(sequence.healed for sequence in evaluation.sequences),
             "fps": evaluation.fps,
             "shade_limits_de00": {"just_seen": JUST_SEEN_DE00, "just_accepted": JUST_ACCEPTED_DE00},
-            "rows": _figures(evaluation.rows),
+            "rows": self.figures,
             "sequences": [
                 {"name": s.name, "frames": len(s.rows.model), "rows": _figures(s.rows)} for s in evaluation.sequences
             ],
@@ -88,7 +93,11 @@ class EvalReport:
         return json.dumps(document, indent=1, allow_nan=False, default=str)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``evaluation.json``, ``sequences.csv`` and ``warm_up.csv``, each whole or not at all."""
+        """Write ``evaluation.json``, ``sequences.csv``, ``frames.csv`` and ``warm_up.csv``, each whole or not at all.
+
+        Returns:
+            Their paths.
+        """
         sequences = [
             {"sequence": s.name, "frames": len(s.rows.model), **_flat(s.rows)} for s in self.evaluation.sequences
         ]
@@ -96,9 +105,15 @@ class EvalReport:
             {"frame": t, "sequences": len(rows.model), **_flat(rows)}
             for t, rows in enumerate(self.evaluation.warm_up())
         ]
+        frames = [
+            {"sequence": s.name, "frame": t, **_flat(s.rows.only(t), without="iou_frame_mean")}
+            for s in self.evaluation.sequences
+            for t in range(len(s.rows.model))
+        ]
         files = {
             folder / "evaluation.json": self.to_json(),
             folder / "sequences.csv": _csv(sequences),
+            folder / "frames.csv": _csv(frames),
             folder / "warm_up.csv": _csv(warm_up),
         }
         for path, text in files.items():
@@ -143,11 +158,11 @@ def _figures(rows: RowScores) -> dict[str, dict[str, float | None]]:
     return {name: asdict(scores) for name, scores in rows.summary().items()}
 
 
-def _flat(rows: RowScores) -> dict[str, str]:
-    """One CSV cell per row and figure; empty for None."""
+def _flat(rows: RowScores, *, without: str = "") -> dict[str, str]:
+    """One CSV cell per row and figure, that figure left out; empty for None."""
     cells = {}
     for row, scores in rows.summary().items():
-        for figure in ROW_FIGURES[row]:
+        for figure in (name for name in ROW_FIGURES[row] if name != without):
             value = getattr(scores, figure)
             cells[f"{row.replace(' ', '_').lower()}_{figure}"] = "" if value is None else f"{value:.6g}"
     return cells

@@ -1,24 +1,34 @@
-"""Evaluate a model's file on a dataset's folder and write the report."""
+"""Evaluate a model's file on a dataset's folder and write the report: the function that ``mostnet-eval`` calls."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mostnet.contract import DatasetError
+from mostnet.contract import DatasetError, TrainingError
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.versions import installed_versions
+from mostnet.model.threads import torch_settings_kept
 from mostnet.training.data.dataset import SPLITS
 from mostnet.training.data.published import open_split
+from mostnet.training.extras import load_extra
+from mostnet.video.threads import limit_opencv_threads, opencv_threads_kept
 
 from .contact_sheet import pick_frames, run_picks, write_sheet
-from .evaluate import check_files, check_sizes, evaluate, frames_to_run
-from .figures import CONVENTIONS
+from .evaluate import check_files, check_sizes, evaluate_stream, frames_to_run
+from .judged_video import judged_videos
 from .open_model import open_model
+from .options import EvalOptions
 from .report import DataInfo, EvalReport
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import EvalKeywords
 
 #: Called with the number of frames done and the total number of frames.
 Progress = Callable[[int, int], None]
@@ -26,65 +36,80 @@ Progress = Callable[[int, int], None]
 _PACKAGES = ("mostnet", "torch", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvalOptions:
-    """The data and the device of an evaluation.
+@dataclass(frozen=True)
+class EvalResult:
+    """The figures of an evaluation, and where they are written.
 
     Attributes:
-        split: ``train``, ``val`` or ``test``.
-        max_sequences: number of sequences to take from the start of the split; None for all.
-        frames: number of frames to take from the start of each sequence; None for all.
-        device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
-        threads: CPU threads of the network; None for the library's own choice.
-        convention: the way to count that is shown, of ``figures.CONVENTIONS``.
-
-    Raises:
-        ValueError: a number is below 1, or there is no such convention.
+        figures: figures of each row of the printed tables by name, such as ``figures["model"]["psnr_db"]``; None for a
+            figure without labels. The rows are ``baseline`` (the input as it is), ``oracle colour`` (the input in its
+            best colours), ``DIS`` (optical flow by OpenCV), ``model``, and ``clean input`` (the model on the reference
+            frames).
+        frames: number of frames.
+        fps: frames per second of the model alone.
+        files: files that were written; none without ``out``.
+        report: all facts, down to each frame.
     """
 
-    split: str = "test"
-    max_sequences: int | None = None
-    frames: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    convention: str = "ours"
-
-    def __post_init__(self) -> None:
-        for name in ("max_sequences", "frames", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; expected 1 or more")
-        if self.convention not in CONVENTIONS:
-            raise ValueError(f"convention is {self.convention!r}; expected one of {', '.join(CONVENTIONS)}")
+    figures: Mapping[str, Mapping[str, float | None]]
+    frames: int
+    fps: float
+    files: tuple[Path, ...]
+    report: EvalReport = field(repr=False)
 
 
-def evaluate_file(
-    model: Path,
-    data: Path,
-    options: EvalOptions | None = None,
+def evaluate(
+    model: str | Path,
+    data: str | Path,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
+    options: EvalOptions | None = None,
     command: str = "",
     progress: Progress | None = None,
-) -> EvalReport:
-    """Evaluate a checkpoint or an exported model on a split.
+    **changes: Unpack[EvalKeywords],
+) -> EvalResult:
+    """Evaluate a checkpoint or an exported model on a split, streaming with carried state.
 
     Args:
-        model: ``.pt``, ``.onnx`` or ``.plan``.
-        data: root of the dataset; see ``mostnet.training.data.dataset``.
-        options: the part of the dataset, and the device.
-        out: folder for ``evaluation.json``, ``sequences.csv``, ``warm_up.csv`` and ``contact_sheet.png``; None writes
-            nothing.
+        model: ``.pt``, ``.onnx`` or ``.plan``, or the name of a shipped checkpoint such as ``nano``.
+        data: folder of the data set, in the layout of ``mostnet.training.data.dataset``.
+        out: folder for ``evaluation.json``, ``sequences.csv``, ``frames.csv``, ``warm_up.csv``, ``contact_sheet.png``
+            and, with the option ``video``, ``video/SEQUENCE.mp4``; made if missing. None writes nothing.
+        options: the part of the data set, and the device.
         command: the command line, for the report.
         progress: see ``Progress``.
+        changes: fields of ``EvalOptions`` that replace those of ``options``: ``evaluate(model, data, split="val")``.
+
+    Threads and random numbers of PyTorch, and threads of OpenCV, are as before at the end.
 
     Raises:
         DatasetError: no such split, or a file of it cannot be used.
         FrameError: the model is for frames of another size.
         CheckpointError, ModelFileError, BackendNotInstalledError, NoGpuError, DeviceError: the model cannot be opened
             or run.
+        TrainingError: Matplotlib, which draws the contact sheet, is not installed, or a video has no folder to go to.
+        VideoError: a video cannot be written.
+        ValueError: an option is out of range.
+        OSError: a file cannot be written.
     """
-    options = options or EvalOptions()
+    chosen = replace(options or EvalOptions(), **changes)
+    folder = None if out is None else Path(out)
+    if folder is None and chosen.video:
+        raise TrainingError("--video writes into the folder of --out; give --out DIR too")
+    if folder is not None:
+        load_extra("matplotlib")  # for the contact sheet
+        folder.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
+    with torch_settings_kept(), opencv_threads_kept():
+        limit_opencv_threads()
+        report, files = _measured(checkpoint_path(str(model)), Path(data), folder, chosen, command, progress)
+    evaluation = report.evaluation
+    return EvalResult(report.figures, len(evaluation.rows.model), evaluation.fps, tuple(files), report)
+
+
+def _measured(
+    model: Path, data: Path, out: Path | None, options: EvalOptions, command: str, progress: Progress | None
+) -> tuple[EvalReport, list[Path]]:
+    """The report, and the files that were written."""
     opened = open_split(data, options.split, most=options.max_sequences)
     sequences = opened.sequences
     check_files(sequences, options.frames)
@@ -93,7 +118,10 @@ def evaluate_file(
     with open_model(model, device=options.device, threads=options.threads) as (stream, info):
         check_sizes(sequences, info)
         tick = None if progress is None else lambda done: progress(done, total)
-        evaluation = evaluate(stream, sequences, frames=options.frames, tasks=info.tasks, progress=tick)
+        with judged_videos(out / "video" if out is not None and options.video else None) as videos:
+            evaluation = evaluate_stream(
+                stream, sequences, frames=options.frames, tasks=info.tasks, progress=tick, watch=videos.add
+            )
         report = EvalReport(
             command=command,
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -103,13 +131,15 @@ def evaluate_file(
             evaluation=evaluation,
             convention=options.convention,
         )
-        if out is not None:
-            report.write(out)
-            shown = run_picks(stream, sequences, evaluation, pick_frames(evaluation), tasks=info.tasks)
-            if shown:
-                title = f"{info.file} ({info.precision}, {info.runs_in}) on {report.data.name}/{options.split}"
-                write_sheet(out / "contact_sheet.png", shown, evaluation, title=title)
-    return report
+        if out is None:
+            return report, []
+        files = [*report.write(out), *videos.files]
+        shown = run_picks(stream, sequences, evaluation, pick_frames(evaluation), tasks=info.tasks)
+        if shown:
+            title = f"{info.file} ({info.precision}, {info.runs_in}) on {report.data.name}/{options.split}"
+            write_sheet(out / "contact_sheet.png", shown, evaluation, title=title)
+            files.append(out / "contact_sheet.png")
+        return report, files
 
 
 def _description(split: Path) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mostnet.contract import Frame
+from mostnet.contract import ENHANCED, FLOW, MASK, Frame
 from mostnet.contract.metrics import FlowError, Overlap, flow_error, overlap, psnr_db
 from mostnet.engine import Output
 from mostnet.training.data.dataset import LabelledFrame
@@ -78,7 +78,7 @@ class Scores:
 
 
 def score_frame(output: Output, labels: LabelledFrame, *, quick: bool = False) -> FrameScore:
-    """Measure one frame's outputs; an output that is None is not measured.
+    """Measure one frame's outputs; an output that it lacks is not measured.
 
     Args:
         quick: leave out fit, SSIM, shade and tooth motion, which take most of the time.
@@ -87,13 +87,14 @@ def score_frame(output: Output, labels: LabelledFrame, *, quick: bool = False) -
         FrameError: an output and its label differ in shape, or a flow is not finite where it is valid.
     """
     masks = errors = motion = None
-    if output.mask is not None and labels.mask is not None:
+    if MASK in output.names and labels.mask is not None:
         masks = overlap(output.mask, labels.mask)
-    if output.flow is not None and labels.flow is not None and labels.valid is not None:
+    if FLOW in output.names and labels.flow is not None and labels.valid is not None:
         errors = flow_error(output.flow, labels.flow, labels.valid)
         if labels.mask is not None and not quick:
             motion = tooth_motion(output.flow, labels.flow, labels.valid, labels.mask, labels.motion)
-    return replace(_score_picture(output.enhanced, labels, quick), flow=errors, overlap=masks, motion=motion)
+    picture = output.enhanced if ENHANCED in output.names else None
+    return replace(_score_picture(picture, labels, quick), flow=errors, overlap=masks, motion=motion)
 
 
 def summarise(frames: Iterable[FrameScore]) -> Scores:

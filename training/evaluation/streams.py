@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mostnet.contract import Frame
 from mostnet.engine import Output
-from mostnet.model import NetworkStream
 from mostnet.training.data.dataset import TASKS
+
+if TYPE_CHECKING:
+    from mostnet.model import NetworkStream
+    from mostnet.model.threads import TorchThreads
 
 
 class InferenceStream(Protocol):
@@ -27,8 +30,8 @@ class InferenceStream(Protocol):
 class CheckpointStream:
     """A ``NetworkStream`` whose outputs carry their latency, like the outputs of an ``Engine``."""
 
-    def __init__(self, network: NetworkStream) -> None:
-        self._network = network
+    def __init__(self, network: NetworkStream, threads: TorchThreads | None = None) -> None:
+        self._network, self._threads = network, threads
         self._ids = count()
 
     def infer(self, frame: Frame) -> Output:
@@ -37,6 +40,8 @@ class CheckpointStream:
         Raises:
             FrameError: the frame is too small.
         """
+        if self._threads is not None:
+            self._threads.follow()
         begun_s = perf_counter()
         outputs = self._network.infer(frame)
         latency_ms = (perf_counter() - begun_s) * 1e3

@@ -235,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.table == "ablation" and len(dict(args.evaluations)) < len(args.evaluations):
         parser.error("two evaluations have the same name")
     make = _write_card if args.table == "card" else _compare
-    return command(args.table)(make)(args)
+    return command(args.table, extra="train")(make)(args)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mostnet.contract.arguments import positive_int
+from mostnet.contract.cores import limit_spinning
 from mostnet.contract.terminal import PLAIN, command
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command("mostnet-label", interrupted="interrupted; every file is whole, and the same command continues")
+@command("mostnet-label", extra="train", interrupted="interrupted; every file is whole, and the same command continues")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = _parser()
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.method == "dis" and args.weights is not None:
         parser.error("--weights is for --method raft")
     limit_opencv_threads()
+    limit_spinning()
     splits = splits_of(args.root) if args.split is None else tuple(dict.fromkeys(args.split))
     total = frames_to_label(args.root, splits)
     method = _method(args) if total else dis_method()

@@ -68,8 +68,7 @@ def label_split(
 ) -> LabelledSplit:
     """Write the backward flow of every frame that has none, each file whole or not at all.
 
-    In our layout a first frame gets a file in which nothing is known; in Vident-real it has none. An interrupted run is
-    continued by the next one.
+    A first frame gets none. An interrupted run is continued by the next one.
 
     Args:
         method: finds the flow.
@@ -99,8 +98,7 @@ def label_split(
 
 def _missing(sequence: SequenceFiles) -> list[int]:
     files = sequence.labels.get("flow") or (None,) * len(sequence)
-    first = 1 if sequence.layout is VIDENT else 0
-    return [index for index in range(first, len(sequence)) if files[index] is None]
+    return [index for index in range(1, len(sequence)) if files[index] is None]
 
 
 def _present(sequence: SequenceFiles) -> int:
@@ -110,14 +108,10 @@ def _present(sequence: SequenceFiles) -> int:
 def _write_label(sequence: SequenceFiles, index: int, method: LabelMethod, pictures: str) -> float:
     """Write one file; returns the share of its pixels that is known."""
     files = _pictures(sequence, pictures)
-    frame = read_picture(files[index])
-    if index:
-        previous = read_picture(files[index - 1])
-        if previous.shape != frame.shape:
-            raise DatasetError(f"{files[index]}: another size than the frame before it; all must have one size")
-        flow, valid = checked_flow(method.find, frame, previous)
-    else:
-        flow, valid = np.zeros((2, *frame.shape[:2]), np.float32), np.zeros(frame.shape[:2], np.bool_)
+    frame, previous = read_picture(files[index]), read_picture(files[index - 1])
+    if previous.shape != frame.shape:
+        raise DatasetError(f"{files[index]}: another size than the frame before it; all must have one size")
+    flow, valid = checked_flow(method.find, frame, previous)
     folder = sequence.folder / sequence.layout.folders["flow"]
     folder.mkdir(exist_ok=True)
     write_flow(folder / f"{sequence.input[index].stem}{_SUFFIX[sequence.layout.name]}", flow, valid)

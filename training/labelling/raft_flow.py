@@ -11,7 +11,7 @@ from torch import Tensor
 from mostnet.contract import CheckpointError, Frame, NoGpuError
 from mostnet.contract.metrics import Flow
 from mostnet.model.table1 import Raft, build, is_baseline, load_baseline, load_raft_weights
-from mostnet.model.threads import limit_torch_threads
+from mostnet.model.threads import TorchThreads
 
 
 class RaftFlow:
@@ -21,10 +21,7 @@ class RaftFlow:
         """Load the weights; see ``methods.raft_method``."""
         if device == "cuda" and not torch.cuda.is_available():
             raise NoGpuError("PyTorch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
-        if threads is not None:
-            torch.set_num_threads(threads)
-        else:
-            limit_torch_threads()
+        self._threads = TorchThreads(threads)
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._device = torch.device(chosen)
         self._network = _load(weights).to(self._device).eval()
@@ -36,6 +33,7 @@ class RaftFlow:
         Raises:
             FrameError: the pictures are too small for RAFT.
         """
+        self._threads.follow()
         current, other = self._tensor(first), self._tensor(second)
         prediction, _ = self._network.step(current, self._network.history(other))
         flow: Flow = prediction.flow[0].cpu().numpy()

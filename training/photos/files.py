@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from mostnet.contract import DatasetError, sha256
+from mostnet.model.threads import torch_settings_kept
 from mostnet.training.data.dataset import LabelledFrame
 from mostnet.training.data.flow_files import write_flow
 from mostnet.training.synth.files import (
@@ -32,13 +33,13 @@ Progress = Callable[[int], None]
 
 
 def write_moving(
-    out: Path,
+    out: str | Path,
     split: str,
-    photos: Path,
+    photos: str | Path,
     options: PhotoOptions,
     *,
     sequences: int,
-    paths: Path | None = None,
+    paths: str | Path | None = None,
     progress: Progress = lambda done: None,
 ) -> Path:
     """Write clips of moving photographs as one split and return its folder.
@@ -61,6 +62,7 @@ def write_moving(
         OSError: a file cannot be read or written.
     """
     seeds = sequence_seeds(split, seed=options.seed, sequences=sequences)
+    photos, paths = Path(photos), None if paths is None else Path(paths)
     found, recorded = read_photos(photos), [] if paths is None else read_paths(paths)
     first = sequence_seeds(split, seed=0, sequences=1).start
     clips = PhotoClips(found, replace(options, seed=first), recorded=recorded)
@@ -75,7 +77,9 @@ def write_moving(
         else {"count": len({path.name for path in recorded}), "sha256": sha256(paths)},
         "options": {name: value for name, value in chosen.items() if name != "seed"},
     }
-    with split_folder(out, split, record, seeds=seeds, versions={"torch": str(torch.__version__)}) as folder:
+    versions = {"torch": str(torch.__version__)}
+    with torch_settings_kept(), split_folder(Path(out), split, record, seeds=seeds, versions=versions) as folder:
+        torch.set_num_threads(1)  # more threads wait for each other, as the tensors of one clip are small
         for index, seed in enumerate(seeds):
             if not is_written(folder / f"{index:06}", frames=options.frames):
                 with whole_folder(folder / f"{index:06}") as temporary:
@@ -91,9 +95,9 @@ def _frames(clips: PhotoClips, index: int) -> Iterator[LabelledFrame]:
 
 
 def write_still(
-    out: Path,
+    out: str | Path,
     split: str,
-    photos: Path,
+    photos: str | Path,
     *,
     sequences: int | None = None,
     frames: int = 3,
@@ -115,6 +119,7 @@ def write_still(
         DatasetError: the folder holds another split, a number is out of its range, or the photographs cannot be used.
         OSError: a file cannot be read or written.
     """
+    photos = Path(photos)
     files = photo_files(photos)
     if frames < 1 or (sequences is not None and not 1 <= sequences <= len(files)):
         raise DatasetError(
@@ -130,7 +135,7 @@ def write_still(
         "photographs": {"count": len(files), "sha256": photos_sha256(photos)},
         "options": {"still": True},
     }
-    with split_folder(out, split, record) as folder:
+    with split_folder(Path(out), split, record) as folder:
         for index, file in enumerate(files[:sequences]):
             if not is_written(folder / f"{index:06}", frames=frames):
                 with whole_folder(folder / f"{index:06}") as temporary:

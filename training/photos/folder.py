@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mostnet.contract import DatasetError, sha256
 from mostnet.contract.pictures import PICTURES, picture_files
+from mostnet.training.data.guesses import PHOTO_WORDS, question
 from mostnet.training.data.oddities import say_masks
 from mostnet.training.data.pictures import read_mask, read_picture
 
@@ -64,12 +65,29 @@ def photo_files(folder: Path) -> list[Path]:
         DatasetError: no such folder, no photographs, or two photographs or two masks with the same name.
     """
     if not (folder / "image").is_dir() or not (folder / "mask").is_dir():
-        raise DatasetError(f"{folder}: expected the folders image and mask, with image/NAME.jpg and mask/NAME.png")
+        missing = [name for name in ("image", "mask") if not (folder / name).is_dir()]
+        raise DatasetError(
+            f"{folder}: expected the folders image and mask, with image/NAME.jpg and mask/NAME.png"
+            + question(folder, missing, PHOTO_WORDS)
+        )
     images = picture_files(folder / "image")
     if not images:
         raise DatasetError(f"{folder / 'image'}: no photographs; expected {', '.join(PICTURES)} files")
     picture_files(folder / "mask")  # refuses two masks for one photograph
     return list(images)
+
+
+def describe_photos(folder: Path) -> str:
+    """What a folder of photographs holds: how many, how many masks, and masks without a photograph.
+
+    Raises:
+        DatasetError: like ``photo_files``.
+    """
+    images, masks = photo_files(folder), picture_files(folder / "mask")
+    names = {path.stem for path in images}
+    spare = [path.name for path in masks if path.stem not in names]
+    text = f"{folder}: {len(images)} photographs, {len(masks)} masks"
+    return text if not spare else f"{text}, of which {len(spare)} without a photograph are not read ({spare[0]})"
 
 
 def photos_sha256(folder: Path) -> str:

@@ -60,7 +60,7 @@ def sequence_seeds(split: str, *, seed: int, sequences: int) -> range:
 
 
 def write_split(
-    out: Path,
+    out: str | Path,
     split: str,
     *,
     sequences: int,
@@ -71,14 +71,28 @@ def write_split(
     options: SynthOptions | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Path:
-    """Write the sequences of one split and return its folder; ``progress`` is called with the number written so far.
+    """Write drawn sequences with exact labels as one split, and return its folder.
 
     Each sequence appears whole or not at all; ``dataset.json`` appears when all sequences are there. After an
     interrupt, the same call continues, unless the options have a camera path.
 
+    Args:
+        out: data set to add the split to; made if missing.
+        split: ``train``, ``val`` or ``test``; no two splits share a seed.
+        sequences: number of sequences.
+        frames: frames of each sequence.
+        size_hw: frame height and width in pixels.
+        seed: first seed within the split's own range.
+        workers: processes that draw. A script that asks for more than one needs ``if __name__ == "__main__":`` around
+            its work, because Python imports the script in each of them.
+        options: of the camera, the scenes and the degradations.
+        progress: called with the number of sequences written so far.
+
     Raises:
-        DatasetError: the folder holds another split, or a number is out of its range.
+        DatasetError: the folder holds another split, a number is out of its range, or a worker died.
         FrameError: the size is too small.
+        OSError: a file cannot be written.
+        KeyboardInterrupt: Ctrl-C came; the sequences that are there are whole.
     """
     seeds = sequence_seeds(split, seed=seed, sequences=sequences)
     check_size(size_hw)
@@ -87,7 +101,7 @@ def write_split(
     options = options or SynthOptions()
     described = {**asdict(options), "path": None if options.path is None else "given"}
     record = {"sequences": sequences, "frames": frames, "size_hw": size_hw, "options": described}
-    with split_folder(out, split, record, seeds=seeds, resumes=options.path is None) as folder:
+    with split_folder(Path(out), split, record, seeds=seeds, resumes=options.path is None) as folder:
         work = partial(_make_and_write, folder, frames=frames, size_hw=size_hw, options=options)
         missing = [(i, seed) for i, seed in enumerate(seeds) if not is_written(folder / f"{i:06}", frames=frames)]
         there = sequences - len(missing)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mostnet.contract import BackendNotInstalledError, FrameError, MostnetError
-from mostnet.model.table1 import NETWORKS, TABLE1, Baseline, build, libraries, load_table1
+from mostnet.model.table1 import NETWORKS, TABLE1, TRAINABLE, Baseline, build, libraries, load_table1
 
 from .needs import built, need
 
@@ -29,6 +29,10 @@ def size_for(name: str) -> tuple[int, int]:
 @pytest.fixture(params=NETWORKS)
 def network(request: pytest.FixtureRequest) -> Baseline:
     return built(request.param)
+
+
+def test_the_names_that_are_known_without_pytorch_are_those_of_the_networks() -> None:
+    assert (*TRAINABLE, "combination") == tuple(NETWORKS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

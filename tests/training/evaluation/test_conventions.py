@@ -14,10 +14,10 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from mostnet.engine import Output
 from mostnet.model import initial_checkpoint, save_checkpoint
+from mostnet.training import EvalOptions
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.evaluation.cli import main
-from mostnet.training.evaluation.evaluate import evaluate
-from mostnet.training.evaluation.run import EvalOptions
+from mostnet.training.evaluation.evaluate import evaluate_stream
 from tests.training.moving_scenes import moving_clip, write_sequence
 
 SIZE = (72, 96)
@@ -53,7 +53,7 @@ class NoisyModel:
 
 def test_the_figures_of_the_source_are_those_of_torchmetrics(data: Path) -> None:
     model, sequences = NoisyModel(), index_split(data, "test")
-    figures = evaluate(model, sequences).rows.summary()["model"]
+    figures = evaluate_stream(model, sequences).rows.summary()["model"]
     outputs = [*model.outputs[:4], *model.outputs[8:10]]  # each sequence runs again with clean input
     labels = [read_labelled_frame(s, t) for s in sequences for t in range(len(s))]
     assert all(0 in output.enhanced and 255 in output.enhanced for output in outputs)

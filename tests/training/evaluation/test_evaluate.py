@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +17,15 @@ from mostnet.contract import DatasetError, FrameError, NoGpuError
 from mostnet.engine import Output
 from mostnet.export.exporter import ExportOptions, export
 from mostnet.model import Checkpoint, NetworkStream, initial_checkpoint, load_checkpoint, save_checkpoint
+from mostnet.training import EvalOptions, evaluate
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.evaluation.cli import main
-from mostnet.training.evaluation.evaluate import check_sizes, evaluate, frames_to_run
+from mostnet.training.evaluation.evaluate import check_sizes, evaluate_stream, frames_to_run
 from mostnet.training.evaluation.open_model import open_model
 from mostnet.training.evaluation.report import read_report
-from mostnet.training.evaluation.run import EvalOptions, evaluate_file
 from mostnet.training.evaluation.scores import PSNR_CAP_DB, FrameScore, Scores
 from mostnet.training.evaluation.streams import CheckpointStream
+from mostnet.video import VideoReader
 from tests.training.data.picture_files import bad_files
 from tests.training.moving_scenes import moving_clip, write_sequence
 
@@ -76,7 +78,7 @@ class PerfectModel:
 
 def test_a_perfect_model_has_perfect_figures(data: Path) -> None:
     model = PerfectModel(data)
-    evaluation = evaluate(model, index_split(data, "test"))
+    evaluation = evaluate_stream(model, index_split(data, "test"))
     scores = evaluation.rows.summary()["model"]
     assert scores.psnr_db == scores.fit_db == PSNR_CAP_DB and scores.ssim == pytest.approx(1)
     assert scores.shade_mean_de00 == scores.shade_p95_de00 == 0
@@ -88,7 +90,7 @@ def test_a_perfect_model_has_perfect_figures(data: Path) -> None:
 
 
 def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
-    evaluation = evaluate(PerfectModel(data), index_split(data, "test")[:1])
+    evaluation = evaluate_stream(PerfectModel(data), index_split(data, "test")[:1])
     frames = [read_labelled_frame(index_split(data, "test")[0], t) for t in range(5)]
     baseline = evaluation.rows.summary()["baseline"]
     assert baseline.epe_px == pytest.approx(5) and baseline.motion_px == pytest.approx(5)
@@ -100,7 +102,7 @@ def test_baseline_row_is_the_size_of_the_problem(data: Path) -> None:
 
 
 def test_dis_row_has_flow_alone(data: Path) -> None:
-    dis = evaluate(PerfectModel(data), index_split(data, "test")).rows.summary()["DIS"]
+    dis = evaluate_stream(PerfectModel(data), index_split(data, "test")).rows.summary()["DIS"]
     assert dis.epe_px < 0.5 and dis.motion_px < 0.5 and dis.slope == pytest.approx(1, abs=0.05)
     assert dis == Scores(epe_px=dis.epe_px, motion_px=dis.motion_px, slope=dis.slope)
 
@@ -123,7 +125,7 @@ class Recorder:
 
 def test_clean_input_is_the_reference_from_zero_state(data: Path) -> None:
     model, sequence = Recorder(), index_split(data, "test")[0]
-    evaluation = evaluate(model, [sequence], frames=3)
+    evaluation = evaluate_stream(model, [sequence], frames=3)
     ordinary, clean = model.frames
     labelled = [read_labelled_frame(sequence, t) for t in range(3)]
     assert all((a == b.input).all() for a, b in zip(ordinary, labelled, strict=True))
@@ -141,22 +143,22 @@ def test_without_references_the_model_runs_once(data: Path, tmp_path: Path) -> N
     write_sequence(tmp_path / "test" / "blind", clip)
     (sequence,) = index_split(tmp_path, "test")
     model = Recorder()
-    rows = evaluate(model, [sequence]).rows
+    rows = evaluate_stream(model, [sequence]).rows
     assert len(model.frames) == 1 and rows.clean == (FrameScore(),) * 3
     assert rows.summary()["clean input"] == Scores() and rows.summary()["DIS"].epe_px < 1
     assert frames_to_run([sequence, *index_split(data, "test")], 4) == 3 + 2 * (4 + 4 + 3)
 
 
 def test_warm_up_is_counted_from_each_reset(data: Path) -> None:
-    steps = evaluate(PerfectModel(data), index_split(data, "test")).warm_up()
+    steps = evaluate_stream(PerfectModel(data), index_split(data, "test")).warm_up()
     assert [len(step.model) for step in steps] == [3, 3, 3, 2, 2]
     assert [step.summary()["model"].epe_px for step in steps] == [None, 0, 0, 0, 0]
-    assert len(evaluate(PerfectModel(data), index_split(data, "test"), frames=2).warm_up()) == 2
+    assert len(evaluate_stream(PerfectModel(data), index_split(data, "test"), frames=2).warm_up()) == 2
 
 
 def test_progress_counts_frames(data: Path) -> None:
     told: list[int] = []
-    evaluate(PerfectModel(data), index_split(data, "test"), frames=4, progress=told.append)
+    evaluate_stream(PerfectModel(data), index_split(data, "test"), frames=4, progress=told.append)
     assert told == list(range(1, 1 + frames_to_run(index_split(data, "test"), 4)))
     assert told[-1] == 22
 
@@ -164,13 +166,13 @@ def test_progress_counts_frames(data: Path) -> None:
 def test_sequences_do_not_leak_into_each_other(data: Path, checkpoint: Path) -> None:
     sequences = index_split(data, "test")
     stream = CheckpointStream(NetworkStream(load_checkpoint(checkpoint).model))
-    both, alone = evaluate(stream, sequences[:2]), evaluate(stream, sequences[1:2])
+    both, alone = evaluate_stream(stream, sequences[:2]), evaluate_stream(stream, sequences[1:2])
     assert both.sequences[1].rows == alone.sequences[0].rows
 
 
 def test_engine_has_the_figures_of_its_checkpoint(data: Path, checkpoint: Path, engine_file: Path) -> None:
     options = EvalOptions(device="cpu", threads=1)
-    one, other = (evaluate_file(path, data, options) for path in (checkpoint, engine_file))
+    one, other = (evaluate(path, data, options=options).report for path in (checkpoint, engine_file))
     wanted, found = (report.evaluation.rows.summary()["model"] for report in (one, other))
     assert found.psnr_db == pytest.approx(wanted.psnr_db, abs=0.05)
     assert found.ssim == pytest.approx(wanted.ssim, abs=0.002)
@@ -187,7 +189,7 @@ def test_ablated_checkpoints_run_as_they_were_trained(data: Path, checkpoint: Pa
     def figures(**options: object) -> dict:
         save_checkpoint(Checkpoint("nano", loaded.model, {"options": options}), path)
         with open_model(path, device="cpu") as (stream, info):
-            return evaluate(stream, index_split(data, "test")[:1], tasks=info.tasks).rows.summary()
+            return evaluate_stream(stream, index_split(data, "test")[:1], tasks=info.tasks).rows.summary()
 
     full, forgetful, unaligned = figures(), figures(recurrence=False), figures(alignment=False)
     assert forgetful["model"].epe_px == forgetful["baseline"].epe_px
@@ -203,7 +205,9 @@ def test_frames_of_two_sizes_are_refused(tmp_path: Path, checkpoint: Path) -> No
     for kind in ("input", "reference", "mask"):
         cv2.imwrite(str(tmp_path / "test" / "odd" / kind / "000001.png"), picture)
     with pytest.raises(DatasetError, match=r"000001.png: is 80x96, the first frame of its sequence is 72x96"):
-        evaluate(CheckpointStream(NetworkStream(load_checkpoint(checkpoint).model)), index_split(tmp_path, "test"))
+        evaluate_stream(
+            CheckpointStream(NetworkStream(load_checkpoint(checkpoint).model)), index_split(tmp_path, "test")
+        )
 
 
 def test_engine_of_another_size_is_refused_before_anything_runs(data: Path, engine_file: Path) -> None:
@@ -252,6 +256,14 @@ def test_command_prints_the_table_and_writes_everything(
     assert float(rows[0]["baseline_epe_px"]) == pytest.approx(5) and rows[2]["model_epe_px"] == ""
     assert float(rows[0]["dis_epe_px"]) < 1 and "dis_psnr_db" not in rows[0] and "baseline_slope" not in rows[0]
     assert float(rows[0]["clean_input_psnr_db"]) > 0 and float(rows[0]["oracle_colour_shade_p95_de00"]) > 0
+    with (tmp_path / "frames.csv").open() as file:
+        frames = list(csv.DictReader(file))
+    places = [("full0", t) for t in range(5)] + [("full1", t) for t in range(5)] + [("partly", t) for t in range(3)]
+    assert [(row["sequence"], int(row["frame"])) for row in frames] == places
+    assert frames[0]["model_epe_px"] == "" and float(frames[1]["model_epe_px"]) > 0 and frames[12]["model_iou"] == ""
+    mean = np.mean([float(row["model_psnr_db"]) for row in frames[:5]])
+    assert mean == pytest.approx(float(rows[0]["model_psnr_db"]), abs=1e-3)
+    assert not (tmp_path / "video").exists()
     with (tmp_path / "warm_up.csv").open() as file:
         assert [row["sequences"] for row in csv.DictReader(file)] == ["3", "3", "3", "2", "2"]
     assert cv2.imread(str(tmp_path / "contact_sheet.png")) is not None
@@ -337,8 +349,32 @@ def test_json_that_a_windows_editor_saved(data: Path, checkpoint: Path, tmp_path
     """It begins with a byte order mark."""
     write_sequence(tmp_path / "test" / "a", moving_clip(2, size_hw=SIZE))
     (tmp_path / "test/dataset.json").write_text('{"seed": 5}', encoding="utf-8-sig")
-    report = evaluate_file(checkpoint, tmp_path, EvalOptions(device="cpu"), out=tmp_path / "out")
+    report = evaluate(checkpoint, tmp_path, device="cpu", out=tmp_path / "out").report
     assert report.data.descriptions == {"test": {"seed": 5}}
     written = tmp_path / "out/evaluation.json"
     written.write_text(written.read_text(encoding="utf-8"), encoding="utf-8-sig")
     assert read_report(written)["data"]["descriptions"] == {"test": {"seed": 5}}
+
+
+def test_a_video_of_each_sequence(
+    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(checkpoint), str(data), "--threads", "1", "--device", "cpu", "--frames", "2"]
+    arguments += ["--max-sequences", "2"]
+    assert main([*arguments, "--video"]) == 1
+    assert "--video writes into the folder of --out; give --out DIR too" in capsys.readouterr().err
+    assert main([*arguments, "--out", str(tmp_path), "--video"]) == 0
+    assert f"{tmp_path / 'video' / 'full0.mp4'}  " in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "video").iterdir()) == ["full0.mp4", "full1.mp4"]
+    with VideoReader(tmp_path / "video" / "full1.mp4") as reader:
+        assert sum(1 for _ in reader) == 2
+
+
+def test_matplotlib_is_asked_for_before_the_measurement(
+    data: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("mostnet.training.evaluation.run.open_model", lambda *_, **__: pytest.fail("it ran first"))
+    assert main([str(checkpoint), str(data), "--out", str(tmp_path / "out")]) == 1
+    assert "matplotlib is not installed; pip install 'mostnet[train]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -90,15 +90,17 @@ def test_flow_that_forward_flow_contradicts_is_unknown() -> None:
     assert (valid == ((x <= 55) & ~((x >= 20) & (x < 30)))).all()
 
 
-def test_our_own_layout_gets_flo_files_and_an_empty_first_one(tmp_path: Path) -> None:
+def test_our_own_layout_gets_flo_files_except_for_the_first_frame(tmp_path: Path) -> None:
     clip = moving_clip(3, size_hw=(64, 80))
     write_sequence(tmp_path / "train" / "a", clip)
     shutil.rmtree(tmp_path / "train/a/flow")
     assert main([str(tmp_path), "--method", "dis", "--pictures", "input"]) == 0
     files = sorted((tmp_path / "train/a/flow").iterdir())
-    assert [path.name for path in files] == ["000000.flo", "000001.flo", "000002.flo"]
-    assert not read_flow(files[0])[1].any() and read_flow(files[2])[1].mean() > 0.5
-    assert len(index_split(tmp_path, "train")[0].labels["flow"]) == 3
+    assert [path.name for path in files] == ["000001.flo", "000002.flo"]
+    assert read_flow(files[1])[1].mean() > 0.5
+    assert index_split(tmp_path, "train")[0].labels["flow"] == (None, *files)
+    assert main([str(tmp_path), "--method", "dis"]) == 0
+    assert sorted((tmp_path / "train/a/flow").iterdir()) == files, "nothing is missing"
 
 
 def test_an_interrupted_run_continues_without_a_half_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
