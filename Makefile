@@ -6,6 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 FOLDERS := api contract engine video model calibration export training bench
 SOURCES := $(shell find $(FOLDERS) -type f -not -name '*.pyc') setup.py pyproject.toml
 
+# `make demo TORCH_INDEX=URL` takes torch, and only torch, from the package index at URL: there pip finds the CPU build.
+# Without it, pip takes torch from the usual index: on Linux a CUDA build of 2.9 GB.
+TORCH_INDEX ?=
+
 # Table I compares with networks of torchvision, which needs another torch: a CUDA build of 5.5 GB.
 TABLE1_VENV ?= .venv-table1
 TABLE1_OUT ?= table1
@@ -20,8 +24,9 @@ TABLE1_PIP := $(TABLE1_VENV)/bin/python -m pip --disable-pip-version-check insta
 demo: $(VENV)/.installed
 	$(BIN)/python -m mostnet.bench.demo
 
+# Two processes; the tests of a file stay together, because they share what they prepare.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -42,6 +47,7 @@ test-table1: $(TABLE1_VENV)/.installed
 
 $(VENV)/.dependencies: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch,$(BIN)/python tell_torch_build.py)
 	$(PIP) setuptools
 	$(PIP) --no-build-isolation '.[cpu,export,rtx,train]'
 	touch $@

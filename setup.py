@@ -26,8 +26,20 @@ EXTRAS = {
     "train": ["torch>=2.6", "matplotlib>=3.8", "pyyaml>=6"],
     "table1": ["torchvision>=0.21", "segmentation-models-pytorch>=0.5"],
     "plot": ["matplotlib>=3.8"],
+    "tensorboard": ["tensorboard>=2.18"],
     "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
-    "dev": ["scikit-image>=0.24", "torchmetrics>=1.6", "pytest>=8", "ruff>=0.9", "mypy>=1.13"],
+    "dev": [
+        "scikit-image>=0.24",
+        "torchmetrics>=1.6",
+        "tensorboard>=2.18",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+        "ipykernel>=6.29",
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+        "mypy>=1.13",
+    ],
 }
 
 setup(
@@ -49,6 +61,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
+            "mostnet = mostnet.__main__:main",
             "mostnet-export = mostnet.export.cli:main",
             "mostnet-bench = mostnet.bench.cli:main",
             "mostnet-run = mostnet.video.cli:main",

@@ -5,8 +5,9 @@ Names are imported on first use, because ``bench.gpu`` must also run in a Python
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mostnet.contract.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .options import BenchOptions
@@ -15,10 +16,4 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchOptions", "BenchReport", "benchmark"]
 
-_HOMES = {"BenchOptions": "options", "BenchReport": "report", "benchmark": "runner"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, {"BenchOptions": "options", "BenchReport": "report", "benchmark": "runner"})

@@ -30,7 +30,7 @@ The shipped weights were trained on drawn scenes and photographs (model card: ap
 Not for clinical use."""
 
 
-@command("demo")
+@command("demo", extra="export")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run every step in the folder ``demo``; returns the exit status of the first step that fails."""
     _parser().parse_args(argv)

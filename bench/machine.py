@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from mostnet.contract.cores import usable_cores
+from mostnet.contract.nvidia_smi import query_gpus
 
 _MIB = 1 << 20
-_NVIDIA_SMI_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Machine:
 
 def describe_machine(*, gpu: bool) -> Machine:
     """Describe this machine, with the name of its GPU only if ``gpu`` is true."""
-    found = _query_gpu("name") if gpu else None
+    found = query_gpus("name") if gpu else []
     return Machine(
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
         usable_cores=usable_cores(),
         memory_gib=_memory_gib(),
-        gpu=found[0] if found else None,
+        gpu=found[0][0] if found else None,
         system=platform.platform(),
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
@@ -60,29 +60,12 @@ def gpu_state() -> dict[str, Any]:
 
     A number is None on a GPU that does not report it.
     """
-    found = _query_gpu("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
-    if found is None:
+    found = query_gpus("name", "driver_version", "memory.used", "clocks.sm", "temperature.gpu")
+    if not found:
         return {}
-    name, driver, *numbers = found
+    name, driver, *numbers = found[0]
     keys = ("memory_mib", "clock_mhz", "temperature_c")
     return {"name": name, "driver": driver, **dict(zip(keys, map(_number, numbers), strict=True))}
-
-
-def _query_gpu(*fields: str) -> list[str] | None:
-    """The values of ``fields`` for the first GPU, from ``nvidia-smi``; None without a GPU or an answer."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    command = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=_NVIDIA_SMI_S)
-    except subprocess.TimeoutExpired:
-        return None
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        return None
-    values = [value.strip() for value in lines[0].split(",")]
-    return values if len(values) == len(fields) else None
 
 
 class GpuClockSampler:

@@ -13,10 +13,29 @@ _MOUNTS_V2 = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
 _MOUNTS_V1 = ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct")
 
 
+#: Turns of the waiting loop of GCC's OpenMP before a thread sleeps, on some CPUs a millisecond; by default 300,000.
+_SPINS = "30000"
+
+
+def limit_spinning() -> None:
+    """Have threads of GCC's OpenMP, which PyTorch uses on Linux, sleep sooner when they wait for each other.
+
+    A thread that spins uses up its share of a core which another process needs too, and all others then wait for it.
+    Call this before PyTorch is imported. A choice in the environment stays as it is.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
+
+
+def asked_threads() -> int | None:
+    """``OMP_NUM_THREADS``, if it is a number above 0."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
 def default_threads() -> int:
     """Threads for a library that computes on the CPU: ``OMP_NUM_THREADS`` if it is a number, else ``usable_cores``."""
-    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(first) if first.isdecimal() and int(first) > 0 else usable_cores()
+    return asked_threads() or usable_cores()
 
 
 def usable_cores(root: Path = _ROOT) -> int:

@@ -58,6 +58,15 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
+def cache_folder() -> Path:
+    """The folder for files of mostnet that can be made again, such as ``~/.cache/mostnet``; it need not exist."""
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "mostnet"
+
+
 def natural_key(path: str | Path) -> tuple[list[str | int], str]:
     """Sort key that compares runs of digits as numbers: ``1.png``, ``2.png``, ``10.png``."""
     text = str(path)

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TextIO
 
 from .errors import MostnetError
+from .extras import extras_named
 from .stopping import exit_status, signals_interrupt
 
 #: Settings of a ``rich`` console that prints a name as it is: by default ``[/b]`` is markup, and ``:100:`` a picture.
@@ -30,6 +31,7 @@ Main = Callable[P, int]
 def command(
     name: str,
     *,
+    extra: str = "",
     interrupted: str = "interrupted",
     errors: tuple[type[Exception], ...] = (MostnetError, OSError),
 ) -> Callable[[Main[P]], Main[P]]:
@@ -37,6 +39,8 @@ def command(
 
     Args:
         name: what every message begins with.
+        extra: extra of mostnet that the command needs. If one of its libraries is missing, the message names it. For
+            that, and for ``--help`` without the extra, ``main`` imports the library after it has read its arguments.
         interrupted: the message after SIGINT, SIGTERM or SIGHUP, whose exit status is 128 and the signal's number.
         errors: exceptions that become one line and exit status 1.
     """
@@ -46,7 +50,7 @@ def command(
         def run(*args: P.args, **kwargs: P.kwargs) -> int:
             with _safe_streams(), _warnings_as_lines(name):
                 try:
-                    with signals_interrupt():
+                    with signals_interrupt(), extras_named(extra):
                         status = main(*args, **kwargs)
                     _flush(sys.stdout)  # a full disk shows here
                 except errors as error:

@@ -13,8 +13,9 @@ from importlib.resources import files
 #: Modules whose names differ from those of their distributions in more than hyphens.
 _MODULES = {"opencv-python": "cv2", "cuda-bindings": "cuda.bindings"}
 
-#: Distributions that hold the library itself. They may be installed without the one that only requires them.
+#: Other distributions that hold the library itself; of TensorRT, the usual one only requires them.
 _PARTS = {
+    "opencv-python": ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
     "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt-rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
 }

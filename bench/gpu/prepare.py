@@ -12,24 +12,20 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import onnx
-import torch
 
 from mostnet.contract import OUTPUTS, input_spec, output_specs, sha256, staging_folder, write_text
 from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.terminal import command
-from mostnet.export import ExportOptions, export
 from mostnet.export.accuracy import Activity
-from mostnet.export.opset import SUPPORTED_OPSETS
-from mostnet.model.cost import module_flops
-from mostnet.model.table1 import load_either, network_stream
+from mostnet.export.options import SUPPORTED_OPSETS, ExportOptions
 
 from .cases import ALL_CASES, COMBINATION, FACTS, GRAPH, REQUEST, Case, is_prepared, parse_cases, read_facts
-from .content import Content, make_content, require_activity
-from .warp import prepare_warps
+
+if TYPE_CHECKING:
+    from .content import Content
 
 
 def prepare(
@@ -63,6 +59,15 @@ def prepare(
 
 
 def _write(folder: Path, case: Case, opset: int, count: int | None, device: str, combination: Path | None) -> None:
+    import onnx  # --help does without it and torch
+    import torch
+
+    from mostnet.export import export
+    from mostnet.model.cost import module_flops
+    from mostnet.model.table1 import load_either
+
+    from .content import make_content
+
     checkpoint = folder / "case.pt"
     content = make_content(case, checkpoint, case.reference_frames if count is None else count, combination=combination)
     np.save(folder / "frames.npy", np.stack(content.frames))
@@ -92,6 +97,10 @@ def _write(folder: Path, case: Case, opset: int, count: int | None, device: str,
 
 
 def _write_reference(folder: Path, case: Case, content: Content, device: str) -> Activity:
+    from mostnet.model.table1 import load_either, network_stream
+
+    from .content import require_activity
+
     stream = network_stream(load_either(folder / "case.pt").model, device=device)
     outputs = [stream.infer(frame) for frame in content.frames]
     arrays: dict[str, Any] = {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
@@ -130,13 +139,17 @@ def _is_of_others(folder: Path, case: Case, combination: Path | None) -> bool:
     return given and read_facts(folder)["checkpoint_sha256"] != sha256(cast(Path, combination))
 
 
-@command("mostnet.bench.gpu.prepare")
+@command("mostnet.bench.gpu.prepare", extra="export")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = _parser()
     args = parser.parse_args(argv)
     if args.combination is not None and all(case.variant != COMBINATION for case in args.only):
         parser.error("--combination is for a case of it: --only combination-480x640")
+    import torch  # --help does without it
+
+    from .warp import prepare_warps
+
     end_with_parent()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not args.no_warps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -44,7 +43,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Output], dict[str, 
 
     def infer(self: Session, frame: np.ndarray, **options: Any) -> Output:
         output = original(self, frame, **options)
-        return dataclasses.replace(output, **change(output))
+        return output.replace(**change(output))
 
     monkeypatch.setattr(Session, "infer", infer)
 

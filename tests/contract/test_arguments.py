@@ -6,16 +6,39 @@ from fractions import Fraction
 
 import pytest
 
-from mostnet.contract.arguments import frame_rate, positive_float, positive_int, size_hw
+from mostnet.contract.arguments import frame_rate, positive_float, positive_int, size_hw, size_text
 
 
-def test_sizes_are_height_x_width() -> None:
-    assert size_hw("480x640")("720X1280") == (720, 1280)
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("720X1280", (720, 1280)),
+        ("96x96", (96, 96)),
+        ("h1280xw720", (1280, 720)),
+        ("W720xH1280", (1280, 720)),
+        ("w1280xh720", (720, 1280)),
+        ("720p", (720, 1280)),
+        ("1080P", (1080, 1920)),
+    ],
+)
+def test_sizes_are_height_x_width_or_say_their_order(text: str, size: tuple[int, int]) -> None:
+    assert size_hw("480x640")(text) == size
+    assert size_hw("480x640")(size_text(size)) == size
 
 
-@pytest.mark.parametrize("text", ["640", "480x", "ax5", "-4x5", "1x2x3", "²x4"])
+def test_a_size_that_may_be_width_first_is_refused_with_both_ways_to_write_it() -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        size_hw("480x640")("1280x720")
+    assert str(caught.value) == (
+        "'1280x720' may mean two sizes: write 720x1280 for 720 high and 1280 wide, "
+        "or h1280xw720 for 1280 high and 720 wide"
+    )
+
+
+@pytest.mark.parametrize("text", ["640", "480x", "ax5", "-4x5", "1x2x3", "²x4", "480p", "h5x6", "h5xh6", "5xw6", ""])
 def test_other_sizes_are_refused_with_an_example(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r} is not HEIGHTxWIDTH, such as 192x256"):
+    shown = f"{text!r} is not HEIGHTxWIDTH, such as 192x256, or 720p or 1080p"
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(shown)):
         size_hw("192x256")(text)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import cores
-from mostnet.contract.cores import default_threads, usable_cores
+from mostnet.contract.cores import default_threads, limit_spinning, usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,19 @@ def test_omp_num_threads_goes_first(monkeypatch: pytest.MonkeyPatch, value: str,
     monkeypatch.setattr(cores, "usable_cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert default_threads() == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "30000"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+    ],
+)
+def test_threads_spin_for_less_long_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: dict[str, str]
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(before))
+    limit_spinning()
+    assert os.environ == after

@@ -119,7 +119,7 @@ def test_options_change_no_result(case: Case, alone: list[Output], options: dict
 
 def test_outputs_left_out_change_no_other(case: Case, alone: list[Output]) -> None:
     for output, whole in zip(run(case, outputs=("mask",)), alone, strict=True):
-        assert output.enhanced is None
+        assert output.names == ("mask",)
         assert np.array_equal(output.mask, whole.mask)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.bench.table1 import train as training
+from mostnet.bench.table1.budget import Budget
 from mostnet.bench.table1.notes import notes
 from mostnet.bench.table1.plot import write_plot
 from mostnet.bench.table1.quality import Quality
@@ -18,7 +19,6 @@ from mostnet.bench.table1.report import main
 from mostnet.bench.table1.rows import LEARNING_RATES, NO_METHOD, ROWS, Cost, cost, is_ours, published
 from mostnet.bench.table1.speed import ONNX, PYTORCH, Speed
 from mostnet.bench.table1.table import MeasuredTable, TableRow
-from mostnet.bench.table1.train import Budget
 from mostnet.model.table1 import NETWORKS
 from tests.model.table1.needs import need
 from tests.training.moving_scenes import moving_clip, write_sequence
