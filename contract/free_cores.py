@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-#: Shortest time in seconds over which cores are counted; the counters have steps of 10 ms.
-LEAST_S = 0.25
 #: A core that other processes use for at most this share counts as free.
 _NOISE = 0.4
 
@@ -35,12 +33,13 @@ class FreeCores:
         self._file = root / "proc/stat"
         self._last = self._read()
 
-    def count(self) -> int | None:
+    def count(self, *, least_s: float) -> int | None:
         """Cores that were idle or used by this process since the last count, at least one.
 
-        None without an answer: less than ``LEAST_S`` has passed, or the system has no counters.
+        None without an answer: less than ``least_s`` seconds have passed, or the system has no counters. The counters
+        have steps of 10 ms.
         """
-        if time.monotonic() - self._last.clock < LEAST_S:
+        if time.monotonic() - self._last.clock < least_s:
             return None
         before, self._last = self._last, self._read()
         spent = _Counters(*(after - earlier for after, earlier in zip(self._last, before, strict=True)))

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 import torch
 
 from mostnet.contract.cores import asked_threads, default_threads
-from mostnet.contract.free_cores import LEAST_S, FreeCores
+from mostnet.contract.free_cores import FreeCores
+
+#: Seconds over which free cores are counted at first, and later. Then a moment's work of others does not count.
+_FIRST_S, _LATER_S = 0.25, 1.0
 
 
 def limit_torch_threads() -> None:
@@ -35,12 +38,15 @@ class TorchThreads:
         self.most = torch.get_num_threads()
         if not asked and asked_threads() is None and self.most > 1:
             self._free = FreeCores()
-            time.sleep(LEAST_S)
-            self.follow()
+            time.sleep(_FIRST_S)
+            self._take_free(_FIRST_S)
 
     def follow(self) -> None:
-        """Take as many threads as cores were free since the last call, unless their number was asked for."""
-        count = None if self._free is None else self._free.count()
+        """Take as many threads as cores were free for a second or more, unless their number was asked for."""
+        self._take_free(_LATER_S)
+
+    def _take_free(self, least_s: float) -> None:
+        count = None if self._free is None else self._free.count(least_s=least_s)
         if count is not None and min(count, self.most) != torch.get_num_threads():
             torch.set_num_threads(min(count, self.most))
 

@@ -62,28 +62,28 @@ def test_cores_that_are_idle_or_used_by_this_process_are_free(
 ) -> None:
     cores = FreeCores(tmp_path)
     machine.spend(2.0, busy=busy, own=own)
-    assert cores.count() == free
+    assert cores.count(least_s=0.5) == free
 
 
 def test_each_count_begins_where_the_last_one_ended(machine: Machine, tmp_path: Path) -> None:
     cores = FreeCores(tmp_path)
     machine.spend(1.0, busy=(1.0, 1.0, 0.0))
-    assert cores.count() == 1
-    assert cores.count() is None, "no time has passed"
+    assert cores.count(least_s=0.5) == 1
+    assert cores.count(least_s=0.5) is None, "no time has passed"
     machine.spend(0.2, busy=(1.0, 1.0, 1.0))
-    assert cores.count() is None, "too short a time"
+    assert cores.count(least_s=0.5) is None, "too short a time"
     machine.spend(1.8, busy=(0.0, 0.0, 0.0))
-    assert cores.count() == 3
+    assert cores.count(least_s=0.5) == 3
 
 
 def test_without_counters_there_is_no_answer(machine: Machine, tmp_path: Path) -> None:
     cores = FreeCores(tmp_path)
     machine.clock += 5.0  # the counters stand still, as in some containers
-    assert cores.count() is None
+    assert cores.count(least_s=0.5) is None
     for content in ("cpu1 some words\n", ""):
         machine.file.write_text(content, encoding="ascii")
         machine.clock += 5.0
-        assert cores.count() is None
+        assert cores.count(least_s=0.5) is None
     machine.file.unlink()
     machine.clock += 5.0
-    assert FreeCores(tmp_path).count() is None
+    assert FreeCores(tmp_path).count(least_s=0.5) is None

@@ -37,7 +37,7 @@ class Counts:
     def __init__(self, counts: list[int | None]) -> None:
         self._counts = iter(counts)
 
-    def count(self) -> int | None:
+    def count(self, *, least_s: float) -> int | None:
         return next(self._counts)
 
 

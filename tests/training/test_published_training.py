@@ -38,7 +38,7 @@ def test_our_network_on_the_published_tree(made: Path, tmp_path: Path, capsys: p
     command = [str(made), "--out", run, *SMALL, "--val-frames", "2", "--log-every", "1"]
     assert train_main([*command, "--steps", "2"]) == 0
     shown = capsys.readouterr().out
-    assert f"{made.name}/train: layout of Vident-real, 2 sequences, 10 frames; labels: GT, masks, OF_backw" in shown
+    assert f"{made.name}/train: layout of Vident-real, 2 sequences, 10 frames; labels: GT in 2 seq" in shown
     assert f"{made.name}/val: layout of Vident-real, 1 sequence, 5 frames" in shown
     assert shown.count("homo_4df.pkl: matrix t maps frame t-1 to frame t (residual ") == 1
     assert train_main([*command, "--steps", "3", "--resume"]) == 0

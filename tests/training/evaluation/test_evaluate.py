@@ -239,8 +239,11 @@ def test_command_prints_the_table_and_writes_everything(
     assert "Half of the observers see 0.8 and half accept 1.8" in printed and "clean input:" not in printed
     assert "untrained" in printed
     document = json.loads((tmp_path / "evaluation.json").read_text())
-    found = "tiny/test: layout of mostnet, 3 sequences, 13 frames; labels: reference, mask in 2 of 3, flow in 2 of 3"
-    assert document["data"].pop("found") == [f"{found}; missing: none"] and found in printed
+    found = (
+        "tiny/test: layout of mostnet, 3 sequences, 13 frames; labels: reference in 3 sequences (13 frames), "
+        "mask in 2 sequences (10 frames), flow in 2 sequences (10 frames); missing: none"
+    )
+    assert document["data"].pop("found") == [found] and found in printed
     assert document["data"] == {"name": "tiny", "split": "test", "descriptions": {"test": {"seed": 5}}}
     assert document["labelled_frames"] == {"picture": 13, "shade": 10, "flow": 8, "mask": 10, "motion": 8}
     assert document["format_version"] == 2
