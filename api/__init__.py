@@ -11,9 +11,11 @@ from mostnet.contract import (
     EngineCopyError,
     EngineTimeoutError,
     ExportError,
+    Frame,
     FrameError,
     Metadata,
     ModelFileError,
+    ModelMissingError,
     MostnetError,
     NoGpuError,
     OutputMissingError,
@@ -23,7 +25,7 @@ from mostnet.contract import (
     VideoError,
 )
 from mostnet.contract.versions import mostnet_version as _mostnet_version
-from mostnet.engine import DeviceArray, Engine, EngineStats, Output, Session
+from mostnet.engine import DeviceArray, Engine, EngineStats, Output, Session, Source
 from mostnet.engine.ort.telemetry import refuse_telemetry as _refuse_telemetry
 
 _refuse_telemetry()
@@ -44,9 +46,11 @@ __all__ = [
     "EngineStats",
     "EngineTimeoutError",
     "ExportError",
+    "Frame",
     "FrameError",
     "Metadata",
     "ModelFileError",
+    "ModelMissingError",
     "MostnetError",
     "NoGpuError",
     "Output",
@@ -54,6 +58,7 @@ __all__ = [
     "PlanInfo",
     "PlanMismatchError",
     "Session",
+    "Source",
     "VerificationError",
     "VideoError",
     "__version__",

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="\n".join(["commands (each has --help):", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", metavar="doctor", help="exit status: 0 if a video can run on the CPU")
+    parser.add_argument("command", nargs="?", choices=("doctor", "help"), help="doctor, or help for this text")
     parser.add_argument("--version", action="store_true", help="print the versions of everything that matters")
     return parser
 
@@ -79,19 +79,29 @@ def _parser() -> argparse.ArgumentParser:
 @command("mostnet")
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
     parser = _parser()
+    first = argv[0] if argv else "help"
+    if first == "doctor":
+        return _doctor(argv[1:])
+    if first != "help" and not first.startswith("-"):
+        known = f"mostnet-{first}" in COMMANDS
+        parser.error(f"unknown command {first!r}; {f'run mostnet-{first}' if known else 'mostnet --help'}")
     args = parser.parse_args(argv)
-    if args.command not in (None, "doctor"):
-        known = f"mostnet-{args.command}" in COMMANDS
-        parser.error(
-            f"unknown command {args.command!r}; {f'run mostnet-{args.command}' if known else 'mostnet --help'}"
-        )
     if args.version:
         print(versions())
-        return 0
-    if args.command is None:
+    else:
         parser.print_help()
-        return 0
+    return 0
+
+
+def _doctor(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="mostnet doctor",
+        description="Say what this machine can do, and how to install the rest.",
+        epilog="Exit status: 0 if a video can run on the CPU, else 1.",
+    )
+    parser.parse_args(argv)
     from .doctor import abilities, report
 
     found = abilities()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from mostnet.contract import MostnetError, staging_folder
 from mostnet.contract.shipped import checkpoint_path
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, command, complain
 from mostnet.engine.options import PROVIDERS
+from mostnet.video.command.engines import EngineSupply, is_exported
+from mostnet.video.files.opening import STDIN
+from mostnet.video.reader import named_clip
 from mostnet.video.threads import limit_opencv_threads
 
 from .options import DEFAULT_MINUTES, MIN_FRAMES, BenchOptions
@@ -33,8 +37,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 measured, 1 failed or the engine's outputs are wrong, 2 wrong arguments.",
     )
     add = parser.add_argument
-    add("--engine", type=Path, required=True, metavar="FILE", help="the .onnx or .plan to measure")
-    add("--video", type=Path, metavar="FILE", help="frames to measure on (default: a synthetic moving texture)")
+    add(
+        "--engine",
+        required=True,
+        metavar="FILE|NAME",
+        help="the .onnx or .plan to measure; or a checkpoint, as mostnet-run takes it, which is exported once for the "
+        "CPU: in the shape of --video, else for 480x640",
+    )
+    add(
+        "--video",
+        type=named_clip,
+        metavar="FILE",
+        help="frames to measure on; demo is the clip of mostnet (default: a synthetic moving texture)",
+    )
     add(
         "--frames",
         type=int,
@@ -56,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         const=_ENGINE_FOLDER,
         metavar="CKPT.pt",
         help="time the same weights in PyTorch side by side; a checkpoint, or the name of one that ships, such as nano "
-        "(without a value: the checkpoint in the engine's folder)",
+        "(without a value: the one of --engine NAME, or the checkpoint in the engine's folder)",
     )
     add(
         "--paced",
@@ -96,7 +111,14 @@ def _rates(text: str) -> tuple[float, ...]:
 def _compared(args: argparse.Namespace) -> Path | None:
     if args.compare is None:
         return None
-    return args.engine.parent if args.compare is _ENGINE_FOLDER else checkpoint_path(args.compare)
+    if args.compare is not _ENGINE_FOLDER:
+        return checkpoint_path(args.compare)
+    return Path(args.engine).parent if is_exported(args.engine) else checkpoint_path(args.engine)
+
+
+def _engine_file(args: argparse.Namespace) -> Path:
+    supply = EngineSupply(args.engine, (), say=partial(complain, "mostnet-bench"))
+    return supply.file_for(STDIN if args.video is None else args.video)
 
 
 def _options(args: argparse.Namespace) -> BenchOptions:
@@ -129,9 +151,10 @@ def main(argv: list[str] | None = None) -> int:
             _require_writable(path)
     if args.plot is not None:
         require_matplotlib()
+    engine = _engine_file(args)
     with PartProgress(Console(file=sys.stderr, **PLAIN)) as progress:
         line = shlex.join(["mostnet-bench", *argv])
-        report = benchmark(args.engine, options, progress=progress.update, command=line)
+        report = benchmark(engine, options, progress=progress.update, command=line)
     _write(report, args)
     return 0
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from mostnet.engine.options import PROVIDERS
+from mostnet.engine.options import PROVIDERS, Provider
 
 from .paced import HOWS
 
@@ -48,7 +48,7 @@ class BenchOptions:
     video: Path | None = None
     compare: Path | None = None
     threads: int | None = None
-    provider: str = "auto"
+    provider: Provider = "auto"
     seed: int = 0
     paced: tuple[float, ...] = ()
     minutes: float | None = None

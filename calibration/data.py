@@ -24,6 +24,19 @@ _LEAST_RUN = 8
 
 
 @dataclass(frozen=True)
+class CalibrationRuns:
+    """What a calibration reads: ``frames`` frames of ``sequences`` sequences in ``place``, a video or a folder."""
+
+    frames: int
+    sequences: int
+    place: Path
+
+    def __str__(self) -> str:
+        many = f"{self.sequences} sequences of " if self.sequences > 1 else ""
+        return f"{self.frames} frames of {many}{self.place}"
+
+
+@dataclass(frozen=True)
 class CalibrationData:
     """Sequences of frames, each for a stream that starts from an empty state.
 
@@ -50,13 +63,13 @@ class CalibrationData:
             raise CalibrationError(f"{self.source}: a pipe or device; calibration reads a video twice, so give a file")
 
     def check(self) -> None:
-        """Look for the pictures and at their first bytes, before other work. A video is checked when it is read.
+        """Look at the first bytes of all pictures, and at the first frame of each sequence, before other work.
 
         Raises:
-            CalibrationError: like ``sequences``.
+            CalibrationError, VideoError: like ``sequences``.
         """
-        if self.source.is_dir():
-            self._pictures()
+        for sequence in self.sequences():
+            next(sequence)
 
     def sequences(self) -> Iterator[Iterator[Frame]]:
         """The sequences, each an iterator of uint8 ``(H, W, 3)`` BGR frames. Read each to its end before the next.
@@ -70,6 +83,19 @@ class CalibrationData:
                 yield (self._fitted(_read_picture(path), path) for path in pictures)
         else:
             yield self._video()
+
+    def runs(self) -> CalibrationRuns:
+        """The frames that ``sequences`` gives; reads a video for it.
+
+        Raises:
+            CalibrationError, VideoError: like ``sequences``.
+        """
+        if not self.source.is_dir():
+            return CalibrationRuns(sum(1 for _ in self._video()), 1, self.source)
+        pictures = self._pictures()
+        sequence = pictures[0][0].parent.parent
+        place = sequence.parent if len(pictures) > 1 else sequence
+        return CalibrationRuns(sum(map(len, pictures)), len(pictures), place)
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the files that ``sequences`` reads, and of the way it reads them."""

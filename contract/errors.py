@@ -16,6 +16,10 @@ class ModelFileError(MostnetError):
     """A model file (ONNX, plan or its JSON) is missing, truncated, altered or not made by mostnet-export."""
 
 
+class ModelMissingError(ModelFileError, FileNotFoundError):
+    """There is no model file of this name."""
+
+
 class PlanMismatchError(ModelFileError):
     """A plan was built by another version or flavour of TensorRT, or for another GPU."""
 

@@ -17,6 +17,9 @@ MOST_PIXELS = 1 << 27
 _MOST_BYTES = 1 << 30
 #: Bytes of a PNG up to its height.
 _SHORTEST = 24
+#: Bytes that hold the header of most JPEG files.
+_HEADER = 1 << 12
+_EXIF = b"Exif\0\0"
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 #: JPEG markers without a segment: a fill byte, and the restart, start and end markers.
@@ -57,6 +60,26 @@ def check_picture(path: Path) -> None:
             _check_head(path, file.read(_SHORTEST), length)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def header_size(path: Path) -> tuple[tuple[int, int], bool]:
+    """Height and width of a picture in its header, and whether an EXIF block may turn it. Nothing is decoded.
+
+    Raises:
+        DatasetError: like ``check_picture``, or the header has no size.
+    """
+    check_picture(path)
+    with path.open("rb") as file:
+        data = file.read(_HEADER)
+        if data.startswith(_PNG):
+            return (int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")), False
+        size_hw, scan = _jpeg_frame(data)
+        if size_hw is None:  # a long header
+            data += file.read()
+            size_hw, scan = _jpeg_frame(data)
+    if size_hw is None:
+        raise DatasetError(f"{path}: damaged, its header has no size; copy it again, or remove it")
+    return size_hw, data.find(_EXIF, 0, scan) >= 0
 
 
 def picture_bytes(path: Path) -> bytes:

@@ -19,11 +19,12 @@ def checkpoint_path(name: str) -> Path:
     the one that holds the working directory.
 
     Raises:
-        CheckpointError: ``name`` is neither a file nor a shipped checkpoint, or a large one that is not there.
+        CheckpointError: ``name`` is neither a file nor a shipped checkpoint, a large one that is not there, or the
+            folder of a training run.
     """
     path = Path(name)
     if path.is_file() or path.suffix or path.name != name:
-        return path
+        return _no_run(path)
     packaged = packaged_checkpoints()
     if name in packaged:
         return packaged[name]
@@ -33,20 +34,33 @@ def checkpoint_path(name: str) -> Path:
         if place.is_file():
             return place
     if path.exists():
-        return path
+        return _no_run(path)
     if is_large:
         missing = f" (missing here: {', '.join(map(str, places))})" if places else ""
         raise CheckpointError(
             f"{name}: its weights are too large for the package; a checkout of mostnet has them as "
             f"weights/{name}.pt{missing}: give the path of that file"
         )
-    known = ", ".join(sorted(packaged.keys() | _with_card()))
+    known = ", ".join(sorted(shipped_names()))
     raise CheckpointError(f"{name}: neither a file nor a shipped checkpoint (shipped: {known or 'none'})")
+
+
+def _no_run(path: Path) -> Path:
+    """The path, unless it is the folder of a training run."""
+    model = path / "model.pt"
+    if model.is_file():
+        raise CheckpointError(f"{path} is the folder of a training run: give {model}")
+    return path
 
 
 def packaged_checkpoints() -> dict[str, Path]:
     """The checkpoints inside the package, by variant."""
     return {path.stem: path for path in _package_folder().glob("*.pt")}
+
+
+def shipped_names() -> set[str]:
+    """The names of all shipped checkpoints, also of those that are not on this machine."""
+    return packaged_checkpoints().keys() | _with_card()
 
 
 def _package_folder() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,14 @@ from .errors import FrameError
 Frame: TypeAlias = npt.NDArray[np.uint8]
 
 FRAME = "frame"
-ENHANCED = "enhanced"
-FLOW = "flow"
-MASK = "mask"
+ENHANCED: Final = "enhanced"
+FLOW: Final = "flow"
+MASK: Final = "mask"
 FINITE = "finite"
 
 #: Outputs that a caller may ask for; ``finite`` is always among the results.
-OUTPUTS = (ENHANCED, FLOW, MASK)
+OutputName: TypeAlias = Literal["enhanced", "flow", "mask"]
+OUTPUTS: tuple[OutputName, ...] = (ENHANCED, FLOW, MASK)
 
 #: Smallest side of a frame that the network accepts, in pixels.
 MIN_SIDE = 64
@@ -89,16 +90,42 @@ def check_frame(frame: object, size_hw: tuple[int, int]) -> Frame:
     """Return ``frame`` if it is a uint8 ``(H, W, 3)`` array of the given size.
 
     Raises:
-        FrameError: not an array, or of another dtype or shape; says what was found and what was expected.
+        FrameError: not an array, or of another dtype or shape; says what was found, what was expected and what to do.
     """
     wanted = f"expected uint8 BGR of shape ({size_hw[0]}, {size_hw[1]}, 3)"
     if not isinstance(frame, np.ndarray):
-        raise FrameError(f"frame is a {type(frame).__name__}, not a numpy array; {wanted}")
+        raise FrameError(f"{_no_array(frame)}; {wanted}{_array_hint(frame)}")
     if frame.dtype != np.uint8:
         raise FrameError(f"frame has dtype {frame.dtype}; {wanted}: scale it to 0..255 and convert it")
     if frame.shape != (*size_hw, 3):
-        raise FrameError(f"frame has shape {frame.shape}; {wanted}: resize it, or export the model with --size")
+        raise FrameError(f"frame has shape {frame.shape}; {wanted}: {_shape_hint(frame.shape)}")
     return frame
+
+
+def _no_array(frame: object) -> str:
+    name = type(frame).__name__
+    article = "an" if name[0].lower() in "aeiou" else "a"
+    return "frame is None" if frame is None else f"frame is {article} {name}, not a numpy array"
+
+
+def _array_hint(frame: object) -> str:
+    if frame is None:
+        return ": the read of the picture failed, so check its path or the camera"
+    if isinstance(frame, tuple | bool):  # a stream takes a pair as (frame, timestamp), and finds a bool
+        return ": ok, frame = capture.read() gives a pair, so hand in its frame"
+    return ""
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        return "it is grey, so hand in cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)"
+    if len(shape) == 4:
+        return "it has a batch axis, so hand in one picture per call, such as frame[0]"
+    if len(shape) == 3 and shape[2] == 4:
+        return "it has an alpha channel, so hand in cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)"
+    if len(shape) == 3 and shape[0] == 3 and shape[2] != 3:
+        return "its channels come first, so hand in frame.transpose(1, 2, 0), in the order BGR"
+    return "resize it, or export the model with --size"
 
 
 def check_size(size_hw: tuple[int, int]) -> tuple[int, int]:

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, SupportsIndex
 
-from mostnet.contract import OUTPUTS
+from mostnet.contract import OUTPUTS, EngineCopyError, ModelFileError, OutputName
 
 from .open_model import open_model
-from .options import Options
+from .options import Options, Provider, ResultKind
 from .session import Session
 from .usage import Usage
 
@@ -33,13 +33,13 @@ class Engine(Session):
         self,
         path: str | os.PathLike[str],
         *,
-        outputs: Sequence[str] = OUTPUTS,
+        outputs: Sequence[OutputName] = OUTPUTS,
         slots: int = 3,
         threads: int | None = None,
-        provider: str = "auto",
+        provider: Provider = "auto",
         timeout_ms: float | None = None,
         graphs: bool = True,
-        results: str = "owned",
+        results: ResultKind = "owned",
         device: int | None = None,
     ) -> None:
         """Open ``path`` (``.onnx`` or ``.plan``) and allocate everything that frames need.
@@ -71,7 +71,8 @@ class Engine(Session):
 
         Raises:
             ValueError: an option is unknown or out of range.
-            ModelFileError: the file is missing, truncated, altered or not made by mostnet-export.
+            ModelMissingError: there is no such file.
+            ModelFileError: the file is truncated, altered or not made by mostnet-export.
             BackendNotInstalledError: the library that runs this kind of file is not installed.
             NoGpuError: the file, ``provider``, ``device`` or ``results`` needs a GPU and it cannot be used.
             PlanMismatchError: the plan was built by another version of TensorRT, or for another GPU.
@@ -88,6 +89,8 @@ class Engine(Session):
             results=results,
             device=device,
         )
+        if not os.fspath(path):
+            raise ModelFileError("the path of the model is empty; expected that of a .onnx or .plan file")
         model = open_model(Path(path), options)
         try:
             super().__init__(model, options)
@@ -129,6 +132,12 @@ class Engine(Session):
     def __deepcopy__(self, memo: object) -> NoReturn:
         """Refuse, as ``__copy__``."""
         self._refuse_copy()
+
+    def _refuse_copy(self) -> NoReturn:
+        raise EngineCopyError(
+            "an Engine is not copied, because a copy would load the weights again; take engine.session() for another "
+            "stream of frames, or pickle the Engine for another process"
+        )
 
 
 def _reopen(kind: type[Engine], path: Path, options: dict[str, Any]) -> Engine:

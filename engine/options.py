@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Literal, TypeAlias
 
-from mostnet.contract import OUTPUTS
+from mostnet.contract import OUTPUTS, OutputName
+
+Provider: TypeAlias = Literal["auto", "cpu", "cuda", "gpu"]
+ResultKind: TypeAlias = Literal["owned", "borrowed", "device"]
 
 PROVIDERS = ("auto", "cpu", "cuda")
 RESULTS = ("owned", "borrowed", "device")
@@ -20,14 +25,14 @@ class Options:
         ValueError: an unknown name or a number out of range.
     """
 
-    outputs: Sequence[str] = OUTPUTS
+    outputs: Sequence[OutputName] = OUTPUTS
     slots: int = 3
     threads: int | None = None
-    provider: str = "auto"
+    provider: Provider = "auto"
     device: int | None = None
     timeout_ms: float | None = None
     graphs: bool = True
-    results: str = "owned"
+    results: ResultKind = "owned"
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
@@ -38,19 +43,21 @@ class Options:
             raise ValueError(f"unknown outputs {unknown}; expected some of {list(OUTPUTS)}")
         if not self.outputs:
             raise ValueError(f"no outputs asked for; expected some of {list(OUTPUTS)}")
-        if self.provider == "gpu":  # many people's name for it
-            object.__setattr__(self, "provider", "cuda")
+        if isinstance(self.provider, str):
+            provider = self.provider.lower()
+            object.__setattr__(self, "provider", "cuda" if provider == "gpu" else provider)  # many people's name for it
         for name in ("slots", "threads", "device"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-                raise ValueError(f"{name} is {value!r}; expected a whole number")
+                example = " (0 for cuda:0)" if name == "device" else ""
+                raise ValueError(f"{name} is {value!r}; expected a whole number{example}")
         if self.slots < 2:
             raise ValueError(f"slots is {self.slots}; expected at least 2: a slot reads the state of the one before")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads is {self.threads}; expected at least 1, or None for all cores")
-        for name, known in (("provider", PROVIDERS), ("results", RESULTS)):
+        for name, known, more in (("provider", PROVIDERS, ", or 'gpu' for 'cuda'"), ("results", RESULTS, "")):
             if getattr(self, name) not in known:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {list(known)}")
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; expected one of {list(known)}{more}")
         self._check_device()
         object.__setattr__(self, "timeout_ms", check_timeout(self.timeout_ms))
 
@@ -68,8 +75,10 @@ def check_timeout(timeout_ms: float | None) -> float | None:
     """Return ``timeout_ms`` if it is positive; infinity becomes None, no limit.
 
     Raises:
-        ValueError: zero, negative or NaN.
+        ValueError: zero, negative, NaN or no number.
     """
+    if timeout_ms is not None and (isinstance(timeout_ms, bool) or not isinstance(timeout_ms, Real)):
+        raise ValueError(f"timeout_ms is {timeout_ms!r}; expected a number of milliseconds, or None")
     if timeout_ms == math.inf:
         return None
     if timeout_ms is not None and not timeout_ms > 0:

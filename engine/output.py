@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import FrozenInstanceError, dataclass
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,15 @@ class Output:
 
 #: Attributes in which an ``Output`` keeps what it was made of.
 _FIELDS = ("_enhanced", "_flow", "_mask", "finite", "frame_id", "timestamp", "latency_ms")
+
+
+def _refuse_change(self: Output, name: str, *value: object) -> NoReturn:
+    raise FrozenInstanceError(f"{name} of an Output cannot be changed; out.replace({name}=...) makes a changed copy")
+
+
+# Those of ``dataclass`` fail with a TypeError of their own in Python 3.11 if the class has slots.
+for _hook in ("__setattr__", "__delattr__"):
+    setattr(Output, _hook, _refuse_change)
 
 
 @dataclass(frozen=True, slots=True)

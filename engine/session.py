@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any, NoReturn, SupportsIndex, TypeVar
+from typing import Any, Literal, NoReturn, SupportsIndex, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mostnet.contract import EngineBusyError, EngineCopyError, Frame, Metadata
 from mostnet.engine.streams.pipeline import Readers
@@ -98,11 +99,11 @@ class Session:
         """
         self._alone(self._options.timeout_ms, self._warm_up)
 
-    def __call__(self, frame: Frame, timestamp: object = None, *, timeout_ms: float | None = None) -> Output:
+    def __call__(self, frame: npt.NDArray[Any], timestamp: object = None, *, timeout_ms: float | None = None) -> Output:
         """The same as ``infer``."""
         return self.infer(frame, timestamp, timeout_ms=timeout_ms)
 
-    def infer(self, frame: Frame, timestamp: object = None, *, timeout_ms: float | None = None) -> Output:
+    def infer(self, frame: npt.NDArray[Any], timestamp: object = None, *, timeout_ms: float | None = None) -> Output:
         """Run one frame and wait for its result.
 
         A frame that fails does not count: the next one continues from the state before it. A frame that is late
@@ -127,7 +128,7 @@ class Session:
         return self._alone(limit_ms, lambda: self._infer(frame, timestamp, handed_s, limit_ms))
 
     def stream(
-        self, source: Source, *, timeout_ms: float | None = None, drop: str | None = None
+        self, source: Source, *, timeout_ms: float | None = None, drop: Literal["oldest"] | None = None
     ) -> Generator[Output, None, None]:
         """Run frames as they come and yield each result when it is ready, in order.
 
@@ -243,11 +244,17 @@ class Session:
 
     def _refuse_copy(self) -> NoReturn:
         raise EngineCopyError(
-            f"a {type(self).__name__} has state and memory of its own and is not copied or pickled; take another "
-            "engine.session(), or in another process pickle the Engine"
+            "a Session has state and memory of its own and is neither copied nor pickled; take another "
+            "engine.session(), or pickle its Engine for another process"
         )
 
     def __enter__(self: S) -> S:
+        """Check that the session is open, and close it at the end of the block.
+
+        Raises:
+            EngineClosedError: it is closed.
+        """
+        self._usage.check()
         return self
 
     def __exit__(
@@ -273,7 +280,7 @@ class Session:
         for _ in range(_WARM_UPS):
             self._ring.rehearse()
 
-    def _infer(self, frame: Frame, timestamp: object, handed_s: float, limit_ms: float | None) -> Output:
+    def _infer(self, frame: npt.NDArray[Any], timestamp: object, handed_s: float, limit_ms: float | None) -> Output:
         slot = self._frames.submit(frame, timestamp, handed_s)
         self._frames.wait(slot, limit_ms)
         output = self._frames.finish(slot, *self._ring.take(slot))

@@ -118,11 +118,14 @@ class Usage:
         self.check()
         with self.guard:
             self.check()
-            if self._current() is not None:
-                raise EngineBusyError(
-                    "this session is in use: another thread is in infer(), or a stream() of it is not finished; "
-                    "take one engine.session() per thread or camera"
+            current = self._current()
+            if current is not None:
+                user = (
+                    "another thread is in a call of it"
+                    if current.pipeline is None
+                    else "a stream() of it is not finished, so end its loop or close() it first"
                 )
+                raise EngineBusyError(f"this session is in use: {user}; take one engine.session() per thread or camera")
             self._claim = ref(claim)
 
     def holds(self, claim: Claim) -> bool:

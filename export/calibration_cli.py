@@ -25,7 +25,12 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     """Add the options as a group."""
     usual = CalibrationOptions(data=Path())
     add = parser.add_argument_group("calibration, for --int8 and --range-report").add_argument
-    add("--calib", type=Path, metavar="VIDEO_OR_DATASET", help="a video, or a folder ROOT/train/SEQUENCE/input/*.png")
+    add(
+        "--calib",
+        type=Path,
+        metavar="VIDEO_OR_DATASET",
+        help="a video, a folder ROOT/train/SEQUENCE/input/*.png, or demo for the clip of mostnet",
+    )
     add("--calib-frames", type=int, metavar="N", help="frames to read (default: up to 100)")
     add("--calib-resize", action="store_true", help="scale frames of another size instead of refusing them")
     add("--calib-cache", type=Path, metavar="FILE.npz", help="read ranges from this file, or write it if it is missing")
@@ -61,6 +66,7 @@ def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
 
     Raises:
         ExportError: an option that needs calibration data is given without it.
+        VideoError: as ``named_clip``.
     """
     if args.calib is None:
         usual = CalibrationOptions(data=Path())
@@ -70,7 +76,7 @@ def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
             raise ExportError(f"--{stray[0].replace('_', '-')} needs --calib VIDEO_OR_DATASET")
         return None
     return CalibrationOptions(
-        data=args.calib,
+        data=_data(args.calib),
         frames=args.calib_frames,
         resize=args.calib_resize,
         method=args.method,
@@ -82,3 +88,12 @@ def calibration_options(args: argparse.Namespace) -> CalibrationOptions | None:
         rest=args.rest,
         int8_state=args.int8_state,
     )
+
+
+def _data(path: Path) -> Path:
+    """The data, or the demo clip for ``demo`` if nothing else has this name."""
+    if path.exists():
+        return path
+    from mostnet.video.reader import named_clip  # needs PyAV, which an export without calibration does without
+
+    return named_clip(path)

@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         help="frame size, or 720p or 1080p, or h1280xw720 for a portrait; repeatable, for one graph and plan per size, "
         "all or none (default: 480x640)",
     )
-    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: .)"
+    )
     parser.add_argument(
         "--opset", type=int, default=TRACED_OPSET, choices=SUPPORTED_OPSETS, help="ONNX opset (default: %(default)s)"
     )
@@ -136,6 +138,8 @@ def _report(results: Sequence[ExportResult], console: Console, *, allow_trivial:
                 console.print(f"{path}  {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
         trivial = result.reports[0].trivial if result.reports else ()
         reasons += [reason if len(results) == 1 else f"{result.onnx.name}: {reason}" for reason in trivial]
+    if results[0].metadata.precision == "int8" and not results[0].reports:
+        console.print("not verified; --verify VIDEO compares it with float32 PyTorch")
     if not results[0].metadata.trained:
         console.print("The checkpoint is untrained: seeded initial weights.")
     if not reasons:

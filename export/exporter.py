@@ -14,6 +14,7 @@ from mostnet.contract import (
     Metadata,
     NoGpuError,
     PlanMismatchError,
+    VideoError,
     check_size,
     sha256,
     staging_folder,
@@ -71,7 +72,7 @@ def export(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         BackendNotInstalledError, NoGpuError: no TensorRT to build with (raised before any work).
-        CalibrationError: the calibration data cannot be used; what their names and first bytes show, before any work.
+        CalibrationError: the calibration data cannot be used; what their first frames show, before any work.
         ExportError: options that do not go together, or TensorRT failed.
         VerificationError: the exported graph breaks a bound.
     """
@@ -107,6 +108,7 @@ def export_sizes(
     toolchain = _prepare(options)
     loaded = load_either(path)
     check_exportable(loaded, path, options)
+    _check_calibration(options, sizes)
     with staging_folder(options.output) as folder:
         each = [replace(options, size_hw=size_hw) for size_hw in dict.fromkeys(sizes)]
         results = [_stage(path, loaded, one, toolchain, folder, console) for one in each]
@@ -143,17 +145,23 @@ def check_exportable(checkpoint: AnyCheckpoint, path: Path, options: ExportOptio
 def _prepare(options: ExportOptions) -> Toolchain | None:
     """Refuse options that cannot succeed, before any work; find the TensorRT that builds the plan, if one is wanted."""
     options.check()
-    if options.calibration is not None:
-        calibration_data(options.size_hw, options.calibration).check()
-        if options.calibration.accuracy_budget:
-            require_chart()
+    if options.calibration is not None and options.calibration.accuracy_budget:
+        require_chart()
     if options.verify_video is not None:
         from mostnet.video import VideoReader  # only a verification needs PyAV
 
         if options.verify_video.is_fifo():
             raise ExportError(f"{options.verify_video}: a pipe; the video is opened twice, so give a file")
-        with VideoReader(options.verify_video):
-            pass
+        try:
+            with VideoReader(options.verify_video):
+                pass
+        except VideoError as error:
+            sequence = _first_sequence(options.verify_video)
+            if sequence is None:
+                raise
+            raise ExportError(
+                f"{options.verify_video}: no video; give one sequence of it, such as {sequence}"
+            ) from error
     if options.onnx_only:
         return None
     toolchain = find_toolchain(options.flavour, options.targets)
@@ -162,6 +170,22 @@ def _prepare(options: ExportOptions) -> Toolchain | None:
             "TensorRT for RTX measures no tactics when it builds: a timing cache is for --flavour tensorrt"
         )
     return toolchain
+
+
+def _check_calibration(options: ExportOptions, sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuse calibration data that cannot be used, before a graph is made."""
+    if options.calibration is not None:
+        for size_hw in sizes:
+            calibration_data(size_hw, options.calibration).check()
+
+
+def _first_sequence(folder: Path) -> Path | None:
+    """The frames of a sequence in a data set, preferably unseen ones, in a split, or in the folder of a sequence."""
+    for pattern in ("val/*/input", "*/*/input", "*/input", "input"):
+        found = min((path for path in folder.glob(pattern) if path.is_dir()), default=None)
+        if found is not None:
+            return found
+    return None
 
 
 def _stage(

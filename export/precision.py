@@ -149,6 +149,8 @@ class Preparation:
         observed = self._observe(graph)
         thresholds = {name: observed[name].threshold(options.method) for name in found if name not in by_hand}
         states = {pair.name: observed[pair.output.name].threshold(options.method) for pair in carried}
+        runs = self._data().runs()
+        say(self.console, f"calibrated on {runs}")
         choice: Choice | None = None
         if options.accuracy_budget:
             judge = Judge(self.checkpoint, graph, thresholds, states, self._data(), options.budget_frames)
@@ -168,13 +170,13 @@ class Preparation:
             by_hand=by_hand,
             reasons=reasons,
             choice=choice,
-            options=options,
+            options=replace(options, frames=runs.frames),
             data_sha256=self._data().digest(),
         )
         quantised = quantise_states(quantise(graph, thresholds), states)
         convs = sum(node.op_type == "Conv" for node in quantised.graph.node)
         say(self.console, f"{len(thresholds)} of {convs} convolutions are INT8, the others {options.rest.upper()}")
-        for line in reason_lines(reasons, all_in=self._beside("calibration.json").name):
+        for line in reason_lines(reasons, all_in=str(self.options.output / self._beside("calibration.json").name)):
             say(self.console, line)
         if states:
             before, after = (_state_bytes(one) / 1000 for one in (graph, quantised))

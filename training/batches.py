@@ -82,8 +82,9 @@ def photo_clips(options: TrainOptions) -> int:
     if share in (0, 1):
         return round(share * batch)
     if batch == 1:
+        default = " (the default)" if share == TrainOptions.photo_share else ""
         raise TrainingError(
-            f"photo_share is {share}, but a batch has one clip; raise --batch, or make the share 0 or 1"
+            f"--photo-share is {share}{default}, but a batch has one clip; raise --batch, or give --photo-share 0 or 1"
         )
     return min(max(round(share * batch), 1), batch - 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -173,7 +174,9 @@ class TrainOptions:
         kinds = {field.name: type(getattr(TrainOptions, field.name)) for field in fields(TrainOptions)}
         unknown = sorted(str(name) for name in values if name not in kinds)
         if unknown:
-            raise TrainingError(f"{source}: unknown option {unknown[0]!r}; known are {', '.join(kinds)}")
+            close = get_close_matches(unknown[0].lstrip("-").replace("-", "_"), kinds, n=1)
+            advice = f"did you mean {close[0]}?" if close else f"known are {', '.join(kinds)}"
+            raise TrainingError(f"{source}: unknown option {unknown[0]!r}; {advice}")
         if values.get("steps") is not None and values.get("epochs"):
             raise TrainingError(f"{source}: both steps and epochs; each is the length of the run, so drop one of them")
         if "steps" in values:

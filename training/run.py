@@ -66,7 +66,9 @@ def train(
     """
     run_dir = Path(out)
     if not resume and (run_dir / LAST).exists():
-        raise TrainingError(f"{run_dir}: already holds a run; continue it with --resume, or choose another folder")
+        raise TrainingError(
+            f"{run_dir}: already holds a run; continue it with --resume (Python: resume=True), or choose another folder"
+        )
     if resume and init:
         raise TrainingError(
             f"both --resume and --init {init}: a resumed run keeps its own weights; drop one of the two"

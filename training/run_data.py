@@ -16,6 +16,7 @@ from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.data.layout import LABELS
 from mostnet.training.data.oddities import say_masks
 from mostnet.training.data.published import open_split
+from mostnet.training.data.same_size import check_same_size
 from mostnet.training.photos import PhotoClips, PhotoOptions
 from mostnet.training.photos.folder import describe_photos, photos_sha256, read_photos
 from mostnet.training.photos.recorded import read_paths
@@ -41,14 +42,17 @@ def open_data(
         report: called with each line on what was found.
 
     Raises:
-        DatasetError: a split cannot be used, or has no label at all.
+        DatasetError: a split cannot be used, has no label at all, or has files of several sizes in one sequence.
         TrainingError: no label of the ``train`` split teaches one of the tasks.
     """
     is_drawn = not photos or photo_clips(options) < options.batch
-    opened = open_split(data, "train", needs_labels=is_drawn)
+    opened = open_split(data, "train", needs_labels=is_drawn, advice="")
     sequences = opened.sequences[: options.overfit] if options.overfit else opened.sequences
     validates = bool(options.validate_every)
-    validation = None if not validates or options.overfit else open_split(data, "val", direction=opened.direction)
+    validation = None
+    if validates and not options.overfit:
+        advice = "--validate-every 0 trains without it"
+        validation = open_split(data, "val", direction=opened.direction, advice=advice)
     held_out = validation.sequences if validation is not None else sequences if validates else ()
     for line in dict.fromkeys((*opened.lines, *(() if validation is None else validation.lines))):
         report(line)
@@ -57,6 +61,9 @@ def open_data(
     if not photos:
         for line in _untaught(data, sequences, tasks):
             report(line)
+    held_out = held_out[: options.val_sequences]
+    for split in (sequences if is_drawn else (), held_out):
+        check_same_size(split)
     for split in (sequences, held_out):
         if split:
             masks = [path for sequence in split for path in sequence.labels.get("mask", ()) if path]
@@ -64,7 +71,8 @@ def open_data(
     dataset = ClipDataset(FrameSource(sequences, cache=options.cache), _clip_options(options))
     if not validates:
         return dataset, None
-    return dataset, FrameSource(held_out[: options.val_sequences], cache="ram", most_bad=0.2)
+    instead = "this frame is left out of the validation"
+    return dataset, FrameSource(held_out, cache="ram", most_bad=0.2, instead=instead)
 
 
 def open_photos(
@@ -94,7 +102,7 @@ def open_photos(
         "recorded_paths": len({path.name for path in recorded}),
         "paths_sha256": None if paths is None else sha256(paths),
     }
-    report(f"{describe_photos(photos)}; {photo_clips(options)} of {options.batch} clips of every batch")
+    report(f"{describe_photos(photos)}; {_share_text(options)}")
     clip = PhotoOptions(frames=options.clip * options.chunks, size_hw=options.crop_hw, seed=options.seed)
     return PhotoClips(found, clip, recorded=recorded, device=device), record
 
@@ -112,6 +120,14 @@ def data_record(data: Path) -> dict[str, Any]:
         return {"description": json.loads(path.read_text(encoding="utf-8-sig"))}
     except ValueError as error:
         raise TrainingError(f"{path}: not JSON ({error}); make the data set again, or remove the file") from error
+
+
+def _share_text(options: TrainOptions) -> str:
+    """How many clips of a batch are photographs, and the share that was asked for if it differs."""
+    clips = photo_clips(options)
+    share = clips / options.batch
+    asked = "" if abs(share - options.photo_share) < 0.005 else f" ({share:.2f}, asked {options.photo_share:g})"
+    return f"{clips} of {options.batch} clips of every batch{asked}"
 
 
 def _untaught(data: Path, sequences: Sequence[SequenceFiles], tasks: Sequence[str]) -> list[str]:

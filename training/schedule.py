@@ -26,21 +26,39 @@ def warm_up_steps(options: TrainOptions) -> int:
     return options.warmup if options.warmup < options.steps else int(SHORT_WARM_UP * options.steps)
 
 
+def warm_up_line(options: TrainOptions, *, step: int) -> str:
+    """Says that the steps are too few for the warm-up; empty if they are not, or if it is over at this step."""
+    rises = warm_up_steps(options)
+    if rises == options.warmup or step >= max(rises, 1):
+        return ""
+    instead = f"the learning rate rises over {rises} of them" if rises else "the run has no warm-up"
+    return f"--warmup {options.warmup} does not fit into {options.steps} steps; {instead}"
+
+
+def longer(options: TrainOptions, *, step: int) -> str:
+    """The option that ended a run at this step, with a larger value."""
+    by_steps = step >= options.steps
+    return f"--steps above {options.steps}" if by_steps else f"--max-minutes above {options.max_minutes:g}"
+
+
 def outruns_warm_up(options: TrainOptions, *, step: int, minutes: float) -> bool:
     """Whether the minutes pass so fast, in this step, that they would end before the warm-up."""
     return progress(options, step=step, minutes=minutes) > (step + 1) / (warm_up_steps(options) + 1)
 
 
 def learning_rate(options: TrainOptions, *, step: int, minutes: float) -> float:
-    """Linear warm-up, times half a cosine over ``progress`` from ``lr`` down to ``final_lr * lr``.
+    """Linear warm-up to ``lr``, then half a cosine over the rest of the run down to ``final_lr * lr``.
 
-    The warm-up takes ``warm_up_steps``, or the share ``SHORT_WARM_UP`` of minutes that would end before it.
+    The warm-up takes ``warm_up_steps``, or the share ``SHORT_WARM_UP`` of minutes that would end before it. If minutes
+    end the run, its mean pace so far tells the share of the run that the warm-up took.
     """
-    done = progress(options, step=step, minutes=minutes)
-    cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
-    rise = (step + 1) / (warm_up_steps(options) + 1)
+    done, warm_up = progress(options, step=step, minutes=minutes), warm_up_steps(options)
     if outruns_warm_up(options, step=step, minutes=minutes):
-        rise = done / SHORT_WARM_UP
+        rise, rose = done / SHORT_WARM_UP, SHORT_WARM_UP
+    else:
+        rise, rose = (step + 1) / (warm_up + 1), done * min(1.0, warm_up / step) if step else 0.0
+    fallen = max(0.0, (done - rose) / (1 - rose)) if rose < 1 else 0.0
+    cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * fallen))
     return options.lr * cosine * min(1.0, rise)
 
 

@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OUT",
         help="data set to add the split to; OUT/SPLIT must be new or unfinished",
     )
+    add("--out", dest="out_flag", type=_no_flag, help=argparse.SUPPRESS)  # other commands have it
     add("--sequences", type=int, metavar="N", help="number of sequences; --still takes all photographs without it")
     add(
         "--frames",
@@ -148,6 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=1, metavar="K", help="processes that draw scenes (default: %(default)s)")
     _add_photo_flags(parser)
     return parser
+
+
+def _no_flag(text: str) -> None:
+    raise argparse.ArgumentTypeError(f"give the folder as the first argument: {_NAME} {text}")
 
 
 def _add_photo_flags(parser: argparse.ArgumentParser) -> None:

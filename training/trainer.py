@@ -29,7 +29,7 @@ from .run_data import data_record, open_data, open_photos
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, EventLog, load_writer, plot_curves
 from .run_state import Position, load_run, save_run
 from .same_run import check_same_photos, check_same_run
-from .schedule import SHORT_WARM_UP, learning_rate, outruns_warm_up, progress, steps_of_epochs, warm_up_steps
+from .schedule import SHORT_WARM_UP, learning_rate, longer, outruns_warm_up, progress, steps_of_epochs, warm_up_line
 from .validate import validate
 from .workers import WorkersError
 
@@ -51,6 +51,8 @@ class TrainResult:
             for a figure without labels. Empty without validation.
         model: checkpoint of the averaged weights, to evaluate and export.
         best: the same at the best validation; None if no validation had a score.
+        bad_frames: frames of the ``train`` split that this process could not read, since the start or the resume. The
+            processes of ``workers`` count their own, in the log.
     """
 
     steps: int
@@ -58,6 +60,7 @@ class TrainResult:
     validation: Mapping[str, float | None]
     model: Path
     best: Path | None
+    bad_frames: int = 0
 
 
 class TrainingInterrupt(SignalInterrupt):
@@ -69,6 +72,7 @@ class TrainingInterrupt(SignalInterrupt):
 
     def __init__(self, number: int, steps: int) -> None:
         super().__init__(number)
+        self.args = (f"{self.number.name} after step {steps}, and the run is saved; continue with resume=True",)
         self.steps = steps
 
 
@@ -98,10 +102,8 @@ class Trainer:
             load_writer()
         limit_opencv_threads()
         self._threads = TorchThreads(options.threads)
-        if torch.get_num_threads() < self._threads.most:
-            report(
-                f"{torch.get_num_threads()} of {self._threads.most} CPU threads, because other processes use the CPU"
-            )
+        self._said_threads = self._threads.most
+        self._say_threads()
         torch.manual_seed(options.seed)
         self.learner = Learner(options, init)
         self._init = None if init is None else {"file": init.name, "sha256": sha256(init)}
@@ -115,8 +117,13 @@ class Trainer:
         self._batches = BatchSource(self.dataset, moving, self.options, device=self.learner.device)
         if resume:
             self._restore()
+        if line := warm_up_line(self.options, step=self.position.step):
+            report(line)
         self._open_logs()
-        self._sums, self._bad_steps, self._warming_up = _LogSums(), 0, True
+        self._sums, self._bad_steps = _LogSums(), 0
+        self._paced_from: tuple[int, float] | None = (self.position.step, self.position.minutes)
+        #: Whether the minutes may still turn out to be too few for the warm-up.
+        self._warming_up = self._progress() < SHORT_WARM_UP
 
     def run(self, stop: StopRequest) -> TrainResult:
         """Train until the schedule ends or a signal comes, and save.
@@ -126,8 +133,12 @@ class Trainer:
         """
         started = time.monotonic() - self.position.minutes * 60
         finished = self._finished()
+        if finished:
+            self.report(f"this run was already finished; {longer(self.options, step=self.position.step)} continues it")
         for batch, chunk in () if finished else self._chunks():
             self.position.minutes = (time.monotonic() - started) / 60
+            if self._paced_from is None:  # a validation does not count as time of steps
+                self._paced_from = (self.position.step, self.position.minutes)
             if not self.options.compile:  # another number of threads would compile the network again
                 self._threads.follow()
             self._step(batch, chunk)
@@ -140,11 +151,14 @@ class Trainer:
         if not finished:
             self._save()
             assert stop.signal is not None
-            self.report(f"stopped by {stop.signal.name} after step {steps}; continue with --resume")
+            stopped = f"stopped by {stop.signal.name} after step {steps}"
+            self.report(f"{stopped}; continue with --resume (Python: resume=True)")
             raise TrainingInterrupt(stop.signal, steps)
-        self.report(f"done: {steps} steps, {minutes:.1f} minutes; {model}")
+        bad = len(self.dataset.source.bad)
+        unread = f"; {bad} frame{'s' * (bad != 1)} could not be read" if bad else ""
+        self.report(f"done: {steps} steps, {minutes:.1f} minutes; {model}{unread}")
         best = None if self.position.best is None else self.run_dir / BEST
-        return TrainResult(steps, minutes, self.validation, model, best)
+        return TrainResult(steps, minutes, self.validation, model, best, bad)
 
     def close(self) -> None:
         """Finish the event file; closing twice does nothing."""
@@ -152,7 +166,7 @@ class Trainer:
             self._events.close()
 
     def _set_length(self) -> None:
-        """Turn epochs into steps, and say if the warm-up is shorter than asked for."""
+        """Turn epochs into steps."""
         options = self.options
         if options.epochs:
             sequences = self.dataset.source.sequences
@@ -164,12 +178,16 @@ class Trainer:
                 photos=photos["count"] if photos else 0,
                 photo_clips=photo_clips(options) if photos else 0,
             )
-            self.report(f"{options.epochs} epochs are {steps} steps")
-            self.options = options = replace(options, steps=steps, epochs=0)
-        if warm_up_steps(options) < options.warmup:
+            self.report(f"{options.epochs} epoch{'s are' if options.epochs > 1 else ' is'} {steps} steps")
+            self.options = replace(options, steps=steps, epochs=0)
+
+    def _say_threads(self) -> None:
+        """Say how many CPU threads are used, if the number has changed."""
+        count, most = torch.get_num_threads(), self._threads.most
+        if count != self._said_threads:
+            self._said_threads = count
             self.report(
-                f"the warm-up takes {warm_up_steps(options)} of {options.warmup} steps, because the run has only "
-                f"{options.steps}"
+                f"{count} of {most} CPU threads now" + (", because other processes use the CPU" if count < most else "")
             )
 
     def _open_logs(self) -> None:
@@ -180,8 +198,11 @@ class Trainer:
         text = load_extra("yaml").safe_dump(self.options.to_dict(), sort_keys=False)
         write_text(self.run_dir / "options.yaml", text)
 
+    def _progress(self) -> float:
+        return progress(self.options, step=self.position.step, minutes=self.position.minutes)
+
     def _finished(self) -> bool:
-        return progress(self.options, step=self.position.step, minutes=self.position.minutes) >= 1
+        return self._progress() >= 1
 
     def _chunks(self) -> Iterator[tuple[Batch, int]]:
         """Yield each batch from the current position on, once for each of its chunks that is not done."""
@@ -223,12 +244,12 @@ class Trainer:
     def _say_short_warm_up(self) -> None:
         """Say once, when a tenth of the minutes is over, that they would end before the warm-up."""
         options, step, minutes = self.options, self.position.step, self.position.minutes
-        if self._warming_up and progress(options, step=step, minutes=minutes) >= SHORT_WARM_UP:
+        if self._warming_up and self._progress() >= SHORT_WARM_UP:
             self._warming_up = False
             if outruns_warm_up(options, step=step, minutes=minutes):
                 self.report(
-                    f"the warm-up takes {step} of {options.warmup} steps, because the run has only "
-                    f"{options.max_minutes:g} min"
+                    f"--warmup {options.warmup} does not fit into {options.max_minutes:g} min; the learning rate rose "
+                    f"over {step} step{'s' * (step != 1)}"
                 )
 
     def _skip(self) -> None:
@@ -252,18 +273,26 @@ class Trainer:
             self._log()
         if options.validate_every and (step % options.validate_every == 0 or finished):
             self._validate()
+            self._paced_from = None
         if finished or (self._bad_steps == 0 and step % options.save_every == 0):
             self._save()
 
     def _log(self) -> None:
         position, means = self.position, self._sums.means()
+        from_step, from_minutes = self._paced_from or (position.step, position.minutes)
+        pace_s = (position.minutes - from_minutes) * 60 / max(1, position.step - from_step)
+        self._paced_from = (position.step, position.minutes)
+        self._say_threads()
         rate = learning_rate(self.options, step=position.step, minutes=position.minutes)
         row = {"step": position.step, "minutes": position.minutes, "lr": rate, "skipped": position.skipped, **means}
         self.train_log.append(row)
         if self._events is not None:
             self._events.append(row)
         shown = " ".join(f"{name} {means[name]:.4f}" for name in ("loss", *TASKS) if name in means)
-        self.report(f"step {position.step} {position.minutes:.1f} min lr {rate:.2e} {shown} skipped {position.skipped}")
+        self.report(
+            f"step {position.step} {position.minutes:.1f} min {pace_s:.2f} s/step lr {rate:.2e} {shown} "
+            f"skipped {position.skipped}"
+        )
 
     def _validate(self) -> None:
         assert self.held_out is not None

@@ -88,12 +88,12 @@ class FrameFit:
             fitting = size_text(self._like_engine())
             found.append(
                 f"frames of {frame}{self._pixels()} do not have the shape of the engine's {engine}: the picture "
-                f"keeps its shape and uses {used:.0%} of it; export with --size {fitting} to use all"
+                f"keeps its shape and uses {used:.0%} of it; an engine of --size {fitting} is used whole"
             )
         if any(side > _SOFT * part for side, part in zip(self.frame_hw, self.content_hw, strict=True)):
             found.append(
                 f"frames of {frame} go through an engine of {engine} at {_text(self.content_hw)} and come back softer; "
-                f"export with --size {size_text(self._like_frame())} to keep the detail, at more time per frame"
+                f"an engine of --size {size_text(self._like_frame())} keeps the detail, at more time per frame"
             )
         return found
 
@@ -101,8 +101,10 @@ class FrameFit:
         return "" if self.pixel_aspect == 1 else f" (pixels {self.pixel_aspect} as wide as high)"
 
     def _like_engine(self) -> SizeHw:
-        """The video's shape at about the engine's number of pixels."""
-        return self.of_area(self.engine_hw[0] * self.engine_hw[1])
+        """The video's shape at about the engine's number of pixels, but no larger than the picture as displayed."""
+        height, width = self.frame_hw
+        shown = height * width * float(max(self.pixel_aspect, 1 / self.pixel_aspect))
+        return self.of_area(min(self.engine_hw[0] * self.engine_hw[1], shown))
 
     def _like_frame(self) -> SizeHw:
         """The video's shape at about the video's number of pixels."""

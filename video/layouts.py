@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mostnet.contract import ENHANCED, FLOW, FOREGROUND, FRAME, MASK, Frame, VideoError
+from mostnet.contract import ENHANCED, FLOW, FOREGROUND, FRAME, MASK, Frame, OutputName, VideoError
 from mostnet.engine import Output
 
 from .flow_colour import flow_picture
@@ -28,20 +28,26 @@ class Layout:
     Attributes:
         needs: the engine outputs that it draws.
         tiles: rows and columns of frame-sized pictures.
-        compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels), all of one size.
+        compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels, whether it is steadied), all
+            of one size.
         shows_input: whether it draws the frame itself; if not, ``compose`` takes None for it.
         steadied: the picture that a stabiliser moves, ``enhanced`` or ``frame``; None if it moves none.
     """
 
-    needs: tuple[str, ...]
+    needs: tuple[OutputName, ...]
     tiles: tuple[int, int]
-    compose: Callable[[Frame | None, Output, float], Frame]
+    compose: Callable[[Frame | None, Output, float, bool], Frame]
     shows_input: bool
     steadied: str | None = None
 
     def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
         return _limited((frame_hw[0] * self.tiles[0], frame_hw[1] * self.tiles[1]))
+
+    def outputs(self, *, stabilise: bool) -> tuple[OutputName, ...]:
+        """The engine outputs that the layout and, if there is one, the stabiliser need."""
+        steadying: tuple[OutputName, ...] = (FLOW, MASK) if stabilise else ()
+        return tuple(dict.fromkeys((*self.needs, *steadying)))
 
     def remark(self, frame_hw: tuple[int, int]) -> str | None:
         """A sentence if the picture is shrunk to ``MAX_SIDE``, else None."""
@@ -54,8 +60,10 @@ class Layout:
             f"side of {MAX_SIDE} pixels"
         )
 
-    def draw(self, frame: Frame | None, output: Output, *, flow_max_px: float) -> Frame:
+    def draw(self, frame: Frame | None, output: Output, *, flow_max_px: float, steadied: bool = False) -> Frame:
         """Compose the picture at ``size_hw`` of the frame; the frame may be None if the layout does not show it.
+
+        ``steadied`` says so in the caption of the enhanced picture.
 
         Raises:
             VideoError: the engine was opened without an output that this layout needs.
@@ -64,7 +72,7 @@ class Layout:
         missing = [name for name in self.needs if name not in output.names]
         if missing:
             raise VideoError(f"this layout draws {', '.join(missing)}; open the Engine with outputs={self.needs!r}")
-        picture = self.compose(frame, output, flow_max_px)
+        picture = self.compose(frame, output, flow_max_px, steadied)
         height, width = _limited((picture.shape[0], picture.shape[1]))
         if (height, width) == picture.shape[:2]:
             return picture
@@ -72,30 +80,31 @@ class Layout:
         return shrunk
 
 
-def enhanced(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+def enhanced(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool) -> Frame:
     """The enhanced picture alone, ``(H, W, 3)``."""
     return output.enhanced
 
 
-def original(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+def original(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool) -> Frame:
     """The frame alone, ``(H, W, 3)``."""
     assert frame is not None
     return frame
 
 
-def side_by_side(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+def side_by_side(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool) -> Frame:
     """Input left, enhanced right, ``(H, 2W, 3)``."""
     assert frame is not None
-    return np.hstack([caption(frame, "input"), caption(enhanced(frame, output, flow_max_px), "enhanced")])
+    result = caption(output.enhanced, "enhanced, steadied" if steadied else "enhanced")
+    return np.hstack([caption(frame, "input"), result])
 
 
-def flow(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+def flow(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool) -> Frame:
     """Backward flow on the colour wheel, ``(H, W, 3)``, with the length of full saturation in the corner."""
     picture = flow_picture(output.flow, max_px=flow_max_px)
     return caption(picture, f"flow, full colour = {flow_max_px:.1f} px")
 
 
-def mask(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+def mask(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool) -> Frame:
     """The frame with the teeth tinted and outlined, ``(H, W, 3)``."""
     assert frame is not None
     teeth = (output.mask >= FOREGROUND).astype(np.uint8)
@@ -106,11 +115,11 @@ def mask(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
     return picture
 
 
-def grid(frame: Frame | None, output: Output, flow_max_px: float) -> Frame:
+def grid(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool) -> Frame:
     """Input and enhanced above flow and mask, ``(2H, 2W, 3)``."""
-    teeth = caption(mask(frame, output, flow_max_px), "teeth")
-    lower = np.hstack([flow(frame, output, flow_max_px), teeth])
-    return np.vstack([side_by_side(frame, output, flow_max_px), lower])
+    teeth = caption(mask(frame, output, flow_max_px, steadied), "teeth")
+    lower = np.hstack([flow(frame, output, flow_max_px, steadied), teeth])
+    return np.vstack([side_by_side(frame, output, flow_max_px, steadied), lower])
 
 
 LAYOUTS = {

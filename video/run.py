@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 
-from mostnet.contract import FLOW, MASK, MostnetError, VideoError
+from mostnet.contract import MostnetError, OutputName, VideoError
 from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.files.opening import STDIN, source_name
@@ -87,14 +87,13 @@ class IncompleteVideoError(VideoError):
         self.summary = summary
 
 
-def outputs_needed(layout: str, *, stabilise: bool) -> tuple[str, ...]:
-    """Engine outputs that ``run`` needs for a layout.
+def outputs_needed(layout: str, *, stabilise: bool = False) -> tuple[OutputName, ...]:
+    """Engine outputs that ``run`` needs for a layout, with or without a stabiliser.
 
     Raises:
-        ValueError: unknown layout, or one that shows nothing but what the stabiliser moves, without it.
+        ValueError: unknown layout, ``original`` without a stabiliser, or ``flow`` or ``mask`` with one.
     """
-    needs = _layout(layout, stabilise=stabilise).needs
-    return tuple(dict.fromkeys((*needs, FLOW, MASK))) if stabilise else needs
+    return _layout(layout, stabilise=stabilise).outputs(stabilise=stabilise)
 
 
 def run(
@@ -126,7 +125,7 @@ def run(
         engine: an open engine or session with the outputs that ``outputs_needed`` names; it is reset first.
         output: MP4 file to write; it is replaced only if at least one frame was written. Or a pattern of pictures,
             ``out/%05d.png``, numbered from 0, or the PNG file of ``still``. None needs a ``window``.
-        layout: a name in ``LAYOUTS``.
+        layout: a name in ``LAYOUTS``. ``flow`` and ``mask`` show no picture that ``stabilise`` could move.
         frames: stop after this many; None for all.
         fps: frame rate of pictures, and of a file that gives none or an impossible one, see ``VideoReader``.
         flow_max_px: length of flow shown at full colour; None follows the video.
@@ -135,17 +134,25 @@ def run(
             video's own frame rate; None leaves it as it is.
         read_ahead: choose the look-ahead by the source. It is one second of a file, but 30 to 60 frames, and 0 for a
             camera.
-        status: write tracking state and frame rate on the picture; None does so if it is stabilised or live.
+        status: write the tracking state, and the frame rate of a camera, on the picture; None does so if it is
+            stabilised or live.
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
         still: write only this frame, counted from 0, as it is in the whole video, and end the run after it.
         stop: called before each frame is shown, and while a pipe has no data; true ends the run and keeps the frames.
 
     Raises:
-        ValueError: unknown layout, a number out of range, or output and window are both None.
+        ValueError: unknown layout, one that does not go with ``stabilise``, a number out of range, or output and window
+            are both None.
+        TypeError: ``engine`` is a path, or ``stabilise`` is no StabiliserOptions.
+        OutputMissingError: the engine was opened without an output that layout or ``stabilise`` need; found at the
+            first result, before a picture is written.
         VideoError: the video or camera cannot be opened, or the output cannot be written.
         IncompleteVideoError: the video is damaged or cut short, or the camera failed; ``output`` keeps earlier frames.
+        KeyboardInterrupt: Ctrl-C. ``output`` then plays and holds the frames written so far, without those that wait
+            for a look-ahead; it replaces an older file. ``stop`` ends a run without losing any.
     """
+    _check_types(engine, stabilise)
     drawing = _layout(layout, stabilise=stabilise is not None)
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, still, window)
@@ -161,7 +168,8 @@ def run(
             writer=writer,
             window=window,
             stabiliser=None if steady is None else Stabiliser(steady),
-            status=(stabilise is not None or isinstance(video, int)) if status is None else status,
+            status=(stabilise is not None or isinstance(source, Live)) if status is None else status,
+            live=isinstance(source, Live),
         )
         begun_s = perf_counter()
         with closing(sink):
@@ -284,6 +292,14 @@ def _summary(
     )
 
 
+def _check_types(engine: object, stabilise: object) -> None:
+    """Refuse what callers easily take for an engine or for settings."""
+    if isinstance(engine, (str, Path)):
+        raise TypeError(f"engine is the path {str(engine)!r}; expected an open engine: Engine({str(engine)!r})")
+    if stabilise is not None and not isinstance(stabilise, StabiliserOptions):
+        raise TypeError(f"stabilise is {stabilise!r}; expected None or settings such as StabiliserOptions('hand')")
+
+
 def _check(
     video: str | Path | int,
     output: str | Path | None,
@@ -325,5 +341,10 @@ def _layout(name: str, *, stabilise: bool) -> Layout:
     if not LAYOUTS[name].needs and not stabilise:
         raise ValueError(
             f"layout {name!r} shows the input, moved by the stabiliser; give stabilise=StabiliserOptions()"
+        )
+    if LAYOUTS[name].steadied is None and stabilise:
+        steadied = ", ".join(name for name, layout in LAYOUTS.items() if layout.steadied is not None)
+        raise ValueError(
+            f"layout {name!r} shows no picture that is steadied; expected one of {steadied}, or no stabiliser"
         )
     return LAYOUTS[name]

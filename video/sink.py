@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from mostnet.contract import ENHANCED, FLOW, FRAME, OUTPUTS, Frame
+from mostnet.contract import ENHANCED, FLOW, FRAME, OUTPUTS, Frame, OutputMissingError
 from mostnet.engine import Output
 from mostnet.video.files.writing import PictureWriter
 from mostnet.video.steady.stabiliser import Stabiliser
@@ -101,6 +101,7 @@ class Sink:
         window: Viewer | None,
         stabiliser: Stabiliser | None,
         status: bool,
+        live: bool = False,
     ) -> None:
         self._layout = layout
         self._scale = scale
@@ -109,8 +110,9 @@ class Sink:
         self._writer = writer
         self._window = window
         self._stabiliser = stabiliser
+        self._needs = layout.outputs(stabilise=stabiliser is not None)
         self._status = status
-        self._rate = RateMeter()
+        self._rate = RateMeter() if live else None  # a file is not drawn at the pace at which it is seen
         self._waiting: deque[_Shown] = deque()
         self.counts = Counts()
 
@@ -135,7 +137,17 @@ class Sink:
         return self._window is not None and self._window.closed
 
     def show(self, output: Output) -> None:
-        """Show the result of the next frame; with a look-ahead, the picture comes some frames later."""
+        """Show the result of the next frame; with a look-ahead, the picture comes some frames later.
+
+        Raises:
+            OutputMissingError: the engine was opened without an output that layout or stabiliser need.
+        """
+        missing = [name for name in self._needs if name not in output.names]
+        if missing:
+            raise OutputMissingError(
+                f"the engine gives no {', '.join(missing)}; open the Engine with outputs={self._needs!r}, as "
+                "outputs_needed(layout, stabilise=...) gives them"
+            )
         self.counts.heals += not output.finite
         shown = self._shown(output)
         if self._stabiliser is None:
@@ -184,8 +196,10 @@ class Sink:
         original = cast(Original, output.timestamp)
         needed = set(self._layout.needs) & set(output.names)
         # Copies of borrowed arrays, which are read-only: the engine overwrites them.
-        kept = {name: np.require(getattr(output, name), requirements="W") for name in needed}
-        output = output.replace(**{**dict.fromkeys(OUTPUTS), **kept}, timestamp=None)
+        kept = {
+            name: np.require(getattr(output, name), requirements="W") if name in needed else None for name in OUTPUTS
+        }
+        output = output.replace(**kept, timestamp=None)
         frame = resize_picture(original.frame, self._frame_hw) if self._layout.shows_input else None
         return _Shown(original.time_s, frame, output)
 
@@ -217,9 +231,11 @@ class Sink:
     def _draw(self, shown: _Shown, output: Output, state: SteadyState | None) -> None:
         if FLOW in output.names:
             self._scale.follow(output.flow)
-        picture = self._layout.draw(shown.frame, output, flow_max_px=self._scale.max_px)
+        steadied = self._stabiliser is not None
+        picture = self._layout.draw(shown.frame, output, flow_max_px=self._scale.max_px, steadied=steadied)
         if self._status:
-            picture = draw_status(picture, *status_line(state, self._rate.tick()))
+            fps = 0.0 if self._rate is None else self._rate.tick()
+            picture = draw_status(picture, *status_line(state, fps))
         self._put(picture, shown.time_s)
 
     def _put(self, picture: Frame, time_s: Fraction) -> None:

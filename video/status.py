@@ -1,4 +1,4 @@
-"""Text on the picture: tracking state, frame rate and warnings."""
+"""Text on the picture: tracking state, the frame rate of a camera, and warnings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RateMeter:
 
 
 def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
-    """Text and colour of the status line."""
+    """Text and colour of the status line; an ``fps`` of 0 is not shown."""
     rate = f"{fps:.1f} FPS" if fps else ""
     if state is None:
         return rate, _WHITE
@@ -51,6 +51,8 @@ def status_line(state: SteadyState | None, fps: float) -> tuple[str, Colour]:
 
 def _tracking(state: SteadyState) -> str:
     name = str(state.tracking.value)
+    if state.source == "none" and state.tracking in (Tracking.TRACKING, Tracking.NO_TEETH):
+        return "start"  # the first frame has none before it
     if state.tracking is Tracking.NO_TEETH:
         return name
     if state.source == "none":

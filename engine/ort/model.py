@@ -50,14 +50,6 @@ _DTYPES = {
 }
 
 
-class _CudaMissingError(NoGpuError):
-    """There is a GPU and an ONNX Runtime for it, but a library between them is missing."""
-
-
-class _CpuBuildError(BackendNotInstalledError):
-    """The installed ONNX Runtime knows no GPU."""
-
-
 class OnnxModel:
     """An ONNX Runtime session and the description in its file."""
 
@@ -112,7 +104,7 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
     Raises:
         ModelFileError: the file is damaged, not made by mostnet-export, or its tensors do not fit its description.
         BackendNotInstalledError: ONNX Runtime is missing, or it lacks the CUDA that ``options.provider`` asks for.
-        NoGpuError: ``options.provider`` asks for CUDA and no device opens.
+        NoGpuError: ``options.provider`` asks for CUDA, and there is no driver or no device opens.
     """
     check_onnx_file(path)
     if find_spec("onnxruntime") is None:
@@ -146,35 +138,51 @@ def _slot_bytes(metadata: Metadata) -> int:
 
 def _open_session(path: Path, options: Options) -> tuple[Any, str]:
     if options.provider != "cpu":
+        level = logging.INFO
         try:
+            _check_cuda(options)
+            level = logging.WARNING  # the user has installed what a GPU needs, and it does not work
             return _open_cuda(path, options), "cuda"
         except (BackendNotInstalledError, NoGpuError) as error:
             if options.provider == "cuda":
                 raise
-            if has_driver() or not isinstance(error, _CpuBuildError):  # the CPU's build fits a machine without a GPU
-                level = logging.WARNING if isinstance(error, _CudaMissingError) else logging.INFO
-                _LOG.log(level, "%s: not on CUDA: %s", path, error)
+            _LOG.log(level, "%s: not on CUDA: %s", path, error)
     return _create(path, options, [_CPU]), "cpu"
+
+
+def _check_cuda(options: Options) -> None:
+    """Check that there is a GPU, and that the installed ONNX Runtime is built for one."""
+    import onnxruntime
+
+    is_built = _CUDA in onnxruntime.get_available_providers()
+    if is_built or not has_driver():  # otherwise do not start the driver: a later fork could not use it
+        try:
+            require_gpu(options.device or 0)
+        except NoGpuError as error:
+            if has_driver():
+                raise
+            raise NoGpuError(f"{error}; {_without_gpu(options)}") from None
+    if not is_built:
+        raise BackendNotInstalledError(
+            f"the installed ONNX Runtime {onnxruntime.__version__} has no {_CUDA}; "
+            f"pip uninstall onnxruntime, then pip install 'mostnet[gpu]'; or {_without_gpu(options)}"
+        )
+
+
+def _without_gpu(options: Options) -> str:
+    return "open the engine with provider='cpu'" if options.device is None else "leave device out"
 
 
 def _open_cuda(path: Path, options: Options) -> Any:
     import onnxruntime
 
-    if _CUDA not in onnxruntime.get_available_providers():
-        raise _CpuBuildError(
-            f"the installed ONNX Runtime {onnxruntime.__version__} has no {_CUDA}; "
-            "pip uninstall onnxruntime, then pip install 'mostnet[gpu]'; or open the engine with provider='cpu'"
-        )
-    number = options.device or 0
-    require_gpu(number)
     failures = load_cuda_libraries(onnxruntime)
-    session = _create(path, options, [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(number)}), _CPU])
+    session = _create(path, options, [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(options.device or 0)}), _CPU])
     if _CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU and only logs it
-        raise _CudaMissingError(
+        raise NoGpuError(
             f"ONNX Runtime {onnxruntime.__version__} could not open the GPU: a CUDA or cuDNN library of the version it "
             f"wants is missing ({'; '.join(failures) or 'its log above names it'}); "
-            f"pip install 'onnxruntime-gpu[cuda,cudnn]=={onnxruntime.__version__}', or open the engine with "
-            "provider='cpu'"
+            f"pip install 'onnxruntime-gpu[cuda,cudnn]=={onnxruntime.__version__}', or {_without_gpu(options)}"
         )
     return session
 

@@ -31,6 +31,9 @@ class NewestFrame:
     The thread begins with the first ``take``, and ends with the source or after ``halt``. It closes the source if that
     is a generator and ``owned``. One thread at a time takes, and it is not the main thread: an interrupt could leave
     the lock held. ``halt`` takes no lock.
+
+    Attributes:
+        asking: true while the source is in ``next``.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class NewestFrame:
         self._signals: SimpleQueue[bool] = SimpleQueue()  # true: a frame waits; false: none will come
         self._error: BaseException | None = None
         self._halted = False
+        self.asking = False
         self._thread = threading.Thread(target=self._read, name="mostnet-source", daemon=True)
 
     @property
@@ -96,6 +100,7 @@ class NewestFrame:
             if not self._halted:
                 self._error = error
         finally:
+            self.asking = False
             source, self._source = self._source, None
             close_source(source, owned=self._owned)
             del source
@@ -105,11 +110,14 @@ class NewestFrame:
         assert self._source is not None, "a source is read once"
         if self._halted:
             return
+        self.asking = True
         for item in self._source:
+            self.asking = False
             if self._halted:
                 return
             self._put(item, perf_counter())
             del item  # a source that blocks in ``next`` keeps no frame
+            self.asking = True
 
     def _put(self, item: object, handed_s: float) -> None:
         frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)

@@ -75,6 +75,7 @@ class Pipeline:
         self._halted = False
         self._reserved = False
         self._lent = False
+        self._asking = False
         self._error: BaseException | None = None
         self._reader = threading.Thread(target=self._read, name="mostnet-reader", daemon=True)
         self._consumer: ref[object] | None = ref(consumer, lambda _: self.halt())
@@ -87,6 +88,11 @@ class Pipeline:
     def reading(self) -> bool:
         """True until the source has ended or raised, or has returned from ``next`` after ``stop``."""
         return self._reader.is_alive() or (self._newest is not None and self._newest.reading)
+
+    @property
+    def blocks(self) -> bool:
+        """True while the source is in ``next``."""
+        return self._asking if self._newest is None else self._newest.asking
 
     @property
     def is_here(self) -> bool:
@@ -174,7 +180,7 @@ class Pipeline:
             return
         self.wait_submitted()
         self.join(READER_WAIT_S if wait else 0.0)
-        if self.reading and not self.is_here:
+        if self.blocks and not self.is_here:
             _LOG.warning("a stream has ended while its source still blocks in next(); its thread ends with that call")
 
     @property
@@ -207,6 +213,7 @@ class Pipeline:
             if self._intake is not None:
                 self._error = error
         finally:
+            self._asking = False
             self._submitted.put(None)
             self._end()
 
@@ -217,9 +224,12 @@ class Pipeline:
             self._feed_newest(self._newest)
             return
         assert self._source is not None, "a source is read once"
+        self._asking = True
         for item in self._source:
-            if not self._hand_in(item, perf_counter()):
+            self._asking = False
+            if not self._hand_in(item, perf_counter()) or self._intake is None:
                 return
+            self._asking = True
 
     def _feed_newest(self, newest: NewestFrame) -> None:
         while self._reserve(None) and self._intake is not None:

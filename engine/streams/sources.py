@@ -12,7 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from mostnet.contract import BackendNotInstalledError, Frame, FrameError, VideoError
+import numpy.typing as npt
+
+from mostnet.contract import BackendNotInstalledError, FrameError, VideoError
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,8 +41,11 @@ class OpenCvCapture(Protocol):
         """A property."""
 
 
-#: Frames, or pairs ``(frame, timestamp)``; the path of a video; or an opened ``cv2.VideoCapture``.
-Source: TypeAlias = "Iterable[Frame | tuple[Frame, object]] | str | os.PathLike[str] | OpenCvCapture"
+#: Frames, or pairs ``(frame, timestamp)``; the path of a video; or an opened ``cv2.VideoCapture``. A frame may have
+#: the wide type of OpenCV's results: its dtype and shape are checked when it comes.
+Source: TypeAlias = (
+    "Iterable[npt.NDArray[Any] | tuple[npt.NDArray[Any], object]] | str | os.PathLike[str] | OpenCvCapture"
+)
 
 
 def is_path(source: object) -> bool:

@@ -42,6 +42,16 @@ def test_the_versions_are_those_of_this_process(capsys: pytest.CaptureFixture[st
 def test_a_missing_hyphen_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
     for word, advice in (("run", "run mostnet-run"), ("walk", "mostnet --help")):
         with pytest.raises(SystemExit) as end:
-            main([word])
+            main([word, "a.mp4", "-o", "b.mp4"])
         assert end.value.code == 2
         assert capsys.readouterr().err.endswith(f"unknown command '{word}'; {advice}\n")
+
+
+def test_help_is_a_command_and_doctor_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    assert "commands (each has --help):" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", "--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: mostnet doctor ") and "mostnet-run" not in printed

@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mostnet.bench import cli as cli_module
 from mostnet.bench import plot as plot_module
 from mostnet.bench import runner as runner_module
 from mostnet.bench.cli import main
 from mostnet.bench.options import BenchOptions
 from mostnet.bench.progress import PartProgress
-from mostnet.contract import sha256
+from mostnet.contract import MostnetError, sha256
+from mostnet.contract.shipped import checkpoint_path
 from mostnet.engine import Output, Session
+from mostnet.video.command import engines
+from mostnet.video.reader import demo_clip
 
 from .conftest import Small
 from .test_frames import write_video
@@ -322,3 +326,21 @@ def test_importing_loads_neither_torch_nor_a_backend() -> None:
     code = f"import sys, mostnet.bench.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_checkpoint_is_exported_as_for_a_run_and_demo_is_the_clip(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[Path, BenchOptions]] = []
+
+    def measure(engine: Path, options: BenchOptions, **_: object) -> None:
+        given.append((engine, options))
+        raise MostnetError("nothing is measured")
+
+    monkeypatch.setattr(engines, "exported_file", lambda path, size_hw, say: Path(f"{path.stem}-{size_hw}.onnx"))
+    monkeypatch.setattr(cli_module, "benchmark", measure)
+    failure(capsys, "--engine", "nano", "--video", "demo", "--compare")
+    failure(capsys, "--engine", "nano")
+    (engine, options), (without_video, _) = given
+    assert engine == without_video == Path("nano-(480, 640).onnx")
+    assert (options.video, options.compare) == (demo_clip(), checkpoint_path("nano"))

@@ -62,6 +62,22 @@ def test_another_size_is_refused_or_scaled(dataset: Path) -> None:
     assert frame.shape == (128, 128, 3)
 
 
+def test_another_size_is_found_before_the_work_begins(dataset: Path, tmp_path: Path) -> None:
+    video = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"FFV1"), 25, SIZE[::-1])
+    writer.write(np.zeros((*SIZE, 3), np.uint8))
+    writer.release()
+    for source in (dataset, video):
+        with pytest.raises(CalibrationError, match="frames are 64x96, the graph takes 128x128"):
+            CalibrationData(source, (128, 128)).check()
+        CalibrationData(source, SIZE).check()
+
+
+def test_the_frames_are_counted_and_placed(dataset: Path) -> None:
+    assert str(CalibrationData(dataset, SIZE).runs()) == f"16 frames of 2 sequences of {dataset / 'train'}"
+    assert str(CalibrationData(dataset / "train/b", SIZE, 3).runs()) == f"3 frames of {dataset / 'train/b'}"
+
+
 def test_an_empty_set(tmp_path: Path) -> None:
     (tmp_path / "train" / "a" / "input").mkdir(parents=True)
     for place in (tmp_path, tmp_path / "train" / "a"):

@@ -107,6 +107,14 @@ def test_a_file_takes_precedence_over_a_name_and_a_name_over_a_folder(package: P
     assert checkpoint_path("nano") == Path("nano")
 
 
+@pytest.mark.parametrize("name", ["run", "runs/a", "run.1"])
+def test_the_folder_of_a_run_is_no_checkpoint(package: Path, name: str) -> None:
+    Path(name).mkdir(parents=True)
+    Path(name, "model.pt").touch()
+    with pytest.raises(CheckpointError, match=f"^{name} is the folder of a training run: give {name}/model.pt$"):
+        checkpoint_path(name)
+
+
 @pytest.mark.parametrize("name", ["nano.pt", "folder/nano"])
 def test_a_path_stays_a_path(name: str) -> None:
     assert checkpoint_path(name) == Path(name)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import mostnet.video
 from mostnet.bench.gpu.standin.toy import SIZE_HW, frame_of
-from mostnet.video import VideoReader, VideoWriter
+from mostnet.contract import Frame
+from mostnet.engine import Engine, Output
+from mostnet.video import Correction, SceneEvent, Stabiliser, StabiliserOptions, VideoReader, VideoWriter
 from mostnet.video.camera import source as camera_source
 from tests.toy_graph import save_toy
 
@@ -36,8 +40,17 @@ frame: Frame
 sdk: SimpleNamespace
 def show(picture: Frame) -> None: ...
 """,
+    "docs/stabiliser.md": """
+from collections import deque
+from collections.abc import Iterator
+from mostnet import Engine, Frame
+from mostnet.video import Stabiliser, StabiliserOptions
+engine: Engine
+frames: Iterator[Frame]
+def show(picture: Frame) -> None: ...
+""",
 }
-PAGES = ("README.md", "docs/engine.md", "docs/api.md")
+PAGES = ("README.md", "docs/engine.md", "docs/stabiliser.md", "docs/api.md")
 
 
 def examples(page: str) -> list[str]:
@@ -82,12 +95,56 @@ class FakeCapture:
         pass
 
 
-@pytest.mark.parametrize("number", range(3), ids=["run", "stabiliser", "camera"])
+class CheckedStabiliser(Stabiliser):
+    """Refuses a picture of another frame than its correction's."""
+
+    def __init__(self, options: StabiliserOptions | None = None) -> None:
+        super().__init__(options)
+        self.given: list[Frame] = []
+        self.applied: list[int] = []
+
+    def update(self, output: Output, frame: Frame, *, event: SceneEvent | None = None) -> Correction | None:
+        self.given.append(output.enhanced.copy())
+        return super().update(output, frame, event=event)
+
+    def apply(self, picture: Frame, correction: Correction) -> Frame:
+        assert np.array_equal(picture, self.given[correction.state.frame_id])
+        self.applied.append(correction.state.frame_id)
+        return super().apply(picture, correction)
+
+
+@pytest.mark.parametrize("lookahead", [0, 4])
+@pytest.mark.parametrize("page", ["docs/api.md", "docs/stabiliser.md"])
+def test_each_picture_of_a_stabiliser_s_example_gets_its_own_correction(
+    page: str, lookahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    (example,) = (text for text in examples(page) if "Stabiliser(" in text)
+    assert "lookahead=4" in example
+    save_toy(tmp_path / "model.onnx")
+    with VideoWriter(tmp_path / "clip.mp4", 25, SIZE_HW) as writer:
+        for count in range(7):
+            writer.write(frame_of(count))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mostnet.video, "Stabiliser", CheckedStabiliser)
+    shown: list[Frame] = []
+    with Engine("model.onnx") as engine:
+        names = {"engine": engine, "frames": [frame_of(count) for count in range(7)], "show": shown.append}
+        names |= {"deque": deque, "Frame": Frame, "Stabiliser": CheckedStabiliser}
+        names |= {"StabiliserOptions": StabiliserOptions}
+        text = example.replace("lookahead=4", f"lookahead={lookahead}")
+        exec(compile(text, page, "exec"), names)
+    steady = names["steady"]
+    assert isinstance(steady, CheckedStabiliser) and steady.options.lookahead == lookahead
+    assert steady.applied == list(range(7))
+
+
+@pytest.mark.parametrize("number", range(4), ids=["run", "stabiliser", "camera", "own-camera"])
 def test_the_examples_of_the_api_run(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime")
-    assert len(examples("docs/api.md")) == 3
+    assert len(examples("docs/api.md")) == 4
     save_toy(tmp_path / "model.onnx")
     with VideoWriter(tmp_path / "clip.mp4", 25, SIZE_HW) as writer:
         for count in range(6):
@@ -101,5 +158,7 @@ def test_the_examples_of_the_api_run(
         assert len(list(VideoReader("out.mp4"))) == 20
     elif number == 1:
         assert len(list(VideoReader("steady.mp4"))) == 6
-    else:
+    elif number == 2:
         assert said.count("(64, 80, 3)") == 10
+    else:
+        assert "2.0\n" in said and "camera fault: OSError: the cable is out\n" in said and "released\n" in said

@@ -315,6 +315,17 @@ def test_the_word_demo_is_the_shipped_clip(
     assert [options.verify_video for options in given] == [demo_clip(), Path("demo.mp4")]
 
 
+def test_a_data_set_is_no_video_to_verify_on(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data/train/a/input").mkdir(parents=True)
+    (tmp_path / "data/val/b/input").mkdir(parents=True)
+    arguments = ["--onnx-only", "--output", str(tmp_path / "out"), "--verify", str(tmp_path / "data")]
+    assert main([str(checkpoint_path), *arguments]) == 1
+    advice = f"no video; give one sequence of it, such as {tmp_path / 'data/val/b/input'}"
+    assert advice in " ".join(capsys.readouterr().err.split())
+
+
 @needs_rtx
 def test_timing_cache_is_for_classic_tensorrt(
     checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -366,7 +377,10 @@ def test_a_network_trained_without_a_part_of_the_method_is_refused(
     assert [file.name for file in tmp_path.iterdir()] == ["part.pt"]
 
 
-def test_calibration_data_are_looked_at_before_any_work(tmp_path: Path) -> None:
+def test_calibration_data_are_looked_at_before_any_work(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "Preparation", lambda *args: pytest.fail("work was done first"))
     pictures = tmp_path / "s" / "input"
     pictures.mkdir(parents=True)
     for k in range(3):
@@ -375,4 +389,4 @@ def test_calibration_data_are_looked_at_before_any_work(tmp_path: Path) -> None:
         precision="int8", onnx_only=True, output=tmp_path, calibration=CalibrationOptions(data=tmp_path, frames=2)
     )
     with pytest.raises(CalibrationError, match=r"0\.png: not a picture in PNG or JPEG"):
-        export_function(tmp_path / "missing.pt", options)  # the checkpoint comes later
+        export_function(checkpoint_path, options)

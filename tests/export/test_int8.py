@@ -61,7 +61,8 @@ def test_int8_with_plan_verification_and_cache(
     text = capsys.readouterr().out
     assert "27 of 56 convolutions are INT8, the others FP16" in text
     assert "  17 float: excluded by --exclude: extractor.stem.0, " in text
-    assert f" and 11 more, in tiny-{SIZE_TEXT}-int8.calibration.json" in text
+    assert f" and 11 more, in {tmp_path / f'tiny-{SIZE_TEXT}-int8.calibration.json'}\n" in text
+    assert f"calibrated on 6 frames of {video_path}\n" in text and "not verified" not in text
     assert "  1 float: computes in float32 in every precision: branches.1.gradient_step\n" in text
     stem = tmp_path / f"tiny-{SIZE_TEXT}-int8"
     with Engine(stem.with_suffix(".onnx")) as engine:
@@ -91,7 +92,8 @@ def test_the_cache_is_used_and_refused(
     before = cache.read_bytes()
     arguments = int8(checkpoint_path, video_path, tmp_path / "new", "--onnx-only", "--calib-cache", str(cache))
     assert main([*arguments, "--method", "minmax"]) == 0
-    assert "ranges read from" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "ranges read from" in shown and "not verified; --verify VIDEO compares it" in shown
     assert main([*arguments, "--calib-stateless"]) == 1
     error = capsys.readouterr().err
     assert "a range cache of another origin: carry_state is True, wanted False; delete it, or name another" in error
@@ -100,7 +102,11 @@ def test_the_cache_is_used_and_refused(
 
 def test_int8_with_float32_rest_at_opset_17(checkpoint_path: Path, video_path: Path, tmp_path: Path) -> None:
     arguments = int8(checkpoint_path, video_path, tmp_path, "--onnx-only", "--rest", "fp32", "--opset", "17")
+    at = arguments.index("--calib-frames")
+    del arguments[at : at + 2]
     assert main(arguments) == 0
+    evidence = json.loads((tmp_path / f"tiny-{SIZE_TEXT}-int8.calibration.json").read_text())
+    assert evidence["options"]["frames"] == 12, "all frames of the clip"
     graph = onnx.load(tmp_path / f"tiny-{SIZE_TEXT}-int8.onnx")
     assert graph.opset_import[0].version == 17
     kinds = {t.data_type for t in graph.graph.initializer}

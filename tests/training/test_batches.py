@@ -51,7 +51,7 @@ def test_a_batch_has_photographs_and_drawn_clips_unless_the_share_says_otherwise
 
 def test_a_batch_of_one_clip_cannot_be_shared() -> None:
     assert photo_clips(TrainOptions(photo_share=1.0, batch=1)) == 1
-    with pytest.raises(TrainingError, match=r"photo_share is 0\.75, but a batch has one clip; raise --batch"):
+    with pytest.raises(TrainingError, match=r"--photo-share is 0\.75 \(the default\), but a batch has one clip"):
         photo_clips(TrainOptions(photo_share=0.75, batch=1))
 
 

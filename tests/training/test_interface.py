@@ -125,7 +125,8 @@ def test_an_interrupt_saves_the_run_and_then_stops_the_caller(data: str, tmp_pat
     with pytest.raises(KeyboardInterrupt) as caught:
         train(data, tmp_path / "run", report=stop, steps=4, **QUICK)
     assert isinstance(caught.value, TrainingInterrupt) and caught.value.steps == 2
-    assert stop.lines[-1] == "stopped by SIGINT after step 2; continue with --resume"
+    assert stop.lines[-1] == "stopped by SIGINT after step 2; continue with --resume (Python: resume=True)"
+    assert str(caught.value) == "SIGINT after step 2, and the run is saved; continue with resume=True"
     assert settings() == before
     assert load_run(tmp_path / "run/last.pt")[0].step == 2
     resumed = train(data, tmp_path / "run", resume=True)  # with the options of the run
@@ -136,7 +137,7 @@ def test_keywords_replace_options_and_are_checked(data: str, tmp_path: Path) -> 
     run = train(data, tmp_path / "run", options=TrainOptions(steps=7, seed=5), steps=1, **QUICK)
     options = load_run(run.model.with_name("last.pt"))[1]
     assert (options.steps, options.seed, options.clip) == (1, 5, 2)
-    with pytest.raises(TrainingError, match="train: unknown option 'step'; known are network, variant, steps"):
+    with pytest.raises(TrainingError, match=r"train: unknown option 'step'; did you mean steps\?"):
         train(data, tmp_path / "other", step=1)  # type: ignore[call-arg]
     with pytest.raises(TrainingError, match="train: variant is 'huge'; expected one of"):
         train(data, tmp_path / "other", variant="huge")

@@ -85,7 +85,7 @@ def test_the_recipes_of_the_yaml_file_train(
         (["--network", "deeplabv3+", "--batch", "1"], "batch is 1, but network deeplabv3+ normalises over the batch"),
         (["--network", "estrnn", "--tasks", "mask"], "tasks are mask, but network estrnn has none of them"),
         (["--network", "pwc"], "network is 'pwc'; expected one of mostnet, flownet, raft"),
-        (["--frame-step", "4"], "a training window takes 13; lower --clip, --chunks or --frame-step"),
+        (["--frame-step", "4"], "a training window takes 13; these flags fit: --clip 2 --chunks 1"),
         (["--network", "estrnn", "--init", "nano"], "nano.pt: not a checkpoint of estrnn; give one that mostnet-train"),
     ],
 )

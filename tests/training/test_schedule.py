@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from mostnet.contract import TrainingError
 from mostnet.training import TrainOptions, train, trainer
+from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.run_state import load_run
 from mostnet.training.schedule import learning_rate, steps_of_epochs, warm_up_steps
 
@@ -48,10 +50,10 @@ def test_a_warm_up_that_outlasts_the_minutes_takes_a_tenth_of_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"steps": 6, "warmup": 6}, "the warm-up takes 0 of 6 steps, because the run has only 6"),
+        ({"steps": 6, "warmup": 6}, "--warmup 6 does not fit into 6 steps; the run has no warm-up"),
         (
             {"steps": 1000, "max_minutes": 1.0, "warmup": 100},
-            "the warm-up takes 1 of 100 steps, because the run has only 1 min",
+            "--warmup 100 does not fit into 1 min; the learning rate rose over 1 step",
         ),
     ],
 )
@@ -65,10 +67,48 @@ def test_the_run_says_that_its_warm_up_is_shorter(
     assert lines.count(expected) == 1
 
 
+def test_the_rate_that_was_asked_for_is_reached_at_the_end_of_a_long_warm_up() -> None:
+    options = TrainOptions(steps=20, warmup=15, lr=1.0, final_lr=0.0)
+    found = rates(options, steps=21)
+    assert found[15] == 1.0 and found[:16] == sorted(found[:16]) and found[15:] == sorted(found[15:], reverse=True)
+    assert found[20] == pytest.approx(0.0)
+    timed = rates(replace(options, steps=10**6, max_minutes=2.0), minutes_a_step=0.1, steps=21)
+    assert timed == pytest.approx(found), "minutes at an even pace are as good as steps"
+
+
+def test_a_finished_run_says_so_and_nothing_of_its_warm_up(data: Path, tmp_path: Path) -> None:
+    options = replace(SMALL, steps=2, warmup=6)
+    lines: list[str] = []
+    train(data, tmp_path / "run", options=options, report=lines.append)
+    steps = [line for line in lines if line.startswith("step ")]
+    assert len(steps) == 2 and all(" s/step lr " in line for line in steps)
+    lines.clear()
+    train(data, tmp_path / "run", options=options, resume=True, report=lines.append)
+    assert "this run was already finished; --steps above 2 continues it" in lines
+    assert not [line for line in lines if "warmup" in line]
+
+
+def test_a_change_of_the_cpu_threads_and_bad_files_are_said(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([2, 2, 1])
+    monkeypatch.setattr(trainer.TorchThreads, "__init__", lambda self, asked: setattr(self, "most", 2))
+    monkeypatch.setattr(trainer.TorchThreads, "follow", lambda self: None)
+    monkeypatch.setattr(trainer.torch, "get_num_threads", lambda: next(counts, 1))
+    copy = Path(shutil.copytree(data, tmp_path / "data"))
+    (copy / "train/0001/input/000002.png").write_bytes(b"damaged")
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrameSource.__init__, "__kwdefaults__", {**FrameSource.__init__.__kwdefaults__, "most_bad": 0.5})
+        result = train(copy, tmp_path / "run", options=replace(SMALL, cache="ram", steps=3), report=lines.append)
+    assert result.bad_frames == 1 and lines[-1].endswith("; 1 frame could not be read")
+    assert lines.count("1 of 2 CPU threads now, because other processes use the CPU") == 1
+
+
 def test_a_warm_up_that_fits_is_not_spoken_of(data: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     train(data, tmp_path / "run", options=replace(SMALL, steps=4, warmup=3), report=lines.append)
-    assert not [line for line in lines if "warm-up" in line]
+    assert not [line for line in lines if "warmup" in line]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +134,9 @@ def test_a_run_of_epochs_draws_its_frames_that_often_and_resumes_by_its_steps(da
     drawn = result.steps * SMALL.batch * SMALL.clip
     assert result.steps == 10 and drawn == 2 * 2 * FRAMES
     assert "2 epochs are 10 steps" in lines
+    longer = tmp_path / "longer"
+    train(data, longer, options=SMALL, epochs=1, max_minutes=1e-9, report=lines.append)
+    assert "1 epoch is 6 steps" in lines
     saved = load_run(tmp_path / "run/last.pt")[1]
     assert (saved.steps, saved.epochs) == (10, 0)
     assert train(data, tmp_path / "run", resume=True, epochs=3, report=lines.append).steps == 16

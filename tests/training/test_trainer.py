@@ -79,7 +79,7 @@ def test_interrupted_run_resumes_to_the_same_weights_and_log(
     with pytest.raises(TrainingInterrupt, match="SIGTERM") as stopped:
         train(data, tmp_path / "run", options=SMALL, report=lines)
     assert stopped.value.steps == at
-    assert lines.lines[-1] == f"stopped by SIGTERM after step {at}; continue with --resume"
+    assert lines.lines[-1] == f"stopped by SIGTERM after step {at}; continue with --resume (Python: resume=True)"
     torch.manual_seed(99)
     assert train(data, tmp_path / "run", options=SMALL, resume=True).steps == 6
     assert losses(tmp_path / "run") == losses(whole_run)
@@ -234,7 +234,7 @@ def test_start_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
 
 
 def test_refusals(data: Path, whole_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="already holds a run; continue it with --resume"):
+    with pytest.raises(TrainingError, match=r"already holds a run; continue it with --resume \(Python: resume=True\)"):
         train(data, whole_run, options=SMALL)
     with pytest.raises(TrainingError, match=r"was started with batch 2, and cannot be resumed with 4"):
         train(data, whole_run, options=replace(SMALL, batch=4), resume=True)
@@ -243,7 +243,7 @@ def test_refusals(data: Path, whole_run: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="amp is fp16, which needs CUDA"):
         train(data, tmp_path, options=replace(SMALL, amp="fp16"))
     with pytest.raises(
-        DatasetError, match=r"5 frames, but a training window takes 12; lower --clip, --chunks or --frame-step"
+        DatasetError, match=r"5 frames, but a training window takes 12; these flags fit: --clip 2 --chunks 2"
     ):
         train(data, tmp_path, options=replace(SMALL, clip=6))
     (tmp_path / "test").mkdir()

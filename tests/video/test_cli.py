@@ -34,14 +34,14 @@ def _read(path) -> list[np.ndarray]:
         return list(reader)
 
 
-def test_a_run_reports_frames_speed_and_heals(files, tmp_path, capsys):
+def test_a_run_reports_frames_speed_and_invalid_frames(files, tmp_path, capsys):
     # The toy graph reports a frame whose first pixel is white as not finite.
     video = write_yuv(tmp_path / "v.mp4", (235, 128, 128), matrix=1, full_range=False, size_hw=(64, 80))
     out = tmp_path / "o.mp4"
     assert cli.main([str(video), "--engine", files[0], "--output", str(out), "--layout", "grid"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{out}: 5 frames at 25 FPS in ")
-    assert printed.out.endswith("5 healed\n")
+    assert printed.out.endswith(", 5 came out invalid and were replaced\n")
     assert printed.err.startswith("mostnet-run: frame 0 came out NaN or infinite and was healed")
     assert printed.err.count("\n") == 1
     assert _read(out)[0].shape == (128, 160, 3)
@@ -77,9 +77,16 @@ def test_a_cut_video_is_reported_with_its_place(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("video", "engine", "output", "text"),
     [
-        ("none.mp4", None, "o.mp4", "none.mp4: no such file; give a video file or a camera number"),
+        ("none.mp4", None, "o.mp4", "none.mp4: no such file or folder; give a video file, a folder or pattern of"),
         (None, "none.onnx", "o.mp4", "none.onnx"),
         (None, None, "none/o.mp4", "there is no folder none; make it first"),
+        (
+            None,
+            None,
+            "new",
+            "new: is no name of a video; give 'new/clip.mp4' for a video, or 'new/%05d.png' for pictures",
+        ),
+        (None, None, "new/", "new: is no name of a video; give 'new/clip.mp4' for a video, or 'new/%05d.png' for"),
         (None, None, "o.avi", "o.avi: output is H.264 in MP4; give a name that ends in .mp4"),
         ("63", None, "o.mp4", "camera 63: cannot be opened"),
     ],
@@ -249,7 +256,12 @@ def test_a_limit_does_not_hide_the_damage_before_it(files, tmp_path, capsys):
     assert "o.mp4: 40 frames" in printed.out
     assert printed.err.startswith(f"mostnet-run: {video}: damaged at frame 2")
     assert cli.main([*command, "15"]) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == f"mostnet-run: replaces the earlier {tmp_path}/o.mp4 once a frame is written\n"
+
+
+def test_overwrite_is_for_folders(files, tmp_path, capsys):
+    assert cli.main([files[1], "--engine", files[0], "-o", str(tmp_path / "o.mp4"), "--overwrite"]) == 1
+    assert "--overwrite is for a folder of videos; the file of a single" in capsys.readouterr().err
 
 
 def test_an_error_of_the_system_is_one_line(files, tmp_path, capsys):
@@ -283,11 +295,13 @@ def test_files_beside_the_output_are_left_alone(files, tmp_path):
         (["--crop", "auto"], "--crop has no effect without --steady"),
         (["--shutter", "off"], "--shutter has no effect without --steady"),
         (["--border", "history"], "--border has no effect without --steady"),
+        (["--stabilise", "--steady", "hold"], "--stabilise is --steady hand; give it or --steady hold, not both"),
+        (["--status"], "--status has nothing to write on a file that is not steadied; add --steady hand, or drop it"),
         (["--stabilise", "--layout", "flow"], "--layout flow shows no picture that is steadied; expected one of"),
         (["--steady", "hold", "--layout", "mask"], "expected one of enhanced, original, side-by-side, grid"),
         (["--layout", "original"], "--layout original shows the input, only steadied; add --steady hand"),
     ],
-    ids=["look-ahead", "no look-ahead", "crop", "shutter", "border", "flow", "mask", "original"],
+    ids=["look-ahead", "no look-ahead", "crop", "shutter", "border", "both", "status", "flow", "mask", "original"],
 )
 def test_options_that_would_do_nothing_are_refused(
     arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
@@ -304,7 +318,6 @@ def test_options_that_would_do_nothing_are_refused(
         (["--stabilise"], StabiliserOptions(steady="hand", crop="auto"), True),
         (["--stabilize"], StabiliserOptions(steady="hand", crop="auto"), True),
         (["--steady", "vibration"], StabiliserOptions(steady="vibration"), True),
-        (["--steady", "vibration", "--stabilise"], StabiliserOptions(steady="vibration"), True),
         (["--stabilise", "--lookahead", "0"], StabiliserOptions(lookahead=0), False),
         (["--steady", "hold", "--lookahead", "5"], StabiliserOptions(steady="hold", lookahead=5), False),
         (["--stabilise", "--crop", "auto"], StabiliserOptions(crop="auto"), True),
@@ -330,8 +343,8 @@ def test_steady_implies_stabilise_and_no_look_ahead_is_one_that_fits_the_source(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--stabilise"], "steadied (hand, look-ahead 30), "),
-        (["--steady", "vibration", "--lookahead", "0"], "steadied (vibration, look-ahead 0), "),
+        (["--stabilise"], "steadied (hand, look-ahead 30)"),
+        (["--steady", "vibration", "--lookahead", "0"], "steadied (vibration, look-ahead 0)"),
     ],
 )
 def test_the_summary_says_how_the_picture_was_steadied(files, tmp_path, capsys, arguments, text):

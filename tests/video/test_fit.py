@@ -106,16 +106,16 @@ def test_flow_of_a_moving_pattern_is_right_after_it_comes_back():
             FrameFit((1920, 1080), (480, 640)),
             [
                 "frames of 1920x1080 do not have the shape of the engine's 480x640: the picture keeps its shape and "
-                "uses 42% of it; export with --size h736xw416 to use all",
-                "frames of 1920x1080 go through an engine of 480x640 at 480x270 and come back softer; export with "
-                "--size h1920xw1080 to keep the detail, at more time per frame",
+                "uses 42% of it; an engine of --size h736xw416 is used whole",
+                "frames of 1920x1080 go through an engine of 480x640 at 480x270 and come back softer; an "
+                "engine of --size h1920xw1080 keeps the detail, at more time per frame",
             ],
         ),
         (
             FrameFit((240, 320), (480, 640), Fraction(3, 2)),
             [
                 "frames of 240x320 (pixels 3/2 as wide as high) do not have the shape of the engine's 480x640: the "
-                "picture keeps its shape and uses 67% of it; export with --size 392x784 to use all"
+                "picture keeps its shape and uses 67% of it; an engine of --size 240x480 is used whole"
             ],
         ),
     ],

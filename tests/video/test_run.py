@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from mostnet.contract import DeviceError, VideoError
+from mostnet.contract import DeviceError, OutputMissingError, VideoError
 from mostnet.video import IncompleteVideoError, StabiliserOptions, VideoReader, run
 from mostnet.video.run import outputs_needed
 
@@ -115,6 +116,47 @@ def test_original_needs_only_what_the_stabiliser_needs():
     assert outputs_needed("original", stabilise=True) == ("flow", "mask")
     with pytest.raises(ValueError, match="layout 'original' shows the input, moved by the stabiliser; give stabilise="):
         outputs_needed("original", stabilise=False)
+
+
+def test_without_a_stabiliser_a_layout_needs_what_it_draws():
+    assert outputs_needed("grid") == ("enhanced", "flow", "mask")
+    assert outputs_needed("mask") == ("mask",)
+
+
+class _Bare(FakeEngine):
+    """Gives the mask alone."""
+
+    def _output(self, k, frame, timestamp):
+        return super()._output(k, frame, timestamp).replace(enhanced=None, flow=None)
+
+
+@pytest.mark.parametrize("layout", ["enhanced", "original", "side-by-side", "grid"])
+def test_one_error_names_all_outputs_that_layout_and_stabiliser_need(clip, tmp_path, layout):
+    needed = re.escape(repr(outputs_needed(layout, stabilise=True)))
+    with pytest.raises(OutputMissingError, match=rf"the engine gives no .*flow; open the Engine with outputs={needed}"):
+        run(clip, _Bare(), tmp_path / "o.mp4", layout=layout, stabilise=StabiliserOptions(lookahead=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("layout", ["flow", "mask"])
+def test_a_layout_that_shows_nothing_steadied_is_refused_with_a_stabiliser(clip, tmp_path, layout):
+    with pytest.raises(ValueError, match=f"layout '{layout}' shows no picture that is steadied; expected one of enh"):
+        run(clip, FakeEngine(), tmp_path / "o.mp4", layout=layout, stabilise=StabiliserOptions())
+    with pytest.raises(ValueError, match="or no stabiliser"):
+        outputs_needed(layout, stabilise=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_for_the_engine_and_a_name_for_the_settings_are_refused(clip, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"engine is the path 'model.onnx'; expected an open engine: Engine\('model.onnx"
+    ):
+        run(clip, "model.onnx", tmp_path / "o.mp4")
+    with pytest.raises(
+        TypeError, match=r"stabilise is 'hand'; expected None or settings such as StabiliserOptions\('ha"
+    ):
+        run(clip, FakeEngine(), tmp_path / "o.mp4", stabilise="hand")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_original_without_a_stabiliser_is_refused(clip, tmp_path):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mostnet.engine import Output
-from mostnet.video import LAYOUTS, FlowScale, SceneEvent, Stabiliser, StabiliserOptions
+from mostnet.video import LAYOUTS, FlowScale, SceneEvent, Stabiliser, StabiliserOptions, layouts
 from mostnet.video.fit import FrameFit
 from mostnet.video.sink import Original, Sink
 
-from .camera.fakes import FRAMES, Screen, is_warned, make_sink
+from .camera.fakes import FIT, FRAMES, Screen, is_warned, make_sink
 from .samples import moving_frames
 
 
@@ -33,6 +33,28 @@ def test_the_status_can_be_turned_off():
         shown[status] = screen.pictures[3]
     assert not np.array_equal(shown[True][20:], shown[False][20:])
     assert np.array_equal(shown[True][:20], shown[False][:20])
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_only_a_live_picture_has_a_rate(live):
+    screen = Screen()
+    sink = Sink(
+        LAYOUTS["enhanced"], FlowScale(), FIT, writer=None, window=screen, stabiliser=None, status=True, live=live
+    )
+    results = [_result(k) for k in range(3)]
+    for result in results:
+        sink.show(result)
+    drawn = [not np.array_equal(one, result.enhanced) for one, result in zip(screen.pictures, results, strict=True)]
+    assert drawn == [False, live, live], "the first picture of a camera has no rate yet"
+
+
+@pytest.mark.parametrize("layout", ["side-by-side", "grid"])
+def test_the_steadied_tile_says_so(monkeypatch, layout):
+    texts = []
+    monkeypatch.setattr(layouts, "caption", lambda picture, text: texts.append(text) or picture)
+    for stabiliser in (None, Stabiliser()):
+        make_sink(Screen(), layout=layout, stabiliser=stabiliser).show(_result(0))
+    assert [text for text in texts if text.startswith("enhanced")] == ["enhanced", "enhanced, steadied"]
 
 
 @pytest.mark.parametrize("lookahead", [0, 2])
@@ -97,6 +119,7 @@ def test_pictures_that_wait_hold_only_what_the_layout_draws():
 @pytest.mark.parametrize("layout", ["enhanced", "side-by-side", "grid"])
 def test_all_tiles_of_a_picture_are_of_one_frame(monkeypatch, layout, lookahead):
     monkeypatch.setattr(Stabiliser, "apply", lambda self, picture, correction: picture)
+    monkeypatch.setattr(layouts, "caption", lambda picture, text: picture)
     shown = []
     for stabiliser in (None, Stabiliser(StabiliserOptions(lookahead=lookahead))):
         screen = Screen()

@@ -44,6 +44,8 @@ def _state() -> SteadyState:
         ({"tracking": Tracking.NO_TEETH, "source": "teeth"}, "no teeth seen"),
         ({"tracking": Tracking.DEGRADED, "source": "frame"}, "degraded, no teeth seen"),
         ({"tracking": Tracking.DEGRADED, "source": "teeth", "teeth": True}, "degraded, on teeth"),
+        ({"tracking": Tracking.TRACKING, "source": "none"}, "start"),
+        ({"tracking": Tracking.NO_TEETH, "source": "none"}, "start"),
         ({"tracking": Tracking.LOST, "source": "none"}, "lost, no motion known"),
         ({"tracking": Tracking.TRACKING, "source": "teeth", "worse": True}, "correction faded, it would add shake"),
     ],

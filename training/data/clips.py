@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mostnet.contract import DatasetError
+from mostnet.contract import MIN_SIDE, DatasetError
+from mostnet.model import STRIDES
 
 from .augment import Clip, flip, jitter, rescale, reverse, stack
+from .dataset import LabelledFrame
 from .every_nth import every_nth
 from .frame_source import FrameSource, TooManyBadFilesError, hxw
 
@@ -84,17 +86,7 @@ class ClipDataset(Dataset[Batch]):
         self.source = source
         self.options = options
         self._epoch: tuple[int, list[int]] = (-1, [])
-        for sequence in source.sequences:
-            if len(sequence) < options.span:
-                raise DatasetError(
-                    f"{sequence.folder}: {len(sequence)} frames, but a training window takes {options.span}; "
-                    "lower --clip, --chunks or --frame-step"
-                )
-        for sequence, size in zip(source.sequences, source.sizes_hw, strict=True):
-            if size is not None and (size[0] < options.crop_hw[0] or size[1] < options.crop_hw[1]):
-                raise DatasetError(
-                    f"{sequence.folder}: frames are {hxw(size)}, but clips are {hxw(options.crop_hw)}; lower --crop"
-                )
+        self._check_room()
 
     def __getitem__(self, item: int) -> Batch:
         rng = np.random.default_rng((self.options.seed, item))
@@ -109,6 +101,34 @@ class ClipDataset(Dataset[Batch]):
                 last_error = str(error)
         raise DatasetError(f"no sequence has a readable clip; the last error: {last_error}")
 
+    def _check_room(self) -> None:
+        """Refuse sequences that are too short or too small, both at once, with flags that would fit."""
+        options, source = self.options, self.source
+        crop_h, crop_w = options.crop_hw
+        found, flags = [], []
+        short = min(source.sequences, key=len, default=None)
+        if short is not None and len(short) < options.span:
+            found.append(f"{short.folder}: {len(short)} frames, but a training window takes {options.span}")
+            frames = (len(short) - 1) // options.step + 1
+            chunks = 2 if frames > 3 else 1
+            flags.append(f"--clip {frames // chunks} --chunks {chunks}")
+        sizes = [size for size in source.sizes_hw if size is not None]
+        small = next(
+            (k for k, size in enumerate(source.sizes_hw) if size and (size[0] < crop_h or size[1] < crop_w)), None
+        )
+        if small is not None:
+            folder, size = source.sequences[small].folder, source.sizes_hw[small]
+            found.append(f"{folder}: frames are {hxw(size)}, but clips are {hxw(options.crop_hw)}")
+            sides = [
+                min(side, *(size[k] for size in sizes)) // STRIDES[-1] * STRIDES[-1]
+                for k, side in enumerate(options.crop_hw)
+            ]
+            if min(sides) < MIN_SIDE:
+                raise DatasetError(f"{'; '.join(found)}; expected frames with sides of {MIN_SIDE} or more")
+            flags.append(f"--crop {sides[0]}x{sides[1]}")
+        if found:
+            raise DatasetError(f"{'; '.join(found)}; these flags fit: {' '.join(flags)}")
+
     def _order(self, epoch: int) -> list[int]:
         if self._epoch[0] != epoch:
             count = len(self.source.sequences)
@@ -120,17 +140,24 @@ class ClipDataset(Dataset[Batch]):
         options = self.options
         spare = len(self.source.sequences[sequence]) - options.span
         start = int(rng.integers(spare + 1)) if options.augment else 0
-        try:
-            frames = every_nth(
-                [self.source.read(sequence, t) for t in range(start, start + options.span)], options.step
-            )
-        except TooManyBadFilesError:
-            raise
-        except DatasetError as error:
-            raise _BadClipError(str(error)) from error
+        frames = every_nth(self._read(sequence, range(start, start + options.span)), options.step)
         window = self._window(frames[0].size_hw, rng)
         clip = rescale(stack(frames, window), options.crop_hw)
         return self._vary(clip, rng) if options.augment else clip
+
+    def _read(self, sequence: int, places: range) -> list[LabelledFrame]:
+        """Read all frames, also behind one that cannot be read, so that each of these counts."""
+        frames, bad = [], None
+        for place in places:
+            try:
+                frames.append(self.source.read(sequence, place))
+            except TooManyBadFilesError:
+                raise
+            except DatasetError as error:
+                bad = bad or error
+        if bad is not None:
+            raise _BadClipError(str(bad)) from bad
+        return frames
 
     def _window(self, size_hw: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
         """Rows and columns to cut out of the picture before scaling."""

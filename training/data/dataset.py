@@ -109,24 +109,35 @@ class LabelledFrame:
         return self.input.shape[0], self.input.shape[1]
 
 
-def index_split(root: Path, split: str, *, partial_flow: bool = False) -> tuple[SequenceFiles, ...]:
+def index_split(
+    root: Path, split: str, *, partial_flow: bool = False, advice: str | None = None
+) -> tuple[SequenceFiles, ...]:
     """Find the sequences of a split, in the order of the numbers in their names. No file is opened.
 
     A warning says if frames are missing within sequences.
 
     Args:
         partial_flow: as for ``index_sequence``.
+        advice: what to do if there is no such folder; by default to name another split.
 
     Raises:
-        DatasetError: no such folder, an unfinished split, no sequences, a sequence without frames, two files for one
-            frame, a label whose files do not match the frames, or one that only some sequences of Vident-real have.
+        DatasetError: no such folder, photographs in place of sequences, an unfinished split, no sequences, a
+            sequence without frames, two files for one frame, a label whose files do not match the frames, or one
+            that only some sequences of Vident-real have.
     """
     folder = root / split
+    _refuse_photographs(root, split)
     if not folder.is_dir():
         present = sorted((path.name for path in root.glob("*/")), key=natural_key) if root.is_dir() else []
         found = f"found {', '.join(present[:8])}" if present else "found nothing"
         asked = question(root, [split], SPLIT_WORDS)
-        raise DatasetError(f"{folder}: no such split; {root} should hold {', '.join(SPLITS)}, {found}{asked}")
+        wanted = split
+        if advice is None:
+            others = [name for name in SPLITS if name in present]
+            wanted = split if others else ", ".join(SPLITS)
+            advice = f"--split {others[-1]} takes another" if others else ""
+        tail = f"; {advice}" if advice else ""
+        raise DatasetError(f"{folder}: no such split; {root} should hold {wanted}, {found}{asked}{tail}")
     if (folder / UNFINISHED).exists():
         raise DatasetError(
             f"{folder}: unfinished, because mostnet-synth was stopped or still writes; run its command again, or "
@@ -138,6 +149,15 @@ def index_split(root: Path, split: str, *, partial_flow: bool = False) -> tuple[
     _check_whole(sequences)
     say_gaps([sequence.input for sequence in sequences])
     return sequences
+
+
+def _refuse_photographs(root: Path, split: str) -> None:
+    for folder in (root / split, root):
+        if all((folder / name).is_dir() and not (folder / name / "input").exists() for name in ("image", "mask")):
+            raise DatasetError(
+                f"{folder}: these are photographs, but expected sequences; mostnet-train takes them with "
+                f"--photos {folder}, beside a data set of sequences"
+            )
 
 
 def sequence_folders(folder: Path) -> list[Path]:
@@ -197,13 +217,24 @@ def _check_whole(sequences: tuple[SequenceFiles, ...]) -> None:
             )
 
 
-def read_labelled_frame(sequence: SequenceFiles, index: int) -> LabelledFrame:
+def read_labelled_frame(
+    sequence: SequenceFiles, index: int, *, size_hw: tuple[int, int] | None = None
+) -> LabelledFrame:
     """Read frame ``index`` of a sequence with every label that the sequence has.
 
+    Args:
+        size_hw: height and width of the sequence, if the frame must have them.
+
     Raises:
-        DatasetError: a file is missing, damaged, or of another size than the input frame.
+        DatasetError: a file is missing, damaged, or of another size than the input frame; the frame has another size
+            than its sequence.
     """
     frame = read_picture(sequence.input[index])
+    if size_hw is not None and frame.shape[:2] != size_hw:
+        raise DatasetError(
+            f"{sequence.input[index]}: is {frame.shape[0]}x{frame.shape[1]}, but its sequence is "
+            f"{size_hw[0]}x{size_hw[1]}; all frames of a sequence must have one size"
+        )
     reference = mask = flow = valid = None
     if (path := _label(sequence, "reference", index)) is not None:
         reference = _same_size(read_picture(path), frame, path)

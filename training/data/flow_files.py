@@ -86,6 +86,25 @@ def npy_size(path: Path) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
+def flo_size(path: Path) -> tuple[int, int]:
+    """Height and width of the flow in a ``.flo`` file, from its header alone.
+
+    Raises:
+        DatasetError: no regular file, or not the header of a ``.flo`` file.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: expected a regular file; write it again, or remove it")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    if head[:4] != _FLO_MAGIC or len(head) < 12:
+        raise DatasetError(f"{path}: not a .flo file (no PIEH at its start); write it again")
+    width, height = (int(side) for side in np.frombuffer(head, "<i4", 2, 4))
+    return height, width
+
+
 def _read_npy(path: Path) -> tuple[Flow, Valid]:
     npy_size(path)
     vectors = np.load(io.BytesIO(regular_bytes(path)), allow_pickle=False)

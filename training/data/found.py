@@ -36,7 +36,7 @@ def describe(name: str, sequences: Sequence[SequenceFiles], *, needs_labels: boo
 
 
 def _labels(sequences: Sequence[SequenceFiles]) -> tuple[list[str], list[str]]:
-    """The labels that there are, each with its number of sequences and frames; and those that there are not."""
+    """The labels that there are, each with its number of sequences and frames; and those that lack in sequences."""
     counts = {
         "/".join(dict.fromkeys(s.layout.folders[label] for s in sequences)): [
             sum(file is not None for file in s.labels[label]) for s in sequences if label in s.labels
@@ -46,11 +46,17 @@ def _labels(sequences: Sequence[SequenceFiles]) -> tuple[list[str], list[str]]:
     if any(sequence.layout is VIDENT for sequence in sequences):
         counts[str(VIDENT.matrices)] = [len(sequence) for sequence in sequences if sequence.matrices is not None]
     found = [
-        f"{name} in {_number(len(frames), 'sequence')} ({_number(sum(frames), 'frame')})"
+        f"{name} in {_share(len(frames), len(sequences))} ({_number(sum(frames), 'frame')})"
         for name, frames in counts.items()
         if frames
     ]
-    return found, [name for name, frames in counts.items() if not frames]
+    lacks = {name: len(sequences) - len(frames) for name, frames in counts.items()}
+    missing = [
+        name if lack == len(sequences) else f"{name} in {_share(lack, len(sequences))}"
+        for name, lack in lacks.items()
+        if lack
+    ]
+    return found, missing
 
 
 def _unread(sequences: Sequence[SequenceFiles]) -> str:
@@ -75,6 +81,10 @@ def _unread(sequences: Sequence[SequenceFiles]) -> str:
         + (f" ({name}: did you mean {guesses[name]}?)" if guesses[name] else "")
         for name, count in sorted(counts.items())
     )
+
+
+def _share(count: int, whole: int) -> str:
+    return _number(whole, "sequence") if count == whole else f"{count} of {_number(whole, 'sequence')}"
 
 
 def _number(count: int, noun: str) -> str:

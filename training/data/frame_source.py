@@ -23,17 +23,33 @@ class TooManyBadFilesError(DatasetError):
 class FrameSource:
     """Reads the frames of a split on demand, or keeps all in memory. It logs each unreadable frame once and counts it.
 
+    Attributes:
+        sequences: of the split.
+        bad: why each frame, by sequence and place, cannot be read. Another process that reads has its own.
+        sizes_hw: height and width of the first readable frame of each sequence; None without one.
+
     In memory a labelled frame of 240x320 takes about 0.9 MB.
     """
 
-    def __init__(self, sequences: Sequence[SequenceFiles], *, cache: str = "none", most_bad: float = 0.05) -> None:
+    def __init__(
+        self,
+        sequences: Sequence[SequenceFiles],
+        *,
+        cache: str = "none",
+        most_bad: float = 0.05,
+        instead: str = "its clips are replaced by their neighbours",
+    ) -> None:
         """Decode every frame now if ``cache`` is ``ram``.
+
+        Args:
+            instead: what happens to a frame that cannot be read, for the log.
 
         Raises:
             TooManyBadFilesError: more than the fraction ``most_bad`` of the frames cannot be read.
         """
         self.sequences = tuple(sequences)
         self.bad: dict[tuple[int, int], str] = {}
+        self._instead = instead
         self._most_bad = most_bad * sum(len(sequence) for sequence in sequences)
         self._frames: dict[tuple[int, int], LabelledFrame] = {}
         self.sizes_hw = tuple(first_size(sequence) for sequence in self.sequences)
@@ -59,18 +75,11 @@ class FrameSource:
             raise
 
     def _decode(self, key: tuple[int, int]) -> LabelledFrame:
-        sequence = self.sequences[key[0]]
-        frame = read_labelled_frame(sequence, key[1])
-        if frame.size_hw != self.sizes_hw[key[0]]:
-            raise DatasetError(
-                f"{sequence.input[key[1]]}: is {hxw(frame.size_hw)}, but its sequence is {hxw(self.sizes_hw[key[0]])}; "
-                "all frames of a sequence must have one size"
-            )
-        return frame
+        return read_labelled_frame(self.sequences[key[0]], key[1], size_hw=self.sizes_hw[key[0]])
 
     def _count_bad(self, key: tuple[int, int], error: DatasetError) -> None:
         self.bad[key] = str(error)
-        log.warning("bad file %d: %s; its clips are replaced by their neighbours", len(self.bad), error)
+        log.warning("bad file %d: %s; %s", len(self.bad), error, self._instead)
         if len(self.bad) > self._most_bad:
             raise TooManyBadFilesError(
                 f"{len(self.bad)} frames cannot be read, but the run tolerates {int(self._most_bad)}; the last: {error}"

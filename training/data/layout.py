@@ -51,7 +51,10 @@ _SIMILAR = {
         **{similar: label for label in LABELS for similar in (label, f"{label}s")},
         **{name.lower(): label for label, name in VIDENT.folders.items()},
     },
-    VIDENT.name: {**{name.lower(): name for name in VIDENT.names}, "mask": "masks"},
+    VIDENT.name: {
+        **{similar: name for label, name in VIDENT.folders.items() for similar in (label, f"{label}s")},
+        **{name.lower(): name for name in VIDENT.names},
+    },
 }
 
 
@@ -65,9 +68,10 @@ def layout_of(folder: Path) -> SequenceLayout:
     published, ours = (sorted(entries & set(layout.names)) for layout in (VIDENT, OURS))
     if published and ours:
         label = next((label for label, name in VIDENT.folders.items() if name == published[0]), "")
-        advice = f"the folder of the {label} files is called {label}; rename it" if label else "remove one of them"
+        advice = f"rename {published[0]} to {label}" if label and label not in ours else "remove one of them"
         raise DatasetError(
-            f"{folder / published[0]}: {advice} ({published[0]} is a name of {VIDENT.name}, {ours[0]} one of ours)"
+            f"{folder}: this sequence mixes the names of two layouts, {published[0]} of {VIDENT.name} and {ours[0]} of "
+            f"{OURS.name}; {advice}"
         )
     layout = VIDENT if published else OURS
     _check_names(folder, layout)
@@ -97,12 +101,14 @@ def label_files(
             f"add the missing files, or remove the folder if the sequence has no {name}"
             + (_LABEL if label == "flow" else "")
         )
-    for frame, file in zip(frames, files, strict=True):
-        if frame.stem != file.stem:
-            raise DatasetError(
-                f"{folder}: input/{frame.name} and {name}/{file.name} have different file names; "
-                f"rename the files of one folder, so that each label has the name of its frame"
-            )
+    wanted, there = {frame.stem for frame in frames}, {file.stem for file in files}
+    lacking = [frame.stem for frame in frames if frame.stem not in there]
+    if lacking:
+        spare = next(file.stem for file in files if file.stem not in wanted)
+        raise DatasetError(
+            f"{folder}: {name} has no {lacking[0]}, but has {spare} ({len(lacking)} of {len(files)} names differ from "
+            f"input); rename the files, so that each label has the name of its frame"
+        )
     return files
 
 

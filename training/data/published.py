@@ -46,18 +46,20 @@ def open_split(
     most: int | None = None,
     direction: Direction | None = None,
     needs_labels: bool = True,
+    advice: str | None = None,
 ) -> OpenedSplit:
     """Find the sequences of a split, the first ``most`` or all; check and read the matrices of a published one.
 
     Args:
         direction: of the matrices, if it is known from another split.
         needs_labels: refuse a split without a label.
+        advice: as for ``index_split``.
 
     Raises:
         DatasetError: like ``index_split``; no sequence has a label, though ``needs_labels``; matrices that cannot be
             read or of another number than the frames; flow of another size than the frames.
     """
-    sequences = index_split(root, split)[:most]
+    sequences = index_split(root, split, advice=advice)[:most]
     lines = describe(f"{root.resolve().name}/{split}", sequences, needs_labels=needs_labels)
     for sequence in sequences:
         _check_flow_sizes(sequence)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -67,10 +69,19 @@ def main(argv: list[str] | None = None) -> int:
     from .tables import print_report
 
     line = shlex.join(["mostnet-eval", *argv])
-    with RunProgress(Console(file=sys.stderr, **PLAIN)) as progress:
-        result = evaluate(args.model, args.data, out=args.out, options=options, command=line, progress=progress)
-    # Wide enough that neither a narrow terminal nor a pipe cuts the figures off.
-    console = Console(file=sys.stdout, width=max(110, Console().width), **PLAIN)
+    # Wide enough that neither a narrow terminal nor a pipe cuts the figures off, also beside the name of a file.
+    console = Console(file=sys.stdout, width=max(240, Console().width), **PLAIN)
+    progress = RunProgress(Console(file=sys.stderr, **PLAIN))
+    with ExitStack() as stack:
+
+        def begin(lines: Sequence[str]) -> None:
+            for found in lines:
+                console.print(found, soft_wrap=True)
+            stack.enter_context(progress)  # after the lines: they would break its bar
+
+        result = evaluate(
+            args.model, args.data, out=args.out, options=options, command=line, begin=begin, progress=progress
+        )
     print_report(result.report, console)
     for path in sorted(result.files):
         console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", soft_wrap=True)

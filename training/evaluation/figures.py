@@ -32,9 +32,9 @@ class FigureTable:
         """The headers of all columns."""
         return ["method", *(header for header, _, _ in self.columns)]
 
-    def cells(self, rows: Mapping[str, Figures], variant: str) -> dict[str, list[str]]:
-        """The cells of each row; the model is called by its variant."""
-        names = {"model": variant, "clean input": f"{variant}, clean input"}
+    def cells(self, rows: Mapping[str, Figures], model: str) -> dict[str, list[str]]:
+        """The cells of each row; ``model`` is the name of the model in them."""
+        names = {"model": model, "clean input": f"{model}, clean input"}
         return {
             row: [names.get(row, row), *(cell(rows[row][figure], digits) for _, figure, digits in self.columns)]
             for row in self.rows

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mostnet.contract import BackendNotInstalledError, ModelFileError, sha256
-from mostnet.engine import Engine
+from mostnet.engine import Engine, Provider
 from mostnet.model import VARIANTS, MostNet
 from mostnet.model.table1 import NETWORKS, load_either, network_stream
 from mostnet.model.threads import TorchThreads
@@ -22,7 +22,7 @@ from .streams import CheckpointStream, InferenceStream, ModelInfo
 
 @contextmanager
 def open_model(
-    path: Path, *, device: str = "auto", threads: int | None = None
+    path: Path, *, device: Provider = "auto", threads: int | None = None
 ) -> Iterator[tuple[InferenceStream, ModelInfo]]:
     """Open a ``.pt`` in PyTorch, or an ``.onnx`` or ``.plan`` in the engine, for the length of the block.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
+from mostnet.engine import Provider
 from mostnet.training.data.dataset import SPLITS
 
 from .figures import CONVENTIONS
@@ -32,7 +33,7 @@ class EvalOptions:
     split: str = "test"
     max_sequences: int | None = None
     frames: int | None = None
-    device: str = "auto"
+    device: Provider = "auto"
     threads: int | None = None
     convention: str = "ours"
     video: bool = False
@@ -53,7 +54,7 @@ class EvalKeywords(TypedDict, total=False):
     split: str
     max_sequences: int | None
     frames: int | None
-    device: str
+    device: Provider
     threads: int | None
     convention: str
     video: bool

@@ -49,6 +49,7 @@ class EvalReport:
         created_utc: ISO 8601.
         versions: version of each package that was used, by name.
         convention: the way to count that is shown, of ``figures.CONVENTIONS``. The JSON holds the figures of all.
+        named: the model as the caller named it, a path or a shipped checkpoint.
     """
 
     command: str
@@ -58,6 +59,13 @@ class EvalReport:
     versions: Mapping[str, str]
     evaluation: Evaluation
     convention: str = "ours"
+    named: str = ""
+
+    @property
+    def row_name(self) -> str:
+        """The name of the model in printed tables: ``nano``, or ``run/model.pt (nano)``, which tells files apart."""
+        variant, name = self.model.variant, "/".join(Path(self.named).parts[-2:])
+        return variant if name in ("", variant) else f"{name} ({variant})"
 
     @property
     def figures(self) -> dict[str, dict[str, float | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +14,7 @@ from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.versions import installed_versions
 from mostnet.model.threads import torch_settings_kept
 from mostnet.training.data.dataset import SPLITS
-from mostnet.training.data.published import open_split
+from mostnet.training.data.published import OpenedSplit, open_split
 from mostnet.training.extras import load_extra
 from mostnet.video.threads import limit_opencv_threads, opencv_threads_kept
 
@@ -65,6 +65,7 @@ def evaluate(
     out: str | Path | None = None,
     options: EvalOptions | None = None,
     command: str = "",
+    begin: Callable[[Sequence[str]], None] | None = None,
     progress: Progress | None = None,
     **changes: Unpack[EvalKeywords],
 ) -> EvalResult:
@@ -77,6 +78,7 @@ def evaluate(
             and, with the option ``video``, ``video/SEQUENCE.mp4``; made if missing. None writes nothing.
         options: the part of the data set, and the device.
         command: the command line, for the report.
+        begin: called before the measurement with what the split holds and lacks, a line each.
         progress: see ``Progress``.
         changes: fields of ``EvalOptions`` that replace those of ``options``: ``evaluate(model, data, split="val")``.
 
@@ -101,16 +103,26 @@ def evaluate(
         folder.mkdir(parents=True, exist_ok=True)  # fails here rather than after the measurement
     with torch_settings_kept(), opencv_threads_kept():
         limit_opencv_threads()
-        report, files = _measured(checkpoint_path(str(model)), Path(data), folder, chosen, command, progress)
+        path = checkpoint_path(str(model))
+        opened = open_split(Path(data), chosen.split, most=chosen.max_sequences)
+        if begin is not None:
+            begin(opened.lines)
+        report, files = _measured(path, Path(data), opened, folder, chosen, command, progress)
+    report = replace(report, named=str(model))
     evaluation = report.evaluation
     return EvalResult(report.figures, len(evaluation.rows.model), evaluation.fps, tuple(files), report)
 
 
 def _measured(
-    model: Path, data: Path, out: Path | None, options: EvalOptions, command: str, progress: Progress | None
+    model: Path,
+    data: Path,
+    opened: OpenedSplit,
+    out: Path | None,
+    options: EvalOptions,
+    command: str,
+    progress: Progress | None,
 ) -> tuple[EvalReport, list[Path]]:
     """The report, and the files that were written."""
-    opened = open_split(data, options.split, most=options.max_sequences)
     sequences = opened.sequences
     check_files(sequences, options.frames)
     total = frames_to_run(sequences, options.frames)

@@ -45,13 +45,12 @@ def print_report(report: EvalReport, console: Console) -> None:
 
 
 def notes(report: EvalReport) -> list[str]:
-    """Facts needed to read the figures, such as how they count, what the data hold, and which parts are off."""
+    """Facts needed to read the figures, such as how they count, and which parts are off."""
     evaluation, model = report.evaluation, report.model
     lines = [
         f"{model.file}: {model.precision}, {model.runs_in}, on {report.data.name}/{report.data.split}: "
         f"{len(evaluation.sequences)} sequences, {len(evaluation.rows.model)} frames. FPS is of this run.",
         CONVENTIONS[report.convention].note,
-        *report.data.found,
     ]
     if labelled_frames(evaluation.rows.baseline)["shade"]:
         lines.append(SHADE_NOTE)
@@ -95,24 +94,21 @@ def _clean_coverage(evaluation: Evaluation) -> list[str]:
 
 def _terminal_tables(report: EvalReport) -> list[Table]:
     rows = {name: asdict(scores) for name, scores in report.evaluation.rows.summary().items()}
-    model = report.model
-    size_and_speed = {"P (M)": cell(model.parameters_m, 2), "FPS": cell(report.evaluation.fps, 1)}
+    size_and_speed = {"P (M)": cell(report.model.parameters_m, 2), "FPS": cell(report.evaluation.fps, 1)}
     *others, last = CONVENTIONS[report.convention].tables
     return [
-        *(_terminal_table(table, rows, model.variant, {}) for table in others),
-        _terminal_table(last, rows, model.variant, size_and_speed),
+        *(_terminal_table(table, rows, report.row_name, {}) for table in others),
+        _terminal_table(last, rows, report.row_name, size_and_speed),
     ]
 
 
-def _terminal_table(
-    figures: FigureTable, rows: Mapping[str, Figures], variant: str, of_model: Mapping[str, str]
-) -> Table:
+def _terminal_table(figures: FigureTable, rows: Mapping[str, Figures], name: str, of_model: Mapping[str, str]) -> Table:
     """One table; ``of_model`` has more columns, which only the model fills."""
     table = Table(box=box.MARKDOWN)
     for column in (*figures.header(), *of_model):
         table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
-    for name, cells in figures.cells(rows, variant).items():
-        table.add_row(*cells, *(value if name == "model" else "-" for value in of_model.values()))
+    for row, cells in figures.cells(rows, name).items():
+        table.add_row(*cells, *(value if row == "model" else "-" for value in of_model.values()))
     return table
 
 

@@ -68,13 +68,20 @@ def photo_files(folder: Path) -> list[Path]:
         missing = [name for name in ("image", "mask") if not (folder / name).is_dir()]
         raise DatasetError(
             f"{folder}: expected the folders image and mask, with image/NAME.jpg and mask/NAME.png"
-            + question(folder, missing, PHOTO_WORDS)
+            + _question(folder, missing)
         )
     images = picture_files(folder / "image")
     if not images:
         raise DatasetError(f"{folder / 'image'}: no photographs; expected {', '.join(PICTURES)} files")
     picture_files(folder / "mask")  # refuses two masks for one photograph
     return list(images)
+
+
+def _question(folder: Path, missing: Sequence[str]) -> str:
+    for split in ("train", "val"):
+        if all((folder / split / name).is_dir() for name in ("image", "mask")):
+            return f"; did you mean {folder / split}?"
+    return question(folder, missing, PHOTO_WORDS)
 
 
 def describe_photos(folder: Path) -> str:

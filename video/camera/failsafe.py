@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-from mostnet.contract import Frame
+from mostnet.contract import Frame, FrameError
 from mostnet.engine import Output, Session
 
 #: Longest wait for a result; also the wait until the engine's usual latency is known.
@@ -66,7 +66,11 @@ class FailSafe:
         return self._limit_s() * 1e3
 
     def infer(self, frame: Frame, *, timestamp: object = None) -> Attempt:
-        """Run one frame, uint8 ``(H, W, 3)`` of the engine's size; returns within ``limit_ms``."""
+        """Run one frame, uint8 ``(H, W, 3)`` of the engine's size; returns within ``limit_ms``.
+
+        Raises:
+            FrameError: wrong shape or dtype, such as a camera of another size; no later frame would fit either.
+        """
         limit_s = self._limit_s()
         with self._change:
             missed = self._collect()
@@ -79,6 +83,8 @@ class FailSafe:
             found = self._collect() if in_time else None
         if isinstance(found, Output):
             return Attempt(found, "", late)
+        if isinstance(found, FrameError):
+            raise found
         if isinstance(found, Exception):
             return Attempt(None, f"engine fault: {' '.join(str(found).split())}", late)
         return Attempt(None, "engine late", late)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from time import monotonic
@@ -19,16 +20,26 @@ QUEUE = 2
 
 
 class LiveSource(Protocol):
-    """The part of a camera that the feed uses; ``CameraSource`` has it."""
+    """An open camera, as ``CameraFeed`` reads it. ``CameraSource`` is one; a class of your own needs these four names.
+
+    Attributes:
+        size_hw: height and width of its pictures, in pixels.
+        fps: its frame rate, in frames per second.
+    """
 
     size_hw: tuple[int, int]
     fps: Fraction
 
     def pictures(self) -> Iterator[tuple[Fraction, Frame]]:
-        """Yield (seconds, uint8 ``(H, W, 3)`` BGR); raises VideoError when the camera fails."""
+        """Yield (seconds, frame), uint8 ``(H, W, 3)`` BGR, as they come; called once, in the feed's thread.
+
+        The feed does not use the seconds: it takes the time at which a frame arrives. It keeps the frame, so yield a
+        new array each time. If the camera fails, raise any Exception; VideoError is the usual one. After an error or
+        at the end of the generator, the feed closes the camera and opens it again.
+        """
 
     def close(self) -> None:
-        """Release the camera."""
+        """Release the camera; called once, in the feed's thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +61,8 @@ class CameraFeed:
     """Reads a camera in a thread. For a slow consumer, the oldest frames are dropped and counted.
 
     Attributes:
+        size_hw: height and width of the pictures in pixels, as the camera gave them when it was first opened.
+        fps: frames per second, likewise.
         dropped: frames that were not taken in time.
         reconnects: how often the camera was reopened.
         problem: why no frames come; empty while they do.
@@ -67,14 +80,14 @@ class CameraFeed:
         """Open the camera.
 
         Args:
-            open_source: opens it, or raises VideoError.
+            open_source: opens it, or raises; called again, in a thread, each time the camera is reopened.
             stall_s: a camera that gives no picture for this long is reopened.
             retry_s: pause before each attempt to reopen it.
             attempts: failed attempts in a row after which ``next`` raises.
             opening_s: an attempt that takes longer counts as hung, and another one is started.
 
         Raises:
-            VideoError: the camera cannot be opened.
+            VideoError: the camera cannot be opened. Any other error of ``open_source`` comes through as it is.
         """
         self._open_source = open_source
         self._stall_s, self._retry_s, self._attempts, self._opening_s = stall_s, retry_s, attempts, opening_s
@@ -148,18 +161,16 @@ class CameraFeed:
                     self._put(frame, is_first)
                     is_first = False
                 problem = "camera ended"
-            except VideoError as error:
-                problem = str(error)
-            finally:
+            except Exception as error:  # a camera of the caller's own may raise anything
+                problem = _line(error)
+            self._tell(problem, generation)
+            with suppress(Exception):  # it failed before, and the reason is told
                 source.close()
             source = None
-            with self._change:
-                if self._is_current(generation):
-                    self.problem = problem
 
     def _reopen(self, generation: int) -> LiveSource | None:
         """Reopen the camera; None after the last attempt, or if another thread has taken over."""
-        error: VideoError | None = None
+        problem = self.problem
         for _ in range(self._attempts):
             with self._change:
                 if self._is_current(generation):
@@ -169,8 +180,9 @@ class CameraFeed:
                 return None
             try:
                 source = self._open_source()
-            except VideoError as caught:
-                error = caught
+            except Exception as error:
+                problem = _line(error)
+                self._tell(problem, generation)
                 continue
             with self._change:
                 self.reconnects += self._is_current(generation)
@@ -180,9 +192,14 @@ class CameraFeed:
         with self._change:
             if not self._is_current(generation):
                 return None
-            self._failed = VideoError(f"{error}; gave up after {self._attempts} attempts to reopen it")
+            self._failed = VideoError(f"{problem}; gave up after {self._attempts} attempts to reopen it")
             self._change.notify_all()
         return None
+
+    def _tell(self, problem: str, generation: int) -> None:
+        with self._change:
+            if self._is_current(generation):
+                self.problem = problem
 
     def _is_current(self, generation: int) -> bool:
         return not self._closed and generation == self._generation
@@ -200,3 +217,9 @@ class CameraFeed:
                 self.dropped += 1
             self._frames.append(LiveFrame(frame, Fraction(self._alive_s - self._begun_s), is_first))
             self._change.notify_all()
+
+
+def _line(error: Exception) -> str:
+    """An error in one line; one that is not of this project with its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, VideoError) else f"camera fault: {type(error).__name__}: {text}".rstrip(": ")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mostnet.contract import MIN_SIDE
 from mostnet.contract.arguments import count_from_zero, frame_rate, positive_float, positive_int, size_hw
 from mostnet.video.files.opening import STDIN, is_address
 from mostnet.video.layouts import LAYOUTS
@@ -43,6 +44,13 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, StabiliserOpt
         parser.error("--still writes a picture; give its name with --output, such as still.png")
     if options.still is not None and options.frames is not None:
         parser.error("--still ends the run by itself; leave out --frames")
+    if options.size is not None and min(options.size) < MIN_SIDE:
+        height, width = options.size
+        parser.error(f"--size is {height}x{width}; each side must be at least {MIN_SIDE} pixels")
+    if options.status and stabilise is None and not isinstance(video_source(options.video), int):
+        parser.error(
+            f"--status has nothing to write on a file that is not steadied; add --steady {_DEFAULTS.steady}, or drop it"
+        )
     if options.size is not None and is_exported(options.engine):
         parser.error(f"--size is for --engine NAME; {options.engine} has the size that it was exported with")
     return options, stabilise
@@ -71,29 +79,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--engine",
-        required=True,
+        default="nano",
         help="the exported model, model.onnx or model.plan; or a checkpoint, CKPT.pt or the name of a shipped one such "
-        "as nano, which is exported once for the CPU",
+        "as nano, which is exported once for the CPU (default: %(default)s)",
         metavar="FILE|NAME",
     )
     parser.add_argument(
         "--size",
         type=size_hw("480x640"),
-        help="frame size of a checkpoint's engine, or 720p or 1080p (default: the shape of the video, with about as "
-        f"many pixels as {USUAL_HW[0]}x{USUAL_HW[1]})",
+        help="frame size of a checkpoint's engine, or 720p or 1080p; the result keeps the video's size (default: the "
+        f"shape of the video, with about as many pixels as {USUAL_HW[0]}x{USUAL_HW[1]})",
         metavar="HxW",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
-        help="MP4 file to write; pictures, as OUT/%%05d.png; or a folder for the results of a folder of videos",
+        help="MP4 file to write, which replaces an earlier one; pictures, as OUT/%%05d.png, refused if there are some; "
+        "or a folder for the results of a folder of videos, in which a result that exists is kept",
         metavar="OUT.mp4",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="with a folder of videos, do those again whose results exist"
     )
     parser.add_argument(
         "--still",
         type=count_from_zero,
-        help="write only frame N, counted from 0, to --output STILL.png",
+        help="write only frame N, counted from 0, to --output STILL.png, which replaces an earlier one",
         metavar="N",
     )
     parser.add_argument("--view", action="store_true", help="show the result in a window; q or Escape closes it")
@@ -159,7 +171,8 @@ def _add_steady_options(parser: argparse.ArgumentParser) -> None:
         "--status",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="write tracking state and frame rate on the picture (default: only if it is stabilised or live)",
+        help="write the tracking state, and the frame rate of a camera, on the picture (default: only if it is "
+        "stabilised or live)",
     )
 
 
@@ -178,6 +191,8 @@ def _number_or(*words: str) -> Callable[[str], float | str]:
 
 
 def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None:
+    if options.stabilise and options.steady is not None:
+        raise ValueError(f"--stabilise is --steady {_DEFAULTS.steady}; give it or --steady {options.steady}, not both")
     given = {name: getattr(options, name) for name in _STEADY_OPTIONS if getattr(options, name) is not None}
     if not options.stabilise and options.steady is None:
         if given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -34,8 +35,10 @@ def videos_of(source: str | Path | int, output: Path | None) -> tuple[Path, ...]
     The result of an earlier run, ``output``, does not count.
 
     Raises:
-        VideoError: the folder has videos and pictures.
+        VideoError: the folder has videos and pictures, or ``source`` is a pattern of videos.
     """
+    if isinstance(source, Path) and glob.has_magic(source.name) and _is_video(source) and not source.exists():
+        raise VideoError(f"{source}: is a pattern of videos; give one video, or their folder: {source.parent}")
     if not isinstance(source, Path) or not source.is_dir():
         return ()
     files = sorted(source.iterdir(), key=natural_key)
@@ -79,10 +82,16 @@ class VideoBatch:
         output: Path | None = options.output
         if output is None or options.view or options.still is not None:
             raise VideoError(f"{options.video}: is a folder of videos; give --output FOLDER, and no --view or --still")
-        if output.suffix.lower() in (".mp4", ".png") or (output.exists() and not output.is_dir()):
+        if output.suffix.lower() == ".png":
+            raise VideoError(
+                f"{output}: pictures need one video a run, and {options.video} is a folder of videos; give one of them"
+            )
+        if output.suffix.lower() == ".mp4" or (output.exists() and not output.is_dir()):
             raise VideoError(f"{output}: {options.video} is a folder of videos; give a folder for the results")
         if output.exists() and output.samefile(options.video):
             raise VideoError(f"{output}: is the folder of the videos; give another folder for the results")
+        if not output.parent.is_dir():
+            raise VideoError(f"{output}: there is no folder {output.parent}; make it first")
         self._folder = output
 
     def run(self, videos: Sequence[Path]) -> int:
@@ -92,7 +101,7 @@ class VideoBatch:
             MostnetError: the engine cannot be had or failed, so that no other video can be processed either.
         """
         begun_s = perf_counter()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         stopped = 0
         for video, name in zip(videos, result_names(videos), strict=True):
             stopped = self._one(video, self._folder / name)
@@ -105,10 +114,16 @@ class VideoBatch:
 
     def _one(self, video: Path, output: Path) -> int:
         """Process one video; return the exit status if a signal ended it, else 0."""
-        if output.exists():
-            print(f"{output}: exists, so {video.name} is skipped; remove it to do it again", flush=True)
-            self._counts["skipped"] += 1
-            return 0
+        if output.exists() and not self._options.overwrite:
+            if output.stat().st_mtime >= video.stat().st_mtime:
+                print(
+                    f"{output}: exists, so {video.name} is skipped, whatever options it was made with; remove it or "
+                    "add --overwrite to do it again",
+                    flush=True,
+                )
+                self._counts["skipped"] += 1
+                return 0
+            print(f"{output}: is older than {video.name}, so it is done again", flush=True)
         try:
             engine = self._engines.engine_for(video, fps=self._options.fps)
             outcome = process(video, engine, output, self._options, self._stabilise, label=video.name)
@@ -125,13 +140,15 @@ class VideoBatch:
 
 
 def _set_aside(outcome: VideoOutcome) -> VideoOutcome:
-    """Rename the result of a run that was stopped, so that the next run of the folder does the video again."""
-    summary = outcome.summary
-    if summary is None or summary.output is None or not summary.stopped:
+    """Rename the result of a stopped run or a damaged video, so that the next run of the folder does it again."""
+    summary, failure = outcome.summary, outcome.failure
+    if summary is None or summary.output is None or not (summary.stopped or failure):
         return outcome
-    aside = summary.output.with_suffix(".stopped.mp4")
+    aside = summary.output.with_suffix(".stopped.mp4" if summary.stopped else ".damaged.mp4")
     summary.output.replace(aside)
-    return replace(outcome, summary=replace(summary, output=aside))
+    if failure is not None:
+        failure = VideoError(f"{failure.__cause__}; {summary.frames} frames are in {aside}")
+    return replace(outcome, summary=replace(summary, output=aside), failure=failure)
 
 
 def _is_video(path: Path) -> bool:

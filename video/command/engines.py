@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
-from mostnet.contract import CheckpointError, ExportError, sha256, staging_folder
+from mostnet.contract import CheckpointError, ExportError, OutputName, sha256, staging_folder
 from mostnet.contract.arguments import size_text
 from mostnet.contract.files import cache_folder
-from mostnet.contract.shipped import checkpoint_path
+from mostnet.contract.shipped import checkpoint_path, shipped_names
 from mostnet.contract.versions import mostnet_version
 from mostnet.engine import Engine
 from mostnet.video.files.opening import STDIN
@@ -34,7 +35,7 @@ class EngineSupply:
     def __init__(
         self,
         name: str,
-        outputs: Sequence[str],
+        outputs: Sequence[OutputName],
         *,
         size_hw: tuple[int, int] | None = None,
         say: Callable[[str], None],
@@ -50,10 +51,8 @@ class EngineSupply:
         Raises:
             CheckpointError: ``name`` is none of these.
         """
-        self._path = Path(name) if is_exported(name) else checkpoint_path(name)
-        self._is_checkpoint = self._path.suffix == ".pt"
-        if self._is_checkpoint and not self._path.is_file():
-            raise CheckpointError(f"{name}: no such file; give a checkpoint, or the name of a shipped one such as nano")
+        self._path = Path(name) if is_exported(name) else _checkpoint(name)
+        self._is_checkpoint = not is_exported(name)
         self._outputs = outputs
         self._size_hw = size_hw
         self._say = say
@@ -68,13 +67,17 @@ class EngineSupply:
             ExportError: the checkpoint cannot be exported.
             MostnetError: the engine cannot be opened, see ``Engine``.
         """
-        file = self._path
-        if self._is_checkpoint:
-            file = exported_file(file, self._size_hw or usual_size(video, fps=fps), say=self._say)
+        file = self.file_for(video, fps=fps)
         if self._engine is None or file != self._file:
             self.close()
             self._engine, self._file = Engine(file, outputs=self._outputs), file
         return self._engine
+
+    def file_for(self, video: Video, *, fps: Fraction | None = None) -> Path:
+        """The exported file for a video; errors as in ``engine_for``."""
+        if not self._is_checkpoint:
+            return self._path
+        return exported_file(self._path, self._size_hw or usual_size(video, fps=fps), say=self._say)
 
     def close(self) -> None:
         """Close the engine, if one is open."""
@@ -92,6 +95,27 @@ class EngineSupply:
 def is_exported(name: str) -> bool:
     """Whether this is the name of an exported model, and of no checkpoint."""
     return Path(name).suffix in (".onnx", ".plan")
+
+
+def _checkpoint(name: str) -> Path:
+    """The file of a checkpoint.
+
+    Raises:
+        CheckpointError: there is none; the message names the shipped one that may be meant.
+    """
+    expected = "expected .onnx, .plan, CKPT.pt or the name of a shipped checkpoint such as nano"
+    shipped = {shipped.casefold(): shipped for shipped in shipped_names()}
+    close = difflib.get_close_matches(name.casefold().removesuffix(".pt"), shipped, n=1)
+    meant = f"; did you mean {shipped[close[0]]}?" if close else ""
+    if Path(name).suffix not in ("", ".pt"):
+        raise CheckpointError(f"{name}: no engine by its name; {expected}{meant}")
+    try:
+        path = checkpoint_path(name)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}" if name in shipped.values() else f"{error}; {expected}{meant}") from error
+    if not path.is_file():
+        raise CheckpointError(f"{name}: no such file; {expected}{meant}")
+    return path
 
 
 def usual_size(video: Video, *, fps: Fraction | None = None) -> tuple[int, int]:
@@ -121,7 +145,7 @@ def exported_file(checkpoint: Path, size_hw: tuple[int, int], *, say: Callable[[
     file = folder / f"{checkpoint.stem[:_MOST_NAME]}-{key}.onnx"
     if file.is_file():
         return file
-    say(f"{checkpoint.name}: is exported once for frames of {size_hw[0]}x{size_hw[1]}, into {file}")
+    say(f"exporting {checkpoint.stem} for frames of {size_hw[0]}x{size_hw[1]}, once, into {file}")
     try:
         with staging_folder(folder) as staging:
             _export(checkpoint, size_hw, staging)

@@ -97,24 +97,22 @@ def tell(outcome: VideoOutcome, *, still: int | None = None) -> None:
 
 
 def _line(summary: RunSummary, still: int | None) -> str:
-    stopped = ", stopped early" if summary.stopped else ""
+    stopped = ["stopped early"] if summary.stopped else []
     if not summary.frames or (still is not None and summary.output is None):
-        return f"nothing written{stopped}"
+        return ", ".join(["nothing written", *stopped])
     what = f"{summary.frames} frames at {float(summary.fps):g} FPS"
     if still is not None:
         what = f"frame {still}, after {what}"
-    return (
-        f"{summary.output or 'shown'}: {what} in {summary.elapsed_s:.1f} s ({summary.speed_fps:.1f} FPS), "
-        f"{_steadied(summary)}{_events(summary)}{summary.heals} healed{stopped}"
-    )
+    what = f"{summary.output or 'shown'}: {what} in {summary.elapsed_s:.1f} s ({summary.speed_fps:.1f} FPS)"
+    return ", ".join([what, *_steadied(summary), *_events(summary), *stopped])
 
 
-def _steadied(summary: RunSummary) -> str:
+def _steadied(summary: RunSummary) -> list[str]:
     options = summary.stabilise
-    return "" if options is None else f"steadied ({options.steady}, look-ahead {options.lookahead}), "
+    return [] if options is None else [f"steadied ({options.steady}, look-ahead {options.lookahead})"]
 
 
-def _events(summary: RunSummary) -> str:
+def _events(summary: RunSummary) -> list[str]:
     """The special events that happened, with their counts."""
     counts = {
         "new scenes": summary.resets,
@@ -124,5 +122,6 @@ def _events(summary: RunSummary) -> str:
         "raw": summary.raw,
         "dropped": summary.dropped,
         "reconnects": summary.reconnects,
+        "came out invalid and were replaced": summary.heals,
     }
-    return "".join(f"{count} {name}, " for name, count in counts.items() if count)
+    return [f"{count} {name}" for name, count in counts.items() if count]

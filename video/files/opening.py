@@ -69,7 +69,9 @@ def _mode(path: Path, name: str, *, from_stdin: bool) -> int:
                 f"{name}: an address, and mostnet opens no network connection; let ffmpeg read it: "
                 "ffmpeg -i ADDRESS -c copy -f matroska - | mostnet-run - ..."
             ) from error
-        raise VideoError(f"{name}: no such file; give a video file or a camera number") from error
+        raise VideoError(
+            f"{name}: no such file or folder; give a video file, a folder or pattern of pictures, or a camera number"
+        ) from error
     except OSError as error:
         raise VideoError(f"{name}: cannot be read ({error.strerror}); give a video file") from error
 

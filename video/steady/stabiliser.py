@@ -33,14 +33,20 @@ class Stabiliser:
 
     ::
 
-        steady = Stabiliser()
+        steady, waiting = Stabiliser(options), deque()
         for frame in frames:
             output = engine.infer(frame)
+            waiting.append(output.enhanced)
             correction = steady.update(output, frame)
-            show(steady.apply(output.enhanced, correction))
+            if correction is not None:
+                show(steady.apply(waiting.popleft(), correction))
+        for correction in steady.flush():
+            show(steady.apply(waiting.popleft(), correction))
 
     With a look-ahead of K, ``update`` returns the correction of the frame K before, and None for the first K frames.
-    ``flush`` returns the last K corrections.
+    So K pictures wait: a correction belongs to the oldest of them, whose number is ``correction.state.frame_id``.
+    ``flush`` returns the last K corrections. Without look-ahead nothing waits, and this loop works the same.
+    The engine overwrites borrowed results, so copy their pictures before they wait.
     """
 
     def __init__(self, options: StabiliserOptions | None = None) -> None:
@@ -106,7 +112,8 @@ class Stabiliser:
     def apply(self, picture: Frame, correction: Correction) -> Frame:
         """Stabilise a picture of the frame of ``correction``, uint8 ``(H, W, 3)``; call it once per frame, in order.
 
-        Returns a new array of the same size.
+        With a look-ahead, this frame is not the newest one, see the example of the class. The picture cannot be checked
+        against the correction. Returns a new array of the same size.
         """
         if self.options.border == "history":
             return self._border.fill(picture, correction.matrix, correction.state.drift, rows=correction.rows)

@@ -24,7 +24,7 @@ from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.stopping import end_with_parent
 from mostnet.contract.versions import installed_versions
-from mostnet.engine import Engine, EngineStats, Output
+from mostnet.engine import Engine, EngineStats, Output, Provider
 from mostnet.engine.cuda.graph import load_bindings
 from mostnet.engine.interfaces import Model
 from mostnet.engine.open_model import open_model
@@ -47,7 +47,7 @@ _COPIES = 20
 class EngineWorker:
     """An engine and a bare call on one model file, each opened on first use."""
 
-    def __init__(self, folder: Path, *, part: str, provider: str = "cuda", slots: int = 3) -> None:
+    def __init__(self, folder: Path, *, part: str, provider: Provider = "cuda", slots: int = 3) -> None:
         self._part = part
         self._path = plan_path(folder, part) if part in PLAN_PARTS else folder / GRAPH
         self._reference = folder / REFERENCE
@@ -249,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
         from mostnet.bench.gpu.standin.install import install
 
         install(miniature=args.device == "miniature")
-    provider = "cpu" if args.device == "cpu" else "cuda"
+    provider: Provider = "cpu" if args.device == "cpu" else "cuda"
     worker = EngineWorker(args.folder, part=args.part, provider=provider)
     names = ("info", "open", "round", "check", "soak", "paced", "copy_peak", "close")
     try:

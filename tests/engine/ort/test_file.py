@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from mostnet.bench.gpu.standin.toy import METADATA
-from mostnet.contract import BackendNotInstalledError, ModelFileError
+from mostnet.contract import BackendNotInstalledError, ModelFileError, ModelMissingError
 from mostnet.engine import Engine
 from mostnet.engine.ort import model as onnx_backend
 from mostnet.engine.ort.file import check_onnx_file, onnx_digest
@@ -30,9 +30,27 @@ def test_no_such_file(toy: Path) -> None:
         Engine(toy.with_name("other.onnx"))
     with pytest.raises(ModelFileError, match=r"x.onnx: no such file; mostnet-export makes one"):
         Engine(toy.parent / "nowhere" / "x.onnx")
+    with pytest.raises(FileNotFoundError) as caught:
+        Engine(toy.with_name("other.onnx"))
+    assert type(caught.value) is ModelMissingError and "other.onnx: no such file" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.zip"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("", "the path of the model is empty; expected that of a .onnx or .plan file"),
+        ("nano", "which this command makes: mostnet-export nano (mostnet-run --engine nano does it by itself)"),
+        ("dir/my clip.pt", "expected .onnx or .plan, which this command makes: mostnet-export 'dir/my clip.pt'"),
+    ],
+)
+def test_what_is_often_handed_in_instead(name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError) as caught:
+        Engine(name)
+    assert str(caught.value).endswith(text)
+
+
+@pytest.mark.parametrize("name", ["model", "model.onnx.zip"])
 def test_another_suffix(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"whatever")
     with pytest.raises(ModelFileError, match=r"not a model file; expected .onnx or .plan, which mostnet-export makes"):
@@ -41,8 +59,11 @@ def test_another_suffix(tmp_path: Path, name: str) -> None:
 
 def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").mkdir()
-    with pytest.raises(ModelFileError, match="a folder, not a file"):
+    with pytest.raises(ModelFileError, match=r"a folder, not a file; name the \.onnx or \.plan in it$"):
         Engine(tmp_path / "x.onnx")
+    (tmp_path / "a.plan").touch()
+    with pytest.raises(ModelFileError, match=r"a folder, not a file; .* \(that folder has a\.plan\)"):
+        Engine(tmp_path)
 
 
 @pytest.mark.parametrize(

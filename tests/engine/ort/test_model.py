@@ -32,8 +32,33 @@ def test_no_memory_for_the_slots(toy: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_cuda_without_a_cuda_build(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(BackendNotInstalledError, match=r"has no CUDAExecutionProvider; .*pip install 'mostnet\[gpu\]'"):
+    monkeypatch.setattr(driver, "open_library", object)
+    with pytest.raises(BackendNotInstalledError) as caught:
         Engine(toy, provider="cuda")
+    assert type(caught.value) is BackendNotInstalledError
+    assert "has no CUDAExecutionProvider; pip uninstall onnxruntime, then pip install 'mostnet[gpu]'" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("build", ["CPUExecutionProvider", "CUDAExecutionProvider"])
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [({"provider": "gpu"}, "open the engine with provider='cpu'"), ({"device": 1}, "leave device out")],
+)
+def test_cuda_without_a_driver(
+    toy: Path, build: str, options: dict[str, object], advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_library() -> object:
+        raise OSError("libcuda.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [build])
+    monkeypatch.setattr(driver, "open_library", open_library)
+    with pytest.raises(NoGpuError) as caught:
+        Engine(toy, **options)
+    assert type(caught.value) is NoGpuError
+    assert str(caught.value).startswith("no NVIDIA driver on this machine (")
+    assert str(caught.value).endswith(f"; {advice}")
 
 
 def test_cuda_without_a_gpu(toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

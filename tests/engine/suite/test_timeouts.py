@@ -13,6 +13,7 @@ from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.contract import EngineTimeoutError
 from mostnet.engine.streams.pipeline import READER_WAIT_S
 from tests.engine.backends import Backend, collect, only
+from tests.engine.fake import fake_session
 from tests.toy_graph import assert_reference
 
 FRAMES = [frame_of(number) for number in range(8)]
@@ -99,4 +100,24 @@ def test_a_source_that_stalls_runs_into_the_timeout(backend: Backend) -> None:
             next(stream)
         assert time.perf_counter() - begun_s < READER_WAIT_S, "a stalled source is not waited for again"
         assert history(engine.infer(FRAMES[2]).mask) == [1, 2]
+        unblock.set()
+
+
+def test_only_a_source_that_blocks_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    unblock = threading.Event()
+
+    def camera() -> Iterator[np.ndarray]:
+        yield FRAMES[1]
+        unblock.wait()
+
+    session, _ = fake_session((0, 40, 0))
+    with session:
+        for _ in range(5):
+            _, error = collect(session.stream([FRAMES[1]] * 100, timeout_ms=10))
+            assert isinstance(error, EngineTimeoutError)
+            session.infer(FRAMES[1])
+        assert "still blocks" not in caplog.text
+        _, error = collect(session.stream(camera(), timeout_ms=500))
+        assert isinstance(error, EngineTimeoutError)
+        assert "a stream has ended while its source still blocks in next()" in caplog.text
         unblock.set()

@@ -107,7 +107,9 @@ def test_missing_labels(tmp_path: Path) -> None:
 
 
 def test_index_refuses(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no such split; .* should hold train, val, test, found train, val"):
+    with pytest.raises(
+        DatasetError, match=r"no such split; .* should hold test, found train, val; --split val takes another"
+    ):
         index_split(data, "test")
     with pytest.raises(DatasetError, match="found nothing"):
         index_split(tmp_path / "nowhere", "train")
@@ -121,7 +123,7 @@ def test_index_refuses(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"train/0001: mask has 4 files, expected 5, one per input frame"):
         index_split(data, "train")
     (data / "train" / "0001" / "mask" / "stray.png").touch()
-    with pytest.raises(DatasetError, match=r"input/00000\d.png and mask/00000\d.png have different file names; rename"):
+    with pytest.raises(DatasetError, match=r"mask has no 00000\d, but has stray \(1 of 5 names differ"):
         index_split(data, "train")
 
 
@@ -161,6 +163,14 @@ def test_too_many_bad_files_stop(data: Path, cache: str) -> None:
         )[1]
 
 
+def test_every_bad_frame_of_a_clip_counts(data: Path) -> None:
+    for number in (0, 2):
+        (data / f"train/0001/input/00000{number}.png").write_bytes(b"")
+    source = FrameSource(index_split(data, "train"), most_bad=0.5)
+    ClipDataset(source, replace(OPTIONS, augment=False))[1]
+    assert set(source.bad) == {(1, 0), (1, 2)}
+
+
 def test_clips_depend_only_on_seed_and_number(data: Path) -> None:
     sequences = index_split(data, "train")
     lazy, cached = (ClipDataset(FrameSource(sequences, cache=cache), OPTIONS) for cache in ("none", "ram"))
@@ -183,17 +193,22 @@ def test_every_sequence_comes_once_an_epoch(data: Path) -> None:
 
 def test_clips_that_do_not_fit(data: Path) -> None:
     source = FrameSource(index_split(data, "train"))
-    with pytest.raises(DatasetError, match=r"0000: 5 frames, but a training window takes 6"):
+    with pytest.raises(DatasetError, match=r"0000: 5 frames, but a training window takes 6; .*: --clip 2 --chunks 2$"):
         ClipDataset(source, replace(OPTIONS, frames=6))
-    with pytest.raises(DatasetError, match=r"0000: frames are 80x96, but clips are 96x96; lower --crop"):
+    with pytest.raises(
+        DatasetError, match=r"0000: frames are 80x96, but clips are 96x96; these flags fit: --crop 80x96$"
+    ):
         ClipDataset(source, replace(OPTIONS, crop_hw=(96, 96)))
+    both = (
+        r"takes 6; .*0000: frames are 80x96, but clips are 96x112; these flags fit: --clip 2 --chunks 2 --crop 80x96$"
+    )
+    with pytest.raises(DatasetError, match=both):
+        ClipDataset(source, replace(OPTIONS, frames=6, crop_hw=(96, 112)))
 
 
 def test_a_frame_of_another_size_is_a_bad_file(data: Path) -> None:
     sequence = data / "train" / "0002"
-    for kind in ("input", "reference", "mask"):
-        cv2.imwrite(str(sequence / kind / "000003.png"), np.zeros((64, 64, 3), np.uint8))
-    write_flow(sequence / "flow" / "000003.flo", np.zeros((2, 64, 64), np.float32), np.ones((64, 64), np.bool_))
+    cv2.imwrite(str(sequence / "input/000003.png"), np.zeros((64, 64, 3), np.uint8))  # its labels keep their size
     source = FrameSource(index_split(data, "train"), most_bad=0.1)
     with pytest.raises(DatasetError, match=r"0002/input/000003.png: is 64x64, but its sequence is 80x96"):
         source.read(2, 3)

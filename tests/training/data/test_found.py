@@ -29,8 +29,8 @@ def test_labels_are_counted_in_sequences_and_frames(data: Path) -> None:
     for sequence in (data / "train").iterdir():
         shutil.rmtree(sequence / "reference")
     assert open_split(data, "train").lines == (
-        "data/train: layout of mostnet, 3 sequences, 12 frames; labels: mask in 2 sequences (8 frames), "
-        "flow in 3 sequences (11 frames); missing: reference",
+        "data/train: layout of mostnet, 3 sequences, 12 frames; labels: mask in 2 of 3 sequences (8 frames), "
+        "flow in 3 sequences (11 frames); missing: reference, mask in 1 of 3 sequences",
     )
 
 

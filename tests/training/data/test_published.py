@@ -67,15 +67,16 @@ def test_the_split_says_what_it_holds(tree: Path) -> None:
     assert flow == "flow of 1 of 2 sequences: from homo_4df.pkl, for lack of OF_backw, on the teeth"
     assert line == (
         "tree/train: layout of Vident-real, 2 sequences, 12 frames; "
-        "labels: GT in 2 sequences (12 frames), masks in 2 sequences (12 frames), OF_backw in 1 sequence (5 frames), "
-        "homo_4df.pkl in 2 sequences (12 frames); missing: none"
+        "labels: GT in 2 sequences (12 frames), masks in 2 sequences (12 frames), "
+        "OF_backw in 1 of 2 sequences (5 frames), homo_4df.pkl in 2 sequences (12 frames); "
+        "missing: OF_backw in 1 of 2 sequences"
     )
     assert "matrix t maps frame t-1 to frame t (residual" in direction
     for sequence in (tree / "train").iterdir():
         shutil.rmtree(sequence / "masks")
         (sequence / "homo_4df.pkl").unlink()
     (line,) = open_split(tree, "train").lines
-    assert line.endswith("OF_backw in 1 sequence (5 frames); missing: masks, homo_4df.pkl")
+    assert line.endswith("missing: masks, OF_backw in 1 of 2 sequences, homo_4df.pkl")
 
 
 def test_matrices_give_the_flow_that_is_missing_and_the_motion_of_the_teeth(made: Path, tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_an_empty_folder_of_flow_is_a_missing_one(tree: Path) -> None:
     for path in (sequence_of(tree) / "OF_backw").iterdir():
         path.unlink()
     opened = open_split(tree, "train")
-    assert "OF_backw in 1 sequence " in opened.lines[0] and "flow" not in opened.sequences[0].labels
+    assert "OF_backw in 1 of 2 sequences " in opened.lines[0] and "flow" not in opened.sequences[0].labels
 
 
 def test_another_split_tells_the_direction_and_a_broken_one_does_no_harm(made: Path, tmp_path: Path) -> None:
@@ -188,7 +189,11 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "both layouts": (
         lambda s: (s / "reference").mkdir(),
-        r"0061_left/GT: the folder of the reference files is called reference; rename it",
+        r"0061_left: this sequence mixes the names of two layouts, GT of Vident-real and reference of mostnet; remove",
+    ),
+    "a name of ours with another case of letters": (
+        lambda s: (s / "Flow").mkdir(),
+        r"0061_left/Flow: the folder of the flow files is called OF_backw; rename it",
     ),
     "another case of letters": (
         lambda s: (s / "GT").rename(s / "gt"),

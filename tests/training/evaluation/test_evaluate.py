@@ -230,9 +230,9 @@ def test_command_prints_the_table_and_writes_everything(
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if line.startswith("|")]
     names = [line.split("|")[1].strip() for line in lines]
-    assert names[2:6] == ["baseline", "oracle colour", "nano", "nano, clean input"]
-    assert names[8:] == ["baseline", "DIS", "nano", "nano, clean input"]
-    assert max(len(line) for line in lines) <= 110
+    model = f"{checkpoint.parent.name}/{checkpoint.name} (nano)"
+    assert names[2:6] == ["baseline", "oracle colour", model, f"{model}, clean input"]
+    assert names[8:] == ["baseline", "DIS", model, f"{model}, clean input"]
     assert "EPE: over the 8 of 10 frames that have a usable flow label" in printed
     assert "IoU: over the 10 of 13 frames that have a usable mask label" in printed
     assert "tooth shade: over the 10 of 13 frames that have a usable reference and mask label" in printed
@@ -241,9 +241,11 @@ def test_command_prints_the_table_and_writes_everything(
     document = json.loads((tmp_path / "evaluation.json").read_text())
     found = (
         "tiny/test: layout of mostnet, 3 sequences, 13 frames; labels: reference in 3 sequences (13 frames), "
-        "mask in 2 sequences (10 frames), flow in 2 sequences (10 frames); missing: none"
+        "mask in 2 of 3 sequences (10 frames), flow in 2 of 3 sequences (10 frames); missing: mask in 1 of 3 "
+        "sequences, flow in 1 of 3 sequences"
     )
-    assert document["data"].pop("found") == [found] and found in printed
+    assert document["data"].pop("found") == [found] and found in printed.partition("|")[0], "above the tables"
+    assert printed.count(found) == 1
     assert document["data"] == {"name": "tiny", "split": "test", "descriptions": {"test": {"seed": 5}}}
     assert document["labelled_frames"] == {"picture": 13, "shade": 10, "flow": 8, "mask": 10, "motion": 8}
     assert document["format_version"] == 2
@@ -277,7 +279,9 @@ def test_missing_labels_are_dashes_with_a_reason(
 ) -> None:
     assert main([str(checkpoint), str(data), "--split", "val", "--frames", "2", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    pictures, motion = ([c.strip() for c in x.split("|")] for x in printed.splitlines() if x.startswith("| nano  "))
+    pictures, motion = (
+        [c.strip() for c in x.split("|")] for x in printed.splitlines() if x.startswith("|") and "(nano)  " in x
+    )
     assert pictures[5:7] == ["-", "-"] and "-" not in pictures[2:5]
     assert motion[2:7] == ["-"] * 5
     assert "tooth shade: '-', no frame has a reference and mask label to measure on" in printed

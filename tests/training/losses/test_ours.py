@@ -304,10 +304,12 @@ def test_ablated_networks() -> None:
 def test_learning_rate_over_steps_and_minutes() -> None:
     options = TrainOptions(steps=100, lr=1.0, warmup=9, final_lr=0.1)
     assert learning_rate(options, step=0, minutes=0) == pytest.approx(0.1)
-    assert learning_rate(options, step=50, minutes=0) == pytest.approx(0.55)
+    assert learning_rate(options, step=9, minutes=0) == 1.0, "the warm-up ends at the rate that was asked for"
+    assert 0.55 < learning_rate(options, step=50, minutes=0) < learning_rate(options, step=10, minutes=0) < 1.0
+    assert learning_rate(replace(options, warmup=0), step=50, minutes=0) == pytest.approx(0.55)
     assert learning_rate(options, step=100, minutes=0) == pytest.approx(0.1)
     timed = replace(options, max_minutes=10.0)
-    assert learning_rate(timed, step=20, minutes=5) == pytest.approx(0.55), "time is further than steps"
+    assert learning_rate(timed, step=18, minutes=5) == pytest.approx(0.1 + 0.9 * 0.75), "time is further than steps"
     assert learning_rate(timed, step=75, minutes=1) == learning_rate(options, step=75, minutes=0)
     assert learning_rate(timed, step=20, minutes=11) == pytest.approx(0.1)
 
@@ -329,7 +331,10 @@ def test_averaged_weights_start_fast_and_settle() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stepz: 5", "unknown option 'stepz'; known are network, variant, steps"),
+        ("stepz: 5", r"unknown option 'stepz'; did you mean steps\?"),
+        ("crop: 5", r"unknown option 'crop'; did you mean crop_hw\?"),
+        ("max-minutes: 5", r"unknown option 'max-minutes'; did you mean max_minutes\?"),
+        ("quick: 5", "unknown option 'quick'; known are network, variant, steps"),
         ("steps: many", "steps is 'many'; expected int"),
         ("steps: true", "steps is True; expected int"),
         ("lr: [1]", r"lr is \[1\]; expected float"),

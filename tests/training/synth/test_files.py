@@ -156,3 +156,9 @@ def test_ctrl_c_does_not_call_for_the_removal_of_another_run(
     monkeypatch.setattr(synth_cli, "_write", interrupted)
     assert main([str(tmp_path / "set"), "--sequences", "1"]) == 130
     assert advice.format(folder) in capsys.readouterr().err
+
+
+def test_the_folder_is_no_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--out", str(tmp_path / "data"), "--sequences", "2"])
+    assert f"give the folder as the first argument: mostnet-synth {tmp_path / 'data'}" in capsys.readouterr().err

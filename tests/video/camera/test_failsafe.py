@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mostnet.contract import DeviceError
+from mostnet.contract import DeviceError, FrameError
 from mostnet.video.camera.failsafe import FailSafe
 
 from .fakes import FRAMES, ScriptedEngine
@@ -36,6 +36,14 @@ def test_an_error_is_reported_and_the_next_frame_is_processed():
     safe = FailSafe(ScriptedEngine([DeviceError("the GPU\nfell off"), None]), period_ms=1000)
     failed = safe.infer(FRAMES[0])
     assert (failed.output, failed.problem) == (None, "engine fault: the GPU fell off")
+    assert safe.infer(FRAMES[1]).output is not None
+    safe.close()
+
+
+def test_a_frame_of_another_size_is_an_error_of_the_caller_and_not_of_the_engine():
+    safe = FailSafe(ScriptedEngine([FrameError("frame has shape (72, 128, 3)"), None]), period_ms=1000)
+    with pytest.raises(FrameError, match="frame has shape"):
+        safe.infer(FRAMES[0])
     assert safe.infer(FRAMES[1]).output is not None
     safe.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -82,3 +83,45 @@ def test_a_camera_that_never_comes_back_is_an_error():
     with pytest.raises(VideoError, match="camera 0: cannot be opened; gave up after 3 attempts to reopen it"):
         feed.next(5)
     _end(feed)
+
+
+def test_any_error_of_a_camera_is_told_at_once_and_the_camera_is_reopened():
+    cameras = [FakeCamera([FRAMES[0], OSError("the cable\nis out")]), FakeCamera([FRAMES[1]])]
+    retry = threading.Event()
+
+    def open_source() -> FakeCamera:
+        if len(cameras) < 2:
+            assert retry.wait(5)
+        return cameras.pop(0)
+
+    first, second = cameras
+    feed = CameraFeed(open_source, retry_s=0.01)
+    assert feed.next(2).is_first
+    assert first.closed.wait(5)
+    assert feed.problem == "camera fault: OSError: the cable is out"
+    retry.set()
+    found = feed.next(2)
+    assert np.array_equal(found.frame, FRAMES[1]) and found.is_first
+    assert (feed.reconnects, feed.problem) == (1, "")
+    _end(feed, second)
+
+
+def test_any_error_of_reopening_counts_as_a_failed_attempt():
+    camera = FakeCamera([FRAMES[0], VideoError("gone")])
+    feed = CameraFeed(opener(camera, OSError("busy"), ValueError()), retry_s=0.01, attempts=2)
+    feed.next(1)
+    with pytest.raises(VideoError, match="camera fault: ValueError; gave up after 2 attempts to reopen it"):
+        feed.next(5)
+    assert feed.problem == "camera fault: ValueError"
+    _end(feed)
+
+
+def test_a_camera_that_cannot_be_closed_is_reopened_too():
+    class Stuck(FakeCamera):
+        def close(self) -> None:
+            raise OSError("close failed")
+
+    second = FakeCamera([FRAMES[1]])
+    feed = CameraFeed(opener(Stuck([FRAMES[0], VideoError("gone")]), second), retry_s=0.01)
+    assert [feed.next(2).is_first, feed.next(2).is_first] == [True, True]
+    _end(feed, second)

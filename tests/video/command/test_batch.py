@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -15,7 +16,7 @@ from mostnet.video import VideoReader, cli
 from mostnet.video.command.batch import result_names, videos_of
 from mostnet.video.sink import Sink
 
-from ..samples import moving_frames, write_with_av
+from ..samples import damage_packet, moving_frames, write_with_av
 
 
 def _names(folder: Path) -> list[str]:
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 def test_each_video_has_its_result_and_one_that_fails_stops_no_other(
     files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = folder.parent / "new" / "out"
+    out = folder.parent / "out"
     assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 1
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
@@ -68,9 +69,47 @@ def test_results_that_exist_are_left_alone(
     (folder / "c9.MP4").unlink()
     assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert f"{out}/c10.mp4: exists, so c10.mkv is skipped; remove it to do it again\n" in printed
+    assert f"{out}/c10.mp4: exists, so c10.mkv is skipped, whatever options it was made with; remove it" in printed
     assert "3 videos: 2 done, 1 skipped; 11 frames" in printed
     assert (out / "c10.mp4").read_bytes() == b"an earlier result"
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(out), "--overwrite"]) == 0
+    assert "3 videos: 3 done; 18 frames" in capsys.readouterr().out
+    assert _count(out / "c10.mp4") == 7
+
+
+def test_a_result_that_is_older_than_its_video_is_made_again(
+    files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder.parent / "out"
+    out.mkdir()
+    (out / "c10.mp4").write_bytes(b"the result of an earlier video of this name")
+    os.utime(out / "c10.mp4", (1e9, 1e9))
+    (folder / "c9.MP4").unlink()
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
+    assert f"{out}/c10.mp4: is older than c10.mkv, so it is done again\n" in capsys.readouterr().out
+    assert _count(out / "c10.mp4") == 7
+
+
+def test_a_damaged_video_is_done_again_until_it_is_whole(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    video = write_with_av(folder / "v.mp4", moving_frames(30, (64, 80)))
+    whole = video.read_bytes()
+    damage_packet(video, 24)
+    for _ in range(2):
+        assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 1
+        printed = capsys.readouterr()
+        count = _count(out / "v.damaged.mp4")
+        assert printed.err.startswith(f"mostnet-run: {video}: damaged at frame 2")
+        assert printed.err.endswith(f"; {count} frames are in {out}/v.damaged.mp4\n")
+        assert f"{out}/v.damaged.mp4: {count} frames" in printed.out
+        assert "1 videos: 1 failed; " in printed.out
+        assert _names(out) == ["v.damaged.mp4"]
+    video.write_bytes(whole)
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
+    assert _count(out / "v.mp4") == 30
 
 
 def test_a_stopped_folder_goes_on_where_it_was(
@@ -104,7 +143,8 @@ def test_a_stopped_folder_goes_on_where_it_was(
         (["--view"], "in: is a folder of videos; give --output FOLDER, and no --view or --still"),
         (["-o", "out.png", "--still", "3"], "in: is a folder of videos; give --output FOLDER"),
         (["-o", "out.mp4"], "out.mp4: in is a folder of videos; give a folder for the results"),
-        (["-o", "out/%05d.png"], "%05d.png: in is a folder of videos; give a folder for the results"),
+        (["-o", "out/%05d.png"], "%05d.png: pictures need one video a run, and in is a folder of videos; give one"),
+        (["-o", "new/out"], "new/out: there is no folder new; make it first"),
         (["-o", "file"], "file: in is a folder of videos; give a folder for the results"),
         (["-o", "in"], "in: is the folder of the videos; give another folder for the results"),
     ],
@@ -128,6 +168,14 @@ def test_a_folder_of_videos_and_pictures_is_refused(folder: Path) -> None:
     (folder / "cover.jpg").touch()
     with pytest.raises(VideoError, match=r"in: has 4 videos and 1 pictures; give a pattern such as '.*in/\*\.png' for"):
         videos_of(folder, None)
+
+
+def test_a_pattern_of_videos_is_refused(
+    files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([f"{folder}/*.mp4", "--engine", files[0], "-o", "out"]) == 1
+    text = f"mostnet-run: {folder}/*.mp4: is a pattern of videos; give one video, or their folder: {folder}\n"
+    assert capsys.readouterr().err == text
 
 
 def test_a_folder_of_pictures_is_one_video_beside_its_own_result(tmp_path: Path, files: tuple[str, str]) -> None:

@@ -47,7 +47,7 @@ def exports(files: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> list[lis
 def test_a_shipped_checkpoint_is_exported_by_its_name(cache: Path) -> None:
     said: list[str] = []
     file = exported_file(checkpoint_path("nano"), (64, 64), say=said.append)
-    assert said == [f"nano.pt: is exported once for frames of 64x64, into {file}"]
+    assert said == [f"exporting nano for frames of 64x64, once, into {file}"]
     assert list(cache.iterdir()) == [file]
     with Engine(file) as engine:
         assert (engine.metadata.size_hw, engine.metadata.precision) == ((64, 64), "fp32")
@@ -56,16 +56,16 @@ def test_a_shipped_checkpoint_is_exported_by_its_name(cache: Path) -> None:
 def test_the_next_run_takes_the_same_file(
     files: tuple[str, str], exports: list[list[str]], cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [files[1], "--engine", "nano", "--size", "64x80", "-o", str(tmp_path / "o.mp4")]
+    command = [files[1], "--size", "64x80", "-o", str(tmp_path / "o.mp4")]  # nano is the default
     assert cli.main(command) == 0
     (file,) = cache.iterdir()
     assert file.name.startswith("nano-64x80-fp32-")
-    first = f"mostnet-run: nano.pt: is exported once for frames of 64x80, into {file}"
+    first = f"mostnet-run: exporting nano for frames of 64x80, once, into {file}"
     assert capsys.readouterr().err.splitlines()[0] == first
     assert exports[0][1:3] == ["-m", "mostnet.export.cli"]
     assert "--size 64x80" in " ".join(exports[0])
     assert cli.main(command) == 0
-    assert "is exported" not in capsys.readouterr().err
+    assert "exporting" not in capsys.readouterr().err
     assert len(exports) == 1
 
 
@@ -133,19 +133,33 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(exports: list[list[str]]
         exported_file(checkpoint_path("nano"), (64, 64), say=print)
 
 
+_EXPECTED = "expected .onnx, .plan, CKPT.pt or the name of a shipped checkpoint such as nano"
+
+
 @pytest.mark.parametrize(
     ("engine", "text"),
     [
-        ("none.pt", "none.pt: no such file; give a checkpoint, or the name of a shipped one such as nano"),
-        ("nan", "nan: neither a file nor a shipped checkpoint"),
-        ("clip.mp4", "clip.mp4: not a model file; expected .onnx or .plan"),
+        ("own.pt", f"own.pt: no such file; {_EXPECTED}"),
+        ("nano.pt", f"nano.pt: no such file; {_EXPECTED}; did you mean nano?"),
+        ("Nano", f"{_EXPECTED}; did you mean nano?"),
+        ("nanoo", f"{_EXPECTED}; did you mean nano?"),
+        ("b.mov", f"b.mov: no engine by its name; {_EXPECTED}"),
     ],
 )
 def test_other_names_are_no_engines(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str], engine: str, text: str
 ) -> None:
     assert cli.main([files[1], "--engine", engine, "-o", "o.mp4"]) == 1
-    assert text in capsys.readouterr().err
+    assert f"{text}\n" in capsys.readouterr().err
+
+
+def test_a_size_below_the_smallest_is_refused_before_the_export(
+    files: tuple[str, str], exports: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([files[1], "--engine", "nano", "-o", "o.mp4", "--size", "10x10"])
+    assert "--size is 10x10; each side must be at least 64 pixels" in capsys.readouterr().err
+    assert exports == []
 
 
 def test_a_size_for_a_file_is_refused(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

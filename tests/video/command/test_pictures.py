@@ -15,7 +15,8 @@ from mostnet.video.sink import Sink
 
 from ..samples import damage_packet, moving_frames, write_with_av
 
-STEADY = ["--stabilize", "--lookahead", "5", "--no-status"]
+#: The status is written on the pictures.
+STEADY = ["--stabilize", "--lookahead", "5"]
 
 
 def _names(folder: Path) -> list[str]:
@@ -45,6 +46,18 @@ def test_a_still_is_that_frame_of_the_whole_video(
     assert printed.startswith(f"{out}: frame {number}, after {number + 1} frames at 25 FPS in ")
     assert "stopped early" not in printed
     assert _names(tmp_path) == ["still.png"]
+
+
+def test_a_still_says_that_it_replaces_an_earlier_one(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "still.png"
+    out.write_bytes(b"an earlier picture")
+    assert cli.main([files[1], "--engine", files[0], "-o", str(out), "--still", "0"]) == 0
+    assert f"mostnet-run: replaces the earlier {out} once a frame is written\n" in capsys.readouterr().err
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert cli.main([files[1], "--engine", files[0], "-o", str(tmp_path), "--still", "0"]) == 1
+    assert f"{tmp_path}: is no name of a picture; give '{out}'\n" in capsys.readouterr().err
 
 
 def test_a_picture_is_the_engine_s_bit_for_bit(tmp_path: Path, files: tuple[str, str]) -> None:
