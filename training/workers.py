@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -13,10 +15,14 @@ from mostnet.contract import MostnetError, TrainingError
 from mostnet.contract.stopping import leave_stopping_to_the_parent
 from mostnet.training.data.clips import Batch
 
+#: What reading from a process that has just ended raises.
+_ENDED = (EOFError, ConnectionError)
+
 _ADVICE = "lower --workers (0 starts none) or --batch{}; a run that was saved goes on with --resume"
 _NO_SHARED_MEMORY = "no shared memory is left for --workers in /dev/shm; " + _ADVICE.format(
     ", or enlarge /dev/shm (docker run --shm-size=1g)"
 )
+_DIED = "one of --workers died, often for lack of memory; " + _ADVICE.format("")
 _NO_FILES = "--workers need more open files than this system allows; " + _ADVICE.format(", or raise ulimit -n")
 #: What PyTorch says when a worker fails, and what it means. Linux ends a process with a bus error when it writes to
 #: shared memory that does not fit.
@@ -26,7 +32,7 @@ _FAILURES = {
     "too many open files": _NO_FILES,
     "ancdata": _NO_FILES,
     "cannot allocate memory": "no memory is left to start --workers; " + _ADVICE.format(""),
-    "dataloader worker (pid": "one of --workers died, often for lack of memory; " + _ADVICE.format(""),
+    "dataloader worker (pid": _DIED,
 }
 
 
@@ -41,7 +47,7 @@ def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
         WorkersError: a worker died, or lacks shared memory or open files.
         MostnetError: an error of ours in a worker, without the traceback that PyTorch adds to its text.
     """
-    batches = DataLoader(source, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent, **options)
+    batches = DataLoader(source, num_workers=workers, worker_init_fn=_begin, **options)
     iterator = iter(batches)
     while True:
         batch, failure = _next(iterator)
@@ -56,6 +62,18 @@ def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
         yield batch
 
 
+def _begin(worker: int) -> None:
+    """Settings of a process that reads clips."""
+    leave_stopping_to_the_parent(worker)
+    sys.excepthook = _report
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error of a thread, unless the training process ended while the thread handed memory over to it."""
+    if not issubclass(kind, _ENDED):
+        sys.__excepthook__(kind, error, trace)
+
+
 @contextmanager
 def failures_of_workers() -> Iterator[None]:
     """Say in one line what a failure of a worker means, which PyTorch also raises in the middle of other work.
@@ -65,7 +83,7 @@ def failures_of_workers() -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, EOFError) as error:
         failure = _meaning(error)
         if failure is error:
             raise
@@ -75,11 +93,13 @@ def failures_of_workers() -> Iterator[None]:
 def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
     try:
         return next(batches, None), None
-    except (MostnetError, RuntimeError, OSError) as error:
+    except (MostnetError, RuntimeError, OSError, EOFError) as error:
         return None, _meaning(error)
 
 
 def _meaning(error: Exception) -> Exception:
+    if isinstance(error, _ENDED):
+        return WorkersError(_DIED)
     text = str(error).strip()
     if isinstance(error, MostnetError):
         if "\n" not in text:

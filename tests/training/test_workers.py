@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import Dataset
 
 from mostnet.contract import DatasetError
+from mostnet.training import workers
 from mostnet.training.workers import WorkersError, failures_of_workers, loader
 
 from .moving_scenes import write_dataset
@@ -123,6 +124,20 @@ class Failing(Dataset[torch.Tensor]):
         if item == 3:
             raise self._error
         return torch.zeros(1)
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
+def test_a_worker_that_ends_while_it_hands_memory_over_has_died(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(WorkersError, match="one of --workers died"), failures_of_workers():
+        raise error
+    with pytest.raises(WorkersError, match="one of --workers died"):
+        list(loader(Failing(error), workers=0, batch_size=1, sampler=range(9)))
+    workers._report(type(error), error, None)  # in a worker, while the training process ends
+    assert capsys.readouterr().err == ""
+    workers._report(ValueError, ValueError("a fault of ours"), None)
+    assert "a fault of ours" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", [0, 1])
