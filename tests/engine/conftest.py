@@ -11,12 +11,17 @@ from .backends import BACKENDS, Backend
 from .plan_setup import Machine, machine_of
 
 
+def _threads() -> set[threading.Thread]:
+    """Threads that Python code started. The test runner has others, which show up at any time as dummies."""
+    return {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+
+
 @pytest.fixture(autouse=True)
 def _threads_back() -> Iterator[None]:
-    before = set(threading.enumerate())
+    before = _threads()
     yield
     deadline = time.perf_counter() + 2
-    while (left := set(threading.enumerate()) - before) and time.perf_counter() < deadline:
+    while (left := _threads() - before) and time.perf_counter() < deadline:
         time.sleep(0.005)
     assert not left
 
