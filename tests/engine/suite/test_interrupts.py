@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -32,8 +33,8 @@ Place = tuple[str, int]
 class Interrupter:
     """Notes each line of the engine's own modules that this thread runs, and raises at the one with number ``at``.
 
-    Left out are lines in a ``__del__``, because Python prints what is raised there. So are ``with`` lines, which come
-    again just before ``__exit__``: no signal can strike there.
+    Left out are the lines that a ``__del__`` runs, because Python prints what is raised there. So are ``with`` lines,
+    which come again just before ``__exit__``: no signal can strike there.
     """
 
     def __init__(self, at: int = -1) -> None:
@@ -51,7 +52,7 @@ class Interrupter:
 
     def _call(self, frame: FrameType, event: str, argument: object) -> Any:
         ours = Path(frame.f_code.co_filename).parent in FOLDERS
-        return self._line if ours and frame.f_code.co_name != "__del__" else None
+        return self._line if ours and not in_destructor(frame) else None
 
     def _line(self, frame: FrameType, event: str, argument: object) -> Any:
         if event == "line" and not getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
@@ -59,6 +60,15 @@ class Interrupter:
             if len(self.places) - 1 == self._at:
                 raise KeyboardInterrupt
         return self._line
+
+
+def in_destructor(frame: FrameType | None) -> bool:
+    """True if a ``__del__`` runs ``frame``, itself or through calls."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def first_and_last(places: list[Place]) -> list[int]:
@@ -121,6 +131,17 @@ def test_an_interrupt_anywhere_leaves_the_session_usable(backend: Backend, use: 
             seen = [history(output.mask) for output in engine.stream(FRAMES[1:3])]
             assert seen == [[1], [1, 2]], f"after an interrupt at {struck}"
             assert history(engine.infer(FRAMES[3]).mask) == [1, 2, 3], f"after an interrupt at {struck}"
+
+
+def test_no_interrupt_strikes_in_a_destructor(backend: Backend) -> None:
+    """The collector runs a ``__del__`` at any line, so also between two lines of a call that is being traced."""
+    engine, interrupter = backend.open(), Interrupter(0)
+    half_way(engine)
+    with interrupter.active():
+        del engine
+        gc.collect()
+    assert interrupter.places == []
+    backend.check_freed()
 
 
 def test_an_interrupt_anywhere_leaves_the_engine_closable(backend: Backend) -> None:
