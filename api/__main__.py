@@ -26,7 +26,9 @@ COMMANDS = {
     "python -m mostnet.video.steady.cli": "measures how steady videos are",
     "python -m mostnet.bench.steady.report": "compares the stabiliser with other methods",
     "python -m mostnet.bench.steady.filters": "compares steady paths",
+    "python -m mostnet.bench.steady.teeth_seen": "measures how often teeth are seen",
     "python -m mostnet.bench.gpu.prepare": "prepares cases for a GPU machine",
+    "python -m mostnet.bench.gpu.build": "builds the plans of prepared cases",
     "python -m mostnet.bench.gpu.report": "measures plans and PyTorch on a GPU",
     "python -m mostnet.training.evaluation.tables": "makes an ablation table or a model card",
 }

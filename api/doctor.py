@@ -21,6 +21,8 @@ from mostnet.contract.versions import mostnet_version
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.ort.cuda_libraries import load_cuda_libraries
 
+#: What a missing library is said to be.
+_NOT_INSTALLED = "{} is not installed"
 #: Libraries that mostnet always needs: what people call them, and their distributions.
 _BASE = {"cv2": ("OpenCV", "opencv-python"), "av": ("PyAV", "av")}
 #: An ONNX model of one Identity.
@@ -107,11 +109,11 @@ def report(found: list[Ability]) -> str:
             *(f"  {do:{wide}}  # {', '.join(to)}" for do, to in remedies.items()),
             "",
         ]
-    if platform.system() == "Linux" and any(ability.detail == "PyTorch is not installed" for ability in found):
+    if platform.system() == "Linux" and any(ability.detail == _NOT_INSTALLED.format("PyTorch") for ability in found):
         lines += ["For PyTorch's CPU build, 0.2 GB instead of 2.9 GB, see docs/install.md.", ""]
     missing = [ability.name for ability in found if ability.essential and not ability.works]
     if missing:
-        lines.append(f"A video cannot run through an .onnx on the CPU; missing: {', '.join(missing)}.")
+        lines.append(f"A video cannot run through an .onnx on the CPU. This machine cannot: {', '.join(missing)}.")
     else:
         lines.append("A video can run through an .onnx on the CPU.")
     return "\n".join(lines)
@@ -165,7 +167,7 @@ def _module(name: str, extra: str = "") -> Any:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name in (name, package):
-            raise LackError(f"{called} is not installed", remedy) from error
+            raise LackError(_NOT_INSTALLED.format(called), remedy) from error
         raise LackError(f"{called} is installed but broken: {error}", remedy) from error
     except Exception as error:  # any: what a broken library raises is its own affair
         raise LackError(f"{called} is installed but broken: {type(error).__name__}: {error}") from error

@@ -37,14 +37,14 @@ def extras_named(preferred: str = "") -> Iterator[None]:
         preferred: extra to name if it installs the library; otherwise the usual one is named.
 
     Raises:
-        BackendNotInstalledError: the block imported one of ``LIBRARIES``, and it is not installed.
+        BackendNotInstalledError: the block imported one of ``LIBRARIES``, and it is not installed. A library that is
+            installed and lacks a module of its own raises as before.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library not in LIBRARIES:
+        if error.name not in LIBRARIES:
             raise
-        name, extras = LIBRARIES[library]
+        name, extras = LIBRARIES[error.name]
         extra = preferred if preferred in extras else extras[0]
         raise BackendNotInstalledError(f"{name} is not installed; {install_command(extra)}") from error

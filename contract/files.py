@@ -58,13 +58,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
+#: Environment variable that names the folder of ``cache_folder`` for files of all programs.
+CACHE_VARIABLE = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+
+
 def cache_folder() -> Path:
     """The folder for files of mostnet that can be made again, such as ``~/.cache/mostnet``; it need not exist."""
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "mostnet"
+    usual = Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache")
+    return Path(os.environ.get(CACHE_VARIABLE) or usual) / "mostnet"
 
 
 def natural_key(path: str | Path) -> tuple[list[str | int], str]:

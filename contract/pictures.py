@@ -19,7 +19,8 @@ _MOST_BYTES = 1 << 30
 _SHORTEST = 24
 #: Bytes that hold the header of most JPEG files.
 _HEADER = 1 << 12
-_EXIF = b"Exif\0\0"
+#: What an EXIF block begins with, in a JPEG and in a PNG.
+_EXIF, _PNG_EXIF = b"Exif\0\0", b"eXIf"
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 #: JPEG markers without a segment: a fill byte, and the restart, start and end markers.
@@ -65,20 +66,26 @@ def check_picture(path: Path) -> None:
 def header_size(path: Path) -> tuple[tuple[int, int], bool]:
     """Height and width of a picture in its header, and whether an EXIF block may turn it. Nothing is decoded.
 
+    Of a PNG, only a block near its beginning is found.
+
     Raises:
-        DatasetError: like ``check_picture``, or the header has no size.
+        DatasetError: like ``check_picture``; or the header has no size, or one of more than ``MOST_PIXELS``.
     """
     check_picture(path)
-    with path.open("rb") as file:
-        data = file.read(_HEADER)
-        if data.startswith(_PNG):
-            return (int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")), False
-        size_hw, scan = _jpeg_frame(data)
-        if size_hw is None:  # a long header
-            data += file.read()
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEADER)
+            if data.startswith(_PNG):
+                return _png_size(data), _PNG_EXIF in data
             size_hw, scan = _jpeg_frame(data)
+            if size_hw is None:  # a long header
+                data += file.read()
+                size_hw, scan = _jpeg_frame(data)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if size_hw is None:
         raise DatasetError(f"{path}: damaged, its header has no size; copy it again, or remove it")
+    _check_size(path, size_hw)
     return size_hw, data.find(_EXIF, 0, scan) >= 0
 
 
@@ -135,7 +142,11 @@ def _check_head(path: Path, head: bytes, length: int) -> None:
     if not head.startswith((_PNG, _JPEG)) or length < _SHORTEST:
         raise DatasetError(f"{path}: not a picture in PNG or JPEG, or damaged ({length} bytes); copy it again")
     if head.startswith(_PNG):
-        _check_size(path, (int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big")))
+        _check_size(path, _png_size(head))
+
+
+def _png_size(head: bytes) -> tuple[int, int]:
+    return int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big")
 
 
 def _unreadable(path: Path, error: OSError) -> DatasetError:

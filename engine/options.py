@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from mostnet.contract import OUTPUTS, OutputName
 
@@ -14,7 +14,7 @@ Provider: TypeAlias = Literal["auto", "cpu", "cuda", "gpu"]
 ResultKind: TypeAlias = Literal["owned", "borrowed", "device"]
 
 PROVIDERS = ("auto", "cpu", "cuda")
-RESULTS = ("owned", "borrowed", "device")
+RESULTS: tuple[ResultKind, ...] = get_args(ResultKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,11 @@ class Options:
     timeout_ms: float | None = None
     graphs: bool = True
     results: ResultKind = "owned"
+
+    @property
+    def gpu_number(self) -> int:
+        """CUDA's number of the GPU, if the engine runs on one."""
+        return self.device or 0
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):

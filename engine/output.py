@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, fields
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -112,7 +112,7 @@ class Output:
 
 
 #: Attributes in which an ``Output`` keeps what it was made of.
-_FIELDS = ("_enhanced", "_flow", "_mask", "finite", "frame_id", "timestamp", "latency_ms")
+_FIELDS = tuple(field.name for field in fields(Output))
 
 
 def _refuse_change(self: Output, name: str, *value: object) -> NoReturn:

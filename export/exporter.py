@@ -72,7 +72,8 @@ def export(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         BackendNotInstalledError, NoGpuError: no TensorRT to build with (raised before any work).
-        CalibrationError: the calibration data cannot be used; what their first frames show, before any work.
+        CalibrationError, VideoError: the calibration data or the video of ``verify_video`` cannot be used; what their
+            first frames show, before any work.
         ExportError: options that do not go together, or TensorRT failed.
         VerificationError: the exported graph breaks a bound.
     """

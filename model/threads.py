@@ -53,11 +53,18 @@ class TorchThreads:
 
 @contextmanager
 def torch_settings_kept() -> Iterator[None]:
-    """Put PyTorch's number of threads and its random numbers, on every device, back at the end of the block."""
-    threads = torch.get_num_threads()
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    """Put PyTorch's number of threads and its random numbers, on every device, back at the end of the block.
+
+    If the block is the first to use CUDA, its generators get the seed of ``torch.manual_seed`` at the end, as if they
+    were new; a seed that only ``torch.cuda.manual_seed`` set before is lost.
+    """
+    threads, seed = torch.get_num_threads(), torch.initial_seed()
+    cuda_began = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    gpus = range(torch.cuda.device_count()) if cuda_began else ()
     try:
         with torch.random.fork_rng(devices=gpus):
             yield
     finally:
         torch.set_num_threads(threads)
+        if not cuda_began:
+            torch.cuda.manual_seed_all(seed)  # before CUDA begins, PyTorch notes it for later

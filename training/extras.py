@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from mostnet.contract import TrainingError
+from mostnet.contract import BackendNotInstalledError, TrainingError
+from mostnet.contract.extras import extras_named, install_command
 
 
 def load_extra(name: str, *, extra: str = "train") -> Any:
@@ -15,6 +16,9 @@ def load_extra(name: str, *, extra: str = "train") -> Any:
         TrainingError: it is not installed.
     """
     try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise TrainingError(f"{error.name} is not installed; pip install 'mostnet[{extra}]'") from error
+        with extras_named(extra):
+            return import_module(name)
+    except BackendNotInstalledError as error:
+        raise TrainingError(str(error)) from error
+    except ModuleNotFoundError as error:  # something that a library of ours needs
+        raise TrainingError(f"{error.name} is not installed; {install_command(extra)}") from error

@@ -52,7 +52,9 @@ class TrainOptions:
         compile: run the network through ``torch.compile``.
         cuda_graph: replay every step of the network as a CUDA graph, which is faster for small networks.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads of PyTorch; 0 takes as many as other processes leave cores free, also later in the run.
+        threads: CPU threads of PyTorch; 0 takes as many as other processes leave cores free, also later in the run, but
+            with ``compile`` only at its start. Another number gives slightly other weights, so only a fixed one, in a
+            run without ``max_minutes``, gives the same weights again.
         workers: processes that read clips; 0 reads in the training process.
         cache: ``ram`` decodes the whole training split before the first step, ``none`` reads frames on demand.
         repeats: times that each batch is used, mirrored in another way each time; 1 to 4.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ def train(
             resume=resume,
             report=report or log.info,
         )
-        with closing(trainer), failures_of_workers():
+        with closing(trainer), failures_of_workers() if trainer.options.workers else nullcontext():
             return trainer.run(stop)
 
 

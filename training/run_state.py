@@ -1,4 +1,8 @@
-"""The state of a training run in ``last.pt``. A resumed run ends with the same weights as an uninterrupted one."""
+"""The state of a training run in ``last.pt``.
+
+A resumed run ends with the same weights as an uninterrupted one if its number of ``threads`` is fixed and it has no
+``max_minutes``.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,7 @@ class Position:
         window: index of the current batch of windows.
         chunk: chunks of this batch that are done.
         minutes: wall-clock time spent training and validating.
+        first_minutes: these at the end of the first step; 0 in a run of an earlier version.
         skipped: steps skipped because loss or gradient was not finite.
         best: best validation score so far; None before the first.
     """
@@ -34,6 +39,7 @@ class Position:
     window: int = 0
     chunk: int = 0
     minutes: float = 0.0
+    first_minutes: float = 0.0
     skipped: int = 0
     best: float | None = None
 
@@ -46,7 +52,7 @@ class Position:
         for name in ("step", "window", "chunk", "skipped"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        for name in ("minutes", "best"):
+        for name in ("minutes", "first_minutes", "best"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) or (name == "best" and value is None)):
                 raise ValueError(f"{name} is {value!r}")

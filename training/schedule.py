@@ -41,22 +41,33 @@ def longer(options: TrainOptions, *, step: int) -> str:
     return f"--steps above {options.steps}" if by_steps else f"--max-minutes above {options.max_minutes:g}"
 
 
-def outruns_warm_up(options: TrainOptions, *, step: int, minutes: float) -> bool:
-    """Whether the minutes pass so fast, in this step, that they would end before the warm-up."""
-    return progress(options, step=step, minutes=minutes) > (step + 1) / (warm_up_steps(options) + 1)
+def fitting_warm_up(options: TrainOptions, *, step: int, minutes: float, first_minutes: float = 0.0) -> float:
+    """Steps of the warm-up: ``warm_up_steps``, or a tenth of the steps that fit into the minutes if these are fewer.
+
+    The pace so far tells how many fit. It leaves out the first step, which compiles the network and starts the workers.
+
+    Args:
+        options: ``steps``, ``max_minutes`` and ``warmup`` of the run.
+        step: optimiser steps done.
+        minutes: minutes spent.
+        first_minutes: minutes spent at the end of the first step.
+    """
+    steps, spent = warm_up_steps(options), minutes - first_minutes
+    if not options.max_minutes or step < 2 or spent <= 0:
+        return steps
+    fitting = step + max(0.0, options.max_minutes - minutes) * (step - 1) / spent
+    return steps if fitting > steps else SHORT_WARM_UP * fitting
 
 
-def learning_rate(options: TrainOptions, *, step: int, minutes: float) -> float:
+def learning_rate(options: TrainOptions, *, step: int, minutes: float, first_minutes: float = 0.0) -> float:
     """Linear warm-up to ``lr``, then half a cosine over the rest of the run down to ``final_lr * lr``.
 
-    The warm-up takes ``warm_up_steps``, or the share ``SHORT_WARM_UP`` of minutes that would end before it. If minutes
-    end the run, its mean pace so far tells the share of the run that the warm-up took.
+    The warm-up takes ``fitting_warm_up``, whose arguments these are. If minutes end the run, its mean pace so far tells
+    the share of the run that the warm-up took.
     """
-    done, warm_up = progress(options, step=step, minutes=minutes), warm_up_steps(options)
-    if outruns_warm_up(options, step=step, minutes=minutes):
-        rise, rose = done / SHORT_WARM_UP, SHORT_WARM_UP
-    else:
-        rise, rose = (step + 1) / (warm_up + 1), done * min(1.0, warm_up / step) if step else 0.0
+    done = progress(options, step=step, minutes=minutes)
+    warm_up = fitting_warm_up(options, step=step, minutes=minutes, first_minutes=first_minutes)
+    rise, rose = (step + 1) / (warm_up + 1), done * min(1.0, warm_up / step) if step else 0.0
     fallen = max(0.0, (done - rose) / (1 - rose)) if rose < 1 else 0.0
     cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * fallen))
     return options.lr * cosine * min(1.0, rise)

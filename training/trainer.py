@@ -29,7 +29,7 @@ from .run_data import data_record, open_data, open_photos
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, EventLog, load_writer, plot_curves
 from .run_state import Position, load_run, save_run
 from .same_run import check_same_photos, check_same_run
-from .schedule import SHORT_WARM_UP, learning_rate, longer, outruns_warm_up, progress, steps_of_epochs, warm_up_line
+from .schedule import fitting_warm_up, learning_rate, longer, progress, steps_of_epochs, warm_up_line, warm_up_steps
 from .validate import validate
 from .workers import WorkersError
 
@@ -122,8 +122,8 @@ class Trainer:
         self._open_logs()
         self._sums, self._bad_steps = _LogSums(), 0
         self._paced_from: tuple[int, float] | None = (self.position.step, self.position.minutes)
-        #: Whether the minutes may still turn out to be too few for the warm-up.
-        self._warming_up = self._progress() < SHORT_WARM_UP
+        self._rate = 0.0
+        self._warming_up = self.position.step < self._warm_up()
 
     def run(self, stop: StopRequest) -> TrainResult:
         """Train until the schedule ends or a signal comes, and save.
@@ -143,6 +143,8 @@ class Trainer:
                 self._threads.follow()
             self._step(batch, chunk)
             self.position.minutes = (time.monotonic() - started) / 60
+            if self.position.step == 1:
+                self.position.first_minutes = self.position.minutes
             finished = self._finished()
             self._after_step(finished)
             if finished or stop:
@@ -201,6 +203,10 @@ class Trainer:
     def _progress(self) -> float:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes)
 
+    def _warm_up(self) -> float:
+        at = self.position
+        return fitting_warm_up(self.options, step=at.step, minutes=at.minutes, first_minutes=at.first_minutes)
+
     def _finished(self) -> bool:
         return self._progress() >= 1
 
@@ -229,11 +235,13 @@ class Trainer:
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
         options, position = self.options, self.position
-        rate = learning_rate(options, step=position.step, minutes=position.minutes)
+        self._rate = learning_rate(
+            options, step=position.step, minutes=position.minutes, first_minutes=position.first_minutes
+        )
         self._say_short_warm_up()
         frames = batch.frames(chunk * options.clip, (chunk + 1) * options.clip)
         position.step += 1
-        result = self.learner.step(frames, self.state, rate=rate, number=position.step)
+        result = self.learner.step(frames, self.state, rate=self._rate, number=position.step)
         if not result.is_sound:
             self._skip()
             return
@@ -242,11 +250,11 @@ class Trainer:
         self._sums.add(result.values)
 
     def _say_short_warm_up(self) -> None:
-        """Say once, when a tenth of the minutes is over, that they would end before the warm-up."""
-        options, step, minutes = self.options, self.position.step, self.position.minutes
-        if self._warming_up and self._progress() >= SHORT_WARM_UP:
+        """Say once, at the end of a warm-up that is shorter for want of minutes, how many steps it took."""
+        options, step, rises = self.options, self.position.step, self._warm_up()
+        if self._warming_up and step >= rises:
             self._warming_up = False
-            if outruns_warm_up(options, step=step, minutes=minutes):
+            if rises < warm_up_steps(options):
                 self.report(
                     f"--warmup {options.warmup} does not fit into {options.max_minutes:g} min; the learning rate rose "
                     f"over {step} step{'s' * (step != 1)}"
@@ -283,14 +291,14 @@ class Trainer:
         pace_s = (position.minutes - from_minutes) * 60 / max(1, position.step - from_step)
         self._paced_from = (position.step, position.minutes)
         self._say_threads()
-        rate = learning_rate(self.options, step=position.step, minutes=position.minutes)
-        row = {"step": position.step, "minutes": position.minutes, "lr": rate, "skipped": position.skipped, **means}
+        row = {"step": position.step, "minutes": position.minutes, "lr": self._rate}
+        row |= {"skipped": position.skipped, **means}
         self.train_log.append(row)
         if self._events is not None:
             self._events.append(row)
         shown = " ".join(f"{name} {means[name]:.4f}" for name in ("loss", *TASKS) if name in means)
         self.report(
-            f"step {position.step} {position.minutes:.1f} min {pace_s:.2f} s/step lr {rate:.2e} {shown} "
+            f"step {position.step} {position.minutes:.1f} min {pace_s:.2f} s/step lr {self._rate:.2e} {shown} "
             f"skipped {position.skipped}"
         )
 

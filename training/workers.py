@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -48,18 +50,37 @@ def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
         MostnetError: an error of ours in a worker, without the traceback that PyTorch adds to its text.
     """
     batches = DataLoader(source, num_workers=workers, worker_init_fn=_begin, **options)
+    if not workers:
+        yield from batches
+        return
     iterator = iter(batches)
-    while True:
-        batch, failure = _next(iterator)
-        if failure is not None:
-            # The first error's traceback holds itself and the other workers. Python would end them at its own exit,
-            # which PyTorch takes for one more failure.
+    try:
+        while True:
+            batch, failure = _next(iterator)
+            if failure is not None:
+                raise failure
+            if batch is None:
+                return
+            yield batch
+    finally:
+        # A first error's traceback holds itself and the other workers. Python would end them at its own exit, which
+        # PyTorch takes for one more failure.
+        with _deaths_ignored():
             del iterator
             gc.collect()
-            raise failure
-        if batch is None:
-            return
-        yield batch
+
+
+@contextmanager
+def _deaths_ignored() -> Iterator[None]:
+    """Let the death of a worker raise nothing. PyTorch raises it wherever the main thread is, a destructor included."""
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _begin(worker: int) -> None:
@@ -83,7 +104,7 @@ def failures_of_workers() -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, OSError, EOFError) as error:
+    except (RuntimeError, OSError) as error:
         failure = _meaning(error)
         if failure is error:
             raise
@@ -93,13 +114,13 @@ def failures_of_workers() -> Iterator[None]:
 def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
     try:
         return next(batches, None), None
-    except (MostnetError, RuntimeError, OSError, EOFError) as error:
+    except _ENDED:
+        return None, WorkersError(_DIED)
+    except (MostnetError, RuntimeError, OSError) as error:
         return None, _meaning(error)
 
 
 def _meaning(error: Exception) -> Exception:
-    if isinstance(error, _ENDED):
-        return WorkersError(_DIED)
     text = str(error).strip()
     if isinstance(error, MostnetError):
         if "\n" not in text:

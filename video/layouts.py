@@ -31,14 +31,14 @@ class Layout:
         compose: makes the picture, uint8 BGR, from (frame, output, flow scale in pixels, whether it is steadied), all
             of one size.
         shows_input: whether it draws the frame itself; if not, ``compose`` takes None for it.
-        steadied: the picture that a stabiliser moves, ``enhanced`` or ``frame``; None if it moves none.
+        moved_picture: the picture that a stabiliser moves, ``enhanced`` or ``frame``; None if it moves none.
     """
 
     needs: tuple[OutputName, ...]
     tiles: tuple[int, int]
     compose: Callable[[Frame | None, Output, float, bool], Frame]
     shows_input: bool
-    steadied: str | None = None
+    moved_picture: str | None = None
 
     def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the picture for frames of ``frame_hw``: its tiles, shrunk to ``MAX_SIDE``."""
@@ -123,12 +123,12 @@ def grid(frame: Frame | None, output: Output, flow_max_px: float, steadied: bool
 
 
 LAYOUTS = {
-    "enhanced": Layout((ENHANCED,), (1, 1), enhanced, shows_input=False, steadied=ENHANCED),
-    "original": Layout((), (1, 1), original, shows_input=True, steadied=FRAME),
-    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side, shows_input=True, steadied=ENHANCED),
+    "enhanced": Layout((ENHANCED,), (1, 1), enhanced, shows_input=False, moved_picture=ENHANCED),
+    "original": Layout((), (1, 1), original, shows_input=True, moved_picture=FRAME),
+    "side-by-side": Layout((ENHANCED,), (1, 2), side_by_side, shows_input=True, moved_picture=ENHANCED),
     "flow": Layout((FLOW,), (1, 1), flow, shows_input=False),
     "mask": Layout((MASK,), (1, 1), mask, shows_input=True),
-    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid, shows_input=True, steadied=ENHANCED),
+    "grid": Layout((ENHANCED, FLOW, MASK), (2, 2), grid, shows_input=True, moved_picture=ENHANCED),
 }
 
 

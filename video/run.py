@@ -342,8 +342,8 @@ def _layout(name: str, *, stabilise: bool) -> Layout:
         raise ValueError(
             f"layout {name!r} shows the input, moved by the stabiliser; give stabilise=StabiliserOptions()"
         )
-    if LAYOUTS[name].steadied is None and stabilise:
-        steadied = ", ".join(name for name, layout in LAYOUTS.items() if layout.steadied is not None)
+    if LAYOUTS[name].moved_picture is None and stabilise:
+        steadied = ", ".join(name for name, layout in LAYOUTS.items() if layout.moved_picture is not None)
         raise ValueError(
             f"layout {name!r} shows no picture that is steadied; expected one of {steadied}, or no stabiliser"
         )

@@ -221,9 +221,9 @@ class Sink:
         self.counts.faded += correction.state.worse
         self.counts.toothless += not correction.state.teeth
         output = self._fit.back(shown.output)
-        if self._layout.steadied == ENHANCED:
+        if self._layout.moved_picture == ENHANCED:
             output = output.replace(enhanced=self._stabiliser.apply(output.enhanced, correction))
-        elif self._layout.steadied == FRAME:
+        elif self._layout.moved_picture == FRAME:
             assert shown.frame is not None
             shown = replace(shown, frame=self._stabiliser.apply(shown.frame, correction))
         self._draw(shown, output, correction.state)

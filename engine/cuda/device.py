@@ -132,7 +132,6 @@ class CudaDevice:
         return None
 
 
-@cache
 def cuda_device(number: int = 0) -> CudaDevice:
     """GPU ``number``, made once per process: pycuda leaves a primary context pushed when it releases it.
 
@@ -141,6 +140,11 @@ def cuda_device(number: int = 0) -> CudaDevice:
         NoGpuError: there is no NVIDIA driver.
         DeviceError: CUDA does not start.
     """
+    return _device(number)
+
+
+@cache  # a cache on ``cuda_device`` would keep ``cuda_device()`` and ``cuda_device(0)`` apart
+def _device(number: int) -> CudaDevice:
     try:
         driver = import_module("pycuda.driver")
     except (ImportError, OSError) as error:

@@ -68,14 +68,14 @@ class OnnxModel:
             DeviceMemoryError: its buffers do not fit.
         """
         try:
-            if self.provider == "cuda":
+            if self.device is not None:  # the provider is CUDA
                 return DeviceLane(
                     self._session,
                     self.metadata,
                     slots,
                     outputs,
                     device="cuda",
-                    number=self.device or 0,
+                    number=self.device,
                     results=results,
                 )
             if results == "device":
@@ -128,7 +128,7 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
     metadata = Metadata.from_json(text, source=str(path))
     check_tensors(path, metadata, set(map(_spec, session.get_inputs())), set(map(_spec, session.get_outputs())))
     _LOG.info("%s: runs on %s", path, provider)
-    return OnnxModel(session, metadata, path, provider, (options.device or 0) if provider == "cuda" else None)
+    return OnnxModel(session, metadata, path, provider, options.gpu_number if provider == "cuda" else None)
 
 
 def _slot_bytes(metadata: Metadata) -> int:
@@ -157,7 +157,7 @@ def _check_cuda(options: Options) -> None:
     is_built = _CUDA in onnxruntime.get_available_providers()
     if is_built or not has_driver():  # otherwise do not start the driver: a later fork could not use it
         try:
-            require_gpu(options.device or 0)
+            require_gpu(options.gpu_number)
         except NoGpuError as error:
             if has_driver():
                 raise
@@ -177,7 +177,7 @@ def _open_cuda(path: Path, options: Options) -> Any:
     import onnxruntime
 
     failures = load_cuda_libraries(onnxruntime)
-    session = _create(path, options, [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(options.device or 0)}), _CPU])
+    session = _create(path, options, [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(options.gpu_number)}), _CPU])
     if _CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU and only logs it
         raise NoGpuError(
             f"ONNX Runtime {onnxruntime.__version__} could not open the GPU: a CUDA or cuDNN library of the version it "

@@ -15,7 +15,7 @@ from mostnet.engine.cuda.frame import is_on_device
 from mostnet.engine.results import ResultPool
 from mostnet.engine.threads import start_thread
 
-from .sources import close_source
+from .sources import close_source, frame_and_timestamp
 
 
 class Arrival(NamedTuple):
@@ -120,7 +120,7 @@ class NewestFrame:
             self.asking = True
 
     def _put(self, item: object, handed_s: float) -> None:
-        frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        frame, timestamp = frame_and_timestamp(item)
         if not isinstance(frame, np.ndarray) and is_on_device(frame):
             raise FrameError(
                 f"frame is a {type(frame).__name__} in GPU memory; a stream with drop='oldest' copies frames that "

@@ -72,6 +72,11 @@ def open_source(source: Any, size_hw: tuple[int, int]) -> Iterator[object]:
     return frames
 
 
+def frame_and_timestamp(item: object) -> tuple[Any, Any]:
+    """The parts of a pair ``(frame, timestamp)`` that a source gave; a frame alone has the timestamp None."""
+    return item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+
+
 def close_source(source: Iterator[object] | None, *, owned: bool) -> None:
     """Close a source that is a generator and that nobody else uses; the thread that read it calls this."""
     if owned and isinstance(source, Generator):

@@ -20,6 +20,7 @@ from mostnet.engine.usage import Claim, Usage
 
 from .newest import NewestFrame
 from .pipeline import Pipeline, Readers
+from .sources import frame_and_timestamp
 
 #: After a timeout the stream does not wait for the late frame: the next call does.
 _NO_WAIT_MS = 0.0
@@ -89,7 +90,7 @@ class Streaming:
 
     def submit(self, item: object, handed_s: float) -> Slot:
         """See ``Intake``."""
-        frame, timestamp = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        frame, timestamp = frame_and_timestamp(item)
         return self._frames.submit(frame, timestamp, handed_s)
 
     def wait_copied(self, slot: Slot) -> None:

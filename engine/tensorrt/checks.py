@@ -32,7 +32,7 @@ def open_plan(path: Path, options: Options) -> Model:
     _check_gpu(path, options)
     _check_installed(path, info)
     trt = load_library(MODULES[info.flavour])
-    number = options.device or 0
+    number = options.gpu_number
     architecture = gpu_architecture(number)
     check_fit(path, info, trt, architecture)
     device = cuda_device(number)
@@ -103,7 +103,7 @@ def _check_gpu(path: Path, options: Options) -> None:
     if options.provider == "cpu":
         raise NoGpuError(f"{path}: a TensorRT plan runs on a GPU, but provider is 'cpu'; {_alternative(path)}")
     try:
-        require_gpu(options.device or 0)
+        require_gpu(options.gpu_number)
     except NoGpuError as error:
         raise NoGpuError(f"{path}: a TensorRT plan needs an NVIDIA GPU: {error}; {_alternative(path)}") from error
 

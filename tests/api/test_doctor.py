@@ -76,7 +76,7 @@ def test_without_extras_it_names_the_command_that_installs_each(tmp_path: Path) 
     assert "no   run .onnx on the CPU           ONNX Runtime is not installed\n" in printed
     for extra in ("cpu", "export", "train"):
         assert f"\n  pip install 'mostnet[{extra}]'" in printed
-    assert printed.endswith("missing: run .onnx on the CPU.\n")
+    assert printed.endswith("This machine cannot: run .onnx on the CPU.\n")
 
 
 def test_a_broken_library_is_said_to_be_broken_and_why(
@@ -90,7 +90,7 @@ def test_a_broken_library_is_said_to_be_broken_and_why(
     assert "ONNX Runtime is installed but broken: OSError: libonnx.so: cannot open\n" in printed
     assert "PyTorch is installed but broken: No module named 'sympy'\n" in printed
     assert "no   read H.264 video               broken: AttributeError: " in printed
-    assert "missing: run .onnx on the CPU, read H.264 video, write H.264 video.\n" in printed
+    assert "This machine cannot: run .onnx on the CPU, read H.264 video, write H.264 video.\n" in printed
 
 
 def test_a_codec_that_ffmpeg_lacks_is_named(libraries: dict[str, Any]) -> None:

@@ -76,9 +76,11 @@ def test_the_extra_of_the_command_is_named_if_it_installs_the_library() -> None:
             raise ModuleNotFoundError(name=library)
         return str(found.value)
 
-    assert message("torch.nn", "train") == "PyTorch is not installed; pip install 'mostnet[train]'"
+    assert message("torch", "train") == "PyTorch is not installed; pip install 'mostnet[train]'"
     assert message("torch", "") == "PyTorch is not installed; pip install 'mostnet[export]'"
     assert message("onnx", "train") == "onnx is not installed; pip install 'mostnet[export]'"
+    with pytest.raises(ModuleNotFoundError, match=r"torch\._C"), extras_named("train"):  # installed, but broken
+        raise ModuleNotFoundError("No module named 'torch._C'", name="torch._C")
     with pytest.raises(ModuleNotFoundError, match="a_module_of_ours"), extras_named():  # a defect keeps its traceback
         import a_module_of_ours  # noqa: F401
 

@@ -166,7 +166,7 @@ class OnnxDeviceBackend(OnnxBackend):
 
         def open_on_device(path: Path, options: Options) -> OnnxModel:
             model = open_onnx(path, options)
-            model.provider = "cuda"
+            model.provider, model.device = "cuda", 0
             return model
 
         monkeypatch.setattr(onnx_backend, "open_onnx", open_on_device)

@@ -59,7 +59,7 @@ class Machine:
         monkeypatch.setattr(tensorrt_library, "import_module", modules.__getitem__)
         monkeypatch.setattr(tensorrt_lane, "load_bindings", lambda: self.bindings)
         monkeypatch.setattr(cuda_device, "load_driver", lambda quick: self.library)
-        cuda_device.cuda_device.cache_clear()
+        cuda_device._device.cache_clear()
         tensorrt_log.tensorrt_logger.cache_clear()
         flavour = "rtx" if generation == "rtx" else "tensorrt"
         self.plan = write_plan(
@@ -90,7 +90,7 @@ class Machine:
     def close(self) -> None:
         """``check_empty``, and drop what the engine caches of this machine."""
         self.check_empty()
-        cuda_device.cuda_device.cache_clear()
+        cuda_device._device.cache_clear()
         tensorrt_log.tensorrt_logger.cache_clear()
 
 

@@ -75,6 +75,20 @@ def test_a_number_that_was_asked_for_stays(
     assert torch.get_num_threads() == expected
 
 
+def test_the_first_use_of_cuda_in_a_block_leaves_its_seed_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(7)
+        drawn = torch.rand(3)
+        torch.manual_seed(7)
+        with torch_settings_kept():
+            torch.manual_seed(3)
+        assert torch.equal(torch.rand(3), drawn)
+    assert seeds[-2:] == [3, 7]
+
+
 def test_commands_choose_before_pytorch_is_there() -> None:
     """A choice after the import of PyTorch has no effect."""
     code = (

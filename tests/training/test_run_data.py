@@ -42,7 +42,7 @@ def test_each_split_is_described_before_the_first_step(data: Path, tmp_path: Pat
     assert lines[:first][:3] == [
         "data/train: layout of mostnet, 2 sequences, 6 frames; labels: reference in 1 of 2 sequences (3 frames), "
         "mask in 2 sequences (6 frames), flow in 2 sequences (6 frames); missing: reference in 1 of 2 sequences",
-        "data/train: not read: target in 1 sequence (target: did you mean reference?)",
+        "data/train: not read: target in 1 sequence (did you mean reference?)",
         "data/val: layout of mostnet, 1 sequence, 3 frames; labels: reference in 1 sequence (3 frames), "
         "mask in 1 sequence (3 frames), flow in 1 sequence (3 frames); missing: none",
     ]

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from mostnet.contract import TrainingError
 from mostnet.training import TrainOptions, train, trainer
 from mostnet.training.data.frame_source import FrameSource
+from mostnet.training.run_log import TRAIN_COLUMNS, CsvLog
 from mostnet.training.run_state import load_run
 from mostnet.training.schedule import learning_rate, steps_of_epochs, warm_up_steps
 
@@ -28,7 +30,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rates(options: TrainOptions, *, minutes_a_step: float = 0.0, steps: int) -> list[float]:
-    return [learning_rate(options, step=step, minutes=step * minutes_a_step) for step in range(steps)]
+    """The rates of a run whose steps all take as long."""
+    return [
+        learning_rate(options, step=step, minutes=step * minutes_a_step, first_minutes=minutes_a_step)
+        for step in range(steps)
+    ]
 
 
 def test_a_warm_up_that_outlasts_the_steps_takes_a_tenth_of_them() -> None:
@@ -42,9 +48,48 @@ def test_a_warm_up_that_outlasts_the_steps_takes_a_tenth_of_them() -> None:
 
 def test_a_warm_up_that_outlasts_the_minutes_takes_a_tenth_of_them() -> None:
     options = TrainOptions(steps=10**6, max_minutes=10, warmup=200, lr=1.0, final_lr=1.0)
-    assert rates(options, minutes_a_step=0.1, steps=100)[5] == pytest.approx(0.5)
-    assert rates(options, minutes_a_step=0.1, steps=100)[10:] == [1.0] * 90
+    assert rates(options, minutes_a_step=0.1, steps=100)[5] == pytest.approx(6 / 11)
+    assert rates(options, minutes_a_step=0.1, steps=100)[10:] == pytest.approx([1.0] * 90)
     assert rates(options, minutes_a_step=0.01, steps=200)[99] == pytest.approx(100 / 201), "it fits into the minutes"
+
+
+def test_a_slow_first_step_does_not_end_the_warm_up() -> None:
+    options = TrainOptions(steps=10**6, max_minutes=10, warmup=20, lr=1.0, final_lr=1.0)
+    minutes = [0.0, *(1 + 0.05 * step for step in range(100))]  # 1 min, then 0.05 min a step
+    found = [learning_rate(options, step=step, minutes=minutes[step], first_minutes=1.0) for step in range(100)]
+    assert found[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
+    assert found[20:] == [1.0] * 80
+
+
+def test_the_first_step_is_left_out_of_the_pace_of_a_run_and_stays_so_after_a_resume(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    times = {"s": 0.0}
+    step = trainer.Learner.step
+
+    def slow_first(self: trainer.Learner, *args: object, number: int, **options: object) -> object:
+        times["s"] += 300 if number == 1 else 1
+        return step(self, *args, number=number, **options)
+
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: times["s"])
+    monkeypatch.setattr(trainer.Learner, "step", slow_first)
+    options = replace(SMALL, steps=5, max_minutes=10.0, warmup=4, lr=1e-3)
+    train(data, tmp_path / "run", options=options, report=lines.append)
+    assert load_run(tmp_path / "run/last.pt")[0].first_minutes == 5.0
+    train(data, tmp_path / "run", resume=True, steps=6, report=lines.append)
+    assert load_run(tmp_path / "run/last.pt")[0].first_minutes == 5.0
+    assert not [line for line in lines if "warmup" in line]
+    logged = [float(row["lr"]) for row in CsvLog(tmp_path / "run/train.csv", TRAIN_COLUMNS, resume_step=6).rows()]
+    assert logged[:4] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4]), "the rate of each step, not of the next"
+
+
+def test_the_state_of_an_earlier_version_lacks_the_first_minutes(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", options=replace(SMALL, steps=1))
+    document = torch.load(tmp_path / "run/last.pt", weights_only=True)
+    del document["position"]["first_minutes"]
+    torch.save(document, tmp_path / "run/last.pt")
+    assert load_run(tmp_path / "run/last.pt")[0].first_minutes == 0.0
 
 
 @pytest.mark.parametrize(
@@ -53,7 +98,7 @@ def test_a_warm_up_that_outlasts_the_minutes_takes_a_tenth_of_them() -> None:
         ({"steps": 6, "warmup": 6}, "--warmup 6 does not fit into 6 steps; the run has no warm-up"),
         (
             {"steps": 1000, "max_minutes": 1.0, "warmup": 100},
-            "--warmup 100 does not fit into 1 min; the learning rate rose over 1 step",
+            "--warmup 100 does not fit into 1 min; the learning rate rose over 2 steps",
         ),
     ],
 )

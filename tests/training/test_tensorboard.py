@@ -106,5 +106,5 @@ def test_a_missing_library_is_one_line_before_the_run(
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     assert main([str(data), "--out", str(tmp_path / "run"), "--tensorboard"]) == 1
     error = capsys.readouterr().err
-    assert "tensorboard is not installed; pip install 'mostnet[tensorboard]'" in error and error.count("\n") == 1
+    assert "TensorBoard is not installed; pip install 'mostnet[tensorboard]'" in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()

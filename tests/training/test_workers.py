@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from mostnet.contract import DatasetError
-from mostnet.training import workers
+from mostnet.training import TrainOptions, train, workers
 from mostnet.training.workers import WorkersError, failures_of_workers, loader
 
 from .moving_scenes import write_dataset
@@ -25,6 +26,9 @@ from .moving_scenes import write_dataset
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads the processes of Linux")
 
 FLAGS = "--batch 1 --clip 2 --chunks 1 --crop 64x80 --threads 1 --workers 2 --validate-every 0 --log-every 1"
+SMALL = TrainOptions(
+    batch=1, clip=2, chunks=1, crop_hw=(64, 80), threads=1, validate_every=0, log_every=1, steps=2, device="cpu"
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +134,29 @@ class Failing(Dataset[torch.Tensor]):
 def test_a_worker_that_ends_while_it_hands_memory_over_has_died(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(WorkersError, match="one of --workers died"), failures_of_workers():
-        raise error
     with pytest.raises(WorkersError, match="one of --workers died"):
+        list(loader(Failing(error), workers=1, batch_size=1, sampler=range(9)))
+    with pytest.raises(type(error)):
         list(loader(Failing(error), workers=0, batch_size=1, sampler=range(9)))
     workers._report(type(error), error, None)  # in a worker, while the training process ends
     assert capsys.readouterr().err == ""
     workers._report(ValueError, ValueError("a fault of ours"), None)
     assert "a fault of ours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "workers"), [(BrokenPipeError(32, "Broken pipe"), 1), (RuntimeError("no shared memory"), 0)]
+)
+def test_an_error_of_the_report_is_none_of_the_workers(
+    data: Path, tmp_path: Path, error: Exception, workers: int
+) -> None:
+    def report(line: str) -> None:
+        if line.startswith("step "):
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        train(data, tmp_path / "run", options=replace(SMALL, workers=workers), report=report)
+    assert raised.value is error
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mostnet.contract import MIN_SIDE, DatasetError
+from mostnet.contract.arguments import size_text
 from mostnet.model import STRIDES
 
 from .augment import Clip, flip, jitter, rescale, reverse, stack
@@ -119,13 +120,13 @@ class ClipDataset(Dataset[Batch]):
         if small is not None:
             folder, size = source.sequences[small].folder, source.sizes_hw[small]
             found.append(f"{folder}: frames are {hxw(size)}, but clips are {hxw(options.crop_hw)}")
-            sides = [
+            height, width = (
                 min(side, *(size[k] for size in sizes)) // STRIDES[-1] * STRIDES[-1]
                 for k, side in enumerate(options.crop_hw)
-            ]
-            if min(sides) < MIN_SIDE:
+            )
+            if min(height, width) < MIN_SIDE:
                 raise DatasetError(f"{'; '.join(found)}; expected frames with sides of {MIN_SIDE} or more")
-            flags.append(f"--crop {sides[0]}x{sides[1]}")
+            flags.append(f"--crop {size_text((height, width))}")
         if found:
             raise DatasetError(f"{'; '.join(found)}; these flags fit: {' '.join(flags)}")
 

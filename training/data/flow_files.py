@@ -87,22 +87,18 @@ def npy_size(path: Path) -> tuple[int, int]:
 
 
 def flo_size(path: Path) -> tuple[int, int]:
-    """Height and width of the flow in a ``.flo`` file, from its header alone.
+    """Height and width of the flow in a ``.flo`` file, from its header and its length.
 
     Raises:
-        DatasetError: no regular file, or not the header of a ``.flo`` file.
+        DatasetError: no regular file, not the header of a ``.flo`` file, or of another length than it says.
     """
     if not path.is_file():
         raise DatasetError(f"{path}: expected a regular file; write it again, or remove it")
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            return _flo_head(path, file.read(12), path.stat().st_size)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
-    if head[:4] != _FLO_MAGIC or len(head) < 12:
-        raise DatasetError(f"{path}: not a .flo file (no PIEH at its start); write it again")
-    width, height = (int(side) for side in np.frombuffer(head, "<i4", 2, 4))
-    return height, width
 
 
 def _read_npy(path: Path) -> tuple[Flow, Valid]:
@@ -113,13 +109,19 @@ def _read_npy(path: Path) -> tuple[Flow, Valid]:
     return flow, known[0] & known[1]
 
 
+def _flo_head(path: Path, start: bytes, length: int) -> tuple[int, int]:
+    """Height and width from the first twelve bytes of a ``.flo`` file of ``length`` bytes."""
+    if start[:4] != _FLO_MAGIC or len(start) < 12:
+        raise DatasetError(f"{path}: not a .flo file (no PIEH at its start); write it again")
+    width, height = (int(side) for side in np.frombuffer(start, "<i4", 2, 4))
+    if min(width, height) < 1 or width * height > _MOST_PIXELS or length != 12 + 8 * width * height:
+        raise DatasetError(f"{path}: {length} bytes do not hold flow of {width}x{height} pixels; write it again")
+    return height, width
+
+
 def _read_flo(path: Path) -> tuple[Flow, Valid]:
     data = regular_bytes(path)
-    if data[:4] != _FLO_MAGIC or len(data) < 12:
-        raise DatasetError(f"{path}: not a .flo file (no PIEH at its start); write it again")
-    width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, 4))
-    if min(width, height) < 1 or width * height > _MOST_PIXELS or len(data) != 12 + 8 * width * height:
-        raise DatasetError(f"{path}: {len(data)} bytes do not hold flow of {width}x{height} pixels; write it again")
+    height, width = _flo_head(path, data, len(data))
     vectors = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
     flow = np.ascontiguousarray(vectors.transpose(2, 0, 1), dtype=np.float32)
     known = np.isfinite(flow) & (np.abs(flow) < _FLO_UNKNOWN)

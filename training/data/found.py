@@ -36,7 +36,7 @@ def describe(name: str, sequences: Sequence[SequenceFiles], *, needs_labels: boo
 
 
 def _labels(sequences: Sequence[SequenceFiles]) -> tuple[list[str], list[str]]:
-    """The labels that there are, each with its number of sequences and frames; and those that lack in sequences."""
+    """The labels, each with its number of sequences and frames; and the labels that some sequences lack."""
     counts = {
         "/".join(dict.fromkeys(s.layout.folders[label] for s in sequences)): [
             sum(file is not None for file in s.labels[label]) for s in sequences if label in s.labels
@@ -77,8 +77,7 @@ def _unread(sequences: Sequence[SequenceFiles]) -> str:
                 continue
             counts[path.name] += 1
     return ", ".join(
-        f"{name} in {_number(count, 'sequence')}"
-        + (f" ({name}: did you mean {guesses[name]}?)" if guesses[name] else "")
+        f"{name} in {_number(count, 'sequence')}" + (f" (did you mean {guesses[name]}?)" if guesses[name] else "")
         for name, count in sorted(counts.items())
     )
 

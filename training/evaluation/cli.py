@@ -46,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         help="way to count; source counts as Table I of the method's source (default: %(default)s)",
     )
     add("--device", default="auto", choices=DEVICES, help="device of the network (default: %(default)s)")
-    add("--threads", type=positive_int, metavar="N", help="CPU threads of the network (default: the library's choice)")
+    threads = "CPU threads of the network (default: as many as cores are free)"
+    add("--threads", type=positive_int, metavar="N", help=threads)
     return parser
 
 

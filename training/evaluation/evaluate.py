@@ -12,7 +12,7 @@ from mostnet.contract.arguments import size_text
 from mostnet.contract.pictures import check_picture
 from mostnet.engine import Output
 from mostnet.training.data.dataset import TASKS, LabelledFrame, SequenceFiles, read_labelled_frame
-from mostnet.training.data.flow_files import npy_size
+from mostnet.training.data.flow_files import flo_size, npy_size
 from mostnet.training.data.oddities import say_masks
 
 from .baselines import dis_flow, no_method, oracle_colour
@@ -123,22 +123,20 @@ def frames_to_run(sequences: Sequence[SequenceFiles], frames: int | None = None)
 
 
 def check_files(sequences: Sequence[SequenceFiles], frames: int | None = None) -> None:
-    """Look at the first bytes of every picture that ``evaluate_stream`` reads: a bad one would end a long measurement.
+    """Look at the first bytes of every file that ``evaluate_stream`` reads: a bad one would end a long measurement.
 
     Warnings are those of ``say_masks``.
 
     Raises:
-        DatasetError: a file cannot be read, or is no picture.
+        DatasetError: a file cannot be read, or is neither a picture nor flow.
     """
     masks: list[Path] = []
     for sequence in sequences:
         masks += [path for path in sequence.labels.get("mask", ())[:frames] if path is not None]
         for files in (sequence.input, *sequence.labels.values()):
             for path in filter(None, files[:frames]):
-                if path.suffix.lower() == ".npy":
-                    npy_size(path)
-                elif path.suffix.lower() != ".flo":
-                    check_picture(path)
+                checks = {".npy": npy_size, ".flo": flo_size}
+                checks.get(path.suffix.lower(), check_picture)(path)
     say_masks(str(sequences[0].folder.parent), masks)
 
 

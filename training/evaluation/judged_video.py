@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -40,7 +41,7 @@ _OF_INPUT = {"psnr_db", "ssim", "shade_mean_de00"}
 
 @contextmanager
 def judged_videos(folder: Path | None) -> Iterator[JudgedVideos]:
-    """Videos that are put into ``folder`` at the end of the block, all or none; None writes none.
+    """Videos that are put into ``folder`` at the end of the block, unless it fails; None writes none.
 
     Raises:
         VideoError: a file cannot be written.
@@ -53,10 +54,16 @@ def judged_videos(folder: Path | None) -> Iterator[JudgedVideos]:
         try:
             try:
                 yield videos
-            finally:
-                videos.close()
+            except BaseException:
+                with suppress(VideoError):  # the error of the block says more
+                    videos.close()
+                raise
+            videos.close()
         except VideoError as error:
-            raise VideoError(f"{folder}: {error.__cause__ or error}; make room there, or leave --video out") from error
+            reason = error.__cause__ or error
+            is_full = isinstance(reason, OSError) and reason.errno == errno.ENOSPC
+            advice = "make room there, or leave --video out" if is_full else "leave --video out"
+            raise VideoError(f"{folder}: {reason}; {advice}") from error
         folder.mkdir(exist_ok=True)
         videos.files = [path.replace(folder / path.name) for path in videos.files]
 

@@ -22,7 +22,7 @@ class EvalOptions:
         max_sequences: number of sequences to take from the start of the split; None for all.
         frames: number of frames to take from the start of each sequence; None for all.
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
-        threads: CPU threads of the network; None for the library's own choice.
+        threads: CPU threads of the network; None for as many as cores are free.
         convention: the way to count that is shown, of ``figures.CONVENTIONS``.
         video: also write a video of each sequence, which shows every frame beside its labels and figures.
 

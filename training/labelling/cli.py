@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", choices=SPLITS, action="append", help="only this split; may be repeated (default: all)")
     add("--pictures", choices=SOURCES, default="auto", help="auto: the reference where there is one (default: auto)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="device of RAFT (default: %(default)s)")
-    add("--threads", type=positive_int, metavar="N", help="CPU threads of RAFT (default: PyTorch's choice)")
+    add("--threads", type=positive_int, metavar="N", help="CPU threads of RAFT (default: as many as cores are free)")
     return parser
 
 

@@ -53,7 +53,7 @@ def raft_method(weights: Path, *, device: str = "auto", threads: int | None = No
 
     Args:
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is a GPU.
-        threads: CPU threads; None for the library's own choice.
+        threads: CPU threads; None for as many as cores are free.
 
     Raises:
         BackendNotInstalledError: torchvision is not installed.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from time import monotonic
 from typing import Protocol
 
 from mostnet.contract import Frame, VideoError
+
+_LOG = logging.getLogger(__name__)
 
 #: A camera that takes longer than this to open counts as hung; some drivers take seconds.
 _OPENING_S = 10.0
@@ -164,8 +166,7 @@ class CameraFeed:
             except Exception as error:  # a camera of the caller's own may raise anything
                 problem = _line(error)
             self._tell(problem, generation)
-            with suppress(Exception):  # it failed before, and the reason is told
-                source.close()
+            _close(source)
             source = None
 
     def _reopen(self, generation: int) -> LiveSource | None:
@@ -217,6 +218,14 @@ class CameraFeed:
                 self.dropped += 1
             self._frames.append(LiveFrame(frame, Fraction(self._alive_s - self._begun_s), is_first))
             self._change.notify_all()
+
+
+def _close(source: LiveSource) -> None:
+    """Release a camera; one that cannot be released is opened again all the same."""
+    try:
+        source.close()
+    except Exception as error:  # a camera of the caller's own may raise anything, and no consumer waits for this
+        _LOG.warning("the camera failed while it was closed: %s", _line(error), exc_info=True)
 
 
 def _line(error: Exception) -> str:

@@ -87,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size",
         type=size_hw("480x640"),
-        help="frame size of a checkpoint's engine, or 720p or 1080p; the result keeps the video's size (default: the "
-        f"shape of the video, with about as many pixels as {USUAL_HW[0]}x{USUAL_HW[1]})",
+        help="frame size of the engine made from a checkpoint: HxW, 720p or 1080p; the result keeps the video's size "
+        f"(default: the shape of the video, with about as many pixels as {USUAL_HW[0]}x{USUAL_HW[1]})",
         metavar="HxW",
     )
     parser.add_argument(
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OUT.mp4",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="with a folder of videos, do those again whose results exist"
+        "--overwrite", action="store_true", help="with a folder of videos, do a video again even if its result exists"
     )
     parser.add_argument(
         "--still",
@@ -205,7 +205,7 @@ def _stabiliser_options(options: argparse.Namespace) -> StabiliserOptions | None
                 f"--layout {options.layout} shows the input, only steadied; add --steady {_DEFAULTS.steady}"
             )
         return None
-    if LAYOUTS[options.layout].steadied is None:
-        steadied = ", ".join(name for name, layout in LAYOUTS.items() if layout.steadied is not None)
+    if LAYOUTS[options.layout].moved_picture is None:
+        steadied = ", ".join(name for name, layout in LAYOUTS.items() if layout.moved_picture is not None)
         raise ValueError(f"--layout {options.layout} shows no picture that is steadied; expected one of {steadied}")
     return StabiliserOptions(**given)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from mostnet.contract import VideoError, natural_key
+from mostnet.contract import MostnetError, VideoError, natural_key
 from mostnet.contract.terminal import complain
 from mostnet.video.files.sequences import is_picture
 from mostnet.video.steady.options import StabiliserOptions
@@ -128,6 +128,8 @@ class VideoBatch:
             engine = self._engines.engine_for(video, fps=self._options.fps)
             outcome = process(video, engine, output, self._options, self._stabilise, label=video.name)
         except (VideoError, OSError) as error:
+            if isinstance(error, MostnetError) and not isinstance(error, VideoError):
+                raise  # some are OSErrors too, and no other video would fare better: a missing engine file, a timeout
             complain(NAME, error)
             self._counts["failed"] += 1
             return 0

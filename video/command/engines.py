@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mostnet.contract import CheckpointError, ExportError, OutputName, sha256, staging_folder
 from mostnet.contract.arguments import size_text
-from mostnet.contract.files import cache_folder
+from mostnet.contract.files import CACHE_VARIABLE, cache_folder
 from mostnet.contract.shipped import checkpoint_path, shipped_names
 from mostnet.contract.versions import mostnet_version
 from mostnet.engine import Engine
@@ -25,6 +25,8 @@ from mostnet.video.reader import VideoReader
 USUAL_HW = (480, 640)
 #: Most characters of a checkpoint's name in the name of its export.
 _MOST_NAME = 60
+#: What to do when the export does not work from here.
+_BY_HAND = "run mostnet-export yourself, and give its .onnx file to --engine"
 
 Video = str | Path | int
 
@@ -108,7 +110,7 @@ def _checkpoint(name: str) -> Path:
     close = difflib.get_close_matches(name.casefold().removesuffix(".pt"), shipped, n=1)
     meant = f"; did you mean {shipped[close[0]]}?" if close else ""
     if Path(name).suffix not in ("", ".pt"):
-        raise CheckpointError(f"{name}: no engine by its name; {expected}{meant}")
+        raise CheckpointError(f"{name}: neither an engine nor a checkpoint; {expected}{meant}")
     try:
         path = checkpoint_path(name)
     except CheckpointError as error:
@@ -148,32 +150,38 @@ def exported_file(checkpoint: Path, size_hw: tuple[int, int], *, say: Callable[[
     say(f"exporting {checkpoint.stem} for frames of {size_hw[0]}x{size_hw[1]}, once, into {file}")
     try:
         with staging_folder(folder) as staging:
-            _export(checkpoint, size_hw, staging)
-            next(staging.glob("*.onnx")).replace(file)
+            _export(checkpoint, size_hw, staging).replace(file)
     except OSError as error:
         raise ExportError(
-            f"{folder}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
+            f"{folder}: cannot be written ({error.strerror}); name another folder with {CACHE_VARIABLE}"
         ) from error
     return file
 
 
-def _export(checkpoint: Path, size_hw: tuple[int, int], folder: Path) -> None:
-    """Run ``mostnet-export`` as a process, because PyTorch stays out of this one."""
+def _export(checkpoint: Path, size_hw: tuple[int, int], folder: Path) -> Path:
+    """Run ``mostnet-export`` as a process, because PyTorch stays out of this one; return the graph in ``folder``."""
     command = [sys.executable, "-m", "mostnet.export.cli", str(checkpoint.absolute()), "--fp32", "--onnx-only"]
     command += ["--size", size_text(size_hw), "--output", str(folder)]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise ExportError(f"cannot start mostnet-export: {error}; {_BY_HAND}") from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         said = lines[-1].removeprefix("mostnet-export: ") if lines else f"it ended with status {done.returncode}"
         raise ExportError(f"{checkpoint.name}: cannot be exported: {said}")
+    graph = next(folder.glob("*.onnx"), None)
+    if graph is None:
+        raise ExportError(f"{checkpoint.name}: mostnet-export wrote no .onnx file; {_BY_HAND}")
+    return graph
 
 
 @contextmanager

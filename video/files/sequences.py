@@ -45,7 +45,7 @@ def find_pictures(source: str | Path) -> PictureFiles | None:
         )
     if path.exists():
         return PictureFiles(name, (path,)) if is_picture(path) and path.is_file() and not _moves(path) else None
-    if _NUMBER.search(path.name) and path.suffix.lower() in _KIND:
+    if _count_numbers(path.name) and path.suffix.lower() in _KIND:
         return _sorted(
             name, numbered_files(path), "no picture has a name of this pattern; check its folder and its digits"
         )
@@ -60,8 +60,8 @@ def is_picture(path: Path) -> bool:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether the name of ``path`` has exactly one number, such as ``%05d``."""
-    return len(_NUMBER.findall(path.name)) == 1
+    """Whether the name of ``path`` has exactly one number, such as ``%05d``; ``%%05d`` is none."""
+    return _count_numbers(path.name) == 1
 
 
 def numbered_files(pattern: Path) -> Iterable[Path]:
@@ -93,6 +93,10 @@ def _moves(path: Path) -> bool:
     """Whether a PNG is an animation, which FFmpeg reads."""
     with path.open("rb") as file:
         return b"acTL" in file.read(1 << 12)
+
+
+def _count_numbers(name: str) -> int:
+    return sum(_NUMBER.fullmatch(part) is not None for part in _PARTS.split(name))
 
 
 def _expression(part: str) -> str:

@@ -25,6 +25,10 @@ def device(machine: Machine) -> CudaDevice:
     return cuda_device()
 
 
+def test_each_gpu_has_one_device(machine: Machine) -> None:
+    assert cuda_device() is cuda_device(0) is cuda_device(number=0)
+
+
 def test_a_failing_pop_is_an_error_of_ours(device: CudaDevice) -> None:
     with pytest.raises(DeviceLostError, match=f"is lost: cuCtxPopCurrent failed: {DEAD}; the engine is closed"), device:
         pass

@@ -112,7 +112,7 @@ def test_a_pycuda_that_does_not_load_and_a_cuda_that_does_not_start(
     def broken(name: str) -> object:
         raise ImportError("libcurand.so.10: cannot open shared object file")
 
-    cuda_device.cuda_device.cache_clear()
+    cuda_device._device.cache_clear()
     monkeypatch.setattr(cuda_device, "import_module", broken)
     with pytest.raises(BackendNotInstalledError, match=r"pycuda does not load \(libcurand.so.10: .*mostnet\[cuda\]"):
         cuda_device.cuda_device()

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mostnet.contract import DatasetError
+from mostnet.contract.arguments import size_hw
 from mostnet.training.data.clips import ClipDataset, ClipOptions
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.data.flow_files import read_flow, write_flow
@@ -67,6 +68,7 @@ def test_flow_too_long_for_a_png_is_written_as_unknown(tmp_path: Path) -> None:
     [
         ("a.flo", b"PIEH\x02\0\0\0\x01\0\0\0\0\0", "14 bytes do not hold flow of 2x1 pixels"),
         ("a.flo", b"RIFF" + b"\0" * 20, "not a .flo file"),
+        ("a.flo", b"PIEH" + np.array([-2, -1], "<i4").tobytes() + b"\0" * 16, "28 bytes do not hold flow of -2x-1 "),
         ("a.png", b"\x89PNG", "damaged"),
         ("a.png", cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes(), "16-bit PNG of three channels"),
     ],
@@ -189,6 +191,14 @@ def test_every_sequence_comes_once_an_epoch(data: Path) -> None:
     clips = ClipDataset(FrameSource(index_split(data, "train")), OPTIONS)
     orders = [tuple(clips._order(epoch)) for epoch in range(8)]
     assert {tuple(sorted(order)) for order in orders} == {(0, 1, 2)} and len(set(orders)) > 2
+
+
+def test_the_crop_that_fits_upright_frames_is_one_that_the_flag_takes(tmp_path: Path) -> None:
+    upright = write_dataset(tmp_path, train=1, val=0, frames=3, size_hw=(96, 64))
+    with pytest.raises(DatasetError) as error:
+        ClipDataset(FrameSource(index_split(upright, "train")), replace(OPTIONS, crop_hw=(112, 96)))
+    flag = str(error.value).rpartition("--crop ")[2]
+    assert size_hw("480x640")(flag) == (96, 64)
 
 
 def test_clips_that_do_not_fit(data: Path) -> None:

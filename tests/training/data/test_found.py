@@ -39,7 +39,7 @@ def test_folders_that_are_not_read_are_named_with_a_guess(data: Path) -> None:
         (data / "train" / name / "reference").rename(data / "train" / name / "Ground-Truth")
     (data / "train/0002/depth").mkdir()
     assert open_split(data, "train").lines[1] == (
-        "data/train: not read: Ground-Truth in 2 sequences (Ground-Truth: did you mean reference?), depth in 1 sequence"
+        "data/train: not read: Ground-Truth in 2 sequences (did you mean reference?), depth in 1 sequence"
     )
 
 
@@ -50,8 +50,8 @@ def test_a_split_without_any_label_is_refused(data: Path) -> None:
     with pytest.raises(
         DatasetError,
         match=r"data/val: none of the 1 sequence has a label; expected one or more of the folders reference, mask, "
-        r"flow beside input; found optical_flow in 1 sequence \(optical_flow: did you mean flow\?\), segmentations .*"
-        r"did you mean mask\?\), target in 1 sequence \(target: did you mean reference\?\)$",
+        r"flow beside input; found optical_flow in 1 sequence \(did you mean flow\?\), segmentations .*"
+        r"did you mean mask\?\), target in 1 sequence \(did you mean reference\?\)$",
     ):
         open_split(data, "val")
     assert open_split(data, "val", needs_labels=False).lines[0].endswith("labels: none; missing: reference, mask, flow")
@@ -63,7 +63,7 @@ def test_a_lone_file_of_matrices_with_another_name_is_named(data: Path) -> None:
     (sequence / "reference").rename(sequence / "GT")
     (sequence / "mask").rename(sequence / "masks")
     (sequence / "homo.pkl").write_bytes(pickle.dumps([np.eye(3)] * 4))
-    assert open_split(data, "val").lines[1].endswith("homo.pkl in 1 sequence (homo.pkl: did you mean homo_4df.pkl?)")
+    assert open_split(data, "val").lines[1].endswith("homo.pkl in 1 sequence (did you mean homo_4df.pkl?)")
 
 
 def test_a_split_and_the_frames_of_another_name_are_guessed(data: Path) -> None:

@@ -109,6 +109,37 @@ def test_a_video_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_a_full_disk_asks_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise VideoError("hidden/s.mp4: cannot write frame 0") from OSError(5, "Input/output error")
+
+    monkeypatch.setattr(judged_video.VideoWriter, "write", fail)
+    with (
+        pytest.raises(VideoError, match=r"/video: .*Input/output error; leave --video out$"),
+        judged_videos(tmp_path / "video") as videos,
+    ):
+        videos.add(judged(ALL))
+
+
+def test_a_failing_end_does_not_hide_the_error_of_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = judged_video.VideoWriter.close
+
+    def fail(self: judged_video.VideoWriter) -> None:
+        close(self)
+        raise VideoError("hidden/s.mp4: cannot finish the file")
+
+    monkeypatch.setattr(judged_video.VideoWriter, "close", fail)
+
+    def judge() -> None:
+        with judged_videos(tmp_path / "video") as videos:
+            videos.add(judged(ALL))
+            raise DatasetError("a damaged picture")
+
+    with pytest.raises(DatasetError, match="a damaged picture"):
+        judge()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_picture_is_no_larger_than_players_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judged_video, "MAX_SIDE", 420)
     assert judged_picture(judged(ALL), FlowScale()).shape[1] == 420

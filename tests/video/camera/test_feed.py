@@ -116,11 +116,22 @@ def test_any_error_of_reopening_counts_as_a_failed_attempt():
     _end(feed)
 
 
-def test_a_camera_that_cannot_be_closed_is_reopened_too():
-    class Stuck(FakeCamera):
-        def close(self) -> None:
-            raise OSError("close failed")
+class Stuck(FakeCamera):
+    """Cannot be closed."""
 
+    def close(self) -> None:
+        raise OSError("close failed")
+
+
+def test_a_camera_that_cannot_be_closed_is_told_in_the_log(caplog):
+    camera = Stuck([FRAMES[0]])
+    feed = CameraFeed(opener(camera))
+    feed.next(2)
+    _end(feed, camera)
+    assert caplog.messages == ["the camera failed while it was closed: camera fault: OSError: close failed"]
+
+
+def test_a_camera_that_cannot_be_closed_is_reopened_too():
     second = FakeCamera([FRAMES[1]])
     feed = CameraFeed(opener(Stuck([FRAMES[0], VideoError("gone")]), second), retry_s=0.01)
     assert [feed.next(2).is_first, feed.next(2).is_first] == [True, True]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mostnet.contract import VideoError
+from mostnet.contract import EngineTimeoutError, VideoError
 from mostnet.engine import Output
 from mostnet.video import VideoReader, cli
+from mostnet.video.command import batch
 from mostnet.video.command.batch import result_names, videos_of
 from mostnet.video.sink import Sink
 
@@ -88,6 +89,33 @@ def test_a_result_that_is_older_than_its_video_is_made_again(
     assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
     assert f"{out}/c10.mp4: is older than c10.mkv, so it is done again\n" in capsys.readouterr().out
     assert _count(out / "c10.mp4") == 7
+
+
+def test_a_missing_engine_file_ends_the_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([str(folder), "--engine", "none.onnx", "-o", str(folder.parent / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("mostnet-run: none.onnx: ")
+    assert printed.err.count("\n") == 1, "told once, not for each of four videos"
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(EngineTimeoutError("late"), True), (OSError("full"), False), (VideoError("cut"), False)]
+)
+def test_only_a_failure_of_a_video_lets_the_next_one_begin(
+    files: tuple[str, str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    ends: bool,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(batch, "process", fail)
+    assert cli.main([str(folder), "--engine", files[0], "-o", str(folder.parent / "out")]) == 1
+    assert capsys.readouterr().err == f"mostnet-run: {error}\n" * (1 if ends else 4)
 
 
 def test_a_damaged_video_is_done_again_until_it_is_whole(

@@ -129,8 +129,26 @@ def test_without_the_extra_the_error_names_it_and_nothing_is_left(
 
 def test_a_cache_that_cannot_be_written_says_what_to_do(exports: list[list[str]], cache: Path, tmp_path: Path) -> None:
     cache.parent.write_text("a file where a folder must be", encoding="utf-8")
-    with pytest.raises(ExportError, match=r"cannot be written .*; set XDG_CACHE_HOME to a folder that can"):
+    with pytest.raises(ExportError, match=r"cannot be written .*; name another folder with XDG_CACHE_HOME"):
         exported_file(checkpoint_path("nano"), (64, 64), say=print)
+
+
+_BY_HAND = "run mostnet-export yourself, and give its .onnx file to --engine"
+
+
+def test_an_export_that_cannot_start_is_no_fault_of_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines.sys, "executable", str(cache / "no python"))
+    with pytest.raises(ExportError, match=f"^cannot start mostnet-export: .*No such file.*; {_BY_HAND}$"):
+        exported_file(checkpoint_path("nano"), (64, 64), say=print)
+    assert list(cache.iterdir()) == []
+
+
+def test_an_export_without_a_graph_is_an_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.CompletedProcess([], 0, "", "")
+    monkeypatch.setattr(engines.subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(ExportError, match=f"^nano.pt: mostnet-export wrote no .onnx file; {_BY_HAND}$"):
+        exported_file(checkpoint_path("nano"), (64, 64), say=print)
+    assert list(cache.iterdir()) == []
 
 
 _EXPECTED = "expected .onnx, .plan, CKPT.pt or the name of a shipped checkpoint such as nano"
@@ -143,7 +161,7 @@ _EXPECTED = "expected .onnx, .plan, CKPT.pt or the name of a shipped checkpoint 
         ("nano.pt", f"nano.pt: no such file; {_EXPECTED}; did you mean nano?"),
         ("Nano", f"{_EXPECTED}; did you mean nano?"),
         ("nanoo", f"{_EXPECTED}; did you mean nano?"),
-        ("b.mov", f"b.mov: no engine by its name; {_EXPECTED}"),
+        ("b.mov", f"b.mov: neither an engine nor a checkpoint; {_EXPECTED}"),
     ],
 )
 def test_other_names_are_no_engines(

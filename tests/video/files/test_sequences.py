@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mostnet.contract import VideoError
-from mostnet.video.files.sequences import find_pictures
+from mostnet.video.files.sequences import find_pictures, is_pattern
 
 
 @pytest.fixture
@@ -47,6 +47,16 @@ def test_digits_of_a_pattern(folder):
     assert _names("frames [1]/1?.png") == ["10.png", "11.png", "12.png"]
     (folder / "100%_7.PNG").write_bytes((folder / "1.png").read_bytes())
     assert _names("frames [1]/100%%_%d.PNG") == ["100%_7.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("%05d.png", True), ("%%%d.png", True), ("%%_%d.png", True), ("%%05d.png", False), ("%%d.png", False)],
+)
+def test_an_escaped_per_cent_sign_is_no_number(tmp_path, name, expected):
+    assert is_pattern(tmp_path / name) == expected
+    if not expected:
+        assert find_pictures(tmp_path / name) is None
 
 
 def test_a_file_of_that_name_comes_first(folder):

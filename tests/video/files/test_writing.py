@@ -50,6 +50,7 @@ def test_one_frame_alone(tmp_path: Path) -> None:
         ("a.jpg", 3, "a.jpg: pictures are written as PNG, which keeps every bit; end the name in .png"),
         ("a.png", None, "a.png: one picture cannot hold all frames; give a pattern with one number, such as"),
         ("%d-%d.png", None, "one number"),
+        ("%%05d.png", None, "one number"),
         ("none/a.png", 3, "there is no folder none; make it first"),
         ("none/none/%d.png", None, "there is no folder none; make it first"),
         ("folder.png", 3, "folder.png: is a folder; give the name of a file"),
