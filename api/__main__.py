@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from mostnet.contract.nvidia_smi import query_gpus
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.contract.versions import known_versions
 
 #: Every command, and what it does.
@@ -67,7 +67,7 @@ def versions() -> str:
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {does}" for name, does in COMMANDS.items()]
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet",
         description="MOST-NET+ for intra-oral video, exported once and run in real time.",
         epilog="\n".join(["commands (each has --help):", *lines]),
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         return _doctor(argv[1:])
     if first != "help" and not first.startswith("-"):
         known = f"mostnet-{first}" in COMMANDS
-        parser.error(f"unknown command {first!r}; {f'run mostnet-{first}' if known else 'mostnet --help'}")
+        parser.error(f"unknown command {first!r}" + (f"; run mostnet-{first}" if known else ""))
     args = parser.parse_args(argv)
     if args.version:
         print(versions())
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _doctor(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet doctor",
         description="Say what this machine can do, and how to install the rest.",
         epilog="Exit status: 0 if a video can run on the CPU, else 1.",

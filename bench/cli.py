@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mostnet.contract import MostnetError, staging_folder
 from mostnet.contract.shipped import checkpoint_path
-from mostnet.contract.terminal import PLAIN, command, complain
+from mostnet.contract.terminal import PLAIN, CommandParser, command, complain
 from mostnet.engine.options import PROVIDERS
 from mostnet.video.command.engines import EngineSupply, is_exported
 from mostnet.video.files.opening import STDIN
@@ -31,7 +31,7 @@ _ENGINE_FOLDER = object()
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet-bench",
         description="Measure an engine on this machine: latency, throughput, overhead, memory.",
         epilog="Exit status: 0 measured, 1 failed or the engine's outputs are wrong, 2 wrong arguments.",

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from mostnet.contract import BackendNotInstalledError, write_bytes
-from mostnet.contract.terminal import command, complain
+from mostnet.contract.terminal import CommandParser, command, complain
 from mostnet.export.cli import main as export_main
 from mostnet.export.plan.flavour import choose_flavour
 from mostnet.video import VideoReader, demo_clip
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    return CommandParser(
         prog="python -m mostnet.bench.demo",
         description="Export the shipped network, run the demo clip through it, steady the clip, and measure the "
         "network on this machine. All files go to the folder demo, here.",

@@ -6,7 +6,6 @@ two take turns, for consumers that keep results for different times.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from mostnet.contract import FINITE, output_specs
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.engine.results import ResultPools
 
 from .machine import describe_machine
@@ -55,7 +54,7 @@ def measure_owned(frames: int, rounds: int) -> dict[str, tuple[float, float]]:
 @command("mostnet.bench.owned")
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print a table; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.owned", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.owned", description=__doc__)
     parser.add_argument("--frames", type=int, default=200, help="frames per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each consumer (default: %(default)s)")
     options = parser.parse_args(argv)

@@ -7,6 +7,7 @@ of its work.
 
 from __future__ import annotations
 
+import argparse
 import functools
 import io
 import logging
@@ -14,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, ParamSpec, TextIO
+from typing import Any, NoReturn, ParamSpec, TextIO
 
 from .errors import MostnetError
 from .extras import extras_named
@@ -64,6 +65,15 @@ def command(
         return run
 
     return decorate
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The arguments of a command. A wrong one is reported in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong as one line, and exit with status 2."""
+        complain(self.prog, f"{message}; {self.prog} --help lists the arguments")
+        self.exit(2)
 
 
 def complain(name: str, problem: object) -> None:

@@ -10,7 +10,6 @@ moves in the picture, since the camera sits on its handpiece. Colour cast, blur 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import Frame, MostnetError
+from mostnet.contract.terminal import CommandParser
 from mostnet.video import VideoWriter
 
 FPS = Fraction(25)
@@ -194,7 +194,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Ma
 
 def main() -> None:
     """Write the clip to the given file."""
-    parser = argparse.ArgumentParser(description="Write the demo clip.")
+    parser = CommandParser(description="Write the demo clip.")
     parser.add_argument("output", type=Path, metavar="OUT.mp4")
     path = parser.parse_args().output
     try:

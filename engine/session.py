@@ -14,7 +14,7 @@ from typing import Any, Literal, NoReturn, SupportsIndex, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mostnet.contract import EngineBusyError, EngineCopyError, Frame, Metadata
+from mostnet.contract import EngineBusyError, EngineCopyError, Frame, Metadata, OutputName
 from mostnet.engine.streams.pipeline import Readers
 from mostnet.engine.streams.sources import Source, is_path, open_source
 from mostnet.engine.streams.streaming import Streaming
@@ -69,6 +69,11 @@ class Session:
     def size_hw(self) -> tuple[int, int]:
         """Height and width of the frames, in pixels."""
         return self._size_hw
+
+    @property
+    def outputs(self) -> tuple[OutputName, ...]:
+        """The outputs that results hold, as they were asked for."""
+        return tuple(self._options.outputs)
 
     @property
     def provider(self) -> str:

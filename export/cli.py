@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mostnet.contract.arguments import size_hw
 from mostnet.contract.shipped import checkpoint_path
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.export.plan.flavour import DEFAULT_TARGETS
 
 from .calibration_cli import add_calibration, calibration_options
@@ -35,7 +35,7 @@ def _targets(text: str) -> tuple[str, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet-export",
         description="Export a trained checkpoint to ONNX and to a TensorRT plan.",
         epilog=f"Exit status: 0 done, 1 failed and nothing written, {TRIVIAL} written but verification was trivial.",

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.contract.shipped import checkpoint_path
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 
 from .config import VARIANTS
 
@@ -45,7 +45,7 @@ def _seed(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mostnet.model", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.model", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     init = commands.add_parser(
         "init", help="write an untrained checkpoint", formatter_class=argparse.ArgumentDefaultsHelpFormatter

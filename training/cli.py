@@ -13,7 +13,7 @@ from typing import Any
 from mostnet.contract import TrainingError
 from mostnet.contract.arguments import size_hw
 from mostnet.contract.cores import limit_spinning
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 
 from .options import TrainOptions
 
@@ -30,7 +30,7 @@ def _help() -> dict[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet-train",
         description="Train a network on DATA/{train,val}/SEQUENCE/{input,reference,mask,flow}/, or on Vident-real.",
         epilog="Exit status: 0 done, or saved after a signal; 1 failed. A flag overrides the YAML file.",

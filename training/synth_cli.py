@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mostnet.contract.arguments import size_hw
 from mostnet.contract.stopping import exit_status
-from mostnet.contract.terminal import PLAIN, command, complain
+from mostnet.contract.terminal import PLAIN, CommandParser, command, complain
 from mostnet.training.data.dataset import SPLITS, UNFINISHED
 from mostnet.training.synth.files import write_split
 
@@ -115,7 +115,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=_NAME,
         description="Write intra-oral sequences with exact flow, tooth masks and clean references: drawn scenes, or "
         "moving photographs.",

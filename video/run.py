@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 
-from mostnet.contract import MostnetError, OutputName, VideoError
+from mostnet.contract import MostnetError, OutputMissingError, OutputName, VideoError
 from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.files.opening import STDIN, source_name
@@ -145,8 +145,7 @@ def run(
         ValueError: unknown layout, one that does not go with ``stabilise``, a number out of range, or output and window
             are both None.
         TypeError: ``engine`` is a path, or ``stabilise`` is no StabiliserOptions.
-        OutputMissingError: the engine was opened without an output that layout or ``stabilise`` need; found at the
-            first result, before a picture is written.
+        OutputMissingError: the engine was opened without an output that layout or ``stabilise`` need.
         VideoError: the video or camera cannot be opened, or the output cannot be written.
         IncompleteVideoError: the video is damaged or cut short, or the camera failed; ``output`` keeps earlier frames.
         KeyboardInterrupt: Ctrl-C. ``output`` then plays and holds the frames written so far, without those that wait
@@ -154,6 +153,7 @@ def run(
     """
     _check_types(engine, stabilise)
     drawing = _layout(layout, stabilise=stabilise is not None)
+    _check_outputs(engine, drawing.outputs(stabilise=stabilise is not None))
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, still, window)
     is_video = output is not None and not _is_picture(output, still)
@@ -298,6 +298,15 @@ def _check_types(engine: object, stabilise: object) -> None:
         raise TypeError(f"engine is the path {str(engine)!r}; expected an open engine: Engine({str(engine)!r})")
     if stabilise is not None and not isinstance(stabilise, StabiliserOptions):
         raise TypeError(f"stabilise is {stabilise!r}; expected None or settings such as StabiliserOptions('hand')")
+
+
+def _check_outputs(engine: Session, needed: tuple[OutputName, ...]) -> None:
+    missing = [name for name in needed if name not in engine.outputs]
+    if missing:
+        raise OutputMissingError(
+            f"the engine gives no {', '.join(missing)}; open the Engine with outputs={needed!r}, as "
+            "outputs_needed(layout, stabilise=...) gives them"
+        )
 
 
 def _check(

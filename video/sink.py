@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from mostnet.contract import ENHANCED, FLOW, FRAME, OUTPUTS, Frame, OutputMissingError
+from mostnet.contract import ENHANCED, FLOW, FRAME, OUTPUTS, Frame
 from mostnet.engine import Output
 from mostnet.video.files.writing import PictureWriter
 from mostnet.video.steady.stabiliser import Stabiliser
@@ -110,7 +110,6 @@ class Sink:
         self._writer = writer
         self._window = window
         self._stabiliser = stabiliser
-        self._needs = layout.outputs(stabilise=stabiliser is not None)
         self._status = status
         self._rate = RateMeter() if live else None  # a file is not drawn at the pace at which it is seen
         self._waiting: deque[_Shown] = deque()
@@ -137,17 +136,7 @@ class Sink:
         return self._window is not None and self._window.closed
 
     def show(self, output: Output) -> None:
-        """Show the result of the next frame; with a look-ahead, the picture comes some frames later.
-
-        Raises:
-            OutputMissingError: the engine was opened without an output that layout or stabiliser need.
-        """
-        missing = [name for name in self._needs if name not in output.names]
-        if missing:
-            raise OutputMissingError(
-                f"the engine gives no {', '.join(missing)}; open the Engine with outputs={self._needs!r}, as "
-                "outputs_needed(layout, stabilise=...) gives them"
-            )
+        """Show the result of the next frame; with a look-ahead, the picture comes some frames later."""
         self.counts.heals += not output.finite
         shown = self._shown(output)
         if self._stabiliser is None:

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from mostnet.contract import ExportError
 from mostnet.contract.stopping import end_with_parent
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.tensorrt.library import MODULES
 from mostnet.export.plan.flavour import Toolchain, find_toolchain
@@ -52,7 +52,7 @@ def build(toolchain: Toolchain, folder: Path, *, optimization_level: int | None 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.build", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.build", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="CASES/NAME")
     parser.add_argument(
         "--flavour", choices=MODULES, default="tensorrt", help="flavour of TensorRT (default: %(default)s)"

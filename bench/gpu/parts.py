@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -14,7 +13,7 @@ from importlib import import_module
 from mostnet.bench.gpu.workers.serve import claim_stdout
 from mostnet.contract import NoGpuError
 from mostnet.contract.stopping import end_with_parent, parent_environment
-from mostnet.contract.terminal import one_line
+from mostnet.contract.terminal import CommandParser, one_line
 from mostnet.engine.cuda.driver import require_gpu
 
 from .cases import PARTS
@@ -99,7 +98,7 @@ def _answer(probe: subprocess.Popen[str] | OSError) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.parts", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.parts", description=__doc__)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--rehearse", action="store_true", help="say what a rehearsal without a GPU lacks")
     args = parser.parse_args(argv)

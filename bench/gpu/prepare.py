@@ -18,7 +18,7 @@ import numpy as np
 
 from mostnet.contract import OUTPUTS, input_spec, output_specs, sha256, staging_folder, write_text
 from mostnet.contract.stopping import end_with_parent
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.export.accuracy import Activity
 from mostnet.export.options import SUPPORTED_OPSETS, ExportOptions
 
@@ -109,7 +109,7 @@ def _write_reference(folder: Path, case: Case, content: Content, device: str) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.prepare", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.prepare", description=__doc__)
     parser.add_argument("root", type=Path, metavar="CASES", help="folder for the folders of the cases")
     parser.add_argument(
         "--only", type=parse_cases, default=ALL_CASES, metavar="dw-480x640,...", help="cases to make (default: all)"

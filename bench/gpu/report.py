@@ -21,7 +21,7 @@ from mostnet.bench.machine import gpu_state
 from mostnet.contract import MeasurementError, NoGpuError, write_bytes, write_text
 from mostnet.contract.arguments import positive_float, positive_int
 from mostnet.contract.stopping import StopRequest, exit_status
-from mostnet.contract.terminal import command, complain
+from mostnet.contract.terminal import CommandParser, command, complain
 from mostnet.engine.cuda.driver import require_gpu
 
 from .agenda import KINDS, MEASURED, REHEARSED, ReportOptions
@@ -95,7 +95,7 @@ def _frames(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.bench.gpu.report",
         description="Measure the runtime on this machine's GPU, the most valuable figures first.",
         epilog="Exit status: 0 all measured, 1 something failed, was skipped or interrupted (the report says what), 2 "

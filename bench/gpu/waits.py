@@ -7,7 +7,6 @@ and makes calls in C that give up the interpreter, as the driver and TensorRT do
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mostnet.bench.machine import describe_machine
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.engine.cuda.clock import ClockAnchor
 from mostnet.engine.cuda.streams import CudaEvent
 
@@ -132,7 +131,7 @@ def measure_waits(frames: int, work_ms: float, rounds: int) -> dict[str, dict[st
 @command("mostnet.bench.gpu.waits")
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print a table; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.waits", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.waits", description=__doc__)
     parser.add_argument("--frames", type=int, default=500, help="frames per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds, of all kinds in turn (default: %(default)s)")
     parser.add_argument("--work-ms", type=float, default=2.0, help="GPU time of a frame (default: %(default)s)")

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.video import StabiliserOptions
 from mostnet.video.steady.border import SOFT_KNEE, limited
 from mostnet.video.steady.metrics import Path2d, vibration
@@ -191,7 +191,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.bench.steady.filters",
         description="Compare steady paths on known camera paths, without pictures.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

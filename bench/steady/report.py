@@ -20,7 +20,7 @@ from mostnet.bench.machine import describe_machine
 from mostnet.bench.progress import PartProgress
 from mostnet.contract import write_bytes
 from mostnet.contract.arguments import positive_float, positive_int
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.engine import Engine
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video import demo_clip
@@ -114,7 +114,7 @@ def _clips(options: argparse.Namespace) -> list[KnownClip]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.bench.steady.report",
         description="Measure the stabiliser on clips of known camera path, side by side with other methods.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from mostnet.contract import Frame
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.video.steady.options import MAX_LOOKAHEAD
 from mostnet.video.steady.shutter.correction import ShutterCorrection
 from mostnet.video.steady.shutter.estimator import Matches
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.bench.steady.rolling_report",
         description="Measure what the correction of a rolling shutter leaves, on drawn scenes with a known shutter.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

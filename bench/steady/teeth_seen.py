@@ -21,7 +21,7 @@ from rich.table import Table
 
 from mostnet.contract import Frame
 from mostnet.contract.arguments import positive_int
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.engine import Session
 from mostnet.engine.engine import Engine
 from mostnet.video import VideoReader
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.bench.steady.teeth_seen",
         description="How often the status says that teeth are seen, on clips with and without teeth.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mostnet.contract import write_text
 from mostnet.contract.arguments import positive_int, size_hw
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 from mostnet.video.threads import limit_opencv_threads
 
 from .budget import Budget
@@ -23,7 +23,7 @@ COLUMNS = ("quality", "speed")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.table1.report", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.table1.report", description=__doc__)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for runs, evaluations, graphs and the table")
     add("--data", type=Path, metavar="ROOT", help="data set, ours or Vident-real (default: scenes drawn into OUT/data)")

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 
 from .published import TRAINABLE
 
@@ -21,7 +21,7 @@ def _seed(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mostnet.model.table1", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.model.table1", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     init = commands.add_parser(
         "init", help="write an untrained checkpoint", formatter_class=argparse.ArgumentDefaultsHelpFormatter

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import DatasetError
-from mostnet.contract.terminal import command, drawn, one_line
+from mostnet.contract.terminal import CommandParser, command, drawn, one_line
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
@@ -145,6 +145,22 @@ def test_every_command_is_decorated() -> None:
                 assert "command(" in text or its_parent_reads_it, (
                     f"{path}: decorate main with contract.terminal.command"
                 )
+
+
+def test_a_wrong_argument_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = CommandParser(prog="tool")
+    parser.add_argument("--layout", choices=("grid", "mask"))
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["--layotu\n", "grid"])
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err == "tool: unrecognized arguments: --layotu grid; tool --help lists the arguments\n"
+    assert printed.out == ""
+
+
+def test_every_command_reports_wrong_arguments_in_one_line() -> None:
+    others = [path for path in SOURCES if "ArgumentParser(" in path.read_text(encoding="utf-8")]
+    assert others == []
 
 
 def test_every_text_file_names_its_encoding() -> None:

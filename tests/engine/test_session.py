@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mostnet.bench.gpu.standin.toy import METADATA, SIZE_HW, frame_of, history
-from mostnet.contract import EngineClosedError, EngineCopyError
+from mostnet.contract import OUTPUTS, EngineClosedError, EngineCopyError
 from mostnet.engine import Engine
 from tests.engine.backends import Backend
 from tests.engine.plan_setup import Machine
@@ -26,12 +26,18 @@ def test_what_they_tell(toy: Path) -> None:
     about = f"{METADATA.variant} {SIZE_HW[0]}x{SIZE_HW[1]} {METADATA.precision} on cpu"
     with Engine(toy, provider="cpu") as engine:
         assert (engine.path, engine.size_hw, engine.device, engine.closed) == (toy, SIZE_HW, None, False)
+        assert engine.outputs == OUTPUTS
         second = engine.session()
         second.infer(frame_of(1))
         assert repr(engine) == f"<Engine toy.onnx: {about}, open, 0 frames>"
         assert repr(second) == f"<Session toy.onnx: {about}, open, 1 frames>"
     assert engine.closed and second.closed
     assert repr(second) == f"<Session toy.onnx: {about}, closed, 1 frames>"
+
+
+def test_a_session_tells_the_outputs_that_were_asked_for(toy: Path) -> None:
+    with Engine(toy, provider="cpu", outputs=["mask", "flow"]) as engine, engine.session() as second:
+        assert engine.outputs == second.outputs == ("mask", "flow")
 
 
 def test_a_plan_tells_its_gpu(machine: Machine) -> None:

@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from mostnet.contract import OUTPUTS
 from mostnet.engine import Output
 
 FPS = Fraction(25)
@@ -93,6 +94,8 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 class FakeEngine:
     """Inverts the frame; flow is (frame_id, 0), the mask is the left half; frames in ``heal`` are not finite."""
+
+    outputs = OUTPUTS
 
     def __init__(self, size_hw: tuple[int, int] = (64, 80), *, heal: tuple[int, ...] = ()) -> None:
         self.metadata = SimpleNamespace(size_hw=size_hw)

@@ -124,10 +124,12 @@ def test_without_a_stabiliser_a_layout_needs_what_it_draws():
 
 
 class _Bare(FakeEngine):
-    """Gives the mask alone."""
+    """Gives the mask alone, and no frame may reach it."""
 
-    def _output(self, k, frame, timestamp):
-        return super()._output(k, frame, timestamp).replace(enhanced=None, flow=None)
+    outputs = ("mask",)
+
+    def stream(self, frames):
+        pytest.fail("a frame was asked for")
 
 
 @pytest.mark.parametrize("layout", ["enhanced", "original", "side-by-side", "grid"])

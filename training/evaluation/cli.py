@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mostnet.contract.arguments import positive_int
 from mostnet.contract.cores import limit_spinning
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 
@@ -22,7 +22,7 @@ from .options import DEVICES, EvalOptions
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet-eval",
         description="Measure a checkpoint or an exported model on a dataset split, streaming with carried state.",
         epilog="Exit status: 0 measured, 1 failed, 2 wrong arguments.",

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.contract import MostnetError, write_text
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 
 from .card import WEIGHTS, write_card
 from .evaluate import Evaluation
@@ -167,7 +167,7 @@ def _check_same_frames(full_name: str, full: Mapping[str, Any], name: str, repor
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.training.evaluation.tables", description="Make tables from the files of mostnet-eval."
     )
     commands = parser.add_subparsers(dest="table", required=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mostnet.contract.arguments import positive_int
 from mostnet.contract.cores import limit_spinning
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.training.data.dataset import SPLITS
 from mostnet.video.progress import RunProgress
 from mostnet.video.threads import limit_opencv_threads
@@ -21,7 +21,7 @@ from .methods import LabelMethod, dis_method, raft_method
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="mostnet-label",
         description="Write the backward flow of every frame that has none, marked unknown where the forward flow does "
         "not confirm it. Files that are there stay as they are.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mostnet.contract import MIN_SIDE
 from mostnet.contract.arguments import count_from_zero, frame_rate, positive_float, positive_int, size_hw
+from mostnet.contract.terminal import CommandParser
 from mostnet.video.files.opening import STDIN, is_address
 from mostnet.video.layouts import LAYOUTS
 from mostnet.video.reader import named_clip
@@ -68,7 +69,7 @@ def video_source(text: str) -> str | Path | int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=NAME,
         description="Run a video through a MOST-NET+ engine and write the result as H.264 in MP4, or as PNG pictures.",
     )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
-from mostnet.contract import CheckpointError, ExportError, OutputName, sha256, staging_folder
+from mostnet.contract import CheckpointError, ExportError, ModelFileError, OutputName, sha256, staging_folder
 from mostnet.contract.arguments import size_text
 from mostnet.contract.files import CACHE_VARIABLE, cache_folder
 from mostnet.contract.shipped import checkpoint_path, shipped_names
@@ -72,8 +72,19 @@ class EngineSupply:
         file = self.file_for(video, fps=fps)
         if self._engine is None or file != self._file:
             self.close()
-            self._engine, self._file = Engine(file, outputs=self._outputs), file
+            self._engine, self._file = self._open(file, video, fps), file
         return self._engine
+
+    def _open(self, file: Path, video: Video, fps: Fraction | None) -> Engine:
+        """The engine; a file of the cache folder that cannot be read is exported again, once."""
+        try:
+            return Engine(file, outputs=self._outputs)
+        except ModelFileError as error:
+            if not self._is_checkpoint:
+                raise
+            self._say(f"{error}; it is removed and exported again")
+        file.unlink(missing_ok=True)
+        return Engine(self.file_for(video, fps=fps), outputs=self._outputs)
 
     def file_for(self, video: Video, *, fps: Fraction | None = None) -> Path:
         """The exported file for a video; errors as in ``engine_for``."""

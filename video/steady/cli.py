@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mostnet.contract import Frame, VideoError
 from mostnet.contract.arguments import positive_int
-from mostnet.contract.terminal import PLAIN, command
+from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.video.reader import VideoReader
 
 from .metrics import Fidelity, Stability, compare, measure
@@ -136,7 +136,7 @@ def _number(value: float) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m mostnet.video.steady.cli",
         description="Measure how steady videos are, from their pictures alone.",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mostnet.bench.gpu.miniature.install import LastingGpu, install_miniature
 from mostnet.contract.stopping import end_with_parent
-from mostnet.contract.terminal import command
+from mostnet.contract.terminal import CommandParser, command
 
 from .plan import write_standin_plan, write_toy_plan
 
@@ -24,7 +24,7 @@ def _milliseconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.standin.build", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.standin.build", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="CASES/NAME")
     parser.add_argument(
         "--compute-ms", type=_milliseconds, metavar="T", help="add a kernel of this duration after the network"

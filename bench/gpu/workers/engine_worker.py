@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import math
 import sys
@@ -23,6 +22,7 @@ from mostnet.bench.paced import measure_paced
 from mostnet.bench.raw_call import RawCall
 from mostnet.contract import OUTPUTS
 from mostnet.contract.stopping import end_with_parent
+from mostnet.contract.terminal import CommandParser
 from mostnet.contract.versions import installed_versions
 from mostnet.engine import Engine, EngineStats, Output, Provider
 from mostnet.engine.cuda.graph import load_bindings
@@ -233,7 +233,7 @@ def compare(outputs: Iterable[Output], reference: Path, precision: str) -> dict[
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.workers.engine_worker", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.workers.engine_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=ENGINE_PARTS, default="tensorrt")
     parser.add_argument(

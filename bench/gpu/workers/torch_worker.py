@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from torch import Tensor
 from mostnet.bench.gpu.cases import CHECKPOINT, FRAMES
 from mostnet.contract import MeasurementError
 from mostnet.contract.stopping import end_with_parent
+from mostnet.contract.terminal import CommandParser
 from mostnet.model.frame import FrameModule
 from mostnet.model.table1 import frame_module, load_either, network_stream
 
@@ -195,7 +195,7 @@ def cuda_graph_step(module: FrameModule, size_hw: tuple[int, int]) -> FrameStep:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mostnet.bench.gpu.workers.torch_worker", description=__doc__)
+    parser = CommandParser(prog="python -m mostnet.bench.gpu.workers.torch_worker", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CASES/NAME")
     parser.add_argument("--part", choices=("torch",), default="torch")
     parser.add_argument("--device", default="cuda", help="cpu is for tests of the worker (default: %(default)s)")

@@ -1,8 +1,7 @@
-"""The GPU's clock on the host, on a miniature GPU that answers late at chosen tries."""
+"""The GPU's clock on the host, on a miniature GPU that answers late at chosen tries. Time itself is simulated."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 
@@ -18,22 +17,31 @@ from mostnet.engine.cuda.device import CudaDevice
 from mostnet.engine.cuda.streams import CudaEvent, CudaStream
 from tests.engine.plan_setup import Machine
 
-#: A machine that does other work answers late too. So a window that these tests call narrow is wider than a real one.
-NARROW_S = 2e-3
-LATE_S = 8e-3
-#: A try lasts longer than a narrow window too.
-TRY_S = 5e-3
+#: Later than a try lasts.
+LATE_S = 2 * cuda_clock._TRY_S
+#: How long the host takes to look at its clock.
+LOOK_S = 1e-6
 
 
 class SlowGpu(MiniatureGpu):
-    """A GPU that reaches the next events ``late`` seconds after their records; ``reached_s`` is when it did."""
+    """A GPU that reaches the next events ``late`` seconds after their records; ``reached_s`` is when it did.
+
+    Attributes:
+        now_s: simulated time of the host, which passes only while the host looks at its clock or waits.
+    """
 
     late: Iterator[float] = repeat(0.0)
 
     def __init__(self) -> None:
         super().__init__()
+        self.now_s = 1.0
         self.records = 0
         self.reached_s: dict[MiniatureEvent, float] = {}
+
+    def look(self) -> float:
+        """The host's ``perf_counter``."""
+        self.now_s += LOOK_S
+        return self.now_s
 
 
 class SlowEvent(MiniatureEvent):
@@ -44,22 +52,21 @@ class SlowEvent(MiniatureEvent):
     def record(self, stream: MiniatureStream) -> None:
         super().record(stream)
         self._gpu.records += 1
-        self._gpu.reached_s[self] = time.perf_counter() + next(self._gpu.late)
+        self._gpu.reached_s[self] = self._gpu.now_s + next(self._gpu.late)
 
     def query(self) -> bool:
-        return super().query() and time.perf_counter() >= self._gpu.reached_s[self]
+        return super().query() and self._gpu.now_s >= self._gpu.reached_s[self]
 
     def synchronize(self) -> MiniatureEvent:
-        time.sleep(max(0.0, self._gpu.reached_s[self] - time.perf_counter()))
+        self._gpu.now_s = max(self._gpu.now_s, self._gpu.reached_s[self])
         return super().synchronize()
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> SlowGpu:
-    monkeypatch.setattr(cuda_clock, "_WINDOW_S", NARROW_S)
-    monkeypatch.setattr(cuda_clock, "_TRY_S", TRY_S)
-    monkeypatch.setattr(cuda_clock, "_DRIFT", 0.0)
-    return SlowGpu()
+    gpu = SlowGpu()
+    monkeypatch.setattr(cuda_clock, "perf_counter", gpu.look)
+    return gpu
 
 
 @pytest.fixture
@@ -90,7 +97,7 @@ def test_a_gpu_that_is_always_late_gets_a_clock_all_the_same(gpu: SlowGpu, devic
     gpu.late = chain([2 * LATE_S], repeat(LATE_S))
     clock = Clock(device)
     assert gpu.records == cuda_clock._TRIES
-    assert LATE_S <= clock.anchor().window_s < 2 * LATE_S + NARROW_S
+    assert LATE_S <= clock.anchor().window_s < 1.1 * LATE_S
 
 
 def test_a_late_answer_sets_no_clock(gpu: SlowGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,12 +107,12 @@ def test_a_late_answer_sets_no_clock(gpu: SlowGpu, device: CudaDevice, monkeypat
     gpu.late = chain([LATE_S, LATE_S], repeat(0.0))
     renewed = clock.anchor()
     assert renewed is not known
-    assert gpu.records >= tried + 3
-    assert renewed.window_s <= max(NARROW_S, known.window_s)
+    assert gpu.records == tried + 3
+    assert renewed.window_s <= cuda_clock._WINDOW_S
     gpu.late = repeat(LATE_S)
-    begun_s = time.perf_counter()
+    begun_s = gpu.now_s
     assert clock.anchor() is renewed
-    assert time.perf_counter() - begun_s < cuda_clock._TRIES * LATE_S, "a try ends when it is too late"
+    assert gpu.now_s - begun_s < 1.1 * cuda_clock._TRIES * cuda_clock._TRY_S, "a try ends when it is too late"
 
 
 def test_a_busy_gpu_leaves_the_clock_as_it_was_and_is_asked_once_a_second(
@@ -113,7 +120,7 @@ def test_a_busy_gpu_leaves_the_clock_as_it_was_and_is_asked_once_a_second(
 ) -> None:
     clock = Clock(device)
     known = clock.anchor()
-    monkeypatch.setattr(clock, "_set_s", time.perf_counter() - 1.5)
+    gpu.now_s += 1.5
     gpu.stuck = True
     assert clock.anchor() is known
     tried = gpu.records
@@ -126,14 +133,14 @@ def test_after_long_a_wide_window_is_better_than_drift(
 ) -> None:
     clock = Clock(device)
     known = clock.anchor()
-    monkeypatch.setattr(cuda_clock, "_ANCHOR_LIFE_S", 0.0)
-    wide_s = (known.window_s + TRY_S) / 2
-    gpu.late = repeat(max(wide_s, 1.5 * NARROW_S))
+    wide_s = 2 * cuda_clock._WINDOW_S
+    gpu.late = repeat(wide_s)
+    gpu.now_s += 0.9 * wide_s / cuda_clock._DRIFT
     assert clock.anchor() is known
-    monkeypatch.setattr(cuda_clock, "_DRIFT", 2.0)
-    time.sleep(LATE_S)
+    gpu.now_s += 0.2 * wide_s / cuda_clock._DRIFT
     gpu.late = repeat(LATE_S)
     assert clock.anchor() is known, "it ends each try before"
+    gpu.now_s += 2 * cuda_clock._ANCHOR_LIFE_S
     gpu.late = repeat(wide_s)
     assert clock.anchor() is not known
 
@@ -144,12 +151,11 @@ def test_a_poor_first_anchor_does_not_make_later_tries_long(
     gpu.late = repeat(3 * LATE_S)
     clock = Clock(device)
     known = clock.anchor()
-    monkeypatch.setattr(cuda_clock, "_TRY_S", 5e-4)
     monkeypatch.setattr(cuda_clock, "_ANCHOR_LIFE_S", 0.0)
     gpu.late = repeat(6 * LATE_S)
-    begun_s = time.perf_counter()
+    begun_s = gpu.now_s
     assert clock.anchor() is known
-    assert time.perf_counter() - begun_s < 2 * LATE_S
+    assert gpu.now_s - begun_s < 1.1 * cuda_clock._TRIES * cuda_clock._TRY_S
 
 
 def test_the_best_of_some_tries_sets_the_clock(
@@ -158,10 +164,10 @@ def test_the_best_of_some_tries_sets_the_clock(
     gpu.late = repeat(3 * LATE_S)
     clock = Clock(device)
     monkeypatch.setattr(cuda_clock, "_ANCHOR_LIFE_S", 0.0)
-    monkeypatch.setattr(cuda_clock, "_TRY_S", 2 * LATE_S)
-    gpu.late = chain([LATE_S, 0.4 * LATE_S, LATE_S, LATE_S], repeat(0.0))
+    within_s = 0.4 * cuda_clock._TRY_S
+    gpu.late = chain([LATE_S, within_s, LATE_S, LATE_S], repeat(0.0))
     tried = gpu.records
-    assert 0.4 * LATE_S <= clock.anchor().window_s < LATE_S
+    assert within_s <= clock.anchor().window_s < 1.1 * within_s
     assert gpu.records == tried + cuda_clock._TRIES
 
 

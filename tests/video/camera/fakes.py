@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from mostnet.contract import OUTPUTS
 from mostnet.engine import Output
 from mostnet.video import LAYOUTS, FlowScale, Stabiliser
 from mostnet.video.fit import FrameFit
@@ -79,6 +80,8 @@ def opener(*cameras: object) -> Callable[[], FakeCamera]:
 
 class ScriptedEngine:
     """Each call of ``infer`` follows ``acts``: it waits, raises, or returns at once."""
+
+    outputs = OUTPUTS
 
     def __init__(self, acts: list[object]) -> None:
         self.metadata = FakeEngine((64, 80)).metadata

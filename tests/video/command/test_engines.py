@@ -69,6 +69,36 @@ def test_the_next_run_takes_the_same_file(
     assert len(exports) == 1
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_damaged_export_is_made_again_once(
+    files: tuple[str, str],
+    exports: list[list[str]],
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+) -> None:
+    command = [files[1], "--size", "64x80", "-o", str(tmp_path / "o.mp4")]
+    assert cli.main(command) == 0
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    if times > 1:  # the export writes a damaged file too
+        monkeypatch.setattr(engines, "_export", lambda *_: _empty(tmp_path))
+    capsys.readouterr()
+    assert cli.main(command) == (times > 1)
+    said = capsys.readouterr().err
+    assert said.count("; it is removed and exported again\n") == 1
+    assert said.count("exporting nano") == 1
+    assert "Traceback" not in said
+    assert len(exports) == (2 if times == 1 else 1)
+
+
+def _empty(folder: Path) -> Path:
+    (folder / "empty.onnx").write_bytes(b"")
+    return folder / "empty.onnx"
+
+
 @pytest.mark.parametrize("what", ["weights", "size", "version"])
 def test_another_checkpoint_size_or_version_is_another_export(
     exports: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
