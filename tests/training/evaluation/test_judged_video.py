@@ -87,38 +87,36 @@ def test_one_file_per_sequence(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["video"]
 
 
-def test_a_failure_leaves_no_video(tmp_path: Path) -> None:
-    def judge() -> None:
-        with judged_videos(tmp_path / "video") as videos:
-            videos.add(judged(ALL))
-            raise DatasetError("a damaged picture")
+def judge_and_fail(folder: Path) -> None:
+    with judged_videos(folder) as videos:
+        videos.add(judged(ALL))
+        raise DatasetError("a damaged picture")
 
+
+def test_a_failure_leaves_no_video(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="a damaged picture"):
-        judge()
+        judge_and_fail(tmp_path / "video")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_video_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        (OSError(28, "No space left on device"), "make room there, or leave --video out"),
+        (OSError(5, "Input/output error"), "leave --video out"),
+    ],
+)
+def test_a_video_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: OSError, advice: str
+) -> None:
     def fail(*_: object) -> None:
-        raise VideoError("hidden/s.mp4: cannot write frame 0") from OSError(28, "No space left on device")
+        raise VideoError("hidden/s.mp4: cannot write frame 0") from cause
 
     monkeypatch.setattr(judged_video.VideoWriter, "write", fail)
-    message = r"/video: .*No space left on device; make room there"
+    message = rf"/video: .*{cause.strerror}; {advice}$"
     with pytest.raises(VideoError, match=message), judged_videos(tmp_path / "video") as videos:
         videos.add(judged(ALL))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_only_a_full_disk_asks_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise VideoError("hidden/s.mp4: cannot write frame 0") from OSError(5, "Input/output error")
-
-    monkeypatch.setattr(judged_video.VideoWriter, "write", fail)
-    with (
-        pytest.raises(VideoError, match=r"/video: .*Input/output error; leave --video out$"),
-        judged_videos(tmp_path / "video") as videos,
-    ):
-        videos.add(judged(ALL))
 
 
 def test_a_failing_end_does_not_hide_the_error_of_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,14 +127,8 @@ def test_a_failing_end_does_not_hide_the_error_of_the_block(tmp_path: Path, monk
         raise VideoError("hidden/s.mp4: cannot finish the file")
 
     monkeypatch.setattr(judged_video.VideoWriter, "close", fail)
-
-    def judge() -> None:
-        with judged_videos(tmp_path / "video") as videos:
-            videos.add(judged(ALL))
-            raise DatasetError("a damaged picture")
-
     with pytest.raises(DatasetError, match="a damaged picture"):
-        judge()
+        judge_and_fail(tmp_path / "video")
     assert list(tmp_path.iterdir()) == []
 
 
