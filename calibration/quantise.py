@@ -96,7 +96,8 @@ def quantise(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> onnx.Mo
         BackendNotInstalledError: ONNX Runtime is missing.
     """
     require_onnxruntime()
-    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
+    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData  # there in all versions
 
     nodes = [node for name, node in convolutions(model).items() if name in thresholds]
     if not nodes:

@@ -137,6 +137,10 @@ def exact_conv(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def box_mean(x: Tensor, side: int) -> Tensor:
-    """Sum over a window of ``side`` x ``side`` cells, over the number of its cells; zero lies outside the picture."""
-    rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))
-    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
+    """Sum over a window of ``side`` x ``side`` cells, over the number of its cells; zero lies outside the picture.
+
+    ONNX Runtime 1.23 pads a pool wrongly if it pads the height alone, so the height is pooled as the width.
+    """
+    window, padding = (1, side), (0, side // 2)
+    columns = F.avg_pool2d(x.transpose(-2, -1), window, stride=1, padding=padding)
+    return F.avg_pool2d(columns.transpose(-2, -1), window, stride=1, padding=padding)

@@ -55,7 +55,7 @@ class TorchThreads:
 def torch_settings_kept() -> Iterator[None]:
     """Put PyTorch's number of threads and its random numbers, on every device, back at the end of the block.
 
-    If the block is the first to use CUDA, its generators get the seed of ``torch.manual_seed`` at the end, as if they
+    If CUDA has not begun before the block, its generators get the seed of ``torch.manual_seed`` at the end, as if they
     were new; a seed that only ``torch.cuda.manual_seed`` set before is lost.
     """
     threads, seed = torch.get_num_threads(), torch.initial_seed()

@@ -42,7 +42,8 @@ class TrainOptions:
         scale_min: least magnification.
         scale_max: greatest magnification.
         lr: greatest learning rate.
-        warmup: steps over which the learning rate rises from zero; a tenth of a run that would end before them.
+        warmup: steps over which the learning rate rises from zero; a tenth of ``steps`` if these are no more, and
+            a quarter of ``max_minutes`` at most.
         final_lr: fraction of ``lr`` that is left at the end of the cosine.
         weight_decay: weight decay of AdamW, on convolution kernels.
         clip_norm: greatest norm of the gradient.

@@ -30,7 +30,9 @@ class Position:
         window: index of the current batch of windows.
         chunk: chunks of this batch that are done.
         minutes: wall-clock time spent training and validating.
-        first_minutes: these at the end of the first step; 0 in a run of an earlier version.
+        counted_minutes: the part of ``minutes`` that counts for the warm-up, see ``schedule.warmth``.
+        warm_step: ``step`` at the end of the warm-up so far.
+        warm_minutes: ``minutes`` at the end of the warm-up so far.
         skipped: steps skipped because loss or gradient was not finite.
         best: best validation score so far; None before the first.
     """
@@ -39,7 +41,9 @@ class Position:
     window: int = 0
     chunk: int = 0
     minutes: float = 0.0
-    first_minutes: float = 0.0
+    counted_minutes: float = 0.0
+    warm_step: int = 0
+    warm_minutes: float = 0.0
     skipped: int = 0
     best: float | None = None
 
@@ -49,10 +53,10 @@ class Position:
         Raises:
             ValueError: names the value.
         """
-        for name in ("step", "window", "chunk", "skipped"):
+        for name in ("step", "window", "chunk", "warm_step", "skipped"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        for name in ("minutes", "first_minutes", "best"):
+        for name in ("minutes", "counted_minutes", "warm_minutes", "best"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) or (name == "best" and value is None)):
                 raise ValueError(f"{name} is {value!r}")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from .networks import Network
 from .options import TrainOptions
+from .run_state import Position
 
-#: Share of the run over which the learning rate rises if ``warmup`` would outlast the run.
+#: Share of the steps over which the learning rate rises if ``warmup`` would outlast them.
 SHORT_WARM_UP = 0.1
+#: Largest share of the minutes over which it rises.
+LONGEST_WARM_UP = 0.25
+#: Steps after the start of a process whose time says nothing of the others.
+SETTLING_STEPS = 3
 
 
 def progress(options: TrainOptions, *, step: int, minutes: float) -> float:
@@ -41,36 +47,47 @@ def longer(options: TrainOptions, *, step: int) -> str:
     return f"--steps above {options.steps}" if by_steps else f"--max-minutes above {options.max_minutes:g}"
 
 
-def fitting_warm_up(options: TrainOptions, *, step: int, minutes: float, first_minutes: float = 0.0) -> float:
-    """Steps of the warm-up: ``warm_up_steps``, or a tenth of the steps that fit into the minutes if these are fewer.
+def warmth(options: TrainOptions, at: Position) -> float:
+    """Share of the warm-up that is done at a step, 0 to 1.
 
-    The pace so far tells how many fit. It leaves out the first step, which compiles the network and starts the workers.
+    The warm-up takes ``warm_up_steps``, but no more than the share ``LONGEST_WARM_UP`` of the minutes. The first
+    ``SETTLING_STEPS`` of each process do not count as minutes: they compile the network and start the workers.
+    """
+    by_steps = (at.step + 1) / (warm_up_steps(options) + 1)
+    by_minutes = at.counted_minutes / (LONGEST_WARM_UP * options.max_minutes) if options.max_minutes else 0.0
+    return min(1.0, max(by_steps, by_minutes))
+
+
+def learning_rate(options: TrainOptions, at: Position) -> float:
+    """Linear warm-up to ``lr``, then half a cosine from its end to the end of the run, down to ``final_lr * lr``."""
+    done = progress(options, step=at.step, minutes=at.minutes)
+    rose = progress(options, step=at.warm_step, minutes=at.warm_minutes)
+    fallen = max(0.0, (done - rose) / (1 - rose)) if rose < 1 else 0.0
+    cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * fallen))
+    return options.lr * cosine * warmth(options, at)
+
+
+def end_step(options: TrainOptions, at: Position, *, minutes: float, counts: bool) -> str:
+    """Note the minutes at the end of a step; says in a line when they end the warm-up, and else returns no text.
 
     Args:
         options: ``steps``, ``max_minutes`` and ``warmup`` of the run.
-        step: optimiser steps done.
-        minutes: minutes spent.
-        first_minutes: minutes spent at the end of the first step.
+        at: the position after the step, with the minutes of the step before.
+        minutes: minutes spent on the run.
+        counts: the step is none of the first ``SETTLING_STEPS`` of this process.
     """
-    steps, spent = warm_up_steps(options), minutes - first_minutes
-    if not options.max_minutes or step < 2 or spent <= 0:
-        return steps
-    fitting = step + max(0.0, options.max_minutes - minutes) * (step - 1) / spent
-    return steps if fitting > steps else SHORT_WARM_UP * fitting
-
-
-def learning_rate(options: TrainOptions, *, step: int, minutes: float, first_minutes: float = 0.0) -> float:
-    """Linear warm-up to ``lr``, then half a cosine over the rest of the run down to ``final_lr * lr``.
-
-    The warm-up takes ``fitting_warm_up``, whose arguments these are. If minutes end the run, its mean pace so far tells
-    the share of the run that the warm-up took.
-    """
-    done = progress(options, step=step, minutes=minutes)
-    warm_up = fitting_warm_up(options, step=step, minutes=minutes, first_minutes=first_minutes)
-    rise, rose = (step + 1) / (warm_up + 1), done * min(1.0, warm_up / step) if step else 0.0
-    fallen = max(0.0, (done - rose) / (1 - rose)) if rose < 1 else 0.0
-    cosine = options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * fallen))
-    return options.lr * cosine * min(1.0, rise)
+    was_warming = warmth(options, replace(at, step=at.step - 1)) < 1
+    if counts:
+        at.counted_minutes += minutes - at.minutes
+    at.minutes = minutes
+    if was_warming:
+        at.warm_step, at.warm_minutes = at.step, minutes
+    if not was_warming or warmth(options, at) < 1 or at.step >= warm_up_steps(options):
+        return ""
+    return (
+        f"--warmup {options.warmup} takes more than a quarter of {options.max_minutes:g} min; the learning rate rose "
+        f"over {at.step} steps"
+    )
 
 
 def steps_of_epochs(options: TrainOptions, *, sequences: int, frames: int, photos: int, photo_clips: int) -> int:

@@ -29,7 +29,7 @@ from .run_data import data_record, open_data, open_photos
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, EventLog, load_writer, plot_curves
 from .run_state import Position, load_run, save_run
 from .same_run import check_same_photos, check_same_run
-from .schedule import fitting_warm_up, learning_rate, longer, progress, steps_of_epochs, warm_up_line, warm_up_steps
+from .schedule import SETTLING_STEPS, end_step, learning_rate, longer, progress, steps_of_epochs, warm_up_line
 from .validate import validate
 from .workers import WorkersError
 
@@ -123,7 +123,6 @@ class Trainer:
         self._sums, self._bad_steps = _LogSums(), 0
         self._paced_from: tuple[int, float] | None = (self.position.step, self.position.minutes)
         self._rate = 0.0
-        self._warming_up = self.position.step < self._warm_up()
 
     def run(self, stop: StopRequest) -> TrainResult:
         """Train until the schedule ends or a signal comes, and save.
@@ -135,16 +134,17 @@ class Trainer:
         finished = self._finished()
         if finished:
             self.report(f"this run was already finished; {longer(self.options, step=self.position.step)} continues it")
+        first_step = self.position.step
         for batch, chunk in () if finished else self._chunks():
-            self.position.minutes = (time.monotonic() - started) / 60
             if self._paced_from is None:  # a validation does not count as time of steps
-                self._paced_from = (self.position.step, self.position.minutes)
+                self._paced_from = (self.position.step, (time.monotonic() - started) / 60)
             if not self.options.compile:  # another number of threads would compile the network again
                 self._threads.follow()
             self._step(batch, chunk)
-            self.position.minutes = (time.monotonic() - started) / 60
-            if self.position.step == 1:
-                self.position.first_minutes = self.position.minutes
+            counts = self.position.step - first_step > SETTLING_STEPS
+            now = (time.monotonic() - started) / 60
+            if line := end_step(self.options, self.position, minutes=now, counts=counts):
+                self.report(line)
             finished = self._finished()
             self._after_step(finished)
             if finished or stop:
@@ -203,10 +203,6 @@ class Trainer:
     def _progress(self) -> float:
         return progress(self.options, step=self.position.step, minutes=self.position.minutes)
 
-    def _warm_up(self) -> float:
-        at = self.position
-        return fitting_warm_up(self.options, step=at.step, minutes=at.minutes, first_minutes=at.first_minutes)
-
     def _finished(self) -> bool:
         return self._progress() >= 1
 
@@ -235,10 +231,7 @@ class Trainer:
     def _step(self, batch: Batch, chunk: int) -> None:
         """One optimiser step on one chunk. If loss or gradient is not finite, the rest of the window is skipped."""
         options, position = self.options, self.position
-        self._rate = learning_rate(
-            options, step=position.step, minutes=position.minutes, first_minutes=position.first_minutes
-        )
-        self._say_short_warm_up()
+        self._rate = learning_rate(options, position)
         frames = batch.frames(chunk * options.clip, (chunk + 1) * options.clip)
         position.step += 1
         result = self.learner.step(frames, self.state, rate=self._rate, number=position.step)
@@ -248,17 +241,6 @@ class Trainer:
         self._bad_steps, self.state = 0, result.state
         position.chunk += 1
         self._sums.add(result.values)
-
-    def _say_short_warm_up(self) -> None:
-        """Say once, at the end of a warm-up that is shorter for want of minutes, how many steps it took."""
-        options, step, rises = self.options, self.position.step, self._warm_up()
-        if self._warming_up and step >= rises:
-            self._warming_up = False
-            if rises < warm_up_steps(options):
-                self.report(
-                    f"--warmup {options.warmup} does not fit into {options.max_minutes:g} min; the learning rate rose "
-                    f"over {step} step{'s' * (step != 1)}"
-                )
 
     def _skip(self) -> None:
         self.position.skipped += 1

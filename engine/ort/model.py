@@ -30,6 +30,7 @@ from mostnet.engine.tensor_check import check_tensors
 from .cuda_libraries import load_cuda_libraries
 from .file import check_onnx_file, onnx_digest
 from .lanes import DeviceLane, HostLane
+from .rounding import warn_of_cut_values
 from .telemetry import warn_of_telemetry
 
 _LOG = logging.getLogger(__name__)
@@ -127,6 +128,8 @@ def open_onnx(path: Path, options: Options) -> OnnxModel:
         )
     metadata = Metadata.from_json(text, source=str(path))
     check_tensors(path, metadata, set(map(_spec, session.get_inputs())), set(map(_spec, session.get_outputs())))
+    if provider == "cpu":
+        warn_of_cut_values(path, metadata)
     _LOG.info("%s: runs on %s", path, provider)
     return OnnxModel(session, metadata, path, provider, options.gpu_number if provider == "cuda" else None)
 

@@ -337,7 +337,7 @@ def test_a_checkpoint_is_exported_as_for_a_run_and_demo_is_the_clip(
         given.append((engine, options))
         raise MostnetError("nothing is measured")
 
-    monkeypatch.setattr(engines, "exported_file", lambda path, size_hw, say: Path(f"{path.stem}-{size_hw}.onnx"))
+    monkeypatch.setattr(engines, "exported_file", lambda path, size_hw, say, again: Path(f"{path.stem}-{size_hw}.onnx"))
     monkeypatch.setattr(cli_module, "benchmark", measure)
     failure(capsys, "--engine", "nano", "--video", "demo", "--compare")
     failure(capsys, "--engine", "nano")

@@ -14,6 +14,7 @@ from mostnet.calibration import METHODS, Histogram, convolutions, quantise, quan
 from mostnet.contract import ONNX_KEY, CalibrationError, Metadata, StatePair
 from mostnet.export.graph import graph_metadata
 from mostnet.export.opset import lower_opset
+from tests.rounding import needs_rounding
 
 from .conftest import SIZE, at_opset_17, session_of
 
@@ -66,6 +67,7 @@ def test_types_scales_and_description(half: onnx.ModelProto, quantised: onnx.Mod
     assert {pair.dtype for pair in before.states} == {"float16"}, "the given graph does not change"
 
 
+@needs_rounding
 def test_a_stream_is_that_of_the_float_graph_with_rounded_state(
     half: onnx.ModelProto, quantised: onnx.ModelProto
 ) -> None:

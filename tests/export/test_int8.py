@@ -24,6 +24,7 @@ from mostnet.export.plan.flavour import Toolchain
 from mostnet.export.plan.request import PlanRequest
 from mostnet.export.sensitivity import BudgetAttempt, Choice, LayerError, bisect, runs_of
 from mostnet.model import FrameModel, initial_checkpoint, load_checkpoint, save_checkpoint
+from tests.rounding import needs_rounding
 
 from .conftest import SIZE, SIZE_TEXT, int8
 
@@ -40,6 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache") / "ranges.npz"
 
 
+@needs_rounding
 def test_int8_with_plan_verification_and_cache(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, cache: Path, capsys: Capture
 ) -> None:

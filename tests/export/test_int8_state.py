@@ -26,6 +26,7 @@ from mostnet.export.plan.flavour import network_flags
 from mostnet.export.plan.network import check_network
 from mostnet.export.plan.request import PlanRequest
 from mostnet.export.sensitivity import BudgetAttempt, Choice, Judge, LayerError, choose_layers
+from tests.rounding import needs_rounding
 
 from .conftest import SIZE, SIZE_TEXT, int8
 
@@ -44,6 +45,7 @@ def tensorrt() -> ModuleType:
     return found
 
 
+@needs_rounding
 def test_an_export_with_cache_and_verification(
     checkpoint_path: Path, video_path: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -14,7 +14,7 @@ from mostnet.model.__main__ import main
 from mostnet.model.cells import Shrink, UpsampleToCells
 from mostnet.model.cost import parameter_count, step_flops
 from mostnet.model.flow import FlowUpdate, GradientStep, Propagate, SoftMatch, UnitLength, has_history
-from mostnet.model.layers import LocalCorrelation, Warp
+from mostnet.model.layers import LocalCorrelation, Warp, box_mean
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,12 @@ def test_untrusted_cells_take_the_flow_around_them() -> None:
     torch.testing.assert_close(Propagate()(wild, trust), flow, atol=1e-3, rtol=0)
     nothing = Propagate()(wild, torch.full_like(trust, -1000.0))
     assert torch.isfinite(nothing).all()
+
+
+@pytest.mark.parametrize("side", [3, 9])
+def test_a_box_mean_counts_the_cells_outside_as_zeros(side: int) -> None:
+    cells = torch.randn(2, 5, 6, 8, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(box_mean(cells, side), F.avg_pool2d(cells, side, stride=1, padding=side // 2))
 
 
 @pytest.mark.parametrize("stride", [8, 16])

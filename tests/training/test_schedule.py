@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -13,8 +15,8 @@ from mostnet.contract import TrainingError
 from mostnet.training import TrainOptions, train, trainer
 from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.run_log import TRAIN_COLUMNS, CsvLog
-from mostnet.training.run_state import load_run
-from mostnet.training.schedule import learning_rate, steps_of_epochs, warm_up_steps
+from mostnet.training.run_state import Position, load_run
+from mostnet.training.schedule import SETTLING_STEPS, end_step, learning_rate, steps_of_epochs, warm_up_steps
 
 from .moving_scenes import write_dataset
 
@@ -29,12 +31,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data"), train=2, val=0, frames=FRAMES, size_hw=(64, 64))
 
 
-def rates(options: TrainOptions, *, minutes_a_step: float = 0.0, steps: int) -> list[float]:
-    """The rates of a run whose steps all take as long."""
-    return [
-        learning_rate(options, step=step, minutes=step * minutes_a_step, first_minutes=minutes_a_step)
-        for step in range(steps)
-    ]
+def rates(
+    options: TrainOptions,
+    *,
+    steps: int,
+    minutes_a_step: float = 0.0,
+    slow: Mapping[int, float] = MappingProxyType({}),
+    resumed: int = 0,
+) -> list[float]:
+    """The rates of a run whose steps all take as long, but those in ``slow``; it is resumed before step ``resumed``."""
+    at, found = Position(), []
+    for step in range(steps):
+        found.append(learning_rate(options, at))
+        at.step += 1
+        begun = resumed if step >= resumed else 0
+        minutes = at.minutes + slow.get(step, minutes_a_step)
+        end_step(options, at, minutes=minutes, counts=at.step - begun > SETTLING_STEPS)
+    return found
 
 
 def test_a_warm_up_that_outlasts_the_steps_takes_a_tenth_of_them() -> None:
@@ -46,50 +59,64 @@ def test_a_warm_up_that_outlasts_the_steps_takes_a_tenth_of_them() -> None:
     assert rates(replace(options, steps=201), steps=200)[99] == pytest.approx(100 / 201)
 
 
-def test_a_warm_up_that_outlasts_the_minutes_takes_a_tenth_of_them() -> None:
+def test_a_warm_up_takes_a_quarter_of_the_minutes_at_most() -> None:
     options = TrainOptions(steps=10**6, max_minutes=10, warmup=200, lr=1.0, final_lr=1.0)
-    assert rates(options, minutes_a_step=0.1, steps=100)[5] == pytest.approx(6 / 11)
-    assert rates(options, minutes_a_step=0.1, steps=100)[10:] == pytest.approx([1.0] * 90)
+    found = rates(options, minutes_a_step=0.1, steps=100)
+    assert found[:4] == pytest.approx([(step + 1) / 201 for step in range(4)]), "they may be slow"
+    assert found[4:28] == pytest.approx([step / 25 for step in range(1, 25)]) and found[28:] == pytest.approx(
+        [1.0] * 72
+    )
     assert rates(options, minutes_a_step=0.01, steps=200)[99] == pytest.approx(100 / 201), "it fits into the minutes"
 
 
-def test_a_slow_first_step_does_not_end_the_warm_up() -> None:
-    options = TrainOptions(steps=10**6, max_minutes=10, warmup=20, lr=1.0, final_lr=1.0)
-    minutes = [0.0, *(1 + 0.05 * step for step in range(100))]  # 1 min, then 0.05 min a step
-    found = [learning_rate(options, step=step, minutes=minutes[step], first_minutes=1.0) for step in range(100)]
-    assert found[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
-    assert found[20:] == [1.0] * 80
+@pytest.mark.parametrize("slow", [{0: 1.0}, {0: 1.0, 1: 1.0}, {0: 0.5, 50: 1.0}])
+def test_slow_steps_at_the_start_of_a_process_do_not_shorten_the_warm_up(slow: dict[int, float]) -> None:
+    options = TrainOptions(steps=10**6, max_minutes=10, warmup=70, lr=1.0, final_lr=1.0)
+    found = rates(options, minutes_a_step=0.01, slow=slow, resumed=50, steps=100)
+    assert found == pytest.approx([min(1.0, (step + 1) / 71) for step in range(100)])
 
 
-def test_the_first_step_is_left_out_of_the_pace_of_a_run_and_stays_so_after_a_resume(
+def test_the_rate_never_falls_in_the_warm_up() -> None:
+    options = TrainOptions(steps=10**6, max_minutes=10, warmup=190, lr=1.0, final_lr=1.0)
+    paces = {step: 0.06 if step % 3 else 0.01 for step in range(200)}
+    found = rates(options, slow=paces, steps=200)
+    assert found == sorted(found) and found[50] < 1 and found[65] == 1
+
+
+def test_what_counts_for_the_warm_up_goes_on_after_a_resume(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
     times = {"s": 0.0}
     step = trainer.Learner.step
 
-    def slow_first(self: trainer.Learner, *args: object, number: int, **options: object) -> object:
-        times["s"] += 300 if number == 1 else 1
+    def slow(self: trainer.Learner, *args: object, number: int, **options: object) -> object:
+        times["s"] += 60 if number <= 3 else 6
         return step(self, *args, number=number, **options)
 
     monkeypatch.setattr(trainer.time, "monotonic", lambda: times["s"])
-    monkeypatch.setattr(trainer.Learner, "step", slow_first)
+    monkeypatch.setattr(trainer.Learner, "step", slow)
     options = replace(SMALL, steps=5, max_minutes=10.0, warmup=4, lr=1e-3)
     train(data, tmp_path / "run", options=options, report=lines.append)
-    assert load_run(tmp_path / "run/last.pt")[0].first_minutes == 5.0
-    train(data, tmp_path / "run", resume=True, steps=6, report=lines.append)
-    assert load_run(tmp_path / "run/last.pt")[0].first_minutes == 5.0
+    train(data, tmp_path / "run", resume=True, steps=9, report=lines.append)
+    at = load_run(tmp_path / "run/last.pt")[0]
+    assert (at.minutes, at.counted_minutes) == pytest.approx((3.6, 0.3)), (
+        "two steps count, and one of the second process"
+    )
+    assert (at.warm_step, at.warm_minutes) == (4, 3.1)
     assert not [line for line in lines if "warmup" in line]
-    logged = [float(row["lr"]) for row in CsvLog(tmp_path / "run/train.csv", TRAIN_COLUMNS, resume_step=6).rows()]
+    logged = [float(row["lr"]) for row in CsvLog(tmp_path / "run/train.csv", TRAIN_COLUMNS, resume_step=9).rows()]
     assert logged[:4] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4]), "the rate of each step, not of the next"
 
 
-def test_the_state_of_an_earlier_version_lacks_the_first_minutes(data: Path, tmp_path: Path) -> None:
+def test_the_state_of_an_earlier_version_lacks_what_the_warm_up_took(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", options=replace(SMALL, steps=1))
     document = torch.load(tmp_path / "run/last.pt", weights_only=True)
-    del document["position"]["first_minutes"]
+    for name in ("counted_minutes", "warm_step", "warm_minutes"):
+        del document["position"][name]
     torch.save(document, tmp_path / "run/last.pt")
-    assert load_run(tmp_path / "run/last.pt")[0].first_minutes == 0.0
+    at = load_run(tmp_path / "run/last.pt")[0]
+    assert (at.counted_minutes, at.warm_step, at.warm_minutes) == (0.0, 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +125,7 @@ def test_the_state_of_an_earlier_version_lacks_the_first_minutes(data: Path, tmp
         ({"steps": 6, "warmup": 6}, "--warmup 6 does not fit into 6 steps; the run has no warm-up"),
         (
             {"steps": 1000, "max_minutes": 1.0, "warmup": 100},
-            "--warmup 100 does not fit into 1 min; the learning rate rose over 2 steps",
+            "--warmup 100 takes more than a quarter of 1 min; the learning rate rose over 6 steps",
         ),
     ],
 )
@@ -113,11 +140,11 @@ def test_the_run_says_that_its_warm_up_is_shorter(
 
 
 def test_the_rate_that_was_asked_for_is_reached_at_the_end_of_a_long_warm_up() -> None:
-    options = TrainOptions(steps=20, warmup=15, lr=1.0, final_lr=0.0)
-    found = rates(options, steps=21)
+    options = TrainOptions(steps=100, warmup=15, lr=1.0, final_lr=0.0)
+    found = rates(options, steps=101)
     assert found[15] == 1.0 and found[:16] == sorted(found[:16]) and found[15:] == sorted(found[15:], reverse=True)
-    assert found[20] == pytest.approx(0.0)
-    timed = rates(replace(options, steps=10**6, max_minutes=2.0), minutes_a_step=0.1, steps=21)
+    assert found[100] == pytest.approx(0.0)
+    timed = rates(replace(options, steps=10**6, max_minutes=10.0), minutes_a_step=0.1, steps=101)
     assert timed == pytest.approx(found), "minutes at an even pace are as good as steps"
 
 

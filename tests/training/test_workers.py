@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,30 @@ def training(data: Path, run: Path) -> Iterator[tuple[subprocess.Popen[str], lis
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="a signal of Unix")
+def test_deaths_of_workers_are_ignored_in_the_block_and_in_the_main_thread_alone() -> None:
+    def handler(*_: object) -> None:
+        pytest.fail("no child ends here")
+
+    seen: list[object] = []
+
+    def look() -> None:
+        with suppress(DatasetError), workers._deaths_ignored():
+            seen.append(signal.getsignal(signal.SIGCHLD))
+            raise DatasetError("the block fails")
+
+    before = signal.signal(signal.SIGCHLD, handler)
+    try:
+        look()
+        assert signal.getsignal(signal.SIGCHLD) is handler
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+        assert seen == [signal.SIG_DFL, handler]
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def ended(processes: list[int], *, within_s: float) -> bool:

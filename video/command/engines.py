@@ -48,7 +48,7 @@ class EngineSupply:
             name: see above.
             outputs: outputs of the engine.
             size_hw: frame size of a checkpoint's engine, in pixels; None chooses it by the video.
-            say: told once, in one line, when a checkpoint is exported.
+            say: told in one line when a checkpoint is exported, and when an earlier export of it is damaged.
 
         Raises:
             CheckpointError: ``name`` is none of these.
@@ -60,6 +60,7 @@ class EngineSupply:
         self._say = say
         self._engine: Engine | None = None
         self._file: Path | None = None
+        self._exports = 0
 
     def engine_for(self, video: Video, *, fps: Fraction | None = None) -> Engine:
         """The engine for a video, open until the next call or ``close``.
@@ -69,28 +70,31 @@ class EngineSupply:
             ExportError: the checkpoint cannot be exported.
             MostnetError: the engine cannot be opened, see ``Engine``.
         """
+        exports = self._exports
         file = self.file_for(video, fps=fps)
         if self._engine is None or file != self._file:
             self.close()
-            self._engine, self._file = self._open(file, video, fps), file
+            try:
+                self._engine = Engine(file, outputs=self._outputs)
+            except ModelFileError:
+                if not self._is_checkpoint or self._exports > exports:
+                    raise
+                self._say(f"{file}: damaged, so it is exported again")
+                self._engine = Engine(self._exported(video, fps, again=True), outputs=self._outputs)
+            self._file = file
         return self._engine
-
-    def _open(self, file: Path, video: Video, fps: Fraction | None) -> Engine:
-        """The engine; a file of the cache folder that cannot be read is exported again, once."""
-        try:
-            return Engine(file, outputs=self._outputs)
-        except ModelFileError as error:
-            if not self._is_checkpoint:
-                raise
-            self._say(f"{error}; it is removed and exported again")
-        file.unlink(missing_ok=True)
-        return Engine(self.file_for(video, fps=fps), outputs=self._outputs)
 
     def file_for(self, video: Video, *, fps: Fraction | None = None) -> Path:
         """The exported file for a video; errors as in ``engine_for``."""
-        if not self._is_checkpoint:
-            return self._path
-        return exported_file(self._path, self._size_hw or usual_size(video, fps=fps), say=self._say)
+        return self._exported(video, fps) if self._is_checkpoint else self._path
+
+    def _exported(self, video: Video, fps: Fraction | None, *, again: bool = False) -> Path:
+        size_hw = self._size_hw or usual_size(video, fps=fps)
+        return exported_file(self._path, size_hw, say=self._say_export, again=again)
+
+    def _say_export(self, line: str) -> None:
+        self._exports += 1
+        self._say(line)
 
     def close(self) -> None:
         """Close the engine, if one is open."""
@@ -145,8 +149,12 @@ def usual_size(video: Video, *, fps: Fraction | None = None) -> tuple[int, int]:
     return fit.of_area(min(USUAL_HW[0] * USUAL_HW[1], height * width))
 
 
-def exported_file(checkpoint: Path, size_hw: tuple[int, int], *, say: Callable[[str], None]) -> Path:
-    """The checkpoint as an FP32 graph for frames of ``size_hw``, in the cache folder; it is exported if it is missing.
+def exported_file(
+    checkpoint: Path, size_hw: tuple[int, int], *, say: Callable[[str], None], again: bool = False
+) -> Path:
+    """The checkpoint as an FP32 graph for frames of ``size_hw``, in the cache folder.
+
+    It is exported if it is missing, or to be made ``again``. ``say`` is told so before.
 
     Raises:
         ExportError: the export failed, for instance because its libraries are not installed, or the cache folder
@@ -156,7 +164,7 @@ def exported_file(checkpoint: Path, size_hw: tuple[int, int], *, say: Callable[[
     folder = cache_folder()
     key = f"{size_hw[0]}x{size_hw[1]}-fp32-{sha256(checkpoint)[:16]}-{mostnet_version()}"
     file = folder / f"{checkpoint.stem[:_MOST_NAME]}-{key}.onnx"
-    if file.is_file():
+    if file.is_file() and not again:
         return file
     say(f"exporting {checkpoint.stem} for frames of {size_hw[0]}x{size_hw[1]}, once, into {file}")
     try:

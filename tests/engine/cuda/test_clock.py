@@ -115,9 +115,7 @@ def test_a_late_answer_sets_no_clock(gpu: SlowGpu, device: CudaDevice, monkeypat
     assert gpu.now_s - begun_s < 1.1 * cuda_clock._TRIES * cuda_clock._TRY_S, "a try ends when it is too late"
 
 
-def test_a_busy_gpu_leaves_the_clock_as_it_was_and_is_asked_once_a_second(
-    gpu: SlowGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_busy_gpu_leaves_the_clock_as_it_was_and_is_asked_once_a_second(gpu: SlowGpu, device: CudaDevice) -> None:
     clock = Clock(device)
     known = clock.anchor()
     gpu.now_s += 1.5
@@ -128,20 +126,20 @@ def test_a_busy_gpu_leaves_the_clock_as_it_was_and_is_asked_once_a_second(
     assert gpu.records == tried
 
 
-def test_after_long_a_wide_window_is_better_than_drift(
-    gpu: SlowGpu, device: CudaDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_long_a_wide_window_is_better_than_drift(gpu: SlowGpu, device: CudaDevice) -> None:
     clock = Clock(device)
     known = clock.anchor()
     wide_s = 2 * cuda_clock._WINDOW_S
     gpu.late = repeat(wide_s)
     gpu.now_s += 0.9 * wide_s / cuda_clock._DRIFT
     assert clock.anchor() is known
-    gpu.now_s += 0.2 * wide_s / cuda_clock._DRIFT
+    assert gpu.records == cuda_clock._TRIES * 2
     gpu.late = repeat(LATE_S)
-    assert clock.anchor() is known, "it ends each try before"
     gpu.now_s += 2 * cuda_clock._ANCHOR_LIFE_S
+    assert clock.anchor() is known, "it ends each try before"
+    assert gpu.records == cuda_clock._TRIES * 3
     gpu.late = repeat(wide_s)
+    gpu.now_s += 2 * cuda_clock._ANCHOR_LIFE_S
     assert clock.anchor() is not known
 
 

@@ -153,7 +153,9 @@ def test_command_line(clips, tmp_path, capsys):
     assert capsys.readouterr().err == f"steady: {clips[0]}: stability needs at least two frames\n"
     with pytest.raises(SystemExit):
         cli.main([str(clips[0]), "--frames", "-3"])
-    assert capsys.readouterr().err.endswith("argument --frames: '-3' is not a whole number above 0\n")
+    assert capsys.readouterr().err.startswith(
+        "python -m mostnet.video.steady.cli: argument --frames: '-3' is not a whole number above 0; "
+    )
 
 
 def test_a_reference_of_another_length_is_refused(clips, tmp_path, capsys):
