@@ -112,12 +112,13 @@ def failures_of_workers() -> Iterator[None]:
 
 
 def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
+    """The next batch, or a failure. The failure has no traceback, which would hold the workers."""
     try:
         return next(batches, None), None
     except _ENDED:
         return None, WorkersError(_DIED)
     except (MostnetError, RuntimeError, OSError) as error:
-        return None, _meaning(error)
+        return None, _meaning(error.with_traceback(None))
 
 
 def _meaning(error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -189,6 +190,13 @@ def test_an_error_of_ours_comes_without_the_traceback_of_the_worker(workers: int
     batches = loader(Failing(DatasetError("it is bad")), workers=workers, batch_size=1, sampler=range(9))
     with pytest.raises(DatasetError, match=r"^it is bad$"):
         list(batches)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_workers_end_at_an_error_while_the_caller_keeps_it(workers: int) -> None:
+    others = multiprocessing.active_children()
     batches = loader(Failing(RuntimeError("a fault of ours")), workers=workers, batch_size=1, sampler=range(9))
-    with pytest.raises(RuntimeError, match="a fault of ours"):
+    with pytest.raises(RuntimeError, match="a fault of ours") as raised:
         list(batches)
+    assert set(multiprocessing.active_children()) <= set(others)
+    assert raised.value.__traceback__ is not None

@@ -26,6 +26,7 @@ from mostnet.training.losses.ours import (
     uncertainty_loss,
 )
 from mostnet.training.options import TrainOptions
+from mostnet.training.run_state import Position
 from mostnet.training.schedule import AveragedWeights, learning_rate
 
 SIZE = (64, 64)
@@ -303,15 +304,20 @@ def test_ablated_networks() -> None:
 
 def test_learning_rate_over_steps_and_minutes() -> None:
     options = TrainOptions(steps=100, lr=1.0, warmup=9, final_lr=0.1)
-    assert learning_rate(options, step=0, minutes=0) == pytest.approx(0.1)
-    assert learning_rate(options, step=9, minutes=0) == 1.0, "the warm-up ends at the rate that was asked for"
-    assert 0.55 < learning_rate(options, step=50, minutes=0) < learning_rate(options, step=10, minutes=0) < 1.0
-    assert learning_rate(replace(options, warmup=0), step=50, minutes=0) == pytest.approx(0.55)
-    assert learning_rate(options, step=100, minutes=0) == pytest.approx(0.1)
+
+    def rate(options: TrainOptions, step: int, minutes: float = 0.0) -> float:
+        return learning_rate(options, Position(step=step, minutes=minutes, warm_step=min(step, options.warmup)))
+
+    assert rate(options, 0) == pytest.approx(0.1)
+    assert rate(options, 9) == 1.0, "the warm-up ends at the rate that was asked for"
+    assert 0.55 < rate(options, 50) < rate(options, 10) < 1.0
+    assert rate(replace(options, warmup=0), 50) == pytest.approx(0.55)
+    assert rate(options, 100) == pytest.approx(0.1)
     timed = replace(options, max_minutes=10.0)
-    assert learning_rate(timed, step=18, minutes=5) == pytest.approx(0.1 + 0.9 * 0.75), "time is further than steps"
-    assert learning_rate(timed, step=75, minutes=1) == learning_rate(options, step=75, minutes=0)
-    assert learning_rate(timed, step=20, minutes=11) == pytest.approx(0.1)
+    no_warm_up = replace(timed, warmup=0)
+    assert rate(no_warm_up, 18, minutes=5) == pytest.approx(0.55), "time is further than steps"
+    assert rate(timed, 75, minutes=1) == rate(options, 75)
+    assert rate(timed, 20, minutes=11) == pytest.approx(0.1)
 
 
 def test_averaged_weights_start_fast_and_settle() -> None:

@@ -61,9 +61,10 @@ def test_ctrl_c_stops_the_workers(tmp_path: Path) -> None:
     def interrupt(done: int) -> None:
         raise KeyboardInterrupt
 
+    others = multiprocessing.active_children()  # of earlier tests
     with pytest.raises(KeyboardInterrupt):
         write_split(tmp_path, "test", sequences=1000, frames=1, size_hw=(64, 64), workers=2, progress=interrupt)
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= set(others)
     assert len(list((tmp_path / "test").iterdir())) < 1000
 
 
