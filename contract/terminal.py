@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NoReturn, ParamSpec, TextIO
 
 from .errors import MostnetError
@@ -112,13 +112,20 @@ class _WarningLines(logging.Handler):
 
 
 class _LastingFile(io.FileIO):
-    """A file descriptor that is turned to the null device once a write fails in one of the tolerated ways."""
+    """A file descriptor that is turned to the null device once a write fails in one of the tolerated ways.
+
+    Attributes:
+        discards: nothing is written any more.
+    """
 
     def __init__(self, descriptor: int, tolerated: type[OSError]) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self._tolerated = tolerated
+        self.discards = False
 
     def write(self, data: Any) -> int:
+        if self.discards:
+            return len(data)
         try:
             return super().write(data)
         except self._tolerated:
@@ -148,33 +155,41 @@ def _warnings_as_lines(name: str) -> Iterator[None]:
 def _safe_streams() -> Iterator[None]:
     """Streams that neither refuse a character nor fail when their reader is gone; stderr never fails."""
     before = sys.stdout, sys.stderr
-    sys.stdout = _safe(before[0], sys.__stdout__, tolerated=BrokenPipeError)
-    sys.stderr = _safe(before[1], sys.__stderr__, tolerated=OSError)
-    try:
-        yield
-    finally:
-        for stream, original in zip((sys.stdout, sys.stderr), before, strict=True):
-            if stream is not original:
-                with suppress(OSError):  # reported before, if the work ended well
-                    stream.flush()
-        sys.stdout, sys.stderr = before
+    with (
+        _safe(before[0], sys.__stdout__, tolerated=BrokenPipeError) as sys.stdout,
+        _safe(before[1], sys.__stderr__, tolerated=OSError) as sys.stderr,
+    ):
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
-def _safe(stream: TextIO, of_process: TextIO | None, *, tolerated: type[OSError]) -> TextIO:
+@contextmanager
+def _safe(stream: TextIO, of_process: TextIO | None, *, tolerated: type[OSError]) -> Iterator[TextIO]:
     """The stream with escapes for what it cannot encode; the process's own pipe or file also bears these failures."""
     if not isinstance(stream, io.TextIOWrapper):  # None without a terminal, or the stream of a test or a notebook
-        return stream
+        yield stream
+        return
     stream.reconfigure(errors="backslashreplace")
     if stream is not of_process or stream.isatty():  # a terminal of Windows takes no bytes
-        return stream
+        yield stream
+        return
     stream.flush()
-    file = io.BufferedWriter(_LastingFile(stream.fileno(), tolerated))
-    return io.TextIOWrapper(
-        file,
+    file = _LastingFile(stream.fileno(), tolerated)
+    safe = io.TextIOWrapper(
+        io.BufferedWriter(file),
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering or stream.write_through,
     )
+    try:
+        yield safe
+    finally:
+        try:
+            safe.flush()
+        except OSError:  # reported before, if the work ended well
+            file.discards = True  # the rest, which Python would try to write once more
 
 
 def _flush(stream: TextIO | None) -> None:

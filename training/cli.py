@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import sys
 from contextlib import suppress
@@ -24,7 +25,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _help() -> dict[str, str]:
     """Help of each option, from the docstring of ``TrainOptions``."""
-    entries = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", TrainOptions.__doc__ or "", re.MULTILINE | re.DOTALL)
+    text = inspect.getdoc(TrainOptions) or ""  # without the indentation, which Python 3.13 removes by itself
+    entries = re.findall(r"^ {4}(\w+): (.+?)(?=^ {4}\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
     plain = {name: " ".join(text.split()).rstrip(".").replace("``", "") for name, text in entries}
     return {name: text.replace("%", "%%") for name, text in plain.items()}
 

@@ -160,13 +160,14 @@ class Pipeline:
         """Begin no further submit, and wake both threads. It waits for nothing, so it may be called anywhere."""
         if self._halted:
             return
-        self._intake = self._consumer = None
+        self._intake = None
         self._error = None  # its traceback holds this object
         self._free.put(None)
         if self._newest is not None:
             self._newest.halt()
         self._submitted.put(None)
-        self._halted = True  # last, so that a call that is interrupted can be made again
+        self._halted = True  # here, so that a call that is interrupted is made again when the consumer is gone
+        self._consumer = None
 
     def wait_submitted(self) -> None:
         """After ``halt``: wait for a submit in progress in the thread."""

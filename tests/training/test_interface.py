@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import random
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import typing
 import warnings
-from dataclasses import FrozenInstanceError
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from mostnet.training import (
     write_moving,
     write_split,
 )
+from mostnet.training.cli import _help
 from mostnet.training.evaluation.options import EvalKeywords
 from mostnet.training.options import TrainKeywords
 from mostnet.training.run_state import load_run
@@ -187,3 +190,15 @@ def test_every_public_name_is_there() -> None:
     assert all(getattr(mostnet.training, name) is not None for name in mostnet.training.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = mostnet.training.trian  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("clean", [str, inspect.cleandoc])  # as Python 3.13 does
+def test_every_option_of_the_command_has_a_help_text(
+    monkeypatch: pytest.MonkeyPatch, clean: Callable[[str], str]
+) -> None:
+    assert TrainOptions.__doc__
+    monkeypatch.setattr(TrainOptions, "__doc__", clean(TrainOptions.__doc__))
+    found = _help()
+    assert list(found) == [field.name for field in fields(TrainOptions)]
+    assert found["warmup"].startswith("steps over which the learning rate rises")
+    assert found["warmup"].endswith("a quarter of max_minutes at most")

@@ -131,7 +131,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(code: str, toy: Path, results: str = "owned") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", HEAD + code, str(toy), results]
+    quiet = "ignore:This process:DeprecationWarning"  # Python's own, from 3.12 on, of any fork beside a thread
+    command = [sys.executable, "-W", quiet, "-c", HEAD + code, str(toy), results]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 

@@ -87,12 +87,14 @@ def half_way(engine: Engine) -> None:
     stream = engine.stream(FRAMES * 5)
     next(stream)
     next(stream)
+    time.sleep(0.02)  # until the reader waits for a free slot
     stream.close()
 
 
 def only_the_newest(engine: Engine) -> None:
     stream = engine.stream(FRAMES * 5, drop="oldest")
     next(stream)
+    time.sleep(0.02)
     stream.close()
 
 
