@@ -52,7 +52,11 @@ def command(
             with _safe_streams(), _warnings_as_lines(name):
                 try:
                     with signals_interrupt(), extras_named(extra):
-                        status = main(*args, **kwargs)
+                        try:
+                            status = main(*args, **kwargs)
+                        except SystemExit:  # such as that of --help
+                            _flush(sys.stdout)
+                            raise
                     _flush(sys.stdout)  # a full disk shows here
                 except errors as error:
                     complain(name, error)
@@ -188,7 +192,7 @@ def _safe(stream: TextIO, of_process: TextIO | None, *, tolerated: type[OSError]
     finally:
         try:
             safe.flush()
-        except OSError:  # reported before, if the work ended well
+        except OSError:  # reported before, unless another error was
             file.discards = True  # the rest, which Python would try to write once more
 
 

@@ -42,8 +42,8 @@ class TrainOptions:
         scale_min: least magnification.
         scale_max: greatest magnification.
         lr: greatest learning rate.
-        warmup: steps over which the learning rate rises from zero; a tenth of ``steps`` if these are no more, and
-            a quarter of ``max_minutes`` at most.
+        warmup: steps over which the learning rate rises from zero. It rises over a tenth of ``steps`` if ``warmup`` is
+            not smaller than ``steps``, and over a quarter of ``max_minutes`` at most.
         final_lr: fraction of ``lr`` that is left at the end of the cosine.
         weight_decay: weight decay of AdamW, on convolution kernels.
         clip_norm: greatest norm of the gradient.

@@ -98,9 +98,12 @@ def load_run(path: Path) -> tuple[Position, TrainOptions, dict[str, Any]]:
             "resume with the version of mostnet that wrote it"
         )
     try:
-        position = Position(**document["position"])
+        known = dict(document["position"])
+        position = Position(**known)
         position.check()
         options = TrainOptions().updated(dict(document["options"]), source=str(path))
+        if "warm_step" not in known:  # a run of an earlier version
+            position.warm_step = min(position.step, options.warmup)
         return position, options, dict(document["parts"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: damaged ({shown(str(error))}); start again without --resume") from error

@@ -50,9 +50,11 @@ def longer(options: TrainOptions, *, step: int) -> str:
 def warmth(options: TrainOptions, at: Position) -> float:
     """Share of the warm-up that is done at a step, 0 to 1.
 
-    The warm-up takes ``warm_up_steps``, but no more than the share ``LONGEST_WARM_UP`` of the minutes. The first
-    ``SETTLING_STEPS`` of each process do not count as minutes: they compile the network and start the workers.
+    The warm-up takes ``warm_up_steps``, but no more than the share ``LONGEST_WARM_UP`` of the minutes. The minutes of
+    the first ``SETTLING_STEPS`` of each process do not count: they compile the network and start the workers.
     """
+    if 0 < at.warm_step < at.step:  # it is over, also for a resumed run that is longer now
+        return 1.0
     by_steps = (at.step + 1) / (warm_up_steps(options) + 1)
     by_minutes = at.counted_minutes / (LONGEST_WARM_UP * options.max_minutes) if options.max_minutes else 0.0
     return min(1.0, max(by_steps, by_minutes))
@@ -68,7 +70,7 @@ def learning_rate(options: TrainOptions, at: Position) -> float:
 
 
 def end_step(options: TrainOptions, at: Position, *, minutes: float, counts: bool) -> str:
-    """Note the minutes at the end of a step; says in a line when they end the warm-up, and else returns no text.
+    """Note the minutes at the end of a step. The result is a line if they end the warm-up, and else empty.
 
     Args:
         options: ``steps``, ``max_minutes`` and ``warmup`` of the run.

@@ -29,7 +29,7 @@ from .run_data import data_record, open_data, open_photos
 from .run_log import TRAIN_COLUMNS, VAL_COLUMNS, CsvLog, EventLog, load_writer, plot_curves
 from .run_state import Position, load_run, save_run
 from .same_run import check_same_photos, check_same_run
-from .schedule import SETTLING_STEPS, end_step, learning_rate, longer, progress, steps_of_epochs, warm_up_line
+from .schedule import SETTLING_STEPS, end_step, learning_rate, longer, progress, steps_of_epochs, warm_up_line, warmth
 from .validate import validate
 from .workers import WorkersError
 
@@ -156,6 +156,8 @@ class Trainer:
             stopped = f"stopped by {stop.signal.name} after step {steps}"
             self.report(f"{stopped}; continue with --resume (Python: resume=True)")
             raise TrainingInterrupt(stop.signal, steps)
+        if warmth(self.options, self.position) < 1:
+            self.report("the learning rate still rose when the minutes ended; give more of them, or a smaller --warmup")
         bad = len(self.dataset.source.bad)
         unread = f"; {bad} frame{'s' * (bad != 1)} could not be read" if bad else ""
         self.report(f"done: {steps} steps, {minutes:.1f} minutes; {model}{unread}")

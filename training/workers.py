@@ -117,7 +117,7 @@ def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
         return next(batches, None), None
     except _ENDED:
         return None, WorkersError(_DIED)
-    except (MostnetError, RuntimeError, OSError) as error:
+    except Exception as error:
         return None, _meaning(error.with_traceback(None))
 
 

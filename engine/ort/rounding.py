@@ -24,16 +24,18 @@ def rounds_half_precision() -> bool:
 def warn_of_cut_values(path: Path, metadata: Metadata) -> None:
     """Warn of an INT8 graph that may have half precision beside it, where ONNX Runtime does not round.
 
-    Only from opset 19 on does half precision become INT8 without float32 between them.
+    Only from opset 19 on does half precision become INT8 without float32 between them. A state in float32 tells that
+    the rest of the graph is too.
     """
-    if metadata.precision != "int8" or metadata.opset < 19 or {pair.dtype for pair in metadata.states} == {"float32"}:
+    is_float32 = "float32" in {pair.dtype for pair in metadata.states}
+    if metadata.precision != "int8" or metadata.opset < 19 or is_float32:
         return
     if not rounds_half_precision():
         import onnxruntime
 
         _LOG.warning(
-            "%s: ONNX Runtime %s does not round half precision to INT8, so results are less accurate than on TensorRT; "
-            "use ONNX Runtime %d.%d or newer (Python 3.11), or export with --rest fp32",
+            "%s: ONNX Runtime %s does not round half precision to INT8, so results may be less accurate than on "
+            "TensorRT; use ONNX Runtime %d.%d or newer (Python 3.11 or newer), or export with --rest fp32",
             path,
             onnxruntime.__version__,
             *_ROUNDS,

@@ -136,6 +136,13 @@ def test_one_line_keeps_letters_of_all_scripts() -> None:
     assert one_line("  歯\u3000é\r\nz\u200d\x07\x85 ") == r"歯 é z" + "\u200d" + r"\x07"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_help_text_that_does_not_fit_on_the_disk_is_an_error() -> None:
+    command = 'exec "$0" -m mostnet --help > /dev/full'
+    done = subprocess.run(["bash", "-c", command, sys.executable], capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stderr) == (1, "mostnet: [Errno 28] No space left on device: 'standard output'\n")
+
+
 def test_every_command_is_decorated() -> None:
     for path in SOURCES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

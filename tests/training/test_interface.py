@@ -201,4 +201,4 @@ def test_every_option_of_the_command_has_a_help_text(
     found = _help()
     assert list(found) == [field.name for field in fields(TrainOptions)]
     assert found["warmup"].startswith("steps over which the learning rate rises")
-    assert found["warmup"].endswith("a quarter of max_minutes at most")
+    assert found["warmup"].endswith("and over a quarter of max_minutes at most")

@@ -109,14 +109,38 @@ def test_what_counts_for_the_warm_up_goes_on_after_a_resume(
     assert logged[:4] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4]), "the rate of each step, not of the next"
 
 
-def test_the_state_of_an_earlier_version_lacks_what_the_warm_up_took(data: Path, tmp_path: Path) -> None:
+def test_the_warm_up_of_a_run_of_an_earlier_version_is_over(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", options=replace(SMALL, steps=1))
     document = torch.load(tmp_path / "run/last.pt", weights_only=True)
     for name in ("counted_minutes", "warm_step", "warm_minutes"):
         del document["position"][name]
+    document["position"]["step"], document["options"]["warmup"] = 600, 200
     torch.save(document, tmp_path / "run/last.pt")
     at = load_run(tmp_path / "run/last.pt")[0]
-    assert (at.counted_minutes, at.warm_step, at.warm_minutes) == (0.0, 0, 0.0)
+    assert (at.counted_minutes, at.warm_step, at.warm_minutes) == (0.0, 200, 0.0)
+    options = TrainOptions(steps=1000, warmup=200, lr=1.0, final_lr=0.0)
+    assert learning_rate(options, at) == pytest.approx(0.5)
+
+
+def test_a_longer_resumed_run_warms_up_no_second_time() -> None:
+    options = TrainOptions(steps=10**6, max_minutes=10, warmup=500, lr=1.0, final_lr=1.0)
+    at = Position()
+    for _ in range(40):
+        at.step += 1
+        end_step(options, at, minutes=at.minutes + 0.1, counts=at.step > SETTLING_STEPS)
+    longer = replace(options, max_minutes=60)
+    assert learning_rate(longer, at) == 1.0
+    assert end_step(longer, replace(at, step=at.step + 1), minutes=at.minutes + 9, counts=True) == ""
+
+
+def test_a_run_that_ends_in_its_warm_up_says_so(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10000, 25))
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: float(next(clock)))
+    lines: list[str] = []
+    options = replace(SMALL, steps=1000, max_minutes=1.0, warmup=100)
+    train(data, tmp_path / "run", options=options, report=lines.append)
+    said = "the learning rate still rose when the minutes ended; give more of them, or a smaller --warmup"
+    assert lines[-2] == said and lines[-1].startswith("done: ")
 
 
 @pytest.mark.parametrize(

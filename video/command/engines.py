@@ -76,10 +76,10 @@ class EngineSupply:
             self.close()
             try:
                 self._engine = Engine(file, outputs=self._outputs)
-            except ModelFileError:
+            except ModelFileError as error:
                 if not self._is_checkpoint or self._exports > exports:
                     raise
-                self._say(f"{file}: damaged, so it is exported again")
+                self._say(f"{error}; mostnet does so now")
                 self._engine = Engine(self._exported(video, fps, again=True), outputs=self._outputs)
             self._file = file
         return self._engine

@@ -46,6 +46,7 @@ def test_the_version_tells_what_the_installed_runtime_does() -> None:
         ("2.0.0rc1", HALF, 0),
         ("1.23.2", replace(HALF, states=(StatePair("a", (1, 2), "int8"),)), 1),
         ("1.23.2", replace(HALF, states=(StatePair("a", (1, 2), "float32"),)), 0),
+        ("1.23.2", replace(HALF, states=(StatePair("a", (1, 2), "int8"), StatePair("b", (1, 2), "float32"))), 0),
         ("1.23.2", replace(HALF, opset=17), 0),
         ("1.23.2", replace(HALF, precision="fp16"), 0),
     ],

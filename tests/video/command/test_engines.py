@@ -79,7 +79,8 @@ def test_a_damaged_export_of_an_earlier_run_is_made_again(
     capsys.readouterr()
     assert cli.main(command) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"mostnet-run: {file}: damaged, so it is exported again"
+    assert said[0].startswith(f"mostnet-run: {file}: truncated: ")
+    assert said[0].endswith("; export or copy it again; mostnet does so now")
     assert said[1].startswith("mostnet-run: exporting nano ")
     assert len(exports) == 2
 
