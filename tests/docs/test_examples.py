@@ -113,6 +113,14 @@ class CheckedStabiliser(Stabiliser):
         return super().apply(picture, correction)
 
 
+def write_model_and_clip(folder: Path, *, frames: int) -> None:
+    """The files that the examples open."""
+    save_toy(folder / "model.onnx")
+    with VideoWriter(folder / "clip.mp4", 25, SIZE_HW) as writer:
+        for count in range(frames):
+            writer.write(frame_of(count))
+
+
 @pytest.mark.parametrize("lookahead", [0, 4])
 @pytest.mark.parametrize("page", ["docs/api.md", "docs/stabiliser.md"])
 def test_each_picture_of_a_stabiliser_s_example_gets_its_own_correction(
@@ -121,10 +129,7 @@ def test_each_picture_of_a_stabiliser_s_example_gets_its_own_correction(
     pytest.importorskip("onnxruntime")
     (example,) = (text for text in examples(page) if "Stabiliser(" in text)
     assert "lookahead=4" in example
-    save_toy(tmp_path / "model.onnx")
-    with VideoWriter(tmp_path / "clip.mp4", 25, SIZE_HW) as writer:
-        for count in range(7):
-            writer.write(frame_of(count))
+    write_model_and_clip(tmp_path, frames=7)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mostnet.video, "Stabiliser", CheckedStabiliser)
     shown: list[Frame] = []
@@ -145,10 +150,7 @@ def test_the_examples_of_the_api_run(
 ) -> None:
     pytest.importorskip("onnxruntime")
     assert len(examples("docs/api.md")) == 4
-    save_toy(tmp_path / "model.onnx")
-    with VideoWriter(tmp_path / "clip.mp4", 25, SIZE_HW) as writer:
-        for count in range(6):
-            writer.write(frame_of(count))
+    write_model_and_clip(tmp_path, frames=6)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(camera_source.cv2, "VideoCapture", FakeCapture)
     exec(compile(examples("docs/api.md")[number], "docs/api.md", "exec"), {"__name__": "example"})

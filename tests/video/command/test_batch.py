@@ -61,13 +61,19 @@ def test_each_video_has_its_result_and_one_that_fails_stops_no_other(
     assert {path.name: _count(path) for path in out.iterdir()} == {"a.mov.mp4": 6, "a.mp4.mp4": 5, "c10.mp4": 7}
 
 
-def test_results_that_exist_are_left_alone(
-    files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def with_earlier_result(folder: Path) -> Path:
+    """The folder of results, which has one; the damaged video is removed."""
+    (folder / "c9.MP4").unlink()
     out = folder.parent / "out"
     out.mkdir()
     (out / "c10.mp4").write_bytes(b"an earlier result")
-    (folder / "c9.MP4").unlink()
+    return out
+
+
+def test_results_that_exist_are_left_alone(
+    files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = with_earlier_result(folder)
     assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
     printed = capsys.readouterr().out
     assert f"{out}/c10.mp4: exists, so c10.mkv is skipped, whatever options it was made with; remove it" in printed
@@ -81,11 +87,8 @@ def test_results_that_exist_are_left_alone(
 def test_a_result_that_is_older_than_its_video_is_made_again(
     files: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = folder.parent / "out"
-    out.mkdir()
-    (out / "c10.mp4").write_bytes(b"the result of an earlier video of this name")
+    out = with_earlier_result(folder)
     os.utime(out / "c10.mp4", (1e9, 1e9))
-    (folder / "c9.MP4").unlink()
     assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0
     assert f"{out}/c10.mp4: is older than c10.mkv, so it is done again\n" in capsys.readouterr().out
     assert _count(out / "c10.mp4") == 7
