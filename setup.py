@@ -36,6 +36,7 @@ EXTRAS = {
         "nbformat>=5.10",
         "ipykernel>=6.29",
         "pytest>=8",
+        "pytest-timeout>=2.4",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
         "mypy>=1.13",

@@ -53,7 +53,8 @@ def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
     if not workers:
         yield from batches
         return
-    iterator = iter(batches)
+    with _garbage_kept():
+        iterator = iter(batches)
     try:
         while True:
             batch, failure = _next(iterator)
@@ -68,6 +69,21 @@ def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
         with _deaths_ignored():
             del iterator
             gc.collect()
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Keep processes forked in the block from collecting what this process left.
+
+    There, the destructor of an ONNX Runtime session crashes, or waits for threads that do not exist.
+    """
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen:  # else the application keeps its objects frozen itself
+            gc.unfreeze()
 
 
 @contextmanager
@@ -115,10 +131,9 @@ def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
     """The next batch, or a failure. The failure has no traceback, which would hold the workers."""
     try:
         return next(batches, None), None
-    except _ENDED:
-        return None, WorkersError(_DIED)
     except Exception as error:
-        return None, _meaning(error.with_traceback(None))
+        error.with_traceback(None)
+        return None, WorkersError(_DIED) if isinstance(error, _ENDED) else _meaning(error)
 
 
 def _meaning(error: Exception) -> Exception:

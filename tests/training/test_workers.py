@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -160,8 +162,13 @@ class Failing(Dataset[torch.Tensor]):
 def test_a_worker_that_ends_while_it_hands_memory_over_has_died(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    others = multiprocessing.active_children()
+    batches = loader(Failing(error), workers=1, batch_size=1, sampler=range(9))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - set(others)
     with pytest.raises(WorkersError, match="one of --workers died"):
-        list(loader(Failing(error), workers=1, batch_size=1, sampler=range(9)))
+        list(batches)
+    assert worker.exitcode == 0, "it was not told to end, and PyTorch killed it after seconds"
     with pytest.raises(type(error)):
         list(loader(Failing(error), workers=0, batch_size=1, sampler=range(9)))
     workers._report(type(error), error, None)  # in a worker, while the training process ends
@@ -200,3 +207,43 @@ def test_workers_end_at_an_error_while_the_caller_keeps_it(kind: type[Exception]
         list(batches)
     assert set(multiprocessing.active_children()) <= set(others)
     del kept
+
+
+class Collecting(Dataset[bool]):
+    """Each item says whether ``Left`` was destroyed in this process, after its garbage was collected."""
+
+    def __getitem__(self, item: int) -> bool:
+        gc.collect()
+        return os.getpid() in Left.destroyed_in
+
+
+class Left:
+    """What a user of this process left, in a circle that only the collector frees."""
+
+    destroyed_in: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        self.circle = self
+
+    def __del__(self) -> None:
+        self.destroyed_in.append(os.getpid())
+
+
+@linux_only
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_worker_destroys_nothing_that_this_process_left(frozen: bool) -> None:
+    gc.collect()
+    Left.destroyed_in.clear()
+    if frozen:  # an application may keep its own objects frozen
+        gc.freeze()
+    try:
+        gc.disable()
+        Left()
+        seen = list(loader(Collecting(), workers=1, batch_size=1, sampler=range(3)))
+        assert not any(seen)
+        assert (gc.get_freeze_count() > 0) is frozen
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    gc.collect()
+    assert Left.destroyed_in == [os.getpid()]

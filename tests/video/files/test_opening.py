@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -138,6 +139,8 @@ def listener() -> Iterator[tuple[int, list[object]]]:
 
         threading.Thread(target=accept, daemon=True).start()
         yield server.getsockname()[1], met
+        with suppress(OSError):  # wakes the thread; macOS says that nobody is connected
+            server.shutdown(socket.SHUT_RDWR)
 
 
 PLAYLISTS = {
