@@ -6,7 +6,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -42,7 +42,7 @@ class WorkersError(TrainingError):
     """A process that reads clips died, or lacks shared memory."""
 
 
-def loader(source: Any, *, workers: int, **options: Any) -> Iterator[Batch]:
+def loader(source: Any, *, workers: int, **options: Any) -> Generator[Batch, None, None]:
     """The batches of a ``DataLoader`` with its ``options``. Its workers end with this process.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from mostnet.contract import DatasetError
 from mostnet.contract.arguments import size_hw
@@ -18,6 +18,7 @@ from mostnet.training.data.clips import ClipDataset, ClipOptions
 from mostnet.training.data.dataset import index_split, read_labelled_frame
 from mostnet.training.data.flow_files import read_flow, write_flow
 from mostnet.training.data.frame_source import FrameSource
+from mostnet.training.workers import loader
 from tests.training.moving_scenes import moving_clip, write_dataset, write_sequence
 
 OPTIONS = ClipOptions(frames=3, crop_hw=(64, 64))
@@ -182,7 +183,8 @@ def test_clips_depend_only_on_seed_and_number(data: Path) -> None:
         assert torch.equal(a.input, b.input) and torch.equal(a.valid, b.valid)
         assert (a.flow - b.flow).abs().max() < 0.02, "the cache keeps half precision"
         assert not torch.equal(a.input, other[i].input)
-    loaded = next(iter(DataLoader(lazy, batch_size=2, sampler=range(4, 8), num_workers=1)))
+    with closing(loader(lazy, workers=1, batch_size=2, sampler=range(4, 8))) as batches:
+        loaded = next(batches)
     assert torch.equal(loaded.input[1], lazy[5].input) and loaded.has_mask.shape == (2,)
     assert loaded.frames(1, 3).input.shape == (2, 2, 64, 64, 3) and loaded.frames(1, 3).has_mask.shape == (2,)
 
