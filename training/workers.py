@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -49,11 +50,12 @@ def loader(source: Any, *, workers: int, **options: Any) -> Generator[Batch, Non
         WorkersError: a worker died, or lacks shared memory or open files.
         MostnetError: an error of ours in a worker, without the traceback that PyTorch adds to its text.
     """
-    batches = DataLoader(source, num_workers=workers, worker_init_fn=_begin, **options)
+    begin = partial(_begin, collects=gc.isenabled())
+    batches = DataLoader(source, num_workers=workers, worker_init_fn=begin, **options)
     if not workers:
         yield from batches
         return
-    with _garbage_kept():
+    with _collector_paused():
         iterator = iter(batches)
     try:
         while True:
@@ -72,18 +74,15 @@ def loader(source: Any, *, workers: int, **options: Any) -> Generator[Batch, Non
 
 
 @contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """Keep processes forked in the block from collecting what this process left.
-
-    There, the destructor of an ONNX Runtime session crashes, or waits for threads that do not exist.
-    """
-    frozen = gc.get_freeze_count()
-    gc.freeze()
+def _collector_paused() -> Iterator[None]:
+    """Collect no garbage in the block. Processes that are forked in it begin so, too."""
+    collects = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        if not frozen:  # else the application keeps its objects frozen itself
-            gc.unfreeze()
+        if collects:
+            gc.enable()
 
 
 @contextmanager
@@ -99,8 +98,13 @@ def _deaths_ignored() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, before)
 
 
-def _begin(worker: int) -> None:
-    """Settings of a process that reads clips."""
+def _begin(worker: int, *, collects: bool) -> None:
+    """Settings of a process that reads clips; ``collects`` is whether it collects garbage."""
+    # Never what the training process left: the destructor of an ONNX Runtime session crashes here, or waits for threads
+    # that only the training process has.
+    gc.freeze()
+    if collects:
+        gc.enable()
     leave_stopping_to_the_parent(worker)
     sys.excepthook = _report
 

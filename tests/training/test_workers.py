@@ -209,6 +209,13 @@ def test_workers_end_at_an_error_while_the_caller_keeps_it(kind: type[Exception]
     del kept
 
 
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Enables the collector again after the test."""
+    yield
+    gc.enable()
+
+
 class Collecting(Dataset[bool]):
     """Each item says whether ``Left`` was destroyed in this process, after its garbage was collected."""
 
@@ -230,20 +237,28 @@ class Left:
 
 
 @linux_only
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_worker_destroys_nothing_that_this_process_left(frozen: bool) -> None:
+def test_a_worker_destroys_nothing_that_this_process_left(collector: None) -> None:
     gc.collect()
     Left.destroyed_in.clear()
-    if frozen:  # an application may keep its own objects frozen
-        gc.freeze()
-    try:
-        gc.disable()
-        Left()
-        seen = list(loader(Collecting(), workers=1, batch_size=1, sampler=range(3)))
-        assert not any(seen)
-        assert (gc.get_freeze_count() > 0) is frozen
-    finally:
-        gc.enable()
-        gc.unfreeze()
+    gc.disable()
+    Left()
+    assert not any(loader(Collecting(), workers=1, batch_size=1, sampler=range(3)))
     gc.collect()
     assert Left.destroyed_in == [os.getpid()]
+
+
+class CollectorEnabled(Dataset[bool]):
+    """Each item says whether this process collects garbage by itself."""
+
+    def __getitem__(self, item: int) -> bool:
+        return gc.isenabled()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_worker_collects_garbage_if_this_process_does(collector: None, enabled: bool) -> None:
+    (gc.enable if enabled else gc.disable)()
+    frozen = gc.get_freeze_count()
+    seen = list(loader(CollectorEnabled(), workers=1, batch_size=1, sampler=range(3)))
+    assert [bool(each) for each in seen] == [enabled] * 3
+    assert gc.isenabled() == enabled
+    assert gc.get_freeze_count() == frozen, "an application may have frozen objects of its own"

@@ -24,7 +24,7 @@ def in_child(work: Callable[[], object]) -> None:
     gc.collect()  # what other tests left is not the child's to destroy
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout has a handler
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not the handler of pytest-timeout
         signal.alarm(10)
         try:
             work()
