@@ -85,6 +85,11 @@ def complain(name: str, problem: object) -> None:
     print(f"{name}: {one_line(problem)}", file=sys.stderr, flush=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def one_line(text: object) -> str:
     """The text with every run of white space as one space, and other control characters as escapes."""
     words = " ".join(str(text).split())

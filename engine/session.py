@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mostnet.contract import EngineBusyError, EngineCopyError, Frame, Metadata, OutputName
+from mostnet.contract.terminal import counted
 from mostnet.engine.streams.pipeline import Readers
 from mostnet.engine.streams.sources import Source, is_path, open_source
 from mostnet.engine.streams.streaming import Streaming
@@ -238,9 +239,10 @@ class Session:
     def __repr__(self) -> str:
         about = self.metadata
         place = self.provider if self.device is None else f"{self.provider}:{self.device}"
+        state = f"{'closed' if self.closed else 'open'}, {counted(self.stats.frames, 'frame')}"
         return (
             f"<{type(self).__name__} {self.path.name}: {about.variant} {self._size_hw[0]}x{self._size_hw[1]} "
-            f"{about.precision} on {place}, {'closed' if self.closed else 'open'}, {self.stats.frames} frames>"
+            f"{about.precision} on {place}, {state}>"
         )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mostnet.contract.arguments import size_hw
 from mostnet.contract.stopping import exit_status
-from mostnet.contract.terminal import PLAIN, CommandParser, command, complain
+from mostnet.contract.terminal import PLAIN, CommandParser, command, complain, counted
 from mostnet.training.data.dataset import SPLITS, UNFINISHED
 from mostnet.training.synth.files import write_split
 
@@ -80,7 +80,7 @@ def _write(args: argparse.Namespace, progress: Callable[[int], None]) -> str:
         folder = write_split(args.out, args.split, **common)
     else:
         folder = _write_moving(args, {"frames": frames, "size_hw": size, "seed": seed}, common)
-    return f"{folder}: {args.sequences} sequences of {frames} frames, {size[0]}x{size[1]}"
+    return f"{folder}: {counted(args.sequences, 'sequence')} of {counted(frames, 'frame')}, {size[0]}x{size[1]}"
 
 
 def _write_moving(args: argparse.Namespace, clip: dict[str, Any], common: dict[str, Any]) -> Path:

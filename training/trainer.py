@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mostnet.contract import DatasetError, TrainingError, sha256, write_text
 from mostnet.contract.stopping import SignalInterrupt, StopRequest
+from mostnet.contract.terminal import counted
 from mostnet.model import State
 from mostnet.model.threads import TorchThreads
 from mostnet.training.data.clips import Batch
@@ -159,7 +160,7 @@ class Trainer:
         if warmth(self.options, self.position) < 1:
             self.report("the learning rate still rose when the minutes ended; give more of them, or a smaller --warmup")
         bad = len(self.dataset.source.bad)
-        unread = f"; {bad} frame{'s' * (bad != 1)} could not be read" if bad else ""
+        unread = f"; {counted(bad, 'frame')} could not be read" if bad else ""
         self.report(f"done: {steps} steps, {minutes:.1f} minutes; {model}{unread}")
         best = None if self.position.best is None else self.run_dir / BEST
         return TrainResult(steps, minutes, self.validation, model, best, bad)

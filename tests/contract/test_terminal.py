@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mostnet.contract import DatasetError
-from mostnet.contract.terminal import CommandParser, command, drawn, one_line
+from mostnet.contract.terminal import CommandParser, command, counted, drawn, one_line
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
@@ -134,6 +134,11 @@ def test_a_command_that_a_signal_ends_says_so(capsys: pytest.CaptureFixture[str]
 
 def test_one_line_keeps_letters_of_all_scripts() -> None:
     assert one_line("  歯\u3000é\r\nz\u200d\x07\x85 ") == r"歯 é z" + "\u200d" + r"\x07"
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_one_thing_is_counted_without_an_s(count: int, text: str) -> None:
+    assert counted(count, "file") == text
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -30,9 +30,9 @@ def test_what_they_tell(toy: Path) -> None:
         second = engine.session()
         second.infer(frame_of(1))
         assert repr(engine) == f"<Engine toy.onnx: {about}, open, 0 frames>"
-        assert repr(second) == f"<Session toy.onnx: {about}, open, 1 frames>"
+        assert repr(second) == f"<Session toy.onnx: {about}, open, 1 frame>"
     assert engine.closed and second.closed
-    assert repr(second) == f"<Session toy.onnx: {about}, closed, 1 frames>"
+    assert repr(second) == f"<Session toy.onnx: {about}, closed, 1 frame>"
 
 
 def test_a_session_tells_the_outputs_that_were_asked_for(toy: Path) -> None:

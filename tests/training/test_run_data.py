@@ -95,7 +95,7 @@ def test_another_size_is_refused_before_the_run(data: Path) -> None:
 
 def test_a_bad_frame_of_the_validation_is_left_out(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     (data / "val/0000/input/000001.png").write_bytes(b"damaged")
-    with pytest.raises(DatasetError, match="1 frames cannot be read, but the run tolerates 0"):
+    with pytest.raises(DatasetError, match="1 frame cannot be read, but the run tolerates 0"):
         opened(data, validate_every=1)
     assert "000001.png" in caplog.text and "; this frame is left out of the validation" in caplog.text
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mostnet.contract import DatasetError
+from mostnet.contract.terminal import counted
 
 from .dataset import SequenceFiles
 from .guesses import SEQUENCE_WORDS, meant
@@ -22,14 +23,14 @@ def describe(name: str, sequences: Sequence[SequenceFiles], *, needs_labels: boo
     if needs_labels and not any(sequence.labels or sequence.matrices for sequence in sequences):
         folders = ", ".join(dict.fromkeys(sequences[0].layout.folders[label] for label in LABELS))
         raise DatasetError(
-            f"{name}: none of the {_number(len(sequences), 'sequence')} has a label; expected one or more of the "
+            f"{name}: none of the {counted(len(sequences), 'sequence')} has a label; expected one or more of the "
             f"folders {folders} beside input" + (f"; found {unread}" if unread else "")
         )
     layouts = sorted({sequence.layout.name for sequence in sequences})
     found, missing = _labels(sequences)
     line = (
-        f"{name}: layout of {' and '.join(layouts)}, {_number(len(sequences), 'sequence')}, "
-        f"{_number(sum(map(len, sequences)), 'frame')}; labels: {', '.join(found) or 'none'}; missing: "
+        f"{name}: layout of {' and '.join(layouts)}, {counted(len(sequences), 'sequence')}, "
+        f"{counted(sum(map(len, sequences)), 'frame')}; labels: {', '.join(found) or 'none'}; missing: "
         f"{', '.join(missing) or 'none'}"
     )
     return [line, *([f"{name}: not read: {unread}"] if unread else [])]
@@ -46,7 +47,7 @@ def _labels(sequences: Sequence[SequenceFiles]) -> tuple[list[str], list[str]]:
     if any(sequence.layout is VIDENT for sequence in sequences):
         counts[str(VIDENT.matrices)] = [len(sequence) for sequence in sequences if sequence.matrices is not None]
     found = [
-        f"{name} in {_share(len(frames), len(sequences))} ({_number(sum(frames), 'frame')})"
+        f"{name} in {_share(len(frames), len(sequences))} ({counted(sum(frames), 'frame')})"
         for name, frames in counts.items()
         if frames
     ]
@@ -77,14 +78,10 @@ def _unread(sequences: Sequence[SequenceFiles]) -> str:
                 continue
             counts[path.name] += 1
     return ", ".join(
-        f"{name} in {_number(count, 'sequence')}" + (f" (did you mean {guesses[name]}?)" if guesses[name] else "")
+        f"{name} in {counted(count, 'sequence')}" + (f" (did you mean {guesses[name]}?)" if guesses[name] else "")
         for name, count in sorted(counts.items())
     )
 
 
 def _share(count: int, whole: int) -> str:
-    return _number(whole, "sequence") if count == whole else f"{count} of {_number(whole, 'sequence')}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" + "s" * (count != 1)
+    return counted(whole, "sequence") if count == whole else f"{count} of {counted(whole, 'sequence')}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mostnet.contract import DatasetError
+from mostnet.contract.terminal import counted
 
 from .dataset import LabelledFrame, SequenceFiles, first_size, read_labelled_frame
 
@@ -82,7 +83,8 @@ class FrameSource:
         log.warning("bad file %d: %s; %s", len(self.bad), error, self._instead)
         if len(self.bad) > self._most_bad:
             raise TooManyBadFilesError(
-                f"{len(self.bad)} frames cannot be read, but the run tolerates {int(self._most_bad)}; the last: {error}"
+                f"{counted(len(self.bad), 'frame')} cannot be read, but the run tolerates {int(self._most_bad)}; "
+                f"the last: {error}"
             ) from error
 
     def _load(self) -> None:

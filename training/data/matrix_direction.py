@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from mostnet.contract import DatasetError
 from mostnet.contract.metrics import Flow, Valid
+from mostnet.contract.terminal import counted
 from mostnet.video.steady.similarity import Similarity, centre_of
 
 from .matrices import Matrices
@@ -190,11 +191,11 @@ def find_direction(sequences: Sequence[MovingPictures]) -> Found:
         if used == _SEQUENCES:
             break
     if not pairs:
-        return Found(None, {}, 0.0, 0, f"{_FILE}: the matrices of {_count(len(sequences), 'sequence')} hold no motion")
+        return Found(None, {}, 0.0, 0, f"{_FILE}: the matrices of {counted(len(sequences), 'sequence')} hold no motion")
     rows = [_residuals(pair) for pair in pairs]
     still = float(np.mean([still for still, _ in rows]))
     residuals = {direction: float(np.mean([row[direction] for _, row in rows])) for direction in Direction}
-    direction, text = _verdict(residuals, still, f"{_count(len(pairs), 'pair')} of {_count(used, 'sequence')}")
+    direction, text = _verdict(residuals, still, f"{counted(len(pairs), 'pair')} of {counted(used, 'sequence')}")
     return Found(direction, residuals, still, len(pairs), f"{_FILE}: {text}")
 
 
@@ -306,7 +307,3 @@ def _scaling(size_hw: tuple[int, int], small_hw: tuple[int, int]) -> Matrices:
     """Matrix ``(3, 3)`` that maps a point of a picture to its place in the shrunk one: corners of pixels agree."""
     y, x = small_hw[0] / size_hw[0], small_hw[1] / size_hw[1]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mostnet.contract import MostnetError, write_text
-from mostnet.contract.terminal import CommandParser, command
+from mostnet.contract.terminal import CommandParser, command, counted
 
 from .card import WEIGHTS, write_card
 from .evaluate import Evaluation
@@ -49,7 +49,8 @@ def notes(report: EvalReport) -> list[str]:
     evaluation, model = report.evaluation, report.model
     lines = [
         f"{model.file}: {model.precision}, {model.runs_in}, on {report.data.name}/{report.data.split}: "
-        f"{len(evaluation.sequences)} sequences, {len(evaluation.rows.model)} frames. FPS is of this run.",
+        f"{counted(len(evaluation.sequences), 'sequence')}, {counted(len(evaluation.rows.model), 'frame')}. "
+        "FPS is of this run.",
         CONVENTIONS[report.convention].note,
     ]
     if labelled_frames(evaluation.rows.baseline)["shade"]:
@@ -154,7 +155,10 @@ def _check_same_frames(full_name: str, full: Mapping[str, Any], name: str, repor
         for r in (report, full)
     )
     if found != wanted:
-        described = (f"{f[0]}/{f[1]}, {len(f[2])} sequences, {sum(n for _, n in f[2])} frames" for f in (found, wanted))
+        described = (
+            f"{data}/{split}, {counted(len(sequences), 'sequence')}, {counted(sum(n for _, n in sequences), 'frame')}"
+            for data, split, sequences in (found, wanted)
+        )
         raise MostnetError(
             f"{name} was evaluated on {next(described)}, {full_name} on {next(described)}; use the same frames for both"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from mostnet.contract import MostnetError, VideoError, natural_key
-from mostnet.contract.terminal import complain
+from mostnet.contract.terminal import complain, counted
 from mostnet.video.files.sequences import is_picture
 from mostnet.video.steady.options import StabiliserOptions
 
@@ -109,7 +109,8 @@ class VideoBatch:
                 break
         self._counts["not begun"] = len(videos) - self._counts.total()
         counts = ", ".join(f"{self._counts[what]} {what}" for what in _ENDS if self._counts[what])
-        print(f"{len(videos)} videos: {counts}; {self._frames} frames in {perf_counter() - begun_s:.1f} s")
+        elapsed_s = perf_counter() - begun_s
+        print(f"{counted(len(videos), 'video')}: {counts}; {counted(self._frames, 'frame')} in {elapsed_s:.1f} s")
         return stopped or int(self._counts["failed"] > 0)
 
     def _one(self, video: Path, output: Path) -> int:

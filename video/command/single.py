@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mostnet.contract import VideoError
 from mostnet.contract.stopping import StopRequest
-from mostnet.contract.terminal import PLAIN, complain
+from mostnet.contract.terminal import PLAIN, complain, counted
 from mostnet.engine import Engine
 from mostnet.video.progress import RunProgress
 from mostnet.video.run import IncompleteVideoError, RunSummary, run
@@ -100,7 +100,7 @@ def _line(summary: RunSummary, still: int | None) -> str:
     stopped = ["stopped early"] if summary.stopped else []
     if not summary.frames or (still is not None and summary.output is None):
         return ", ".join(["nothing written", *stopped])
-    what = f"{summary.frames} frames at {float(summary.fps):g} FPS"
+    what = f"{counted(summary.frames, 'frame')} at {float(summary.fps):g} FPS"
     if still is not None:
         what = f"frame {still}, after {what}"
     what = f"{summary.output or 'shown'}: {what} in {summary.elapsed_s:.1f} s ({summary.speed_fps:.1f} FPS)"

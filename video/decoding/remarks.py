@@ -9,6 +9,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from mostnet.contract.terminal import counted
+
 from .tone import HDR_NAMES
 
 _LOG = logging.getLogger(__name__)
@@ -111,7 +113,7 @@ def say_choice(name: str, streams: list[av.VideoStream]) -> None:
 def say_left_out(name: str, container: av.container.InputContainer) -> None:
     """Say which parts of a file a written video does not keep. Its tags, such as title, date and place, go silently."""
     parts = {"subtitle track": len(container.streams.subtitles), "chapter": len(container.chapters())}
-    found = [f"{count} {part}{'' if count == 1 else 's'}" for part, count in parts.items() if count]
+    found = [counted(count, part) for part, count in parts.items() if count]
     if found:
         _LOG.warning("%s: %s not written", name, " and ".join(found) + (" is" if _is_one(parts) else " are"))
 

@@ -159,7 +159,7 @@ def test_bad_files_are_named_once_and_replaced_by_a_neighbour(
 def test_too_many_bad_files_stop(data: Path, cache: str) -> None:
     (data / "train" / "0001" / "input" / "000001.png").write_bytes(b"")
     with pytest.raises(
-        DatasetError, match=r"1 frames cannot be read, but the run tolerates 0; the last: .*0001/input/000001"
+        DatasetError, match=r"1 frame cannot be read, but the run tolerates 0; the last: .*0001/input/000001"
     ):
         ClipDataset(
             FrameSource(index_split(data, "train"), cache=cache, most_bad=0.01), replace(OPTIONS, augment=False)

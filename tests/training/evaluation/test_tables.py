@@ -38,7 +38,7 @@ def test_evaluations_on_different_frames_are_not_compared(tmp_path: Path, capsys
     paths = [written(tmp_path / "a.json", document()), written(tmp_path / "b.json", other)]
     assert main(["ablation", f"a={paths[0]}", f"b={paths[1]}"]) == 1
     error = capsys.readouterr().err
-    assert "b was evaluated on scenes/test, 1 sequences, 10 frames, a on scenes/test, 2 sequences, 20 frames" in error
+    assert "b was evaluated on scenes/test, 1 sequence, 10 frames, a on scenes/test, 2 sequences, 20 frames" in error
 
 
 def test_evaluations_on_data_made_differently_are_not_compared(

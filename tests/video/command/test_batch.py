@@ -136,7 +136,7 @@ def test_a_damaged_video_is_done_again_until_it_is_whole(
         assert printed.err.startswith(f"mostnet-run: {video}: damaged at frame 2")
         assert printed.err.endswith(f"; {count} frames are in {out}/v.damaged.mp4\n")
         assert f"{out}/v.damaged.mp4: {count} frames" in printed.out
-        assert "1 videos: 1 failed; " in printed.out
+        assert "1 video: 1 failed; " in printed.out
         assert _names(out) == ["v.damaged.mp4"]
     video.write_bytes(whole)
     assert cli.main([str(folder), "--engine", files[0], "-o", str(out)]) == 0

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mostnet.contract.terminal import counted
 from mostnet.engine import Output
 from mostnet.video import cli
 from mostnet.video.sink import Sink
@@ -43,7 +44,7 @@ def test_a_still_is_that_frame_of_the_whole_video(
     assert cli.main([files[1], "--engine", files[0], "-o", str(out), "--still", str(number), *STEADY]) == 0
     assert out.read_bytes() == (pictures / f"{number:05}.png").read_bytes()
     printed = capsys.readouterr().out
-    assert printed.startswith(f"{out}: frame {number}, after {number + 1} frames at 25 FPS in ")
+    assert printed.startswith(f"{out}: frame {number}, after {counted(number + 1, 'frame')} at 25 FPS in ")
     assert "stopped early" not in printed
     assert _names(tmp_path) == ["still.png"]
 
