@@ -79,6 +79,14 @@ class CommandParser(argparse.ArgumentParser):
         complain(self.prog, f"{message}; {self.prog} --help lists the arguments")
         self.exit(2)
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help text. A failure, which argparse would hide, is raised.
+
+        Raises:
+            OSError: the text cannot be written.
+        """
+        print(self.format_help(), end="", file=file)
+
 
 def complain(name: str, problem: object) -> None:
     """Print ``name: problem`` as one line on stderr."""
@@ -164,14 +172,14 @@ def _warnings_as_lines(name: str) -> Iterator[None]:
 def _safe_streams() -> Iterator[None]:
     """Streams that neither refuse a character nor fail when their reader is gone; stderr never fails."""
     before = sys.stdout, sys.stderr
-    with (
-        _safe(before[0], sys.__stdout__, tolerated=BrokenPipeError) as sys.stdout,
-        _safe(before[1], sys.__stderr__, tolerated=OSError) as sys.stderr,
-    ):
-        try:
+    try:
+        with (
+            _safe(before[0], sys.__stdout__, tolerated=BrokenPipeError) as sys.stdout,
+            _safe(before[1], sys.__stderr__, tolerated=OSError) as sys.stderr,
+        ):
             yield
-        finally:
-            sys.stdout, sys.stderr = before
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 @contextmanager
@@ -198,7 +206,7 @@ def _safe(stream: TextIO, of_process: TextIO | None, *, tolerated: type[OSError]
         try:
             safe.flush()
         except OSError:  # reported before, unless another error was
-            file.discards = True  # the rest, which Python would try to write once more
+            file.discards = True  # else Python would write the rest again when it destroys the stream
 
 
 def _flush(stream: TextIO | None) -> None:

@@ -19,6 +19,8 @@ from .extras import load_extra
 MOSTNET = "mostnet"
 #: Folder of the YAML files that are installed with the package.
 RECIPES = Path(__file__).parent / "recipes"
+#: Share of the steps over which the learning rate rises if ``warmup`` would outlast them.
+SHORT_WARM_UP = 0.1
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,11 @@ class TrainOptions:
     save_every: int = 200
     log_every: int = 20
     tensorboard: bool = False
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps of the warm-up: ``warmup``, or the share ``SHORT_WARM_UP`` of a run of no more steps than that."""
+        return self.warmup if self.warmup < self.steps else int(SHORT_WARM_UP * self.steps)
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

@@ -33,6 +33,7 @@ class Position:
         counted_minutes: the part of ``minutes`` that counts for the warm-up, see ``schedule.warmth``.
         warm_step: ``step`` at the end of the warm-up so far.
         warm_minutes: ``minutes`` at the end of the warm-up so far.
+        is_warm: the warm-up is over.
         skipped: steps skipped because loss or gradient was not finite.
         best: best validation score so far; None before the first.
     """
@@ -44,6 +45,7 @@ class Position:
     counted_minutes: float = 0.0
     warm_step: int = 0
     warm_minutes: float = 0.0
+    is_warm: bool = False
     skipped: int = 0
     best: float | None = None
 
@@ -60,6 +62,8 @@ class Position:
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) or (name == "best" and value is None)):
                 raise ValueError(f"{name} is {value!r}")
+        if type(self.is_warm) is not bool:
+            raise ValueError(f"is_warm is {self.is_warm!r}")
 
 
 def save_run(path: Path, *, position: Position, options: TrainOptions, parts: dict[str, Any]) -> None:
@@ -102,8 +106,10 @@ def load_run(path: Path) -> tuple[Position, TrainOptions, dict[str, Any]]:
         position = Position(**known)
         position.check()
         options = TrainOptions().updated(dict(document["options"]), source=str(path))
-        if "warm_step" not in known:  # a run of an earlier version
-            position.warm_step = min(position.step, options.warmup)
+        if "is_warm" not in known:  # a run of an earlier version, whose steps took about the same time
+            position.warm_step = min(position.step, options.warm_up_steps)
+            position.warm_minutes = position.minutes * position.warm_step / max(1, position.step)
+            position.is_warm = position.step >= options.warm_up_steps
         return position, options, dict(document["parts"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: damaged ({shown(str(error))}); start again without --resume") from error

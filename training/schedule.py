@@ -13,9 +13,7 @@ from .networks import Network
 from .options import TrainOptions
 from .run_state import Position
 
-#: Share of the steps over which the learning rate rises if ``warmup`` would outlast them.
-SHORT_WARM_UP = 0.1
-#: Largest share of the minutes over which it rises.
+#: Largest share of the minutes over which the learning rate rises.
 LONGEST_WARM_UP = 0.25
 #: Steps after the start of a process whose time says nothing of the others.
 SETTLING_STEPS = 3
@@ -27,14 +25,9 @@ def progress(options: TrainOptions, *, step: int, minutes: float) -> float:
     return min(1.0, max(step / options.steps, spent))
 
 
-def warm_up_steps(options: TrainOptions) -> int:
-    """Steps of the warm-up: ``warmup``, or the share ``SHORT_WARM_UP`` of a run of no more steps than that."""
-    return options.warmup if options.warmup < options.steps else int(SHORT_WARM_UP * options.steps)
-
-
 def warm_up_line(options: TrainOptions, *, step: int) -> str:
     """Says that the steps are too few for the warm-up; empty if they are not, or if it is over at this step."""
-    rises = warm_up_steps(options)
+    rises = options.warm_up_steps
     if rises == options.warmup or step >= max(rises, 1):
         return ""
     instead = f"the learning rate rises over {rises} of them" if rises else "the run has no warm-up"
@@ -53,9 +46,9 @@ def warmth(options: TrainOptions, at: Position) -> float:
     The warm-up takes ``warm_up_steps``, but no more than the share ``LONGEST_WARM_UP`` of the minutes. The minutes of
     the first ``SETTLING_STEPS`` of each process do not count: they compile the network and start the workers.
     """
-    if 0 < at.warm_step < at.step:  # it is over, also for a resumed run that is longer now
+    if at.is_warm:  # it is over, also for a resumed run that is longer now
         return 1.0
-    by_steps = (at.step + 1) / (warm_up_steps(options) + 1)
+    by_steps = (at.step + 1) / (options.warm_up_steps + 1)
     by_minutes = at.counted_minutes / (LONGEST_WARM_UP * options.max_minutes) if options.max_minutes else 0.0
     return min(1.0, max(by_steps, by_minutes))
 
@@ -84,7 +77,8 @@ def end_step(options: TrainOptions, at: Position, *, minutes: float, counts: boo
     at.minutes = minutes
     if was_warming:
         at.warm_step, at.warm_minutes = at.step, minutes
-    if not was_warming or warmth(options, at) < 1 or at.step >= warm_up_steps(options):
+    at.is_warm = warmth(options, at) == 1
+    if not was_warming or not at.is_warm or at.step >= options.warm_up_steps:
         return ""
     return (
         f"--warmup {options.warmup} takes more than a quarter of {options.max_minutes:g} min; the learning rate rose "

@@ -158,7 +158,7 @@ class Trainer:
             self.report(f"{stopped}; continue with --resume (Python: resume=True)")
             raise TrainingInterrupt(stop.signal, steps)
         if warmth(self.options, self.position) < 1:
-            self.report("the learning rate still rose when the minutes ended; give more of them, or a smaller --warmup")
+            self.report("the minutes ended within the warm-up; raise --max-minutes, or lower --warmup")
         bad = len(self.dataset.source.bad)
         unread = f"; {counted(bad, 'frame')} could not be read" if bad else ""
         self.report(f"done: {steps} steps, {minutes:.1f} minutes; {model}{unread}")

@@ -103,8 +103,7 @@ def _begin(worker: int, *, collects: bool) -> None:
     # Never what the training process left: the destructor of an ONNX Runtime session crashes here, or waits for threads
     # that only the training process has.
     gc.freeze()
-    if collects:
-        gc.enable()
+    (gc.enable if collects else gc.disable)()
     leave_stopping_to_the_parent(worker)
     sys.excepthook = _report
 

@@ -166,7 +166,7 @@ class Pipeline:
         if self._newest is not None:
             self._newest.halt()
         self._submitted.put(None)
-        self._halted = True  # here, so that a call that is interrupted is made again when the consumer is gone
+        self._halted = True  # not before, so that a call that is interrupted is made again when the consumer is gone
         self._consumer = None
 
     def wait_submitted(self) -> None:

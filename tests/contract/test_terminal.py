@@ -142,10 +142,15 @@ def test_one_thing_is_counted_without_an_s(count: int, text: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_help_text_that_does_not_fit_on_the_disk_is_an_error() -> None:
-    command = 'exec "$0" -m mostnet --help > /dev/full'
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("mostnet", "mostnet"), ("mostnet.training.cli", "mostnet-train")],
+    ids=["short", "longer than a buffer"],
+)
+def test_a_help_text_that_does_not_fit_on_the_disk_is_an_error(module: str, name: str) -> None:
+    command = f'exec "$0" -X dev -m {module} --help > /dev/full'  # which shows errors of destructors, too
     done = subprocess.run(["bash", "-c", command, sys.executable], capture_output=True, encoding="utf-8")
-    assert (done.returncode, done.stderr) == (1, "mostnet: [Errno 28] No space left on device: 'standard output'\n")
+    assert (done.returncode, done.stderr) == (1, f"{name}: [Errno 28] No space left on device: 'standard output'\n")
 
 
 def test_every_command_is_decorated() -> None:

@@ -16,7 +16,7 @@ from mostnet.training import TrainOptions, train, trainer
 from mostnet.training.data.frame_source import FrameSource
 from mostnet.training.run_log import TRAIN_COLUMNS, CsvLog
 from mostnet.training.run_state import Position, load_run
-from mostnet.training.schedule import SETTLING_STEPS, end_step, learning_rate, steps_of_epochs, warm_up_steps
+from mostnet.training.schedule import SETTLING_STEPS, end_step, learning_rate, steps_of_epochs
 
 from .moving_scenes import write_dataset
 
@@ -52,10 +52,10 @@ def rates(
 
 def test_a_warm_up_that_outlasts_the_steps_takes_a_tenth_of_them() -> None:
     options = TrainOptions(steps=100, warmup=200, lr=1.0, final_lr=1.0)
-    assert warm_up_steps(options) == 10
+    assert options.warm_up_steps == 10
     found = rates(options, steps=100)
     assert found[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11]) and found[10:] == [1.0] * 90
-    assert warm_up_steps(replace(options, steps=201)) == 200
+    assert replace(options, steps=201).warm_up_steps == 200
     assert rates(replace(options, steps=201), steps=200)[99] == pytest.approx(100 / 201)
 
 
@@ -109,17 +109,24 @@ def test_what_counts_for_the_warm_up_goes_on_after_a_resume(
     assert logged[:4] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4]), "the rate of each step, not of the next"
 
 
-def test_the_warm_up_of_a_run_of_an_earlier_version_is_over(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("steps", "step", "warm_step", "rate"),
+    [(1000, 600, 200, 0.5), (1000, 200, 200, 1.0), (1000, 100, 100, 101 / 201), (200, 110, 20, 0.5)],
+)
+def test_a_run_of_an_earlier_version_goes_on_at_its_learning_rate(
+    data: Path, tmp_path: Path, steps: int, step: int, warm_step: int, rate: float
+) -> None:
     train(data, tmp_path / "run", options=replace(SMALL, steps=1))
     document = torch.load(tmp_path / "run/last.pt", weights_only=True)
-    for name in ("counted_minutes", "warm_step", "warm_minutes"):
+    for name in ("counted_minutes", "warm_step", "warm_minutes", "is_warm"):
         del document["position"][name]
-    document["position"]["step"], document["options"]["warmup"] = 600, 200
+    document["position"] |= {"step": step, "minutes": 6.0}
+    document["options"] |= {"steps": steps, "warmup": 200}
     torch.save(document, tmp_path / "run/last.pt")
     at = load_run(tmp_path / "run/last.pt")[0]
-    assert (at.counted_minutes, at.warm_step, at.warm_minutes) == (0.0, 200, 0.0)
-    options = TrainOptions(steps=1000, warmup=200, lr=1.0, final_lr=0.0)
-    assert learning_rate(options, at) == pytest.approx(0.5)
+    assert (at.warm_step, at.warm_minutes) == (warm_step, pytest.approx(6.0 * warm_step / step))
+    options = TrainOptions(steps=steps, warmup=200, lr=1.0, final_lr=0.0)
+    assert learning_rate(options, at) == pytest.approx(rate)
 
 
 def test_a_longer_resumed_run_warms_up_no_second_time() -> None:
@@ -129,8 +136,27 @@ def test_a_longer_resumed_run_warms_up_no_second_time() -> None:
         at.step += 1
         end_step(options, at, minutes=at.minutes + 0.1, counts=at.step > SETTLING_STEPS)
     longer = replace(options, max_minutes=60)
+    assert 0 < at.warm_step < at.step
     assert learning_rate(longer, at) == 1.0
     assert end_step(longer, replace(at, step=at.step + 1), minutes=at.minutes + 9, counts=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        (TrainOptions(steps=9, warmup=200), 9),  # no warm-up at all
+        (TrainOptions(steps=10**6, max_minutes=10, warmup=500), 28),  # the process ends at the end of its warm-up
+    ],
+)
+def test_a_warm_up_that_ended_with_its_process_is_over(options: TrainOptions, steps: int) -> None:
+    at = Position()
+    for _ in range(steps):
+        assert not at.is_warm or not options.warm_up_steps
+        at.step += 1
+        end_step(options, at, minutes=at.minutes + 0.1, counts=at.step > SETTLING_STEPS)
+    assert at.is_warm
+    longer = replace(options, steps=10**6, max_minutes=6 * options.max_minutes, lr=1.0, final_lr=1.0)
+    assert learning_rate(longer, at) == 1.0
 
 
 def test_a_run_that_ends_in_its_warm_up_says_so(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +165,7 @@ def test_a_run_that_ends_in_its_warm_up_says_so(data: Path, tmp_path: Path, monk
     lines: list[str] = []
     options = replace(SMALL, steps=1000, max_minutes=1.0, warmup=100)
     train(data, tmp_path / "run", options=options, report=lines.append)
-    said = "the learning rate still rose when the minutes ended; give more of them, or a smaller --warmup"
+    said = "the minutes ended within the warm-up; raise --max-minutes, or lower --warmup"
     assert lines[-2] == said and lines[-1].startswith("done: ")
 
 

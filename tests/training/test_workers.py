@@ -254,11 +254,24 @@ class CollectorEnabled(Dataset[bool]):
         return gc.isenabled()
 
 
+class Sampler(list[int]):
+    """Items, and whether the collector was enabled in this process when a loader asked for them."""
+
+    enabled: bool | None = None
+
+    def __iter__(self) -> Iterator[int]:
+        self.enabled = gc.isenabled()
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_worker_collects_garbage_if_this_process_does(collector: None, enabled: bool) -> None:
+def test_a_worker_collects_garbage_if_this_process_does(collector: None, enabled: bool, method: str) -> None:
     (gc.enable if enabled else gc.disable)()
     frozen = gc.get_freeze_count()
-    seen = list(loader(CollectorEnabled(), workers=1, batch_size=1, sampler=range(3)))
-    assert [bool(each) for each in seen] == [enabled] * 3
+    sampler = Sampler(range(3))
+    batches = loader(CollectorEnabled(), workers=1, batch_size=1, sampler=sampler, multiprocessing_context=method)
+    assert [bool(each) for each in batches] == [enabled] * 3
+    assert sampler.enabled is False, "a worker must begin without the collector"
     assert gc.isenabled() == enabled
     assert gc.get_freeze_count() == frozen, "an application may have frozen objects of its own"

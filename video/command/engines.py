@@ -79,7 +79,7 @@ class EngineSupply:
             except ModelFileError as error:
                 if not self._is_checkpoint or self._exports > exports:
                     raise
-                self._say(f"{error}; mostnet does so now")
+                self._say(f"the earlier export is made again, because it cannot be opened: {error}")
                 self._engine = Engine(self._exported(video, fps, again=True), outputs=self._outputs)
             self._file = file
         return self._engine

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +70,29 @@ def test_the_next_run_takes_the_same_file(
     assert len(exports) == 1
 
 
+@pytest.mark.parametrize(
+    ("damaged", "reason"),
+    [(lambda whole: whole[:1000], "truncated: "), (lambda whole: bytes(len(whole)), "not an ONNX model; ")],
+)
 def test_a_damaged_export_of_an_earlier_run_is_made_again(
-    files: tuple[str, str], exports: list[list[str]], cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    files: tuple[str, str],
+    exports: list[list[str]],
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damaged: Callable[[bytes], bytes],
+    reason: str,
 ) -> None:
     command = [files[1], "--size", "64x80", "-o", str(tmp_path / "o.mp4")]
     assert cli.main(command) == 0
     (file,) = cache.iterdir()
-    file.write_bytes(file.read_bytes()[:1000])
+    file.write_bytes(damaged(file.read_bytes()))
     capsys.readouterr()
     assert cli.main(command) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(f"mostnet-run: {file}: truncated: ")
-    assert said[0].endswith("; export or copy it again; mostnet does so now")
+    assert said[0].startswith(
+        f"mostnet-run: the earlier export is made again, because it cannot be opened: {file}: {reason}"
+    )
     assert said[1].startswith("mostnet-run: exporting nano ")
     assert len(exports) == 2
 

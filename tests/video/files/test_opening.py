@@ -139,7 +139,7 @@ def listener() -> Iterator[tuple[int, list[object]]]:
 
         threading.Thread(target=accept, daemon=True).start()
         yield server.getsockname()[1], met
-        with suppress(OSError):  # wakes the thread; macOS says that nobody is connected
+        with suppress(OSError):  # wakes the thread on Linux; other systems may refuse
             server.shutdown(socket.SHUT_RDWR)
 
 
