@@ -88,7 +88,11 @@ def _collector_paused() -> Iterator[None]:
 @contextmanager
 def _deaths_ignored() -> Iterator[None]:
     """Let the death of a worker raise nothing. PyTorch raises it wherever the main thread is, a destructor included."""
-    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+    if (
+        not hasattr(signal, "SIGCHLD")
+        or threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGCHLD) is None  # Python could not put it back, as at its own exit
+    ):
         yield
         return
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -275,3 +275,14 @@ def test_a_worker_collects_garbage_if_this_process_does(collector: None, enabled
     assert sampler.enabled is False, "a worker must begin without the collector"
     assert gc.isenabled() == enabled
     assert gc.get_freeze_count() == frozen, "an application may have frozen objects of its own"
+
+
+@linux_only
+def test_batches_that_are_left_at_the_exit_print_nothing() -> None:
+    code = (
+        "from mostnet.training.workers import loader\n"
+        "batches = loader(list(range(9)), workers=1, batch_size=1, sampler=range(9))\n"
+        "assert next(batches) == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
