@@ -175,6 +175,11 @@ class MiniatureGpu:
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.at(address, nbytes).view(dtype).reshape(shape)
 
+    @property
+    def works(self) -> bool:
+        """Whether it runs operations: it is neither stuck nor lost."""
+        return not self.stuck and self.lost is None
+
     def pass_time(self, ms: float) -> None:
         """Let an operation last ``ms``."""
         self.time_ms += ms
@@ -223,7 +228,10 @@ class MiniatureStream:
         gpu.streams[self.handle] = self
 
     def __del__(self) -> None:
+        """Destroy the stream; the device still does its work, apart from what waits for another stream."""
         if hasattr(self, "handle"):
+            while self.queue and self.gpu.works and self.queue[0][0]():
+                self.queue.popleft()[1]()
             self.gpu.destroyed("stream")
 
     def put(self, work: Callable[[], object], ready: Callable[[], bool] = lambda: True) -> None:

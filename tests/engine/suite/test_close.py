@@ -13,6 +13,7 @@ import pytest
 from mostnet.bench.gpu.standin.toy import METADATA, frame_of, history
 from mostnet.contract import EngineClosedError
 from mostnet.engine import Output, Session
+from mostnet.engine.cuda import waits
 from mostnet.engine.ring import Ring
 from mostnet.engine.slot import Slot
 from tests.engine.backends import Backend, collect, only
@@ -88,11 +89,19 @@ def test_closing_in_the_loop_ends_the_stream(backend: Backend) -> None:
 
 
 @only(lambda kind: kind.asynchronous)
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("timeout_ms", [None, 20_000])
-def test_closing_while_a_result_is_waited_for(backend: Backend, timeout_ms: float | None) -> None:
+def test_closing_while_a_result_is_waited_for(
+    backend: Backend, timeout_ms: float | None, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = backend.open()
     errors: list[BaseException | None] = []
     consumer = threading.Thread(target=lambda: errors.append(collect(engine.stream(FRAMES, timeout_ms=timeout_ms))[1]))
+    woken = threading.Event()
+    if late:  # the consumer looks at the device again only after the close
+        monkeypatch.setattr(
+            waits, "sleep", lambda s: woken.wait(20) if threading.current_thread() is consumer else time.sleep(s)
+        )
     with backend.hold() as reached:
         consumer.start()
         assert reached.wait(20)
@@ -101,6 +110,7 @@ def test_closing_while_a_result_is_waited_for(backend: Backend, timeout_ms: floa
         time.sleep(0.05)
         assert closer.is_alive(), "memory that the device may still write to is not freed"
     closer.join()
+    woken.set()
     consumer.join()
     assert isinstance(errors[0], EngineClosedError)
     backend.check_closed()

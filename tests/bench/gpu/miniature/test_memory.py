@@ -92,3 +92,10 @@ def test_the_device_of_a_process_keeps_the_time_of_the_host() -> None:
     before_ms = gpu.time_ms
     gpu.pass_time(30)
     assert gpu.time_ms - before_ms >= 30
+
+
+def test_the_work_of_a_destroyed_stream_is_done(gpu: MiniatureGpu, driver: SimpleNamespace) -> None:
+    event, stream = driver.Event(), driver.Stream(1)
+    event.record(stream)
+    del stream
+    assert event.query() and dict(gpu.alive) == {"event": 1, "stream": 0}
