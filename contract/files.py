@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 if sys.platform != "win32":
     import fcntl
@@ -27,8 +27,9 @@ def staging_folder(parent: Path) -> Iterator[Path]:
     if not parent.exists():
         parent.mkdir(parents=True, exist_ok=True)
     _remove_dead(parent.absolute())
-    folder, lock = _new_folder(parent)
+    folder, lock = parent.absolute() / f".mostnet-{_boot()}-{uuid4().hex[:12]}", None
     try:
+        lock = _make_and_lock(folder)  # in here, because an interrupt may come as soon as the folder is there
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -107,13 +108,13 @@ def lock_folder(folder: Path, *, wait: bool = False) -> int | None:
     return descriptor
 
 
-def _new_folder(parent: Path) -> tuple[Path, int | None]:
+def _make_and_lock(folder: Path) -> int | None:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".mostnet-{_boot()}-", dir=parent))
+        folder.mkdir(mode=0o700)
         with suppress(FileNotFoundError):  # another process removed it before the lock was taken
             lock = lock_folder(folder, wait=True)
             if folder.exists():
-                return folder, lock
+                return lock
             if lock is not None:
                 os.close(lock)
 

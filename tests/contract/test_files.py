@@ -6,14 +6,15 @@ import hashlib
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from mostnet.contract import atomic_path, natural_key, sha256, write_bytes
+from mostnet.contract import atomic_path, natural_key, sha256, staging_folder, write_bytes
 
 
 def test_written_whole_with_usual_permissions(tmp_path: Path) -> None:
@@ -40,6 +41,33 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, err
         fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def interrupt_at_line(number: int) -> Callable[[FrameType, str, object], object]:
+    """A trace function that raises before so many lines, whatever code they are in, have run."""
+    left = number
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def test_an_interrupt_while_a_folder_is_made_leaves_none(tmp_path: Path) -> None:
+    for number in range(10_000):
+        sys.settrace(interrupt_at_line(number))
+        try:
+            with staging_folder(tmp_path):
+                sys.settrace(None)
+                break
+        except KeyboardInterrupt:
+            assert list(tmp_path.iterdir()) == [], f"line {number}"
+    assert 20 < number < 9_999
 
 
 def test_digest(tmp_path: Path) -> None:
