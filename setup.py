@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "training", "bench")
+FOLDERS = ("contract", "engine", "video", "model", "calibration", "export", "training", "serve", "bench")
 PACKAGE_DIR = {"mostnet": "api", **{f"mostnet.{name}": name for name in FOLDERS}}
 SUB_PACKAGES = [f"mostnet.{name}.{sub}" for name in FOLDERS for sub in find_packages(str(ROOT / name))]
 
@@ -25,7 +25,11 @@ EXTRAS = {
     "export": ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5"],
     "train": ["torch>=2.6", "matplotlib>=3.8", "pyyaml>=6"],
     "table1": ["torchvision>=0.21", "segmentation-models-pytorch>=0.5"],
+    "ray": ["ray>=2.40"],
+    "triton": ["tritonclient[grpc]>=2.50"],
+    "triton-server": ["nvidia-pytriton>=0.7", "tritonclient[grpc]>=2.50"],
     "plot": ["matplotlib>=3.8"],
+    "scale": ["simpy>=4.1", "matplotlib>=3.8"],
     "tensorboard": ["tensorboard>=2.18"],
     "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
     "dev": [
@@ -35,6 +39,9 @@ EXTRAS = {
         "nbclient>=0.10",
         "nbformat>=5.10",
         "ipykernel>=6.29",
+        "ray>=2.40",
+        "tritonclient[grpc]>=2.50",
+        "simpy>=4.1",
         "pytest>=8",
         "pytest-timeout>=2.4",
         "pytest-xdist>=3.6",
@@ -64,6 +71,7 @@ setup(
         "console_scripts": [
             "mostnet = mostnet.__main__:main",
             "mostnet-export = mostnet.export.cli:main",
+            "mostnet-archive = mostnet.serve.archive.cli:main",
             "mostnet-bench = mostnet.bench.cli:main",
             "mostnet-run = mostnet.video.cli:main",
             "mostnet-train = mostnet.training.cli:main",

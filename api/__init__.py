@@ -1,6 +1,7 @@
 """mostnet: MOST-NET+ for intra-oral video, exported once and run in real time."""
 
 from mostnet.contract import (
+    ArchiveError,
     BackendNotInstalledError,
     CalibrationError,
     CheckpointError,
@@ -21,6 +22,10 @@ from mostnet.contract import (
     OutputMissingError,
     PlanInfo,
     PlanMismatchError,
+    ServerBusyError,
+    ServerError,
+    ServerUnavailableError,
+    StateLostError,
     VerificationError,
     VideoError,
 )
@@ -33,6 +38,7 @@ _refuse_telemetry()
 __version__ = _mostnet_version()
 
 __all__ = [
+    "ArchiveError",
     "BackendNotInstalledError",
     "CalibrationError",
     "CheckpointError",
@@ -57,8 +63,12 @@ __all__ = [
     "OutputMissingError",
     "PlanInfo",
     "PlanMismatchError",
+    "ServerBusyError",
+    "ServerError",
+    "ServerUnavailableError",
     "Session",
     "Source",
+    "StateLostError",
     "VerificationError",
     "VideoError",
     "__version__",

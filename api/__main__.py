@@ -17,6 +17,7 @@ COMMANDS = {
     "mostnet doctor": "says what this machine can do, and how to install the rest",
     "mostnet-run": "runs a video through an engine",
     "mostnet-export": "exports a checkpoint to .onnx and .plan, and verifies both",
+    "mostnet-archive": "runs all videos of an archive, on this machine or on a Ray cluster",
     "mostnet-bench": "measures an engine, also at a camera's rate",
     "mostnet-train": "trains on your data, drawn scenes and photographs",
     "mostnet-eval": "measures a checkpoint or model on a data set",
@@ -30,6 +31,11 @@ COMMANDS = {
     "python -m mostnet.bench.gpu.prepare": "prepares cases for a GPU machine",
     "python -m mostnet.bench.gpu.build": "builds the plans of prepared cases",
     "python -m mostnet.bench.gpu.report": "measures plans and PyTorch on a GPU",
+    "python -m mostnet.bench.scale.cameras": "measures cameras at a server here, and simulates the same",
+    "python -m mostnet.bench.scale.stages": "measures what a frame of an archive costs, stage by stage",
+    "python -m mostnet.bench.scale.plan": "computes what many cameras and videos need",
+    "python -m mostnet.bench.scale.draw": "draws what cameras measured",
+    "python -m mostnet.serve.triton.server": "serves cameras from this machine, through Triton's server",
     "python -m mostnet.training.evaluation.tables": "makes an ablation table or a model card",
 }
 #: Distributions whose versions matter.
@@ -47,6 +53,8 @@ _PACKAGES = (
     "pycuda",
     "cuda-bindings",
     "matplotlib",
+    "ray",
+    "tritonclient",
 )
 
 

@@ -6,6 +6,7 @@ convention. Frames are BGR everywhere, inside the network too.
 """
 
 from .errors import (
+    ArchiveError,
     BackendNotInstalledError,
     CalibrationError,
     CheckpointError,
@@ -26,6 +27,10 @@ from .errors import (
     NoGpuError,
     OutputMissingError,
     PlanMismatchError,
+    ServerBusyError,
+    ServerError,
+    ServerUnavailableError,
+    StateLostError,
     TrainingError,
     VerificationError,
     VideoError,
@@ -64,6 +69,7 @@ __all__ = [
     "ONNX_KEY",
     "OUTPUTS",
     "PRECISIONS",
+    "ArchiveError",
     "BackendNotInstalledError",
     "CalibrationError",
     "CheckpointError",
@@ -88,6 +94,10 @@ __all__ = [
     "OutputName",
     "PlanInfo",
     "PlanMismatchError",
+    "ServerBusyError",
+    "ServerError",
+    "ServerUnavailableError",
+    "StateLostError",
     "StatePair",
     "TensorSpec",
     "TrainingError",

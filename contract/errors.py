@@ -84,6 +84,26 @@ class VideoError(MostnetError):
     """A video or camera cannot be opened, read to its end, or written."""
 
 
+class ArchiveError(MostnetError):
+    """An archive cannot be read, its results cannot be kept, or its workers cannot be had."""
+
+
+class ServerError(MostnetError):
+    """A server of cameras refused a frame or failed, or serves another model than was expected."""
+
+
+class ServerUnavailableError(ServerError, ConnectionError):
+    """The server does not answer, or the connection to it broke."""
+
+
+class ServerBusyError(ServerError):
+    """The server has no place for another camera or frame; nothing has changed."""
+
+
+class StateLostError(ServerError):
+    """The server no longer has the state of this camera; ``reset`` goes on from zero state."""
+
+
 class DatasetError(MostnetError):
     """A data set lacks a split, a sequence or files, or one of its files cannot be used."""
 

@@ -13,13 +13,17 @@ LIBRARIES = {
     "onnx": ("onnx", ("export",)),
     "onnxscript": ("onnxscript", ("export",)),
     "onnxruntime": ("ONNX Runtime", ("cpu", "gpu")),
-    "matplotlib": ("matplotlib", ("plot", "train")),
+    "matplotlib": ("matplotlib", ("plot", "train", "scale")),
     "yaml": ("PyYAML", ("train",)),
     "tensorboard": ("TensorBoard", ("tensorboard",)),
     "torchvision": ("torchvision", ("table1",)),
     "segmentation_models_pytorch": ("segmentation_models_pytorch", ("table1",)),
     "tensorrt_rtx": ("TensorRT for RTX", ("rtx",)),
     "tensorrt": ("TensorRT", ("tensorrt",)),
+    "ray": ("Ray", ("ray",)),
+    "simpy": ("SimPy", ("scale",)),
+    "tritonclient": ("tritonclient", ("triton", "triton-server")),
+    "pytriton": ("nvidia-pytriton", ("triton-server",)),
     "pycuda": ("pycuda", ("cuda",)),
 }
 

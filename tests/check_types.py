@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("api", "contract", "engine", "video", "model", "calibration", "export", "training", "bench")
+FOLDERS = ("api", "contract", "engine", "video", "model", "calibration", "export", "training", "serve", "bench")
 
 
 def main() -> int:

@@ -87,7 +87,7 @@ def test_the_extra_of_the_command_is_named_if_it_installs_the_library() -> None:
 
 def test_every_extra_installs_the_libraries_that_it_is_named_for() -> None:
     extras = _extras_of_setup()
-    distributions = {"yaml": "pyyaml"}
+    distributions = {"yaml": "pyyaml", "pytriton": "nvidia-pytriton"}
     for library, (_, names) in LIBRARIES.items():
         wanted = distributions.get(library, library).replace("_", "-")
         for extra in names:

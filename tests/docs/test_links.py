@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("api", "contract", "engine", "video", "model", "calibration", "export", "training", "bench", "docs", "tests")
+FOLDERS = (
+    *("api", "contract", "engine", "video", "model", "calibration", "export", "training", "serve", "bench"),
+    *("docs", "tests"),
+)
 
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("docs/*.md"))]
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("**/*.py"))
