@@ -53,7 +53,7 @@ class FileSource:
             self._stream = self._video_stream()
             self._begin_reading(with_sound=with_sound)
             self._begin_clock(fps)
-            self._frames = self._decode()
+            self._begin_decoding()
             self._first: av.VideoFrame | None = self._first_frame()
             self._take_shape_of(self._first)
         except BaseException:
@@ -65,7 +65,6 @@ class FileSource:
         self.sound = SoundSource(self._name, self._container.streams.audio if with_sound else ())
         if with_sound:
             say_left_out(self._name, self._container)
-        self._deinterlacer = Deinterlacer(self._name)
         self._remarks = Remarks(self._name, self._stream)
         self._damage: tuple[Fraction | None, str] | None = None
         self._decoded = self._read_to = 0
@@ -76,8 +75,12 @@ class FileSource:
         self.fps = self._rate(wanted)
         self._clock = FrameClock(self.fps)
         self._end = Fraction(0)
+
+    def _begin_decoding(self) -> None:
         leaps = self._has(FormatFlags.ts_discont)
         self._parts = JoinedParts(self._stream, 1 / self.fps, self._name, leaps=leaps)
+        self._deinterlacer = Deinterlacer(self._name)
+        self._frames = self._decode()
 
     def _first_frame(self) -> av.VideoFrame:
         for frame in self._frames:
@@ -147,7 +150,11 @@ class FileSource:
         self._say_scaled(frame, time_s)
         self._end = time_s + 1 / self.fps
         self._remarks.look(frame)
-        return time_s, _orient(to_bgr(frame, self._coded_hw), self._matrix)
+        return time_s, self.bgr(frame)
+
+    def bgr(self, frame: av.VideoFrame) -> Frame:
+        """A decoded picture as uint8 ``(H, W, 3)`` BGR, turned as the file says, at the size of the first."""
+        return _orient(to_bgr(frame, self._coded_hw), self._matrix)
 
     def _say_scaled(self, frame: av.VideoFrame, time_s: Fraction) -> None:
         if (frame.height, frame.width) == self._coded_hw or self._is_scaled:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from time import perf_counter
 
@@ -17,14 +19,17 @@ _MOST_LINES = 20
 class RunProgress:
     """The ``progress`` callback of ``run``; it shows the mean speed of the run so far and the time left.
 
+    Attributes:
+        label: comes before each line and the bar, unless it was empty at first; it may change.
+
     Without a terminal, lines are at least ten seconds apart. They come at most once for each twentieth of the frames.
     If the number of frames is unknown, the time between them grows with the time so far.
     """
 
     def __init__(self, console: Console, *, label: str = "") -> None:
-        """``label`` comes before each line and the bar."""
+        """``label``: see above."""
         self._console = console
-        self._label = label
+        self.label = label
         self._begun_s = self._line_s = perf_counter()
         self._line_done = 0
         self._bar: Progress | None = None
@@ -40,7 +45,7 @@ class RunProgress:
         now_s = perf_counter()
         per_s = done / (now_s - self._begun_s)
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, speed=f"{per_s:.1f} FPS")
+            self._bar.update(self._task, description=self.label, completed=done, total=total, speed=f"{per_s:.1f} FPS")
         elif self._is_due(now_s, done, total):
             self._line_s, self._line_done = now_s, done
             self._console.print(self._line(done, total, per_s), soft_wrap=True)
@@ -54,11 +59,22 @@ class RunProgress:
         return done < total and done - self._line_done >= total / _MOST_LINES
 
     def _line(self, done: int, total: int | None, per_s: float) -> str:
-        label = f"{self._label}: " if self._label else ""
+        label = f"{self.label}: " if self.label else ""
         if total is None:
             return f"{label}{done} frames, {per_s:.1f} FPS"
         left = timedelta(seconds=round((total - done) / per_s))
         return f"{label}{done} of {total} frames, {per_s:.1f} FPS, about {left} left"
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bar away for the time of the block, which prints something."""
+        if self._bar is not None:
+            self._bar.stop()
+        try:
+            yield
+        finally:
+            if self._bar is not None:
+                self._bar.start()
 
     def __enter__(self) -> RunProgress:
         self._begun_s = self._line_s = perf_counter()

@@ -14,6 +14,8 @@ from mostnet.video.files.opening import STDIN
 from mostnet.video.files.pictures import PictureSource
 from mostnet.video.files.sequences import find_pictures
 from mostnet.video.sound.source import SoundSource
+from mostnet.video.spans.source import SpanSource
+from mostnet.video.spans.span import Span
 
 from .decode import FileSource
 
@@ -44,6 +46,7 @@ class VideoReader:
         fps: Fraction | float | None = None,
         stop: Callable[[], bool] | None = None,
         with_sound: bool = False,
+        span: Span | None = None,
     ) -> None:
         """Open the source, or a camera by its number, and decode its first frame.
 
@@ -52,16 +55,20 @@ class VideoReader:
             fps: frame rate of pictures (25 without it), and of a file that gives none or one that cannot be true.
             stop: asked while a pipe has no data; true ends the video there.
             with_sound: keep the sound that is read on the way to the frames, for a ``VideoWriter``.
+            span: yield only the frames of this part of a file, and before them its warm-up frames. Times still count
+                from the first frame of the file.
 
         Raises:
-            ValueError: ``fps`` is no frame rate.
+            ValueError: ``fps`` is no frame rate, or sound is to be kept of a span.
             VideoError: missing, empty or not a video; no frame in it decodes; the camera cannot be opened; ``fps``
                 contradicts the true rate.
         """
         if fps is not None and not RATES[0] <= fps <= RATES[1]:
             raise ValueError(f"fps is {fps}; expected a frame rate from {float(RATES[0])} to {RATES[1]}, or None")
+        if span is not None and with_sound:
+            raise ValueError("the sound of a span cannot be read; leave out with_sound")
         rate = None if fps is None else Fraction(fps).limit_denominator(1_000_000)
-        self._source = _open(source, rate, stop, with_sound=with_sound)
+        self._source = _open(source, rate, stop, with_sound=with_sound, span=span)
         self.sound: SoundSource | None = self._source.sound if isinstance(self._source, FileSource) else None
         self.fps: Fraction = self._source.fps
         self.size_hw: tuple[int, int] = self._source.size_hw
@@ -106,7 +113,12 @@ class VideoReader:
 
 
 def _open(
-    source: str | Path | int, fps: Fraction | None, stop: Callable[[], bool] | None, *, with_sound: bool
+    source: str | Path | int,
+    fps: Fraction | None,
+    stop: Callable[[], bool] | None,
+    *,
+    with_sound: bool,
+    span: Span | None,
 ) -> CameraSource | FileSource | PictureSource:
     if isinstance(source, int):
         if fps is not None:
@@ -116,6 +128,10 @@ def _open(
         pictures = None if source == STDIN else find_pictures(source)
     except OSError as error:
         raise VideoError(f"{source}: cannot be read ({error.strerror}); give a video file") from error
+    if span is not None:
+        if pictures is not None:
+            raise VideoError(f"{source}: a span is read from a video file, and these are pictures; give a video file")
+        return SpanSource(source, span, fps=fps)
     if pictures is not None:
         return PictureSource(pictures, fps=fps)
     return FileSource(source, fps=fps, stop=stop, with_sound=with_sound)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 from mostnet.contract import Frame, VideoError
-from mostnet.engine import Session
+from mostnet.engine import Output, Session
+from mostnet.video.spans.span import Span
 
 from .fit import FrameFit
 from .guards import SceneGuard
@@ -42,13 +44,17 @@ class Recorded:
         fps: Fraction | float | None = None,
         stop: Callable[[], bool] | None = None,
         with_sound: bool = False,
+        span: Span | None = None,
     ) -> None:
         """Open the file; ``limit`` is the most frames to read, None for all. See ``VideoReader`` for the others.
+
+        Of a ``span``, all frames go through the engine, and only those that are no warm-up to the sink.
 
         Raises:
             VideoError: the file cannot be opened.
         """
-        self._reader = VideoReader(path, fps=fps, stop=stop, with_sound=with_sound)
+        self._reader = VideoReader(path, fps=fps, stop=stop, with_sound=with_sound, span=span)
+        self._begin_s = Fraction(0) if span is None else span.begin_s
         self._engine = engine
         self._limit = limit
         self._scenes = SceneGuard()
@@ -67,7 +73,7 @@ class Recorded:
                 event = self._scenes.check(frame)
                 if event.resets_engine:
                     self._engine.reset()
-                    self.resets += 1
+                    self.resets += time_s >= self._begin_s
                 yield self.fit.to_engine(frame), Original(time_s, frame, event)
             self.complete = self._limit is None or count < self._limit
         except VideoError as error:
@@ -80,13 +86,17 @@ class Recorded:
         expected = min((count for count in (self._reader.frame_count, self._limit) if count is not None), default=None)
         # Closing the stream ends its reading thread before the reader and the writer are closed.
         with closing(self._engine.stream(self)) as outputs:
-            for done, output in enumerate(outputs, start=1):
+            for done, output in enumerate(filter(self._is_shown, outputs), start=1):
                 if (stop is not None and stop()) or sink.closed_by_user:
                     return True
                 sink.show(output)
                 if progress is not None:
                     progress(done, expected if expected is not None and done <= expected else None)
         return self._reader.stopped
+
+    def _is_shown(self, output: Output) -> bool:
+        """Whether the frame is no warm-up of a span."""
+        return cast(Original, output.timestamp).time_s >= self._begin_s
 
     def finish(self) -> VideoError | None:
         """After ``pump``: return the error that ended the frames or describes damage among them, or None."""

@@ -15,6 +15,7 @@ from mostnet.engine import Session
 from mostnet.video.camera.live import Live
 from mostnet.video.files.opening import STDIN, source_name
 from mostnet.video.files.writing import PictureWriter
+from mostnet.video.spans.span import Span
 from mostnet.video.steady.options import MAX_FPS, MAX_LOOKAHEAD, MIN_FPS, StabiliserOptions
 from mostnet.video.steady.stabiliser import Stabiliser
 
@@ -78,6 +79,21 @@ class RunSummary:
         """Frames processed per second of wall time, reading and writing included."""
         return self.frames / self.elapsed_s if self.elapsed_s else 0.0
 
+    @property
+    def events(self) -> dict[str, int]:
+        """The special events that happened, by the name that follows their count in a message."""
+        counts = {
+            "new scenes": self.resets,
+            "without tracking": self.lost,
+            "with a faded correction": self.faded,
+            "without teeth": self.toothless,
+            "raw": self.raw,
+            "dropped": self.dropped,
+            "reconnects": self.reconnects,
+            "came out invalid and were replaced": self.heals,
+        }
+        return {name: count for name, count in counts.items() if count}
+
 
 class IncompleteVideoError(VideoError):
     """The source is damaged or ended early; ``summary`` describes the frames that were processed."""
@@ -112,6 +128,7 @@ def run(
     window: Viewer | None = None,
     progress: Progress | None = None,
     still: int | None = None,
+    span: Span | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> RunSummary:
     """Send ``video`` through ``engine``; write and show the picture of ``layout`` for each frame.
@@ -139,11 +156,13 @@ def run(
         window: also show the pictures there; it is closed at the end.
         progress: called after each frame.
         still: write only this frame, counted from 0, as it is in the whole video, and end the run after it.
+        span: run only this part of a file, after its warm-up frames, which are not written, shown or counted. The
+            written times count from ``begin_s``, and there is no sound.
         stop: called before each frame is shown, and while a pipe has no data; true ends the run and keeps the frames.
 
     Raises:
         ValueError: unknown layout, one that does not go with ``stabilise``, a number out of range, or output and window
-            are both None.
+            are both None, or ``span`` does not go with ``stabilise``, ``frames`` or ``still``.
         TypeError: ``engine`` is a path, or ``stabilise`` is no StabiliserOptions.
         OutputMissingError: the engine was opened without an output that layout or ``stabilise`` need.
         VideoError: the video or camera cannot be opened, or the output cannot be written.
@@ -156,9 +175,11 @@ def run(
     _check_outputs(engine, drawing.outputs(stabilise=stabilise is not None))
     scale = FlowScale(flow_max_px)
     _check(video, output, frames, still, window)
-    is_video = output is not None and not _is_picture(output, still)
-    with closing(_source(video, engine, frames, fps, stop, with_sound=is_video)) as source:
-        writer = None if output is None else _writer(output, still, source, drawing, crf)
+    _check_span(span, video, is_free=stabilise is None and frames is None and still is None)
+    with_sound = output is not None and span is None and not _is_picture(output, still)
+    with closing(_source(video, engine, frames, fps, stop, with_sound=with_sound, span=span)) as source:
+        begin_s = Fraction(0) if span is None else span.begin_s
+        writer = None if output is None else _writer(output, still, source, drawing, crf, begin_s)
         _say_what_sizes_change(video, source.fit, drawing)
         steady = None if stabilise is None else _fitted(stabilise, source, read_ahead=read_ahead)
         sink = Sink(
@@ -206,9 +227,10 @@ def _source(
     stop: Callable[[], bool] | None,
     *,
     with_sound: bool,
+    span: Span | None,
 ) -> Live | Recorded:
     if not isinstance(video, int):
-        return Recorded(video, engine, frames, fps=fps, stop=stop, with_sound=with_sound)
+        return Recorded(video, engine, frames, fps=fps, stop=stop, with_sound=with_sound, span=span)
     if fps is not None:
         raise VideoError(f"camera {video}: sets its own frame rate; leave out the rate ({float(fps):g})")
     return Live(video, engine, frames)
@@ -219,12 +241,13 @@ def _is_picture(output: str | Path, still: int | None) -> bool:
 
 
 def _writer(
-    output: str | Path, still: int | None, source: Live | Recorded, layout: Layout, crf: int
+    output: str | Path, still: int | None, source: Live | Recorded, layout: Layout, crf: int, begin_s: Fraction
 ) -> VideoWriter | PictureWriter:
     size_hw = layout.size_hw(source.size_hw)
     if _is_picture(output, still):
         return PictureWriter(output, size_hw, still=still)
-    return VideoWriter(output, source.fps, size_hw, crf=crf, pixel_aspect=source.pixel_aspect, sound=source.sound)
+    aspect, sound = source.pixel_aspect, source.sound
+    return VideoWriter(output, source.fps, size_hw, crf=crf, pixel_aspect=aspect, sound=sound, begin_s=begin_s)
 
 
 def _until(still: int | None, steady: StabiliserOptions | None, progress: Progress | None) -> Progress | None:
@@ -330,6 +353,11 @@ def _check(
     with suppress(OSError):  # the video is no pictures
         if still is not None and Path(output).exists() and Path(output).parent.samefile(_pictures_folder(video)):
             raise VideoError(f"{output}: may be a picture of the input; give another name for the output")
+
+
+def _check_span(span: Span | None, video: str | Path | int, *, is_free: bool) -> None:
+    if span is not None and (isinstance(video, int) or not is_free):
+        raise ValueError(f"span is {span}; expected None for a camera, and with stabilise, frames or still")
 
 
 def _pictures_folder(video: str | Path | int) -> Path:

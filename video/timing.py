@@ -31,9 +31,10 @@ _ROUNDING = Fraction(1, 500)
 class FrameClock:
     """Turns the time stamps of a file into strictly rising times that start at zero."""
 
-    def __init__(self, fps: Fraction) -> None:
+    def __init__(self, fps: Fraction, *, start: Fraction | None = None) -> None:
+        """``start`` is the stamp of the first frame, for a caller that does not begin with that frame."""
         self._fps = fps
-        self._start: Fraction | None = None
+        self._start = start
         self._last: Fraction | None = None
 
     @property
@@ -43,7 +44,7 @@ class FrameClock:
 
     def time_of(self, stamp: Fraction | None) -> Fraction:
         """Time of the next frame in seconds since the first; without a stamp, one period after the last frame."""
-        if self._last is None:
+        if self._last is None and self._start is None:
             self._start = stamp
         seconds = self.since_start(stamp)
         if seconds is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class VideoWriter:
         crf: int = 18,
         pixel_aspect: Fraction = Fraction(1),
         sound: SoundSource | None = None,
+        begin_s: Fraction = Fraction(0),
     ) -> None:
         """Open the file, so that an unwritable path is found before any work.
 
@@ -60,6 +62,8 @@ class VideoWriter:
             crf: x264's constant rate factor, 0 (lossless) to 51; 18 looks like the source.
             pixel_aspect: width over height of one pixel.
             sound: sound to write beside the frames, up to the end of the last one. Its times count from the first.
+            begin_s: ``time_s`` of ``write`` that is the zero of the file. The clock ticks of a part are those of a
+                whole file, but for one number that is the same for all frames.
 
         Raises:
             VideoError: wrong suffix, frame rate or size, or the folder is missing or not writable.
@@ -70,6 +74,7 @@ class VideoWriter:
         self.frames_written = 0
         self._check_arguments()
         self._ticks = self.fps.numerator * -(-_MIN_TICKS // self.fps.numerator)
+        self._begin = round(begin_s * self._ticks)
         self._last_pts = -1
         self._closed = self._failed = self._all_sound = False
         self._held: list[av.Packet] = []
@@ -197,24 +202,34 @@ class VideoWriter:
     def _next_pts(self, time_s: Fraction | None) -> int:
         period = Fraction(self._ticks) / self.fps
         if time_s is not None:
-            wanted = round(time_s * self._ticks)
+            wanted = round(time_s * self._ticks) - self._begin
         else:
             wanted = 0 if self._last_pts < 0 else self._last_pts + round(period)
         self._last_pts = max(wanted, self._last_pts + 1)
         return self._last_pts
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
+        with self._reporting():
+            self._put(self._stream.encode(picture), is_end=picture is None)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Raise a failure of the block as a VideoError that says what is kept."""
         try:
-            self._held += self._stream.encode(picture)
-            if self._sound is None:
-                self._mux_held()
-            else:
-                self._mux_with_sound(self._sound, None if picture is None else Fraction(self._last_pts, self._ticks))
+            yield
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise VideoError(
                 f"{self.path}: cannot write frame {self.frames_written} ({error.strerror}); {self._kept()}"
             ) from error
+
+    def _put(self, packets: Iterable[av.Packet], *, is_end: bool = False) -> None:
+        """Write packets of the pictures, and the sound up to the newest picture."""
+        self._held += packets
+        if self._sound is None:
+            self._mux_held()
+        else:
+            self._mux_with_sound(self._sound, None if is_end else Fraction(self._last_pts, self._ticks))
 
     def _mux_with_sound(self, sound: SoundWriter, time_s: Fraction | None) -> None:
         """Write what is encoded, and the sound up to ``time_s``; None at the end."""

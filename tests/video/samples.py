@@ -38,6 +38,7 @@ def write_with_av(
     rotation: int = 0,
     pts: Iterable[int] | None = None,
     crf: int = 10,
+    key_every: int = 12,
 ) -> Path:
     """Write ``frames`` with PyAV alone, so that the reader is tested on files that the writer did not make."""
     frames = list(frames)
@@ -45,7 +46,7 @@ def write_with_av(
     with av.open(str(path), "w", options={"movflags": movflags} if movflags else {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        stream.options = {"g": "12", "crf": str(crf)}
+        stream.options = {"g": str(key_every), "crf": str(crf)}
         stream.bit_rate = 4_000_000  # for codecs that know no crf
         if rotation:
             stream.set_display_rotation(rotation)

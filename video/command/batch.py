@@ -37,13 +37,13 @@ def videos_of(source: str | Path | int, output: Path | None) -> tuple[Path, ...]
     Raises:
         VideoError: the folder has videos and pictures, or ``source`` is a pattern of videos.
     """
-    if isinstance(source, Path) and glob.has_magic(source.name) and _is_video(source) and not source.exists():
+    if isinstance(source, Path) and glob.has_magic(source.name) and is_video(source) and not source.exists():
         raise VideoError(f"{source}: is a pattern of videos; give one video, or their folder: {source.parent}")
     if not isinstance(source, Path) or not source.is_dir():
         return ()
     files = sorted(source.iterdir(), key=natural_key)
     videos = tuple(
-        file for file in files if _is_video(file) and not (output and output.exists() and file.samefile(output))
+        file for file in files if is_video(file) and not (output and output.exists() and file.samefile(output))
     )
     pictures = sum(map(is_picture, files))
     if videos and pictures:
@@ -154,5 +154,6 @@ def _set_aside(outcome: VideoOutcome) -> VideoOutcome:
     return replace(outcome, summary=replace(summary, output=aside), failure=failure)
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
+    """Whether a path has the name of a video, is not hidden, and is no folder."""
     return _VIDEO.fullmatch(path.suffix) is not None and not path.name.startswith(".") and not path.is_dir()

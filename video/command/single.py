@@ -91,37 +91,24 @@ def process(
 def tell(outcome: VideoOutcome, *, still: int | None = None) -> None:
     """Print a line about the result, and one about the failure."""
     if outcome.summary is not None:
-        print(_line(outcome.summary, still), flush=True)
+        print(summary_line(outcome.summary, still=still), flush=True)
     if outcome.failure is not None:
         complain(NAME, outcome.failure)
 
 
-def _line(summary: RunSummary, still: int | None) -> str:
+def summary_line(summary: RunSummary, *, still: int | None = None) -> str:
+    """What a run did, as one line; ``still`` is the number of the one frame that was wanted."""
     stopped = ["stopped early"] if summary.stopped else []
     if not summary.frames or (still is not None and summary.output is None):
         return ", ".join(["nothing written", *stopped])
     what = f"{counted(summary.frames, 'frame')} at {float(summary.fps):g} FPS"
     if still is not None:
         what = f"frame {still}, after {what}"
+    events = [f"{count} {name}" for name, count in summary.events.items()]
     what = f"{summary.output or 'shown'}: {what} in {summary.elapsed_s:.1f} s ({summary.speed_fps:.1f} FPS)"
-    return ", ".join([what, *_steadied(summary), *_events(summary), *stopped])
+    return ", ".join([what, *_steadied(summary), *events, *stopped])
 
 
 def _steadied(summary: RunSummary) -> list[str]:
     options = summary.stabilise
     return [] if options is None else [f"steadied ({options.steady}, look-ahead {options.lookahead})"]
-
-
-def _events(summary: RunSummary) -> list[str]:
-    """The special events that happened, with their counts."""
-    counts = {
-        "new scenes": summary.resets,
-        "without tracking": summary.lost,
-        "with a faded correction": summary.faded,
-        "without teeth": summary.toothless,
-        "raw": summary.raw,
-        "dropped": summary.dropped,
-        "reconnects": summary.reconnects,
-        "came out invalid and were replaced": summary.heals,
-    }
-    return [f"{count} {name}" for name, count in counts.items() if count]

@@ -29,6 +29,11 @@ class Deinterlacer:
         self._kind: tuple[int, int, str] | None = None
         self._stamps: deque[int | None] = deque()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether a picture was interlaced so far."""
+        return self._graph is not None
+
     def feed(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """Take the next decoded picture and yield those that are done."""
         if self._graph is None and not picture.interlaced_frame:
