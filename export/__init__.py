@@ -12,16 +12,21 @@ from mostnet.contract.lazy import lazy_names
 if TYPE_CHECKING:
     from .exporter import ExportResult, export, export_sizes
     from .options import CalibrationOptions, ExportOptions
+    from .triton.options import TritonOptions
+    from .triton.repository import ModelFiles, write_repository
     from .verification import VerificationReport, verify
 
 __all__ = [
     "CalibrationOptions",
     "ExportOptions",
     "ExportResult",
+    "ModelFiles",
+    "TritonOptions",
     "VerificationReport",
     "export",
     "export_sizes",
     "verify",
+    "write_repository",
 ]
 
 __getattr__ = lazy_names(
@@ -30,9 +35,12 @@ __getattr__ = lazy_names(
         "CalibrationOptions": "options",
         "ExportOptions": "options",
         "ExportResult": "exporter",
+        "ModelFiles": "triton.repository",
+        "TritonOptions": "triton.options",
         "VerificationReport": "verification",
         "export": "exporter",
         "export_sizes": "exporter",
         "verify": "verification",
+        "write_repository": "triton.repository",
     },
 )

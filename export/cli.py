@@ -14,6 +14,7 @@ from mostnet.contract.arguments import size_hw
 from mostnet.contract.shipped import checkpoint_path
 from mostnet.contract.terminal import PLAIN, CommandParser, command
 from mostnet.export.plan.flavour import DEFAULT_TARGETS
+from mostnet.export.triton.arguments import add_triton, triton_options
 
 from .calibration_cli import add_calibration, calibration_options
 from .options import SUPPORTED_OPSETS, TRACED_OPSET, ExportOptions
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "--verify-frames", type=int, default=100, metavar="N", help="most frames to compare (default: %(default)s)"
     )
     parser.add_argument("--allow-trivial", action="store_true", help="exit 0 even if the verification was trivial")
+    add_triton(parser)
     add_calibration(parser)
     return parser
 
@@ -113,6 +115,7 @@ def _options(args: argparse.Namespace) -> ExportOptions:
         verify_frames=args.verify_frames,
         calibration=calibration_options(args),
         range_report=args.range_report,
+        triton=triton_options(args),
     )
 
 

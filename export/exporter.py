@@ -24,6 +24,7 @@ from mostnet.engine.cuda.driver import require_gpu
 from mostnet.export.plan.flavour import Toolchain, find_toolchain
 from mostnet.export.plan.request import PlanRequest
 from mostnet.export.plan.writer import write_plan
+from mostnet.export.triton.repository import ModelFiles, staged_repository
 from mostnet.model import Checkpoint
 from mostnet.model.table1 import AnyCheckpoint, load_either
 from mostnet.model.threads import limit_torch_threads
@@ -113,12 +114,28 @@ def export_sizes(
     with staging_folder(options.output) as folder:
         each = [replace(options, size_hw=size_hw) for size_hw in dict.fromkeys(sizes)]
         results = [_stage(path, loaded, one, toolchain, folder, console) for one in each]
-        publish(folder, options.output)
+        notes = _publish(folder, options, results)
     for result in results:
         plan = result.onnx.with_suffix(".plan")
         if toolchain is None and plan.exists():
             say(console, f"{plan} is from an earlier export and was not changed")
+    for line in notes:
+        say(console, line)
     return tuple(results)
+
+
+def _publish(staged: Path, options: ExportOptions, results: Sequence[ExportResult]) -> list[str]:
+    """Put the staged files in place, and with ``options.triton`` a model repository, both or none.
+
+    Returns lines to print on the repository.
+    """
+    if options.triton is None:
+        publish(staged, options.output)
+        return []
+    plans = [None if result.plan is None else staged / result.plan.name for result in results]
+    models = [ModelFiles(staged / result.onnx.name, plan) for result, plan in zip(results, plans, strict=True)]
+    with staged_repository(options.triton, models) as place:
+        return place(lambda: publish(staged, options.output))
 
 
 def check_exportable(checkpoint: AnyCheckpoint, path: Path, options: ExportOptions) -> None:

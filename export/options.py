@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mostnet.contract import ExportError
+from mostnet.export.triton.options import TritonOptions
 
 #: Opset of the trace. Q/DQ on half-precision tensors needs 19. In 20, TensorRT misreads GridSample's renamed mode.
 TRACED_OPSET = 19
@@ -80,6 +81,7 @@ class ExportOptions:
         verify_frames: largest number of frames to verify on.
         calibration: data for INT8 ranges, or for a range report.
         range_report: find tensors that leave the range of half precision, report them, and keep them in float32.
+        triton: also write the models as a model repository for Triton; None writes none.
 
     Raises:
         ExportError: a value is out of range, or the output is a file.
@@ -97,6 +99,7 @@ class ExportOptions:
     verify_frames: int = 100
     calibration: CalibrationOptions | None = None
     range_report: bool = False
+    triton: TritonOptions | None = None
 
     def __post_init__(self) -> None:
         for name in ("output", "timing_cache", "verify_video"):  # a str is accepted as a path
