@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-FOLDERS := api contract engine video model calibration export training bench
+FOLDERS := api contract engine video model calibration export training serve bench
 SOURCES := $(shell find $(FOLDERS) -type f -not -name '*.pyc') setup.py pyproject.toml
 
 # `make demo TORCH_INDEX=URL` takes torch, and only torch, from the package index at URL: there pip finds the CPU build.
@@ -19,7 +19,12 @@ TABLE1_TESTS := tests/model/table1 tests/bench/table1 tests/bench/gpu/test_combi
 TABLE1_PIP := $(TABLE1_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 	--constraint $(TABLE1_VENV)/constraints.txt
 
-.PHONY: demo test lint docs table1 test-table1 clean
+# The wheel with Triton's server takes an older NumPy.
+TRITON_VENV ?= .venv-triton
+TRITON_PIP := $(TRITON_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+	--constraint $(TRITON_VENV)/constraints.txt
+
+.PHONY: demo test lint docs table1 test-table1 test-triton clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m mostnet.bench.demo
@@ -44,6 +49,10 @@ table1: $(TABLE1_VENV)/.installed
 # The tests that `make test` skips for lack of these networks; here they fail instead of being skipped.
 test-table1: $(TABLE1_VENV)/.installed
 	MOSTNET_REQUIRE_TABLE1=1 $(TABLE1_VENV)/bin/python -m pytest $(TABLE1_TESTS)
+
+# The tests that need a Triton server; `make test` skips them.
+test-triton: $(TRITON_VENV)/.installed
+	MOSTNET_REQUIRE_TRITON=1 $(TRITON_VENV)/bin/python -m pytest tests/serve/triton
 
 $(VENV)/.dependencies: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -80,5 +89,20 @@ $(TABLE1_VENV)/.installed: $(TABLE1_VENV)/.dependencies $(SOURCES)
 	rm -rf build *.egg-info
 	touch $@
 
+$(TRITON_VENV)/.dependencies: setup.py constraints.txt constraints-triton.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 12) or sys.exit( \
+		"test-triton: nvidia-pytriton needs NumPy 1.26, which has no wheel for Python %d.%d; give PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(TRITON_VENV)
+	grep -v -e '^numpy==' -e '^opencv-python==' constraints.txt | cat - constraints-triton.txt > $(TRITON_VENV)/constraints.txt
+	$(TRITON_PIP) setuptools
+	$(TRITON_PIP) --no-build-isolation '.[cpu,triton-server]' onnx simpy pytest pytest-timeout
+	rm -rf build *.egg-info
+	touch $@
+
+$(TRITON_VENV)/.installed: $(TRITON_VENV)/.dependencies $(SOURCES)
+	$(TRITON_PIP) --no-build-isolation --no-deps --force-reinstall .
+	rm -rf build *.egg-info
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(TABLE1_VENV) build demo docs/_build *.egg-info
+	rm -rf $(VENV) $(TABLE1_VENV) $(TRITON_VENV) build demo docs/_build *.egg-info

@@ -49,7 +49,8 @@ class Session:
         self._model = model
         self._options = options
         self._size_hw = model.metadata.size_hw
-        self._ring = Ring(model.lane(options.slots, options.outputs, results=options.results))
+        self._lane = model.lane(options.slots, options.outputs, results=options.results)
+        self._ring = Ring(self._lane)
         self._readers = Readers()
         self._usage = Usage(self._ring, self._readers)
         self._counters = Counters()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,17 @@ _USUAL = "torch (2.15.0)\nAvailable versions: 2.15.0, 2.14.1, 2.13.0, 2.12.1\n  
 _WITH_CPU = _USUAL.replace("2.13.0,", "2.13.0+cpu, 2.13.0,")
 
 
-def commands(tmp_path: Path, *settings: str) -> list[str]:
-    """The commands of ``make demo`` in a new environment, without running them."""
+def find_make() -> str:
     make = shutil.which("make")
     if make is None:
         pytest.skip("needs make")
+    return make
+
+
+def commands(tmp_path: Path, *settings: str, target: str = "demo") -> list[str]:
+    """The commands of ``make demo``, or another target, in a new environment, without running them."""
     done = subprocess.run(
-        [make, "-n", "demo", f"VENV={tmp_path / 'new'}", *settings],
+        [find_make(), "-n", target, f"VENV={tmp_path / 'new'}", *settings],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
@@ -47,6 +52,36 @@ def test_without_torch_index_the_user_is_told_before_the_first_package(tmp_path:
     told, first = (next(i for i, line in enumerate(lines) if text in line) for text in ("tell_torch", " install "))
     assert told < first
     assert not any("index-url" in line for line in lines)
+
+
+def test_triton_has_an_environment_of_its_own_with_its_versions(tmp_path: Path) -> None:
+    lines = commands(tmp_path, f"TRITON_VENV={tmp_path / 'triton'}", target="test-triton")
+    (pins,) = (line for line in lines if line.startswith("grep "))
+    (install,) = (line for line in lines if "[cpu,triton-server" in line)
+    assert f"--constraint {tmp_path / 'triton'}/constraints.txt" in "".join(lines)
+    assert install.endswith(" pytest pytest-timeout")
+    assert lines[-1].startswith("MOSTNET_REQUIRE_TRITON=1 ") and lines[-1].endswith(" -m pytest tests/serve/triton")
+    (tmp_path / "triton").mkdir()
+    subprocess.run(pins, shell=True, cwd=ROOT, check=True)
+    found = (tmp_path / "triton" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.partition("==")[0] + line.partition(";")[2] for line in found if "==" in line and line[0] != "#"]
+    assert len(names) == len(set(names)), "a package has two versions"
+    assert [line for line in found if line.startswith("numpy")] == ["numpy==1.26.4"]
+
+
+def test_triton_is_refused_for_another_python_in_one_line(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    newer = "import sys; sys.version_info = (3, 13); exec(sys.argv.pop(1))"
+    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{newer}' \"$2\"\n", encoding="utf-8")
+    python.chmod(0o755)
+    command = [find_make(), "test-triton", f"PYTHON={python}", f"TRITON_VENV={tmp_path / 'triton'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode != 0
+    assert not (tmp_path / "triton").exists()
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert lines == [
+        "test-triton: nvidia-pytriton needs NumPy 1.26, which has no wheel for Python 3.13; give PYTHON=python3.12"
+    ]
 
 
 @pytest.mark.parametrize(

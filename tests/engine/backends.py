@@ -19,12 +19,13 @@ from weakref import WeakSet
 import numpy as np
 import pytest
 
-from mostnet.contract import DeviceError
+from mostnet.contract import DeviceError, ServerBusyError
 from mostnet.engine import Engine, Output
 from mostnet.engine.options import Options
 from mostnet.engine.ort import model as onnx_backend
 from mostnet.engine.ort.lanes import DeviceLane
 from mostnet.engine.ort.model import OnnxModel
+from mostnet.serve import TritonSession
 from tests.toy_graph import save_toy
 
 from .fake import FakeModel, Gate
@@ -40,6 +41,7 @@ class Backend:
         lends: values of ``results`` that lend the memory of a slot.
         recycles: memory of an owned result is used again when the caller drops it.
         asynchronous: ``infer`` reports a late frame in time, not when it is done.
+        distant: each frame goes through a network connection, which makes the longest tests too long.
     """
 
     stages: ClassVar[tuple[str, ...]] = ()
@@ -47,13 +49,14 @@ class Backend:
     lends: ClassVar[tuple[str, ...]] = ()
     recycles: ClassVar[bool] = False
     asynchronous: ClassVar[bool] = False
+    distant: ClassVar[bool] = False
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         """Prepare ``open``: files go to ``folder``."""
         self.gate = Gate()
 
-    def open(self, **options: Any) -> Engine:
-        """An engine of the toy network."""
+    def open(self, **options: Any) -> Engine | TritonSession:
+        """An engine of the toy network, or what has the same interface."""
         raise NotImplementedError
 
     def fail(self, stage: str, *, after: int = 0) -> None:
@@ -231,12 +234,47 @@ class PlanBackend(Backend):
         self._machine.close()
 
 
+class TritonBackend(Backend):
+    """A server in this process with Triton's gRPC service, which shares memory with its clients."""
+
+    stages = ("execute",)
+    error = ServerBusyError
+    lends = ("borrowed",)
+    recycles = True
+    asynchronous = True
+    distant = True
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        pytest.importorskip("tritonclient.grpc")
+        from tests.serve.triton.camera_server import CameraServer
+
+        self._server = CameraServer()
+        self.gate = self._server.gate
+
+    def fail(self, stage: str, *, after: int = 0) -> None:
+        assert stage in self.stages
+        self.gate.failures[stage] = (after, OSError("the server has no place"))
+
+    def open(self, *, threads: int | None = None, **options: Any) -> TritonSession:
+        return TritonSession(self._server.address, shared_memory=True, **options)
+
+    def forget(self) -> None:
+        del self._server.requests[:]
+
+    def check_freed(self) -> None:
+        assert (self._server.sequences, self._server.regions) == ({}, {})
+
+    def check_closed(self) -> None:
+        self._server.stop()
+
+
 BACKENDS: dict[str, type[Backend]] = {
     "fake": FakeBackend,
     "fake-asynchronous": AsynchronousFakeBackend,
     "onnxruntime": OnnxBackend,
     "onnxruntime-device": OnnxDeviceBackend,
     "tensorrt": PlanBackend,
+    "triton": TritonBackend,
 }
 
 

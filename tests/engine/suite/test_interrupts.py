@@ -18,7 +18,7 @@ import pytest
 import mostnet.engine
 from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.engine import Engine
-from tests.engine.backends import Backend
+from tests.engine.backends import Backend, only
 
 #: An error in a destructor would only be printed.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
@@ -111,8 +111,20 @@ def threads_fall_to(count: int) -> bool:
     return threading.active_count() <= count
 
 
-@pytest.mark.parametrize("use", [to_the_end, half_way, only_the_newest, one_by_one])
+@pytest.mark.parametrize("use", [to_the_end, one_by_one])
 def test_an_interrupt_anywhere_leaves_the_session_usable(backend: Backend, use: Callable[[Engine], None]) -> None:
+    interrupt_everywhere(backend, use)
+
+
+@only(lambda kind: not kind.distant)
+@pytest.mark.parametrize("use", [half_way, only_the_newest])
+def test_an_interrupt_of_a_stream_anywhere_leaves_the_session_usable(
+    backend: Backend, use: Callable[[Engine], None]
+) -> None:
+    interrupt_everywhere(backend, use)
+
+
+def interrupt_everywhere(backend: Backend, use: Callable[[Engine], None]) -> None:
     with backend.open() as engine:
         use(engine)
         threads, rehearsal = threading.active_count(), Interrupter()

@@ -1,0 +1,1 @@
+"""Cameras on a Triton server: the client, and a server that needs no GPU."""
