@@ -1,0 +1,1 @@
+"""What was found in the videos of an archive, and the report that tells it."""
