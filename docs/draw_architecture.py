@@ -21,6 +21,7 @@ BOXES = {
     "export": (450, 155, "checkpoint to ONNX and plan"),
     "calibration": (290, 260, "ranges, INT8 graphs"),
     "training": (730, 260, "data, scenes, losses, scores"),
+    "serve": (120, 260, "archives, Triton cameras"),
     "api": (120, 365, "public names, weights"),
     "video": (390, 365, "files, cameras, stabiliser"),
     "engine": (270, 470, "sessions, ring, backends"),

@@ -23,7 +23,8 @@ ALLOWED = {
     "calibration": {"contract", "video"},
     "export": {"contract", "model", "calibration", "engine", "video"},
     "training": {"contract", "model", "video", "engine"},
-    "bench": {"contract", "engine", "video", "model", "calibration", "export", "training"},
+    "serve": {"contract", "engine", "api", "video"},
+    "bench": {"contract", "engine", "video", "model", "calibration", "export", "training", "serve"},
 }
 #: Sub-packages, and which of their siblings each may import beside the folder that holds it.
 SIBLINGS = {
@@ -36,8 +37,10 @@ SIBLINGS = {
     "video.decoding": set(),
     "video.files": set(),
     "video.sound": set(),
+    "video.spans": {"video.decoding", "video.files", "video.sound"},
     "video.steady": set(),
     "export.plan": set(),
+    "export.triton": set(),
     "model.table1": set(),
     "training.data": set(),
     "training.synth": {"training.data"},
@@ -45,7 +48,10 @@ SIBLINGS = {
     "training.evaluation": {"training.data"},
     "training.labelling": {"training.data", "training.evaluation"},
     "training.losses": {"training.data"},
+    "serve.archive": set(),
+    "serve.triton": set(),
     "bench.gpu": set(),
+    "bench.scale": {"bench.steady"},
     "bench.steady": set(),
     "bench.table1": set(),
 }
@@ -57,6 +63,7 @@ FORBIDDEN = {
     "engine": {"torch", "onnx", "cv2", "av", "rich"},
     "video": {"torch", "onnx", "onnxruntime"},
     "model": {"onnx", "cv2", "av", "onnxruntime"},
+    "serve": {"torch", "onnx"},
 }
 
 
