@@ -17,7 +17,7 @@ from mostnet.contract.cores import usable_cores
 from mostnet.contract.extras import LIBRARIES, install_command
 from mostnet.contract.nvidia_smi import query_gpus
 from mostnet.contract.terminal import one_line
-from mostnet.contract.versions import mostnet_version
+from mostnet.contract.versions import known_versions, mostnet_version
 from mostnet.engine.cuda.driver import gpu_architecture
 from mostnet.engine.ort.cuda_libraries import load_cuda_libraries
 
@@ -82,6 +82,8 @@ def abilities() -> list[Ability]:
         "build .plan, TensorRT": _build_classic,
         "train and evaluate": _train,
         "draw plots": lambda: _imported("matplotlib"),
+        "run archives on Ray": lambda: _imported("ray"),
+        "send cameras to Triton": lambda: _imported("tritonclient"),
     }
     tried = [_tried(name, probe, essential=True) for name, probe in essential.items()]
     return tried + [_tried(name, probe, essential=False) for name, probe in others.items()]
@@ -179,7 +181,8 @@ def _imported(*names: str, extra: str = "") -> str:
 
 
 def _with_version(name: str, module: Any) -> str:
-    return f"{_called(name)} {getattr(module, '__version__', 'of an unknown version')}"
+    version = getattr(module, "__version__", None) or known_versions([name]).get(name, "of an unknown version")
+    return f"{_called(name)} {version}"
 
 
 def _called(package: str) -> str:

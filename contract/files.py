@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -76,12 +76,14 @@ def natural_key(path: str | Path) -> tuple[list[str | int], str]:
     return parts, text
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+def sha256(path: Path, *, between: Callable[[], object] | None = None) -> str:
+    """Hexadecimal SHA-256 of a file. ``between`` is called after each block, and ends the work if it raises."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+            if between is not None:
+                between()
     return digest.hexdigest()
 
 

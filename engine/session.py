@@ -45,6 +45,8 @@ class Session:
         DeviceError: the device failed; if it says that the context is lost, the session is closed.
     """
 
+    _usage_kind: type[Usage] = Usage
+
     def __init__(self, model: Model, options: Options) -> None:
         self._model = model
         self._options = options
@@ -52,7 +54,7 @@ class Session:
         self._lane = model.lane(options.slots, options.outputs, results=options.results)
         self._ring = Ring(self._lane)
         self._readers = Readers()
-        self._usage = Usage(self._ring, self._readers)
+        self._usage = self._usage_kind(self._ring, self._readers)
         self._counters = Counters()
         self._frames = FrameRunner(self._ring, self._readers, self._counters, self._size_hw)
         self._streaming = Streaming(self._ring, self._usage, self._frames, self._readers, self._counters, options)

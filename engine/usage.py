@@ -201,6 +201,10 @@ class Usage:
             if settled:
                 self._ring.close()
             else:
-                _LOG.warning("close: a frame is not finished after %g ms; its memory is not freed", CLOSE_WAIT_MS)
-                keep(self._ring)
+                self._leave_late(self._ring)
             self._freed = True  # last, so that a close that is interrupted can be made again
+
+    def _leave_late(self, ring: Ring) -> None:
+        """A frame is not finished after ``CLOSE_WAIT_MS``: do not free the memory that it uses."""
+        _LOG.warning("close: a frame is not finished after %g ms; its memory is not freed", CLOSE_WAIT_MS)
+        keep(ring)

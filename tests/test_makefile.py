@@ -29,7 +29,7 @@ def find_make() -> str:
 def commands(tmp_path: Path, *settings: str, target: str = "demo") -> list[str]:
     """The commands of ``make demo``, or another target, in a new environment, without running them."""
     done = subprocess.run(
-        [find_make(), "-n", target, f"VENV={tmp_path / 'new'}", *settings],
+        [find_make(), "--no-print-directory", "-n", target, f"VENV={tmp_path / 'new'}", *settings],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mostnet.contract import ExportError
-from mostnet.contract.arguments import positive_int
+from mostnet.contract.arguments import positive_float, positive_int
 
 from .options import TritonOptions
 
@@ -27,6 +27,13 @@ def add_triton(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"cameras that the server takes at a time (default: {TritonOptions.cameras})",
     )
+    add(
+        "--triton-idle",
+        type=positive_float,
+        metavar="SECONDS",
+        help="time after the arrival of its last frame when a camera loses its place and its state; more than the "
+        f"time of a frame, times the cameras (default: {TritonOptions.idle_s:g})",
+    )
 
 
 def triton_options(args: argparse.Namespace) -> TritonOptions | None:
@@ -36,7 +43,12 @@ def triton_options(args: argparse.Namespace) -> TritonOptions | None:
         ExportError: an option that needs a repository is given without it, or the repository is a file.
     """
     if args.triton is None:
-        if args.triton_cameras is not None:
-            raise ExportError("--triton-cameras needs --triton REPOSITORY")
+        for option, value in (("--triton-cameras", args.triton_cameras), ("--triton-idle", args.triton_idle)):
+            if value is not None:
+                raise ExportError(f"{option} needs --triton REPOSITORY")
         return None
-    return TritonOptions(repository=args.triton, cameras=args.triton_cameras or TritonOptions.cameras)
+    return TritonOptions(
+        repository=args.triton,
+        cameras=args.triton_cameras or TritonOptions.cameras,
+        idle_s=args.triton_idle or TritonOptions.idle_s,
+    )

@@ -24,7 +24,8 @@ class TritonOptions:
         repository: folder that holds a repository for each backend; made if missing.
         name: name of the model; with several frame sizes, each model's name ends with its size.
         cameras: number of cameras that an instance of the model takes at a time. A further one waits.
-        idle_s: seconds after which a camera that sends nothing loses its state and its place.
+        idle_s: seconds after the arrival of its last frame when a camera loses its state and its place, also if the
+            frame is not done. It must be longer than the time of a frame, times ``cameras``.
 
     Raises:
         ExportError: a value is out of range, the name cannot be that of a folder, or the repository is a file.

@@ -156,7 +156,9 @@ The server carries the state of each camera. Each state goes from its output to 
 
 - An instance takes {cameras} cameras at a time, and computes their frames one after the other. The weights are in
   memory once. With several GPUs, each has an instance.
-- A camera that sends nothing for {idle} s loses its state and its place. Its next frame must carry START.
+- A camera that sends nothing for {idle} s loses its state and its place. Its next frame must carry START. Triton
+  counts from the arrival of the last frame, also while that frame waits or runs. So {idle} s must be longer than
+  {cameras} times the time of one frame on this server. Otherwise export with a longer `--triton-idle SECONDS`.
 - A further camera waits until a place is free. Triton sets no limit to that. But it answers a request with UNAVAILABLE
   once the timeout in the request is over. `TritonSession` sends one with every START, and raises `ServerBusyError`.
 - Triton does not warm up these models. Its warm-up requests belong to no sequence, so they have no state. Both backends
@@ -167,5 +169,5 @@ The server carries the state of each camera. Each state goes from its output to 
 
 Each export adds a version folder, `1`, `2` and so on, and changes none. The server loads the newest when it starts. To
 go back, move the newest folder away. `--model-control-mode=poll` makes a running server load a new version. Cameras
-then begin again from zero state. To change the number of cameras or the idle time, write another repository.
+then begin again from zero state. To change the number of cameras or the idle time, export into another folder.
 """

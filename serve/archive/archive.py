@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from mostnet.contract import ArchiveError, ExportError, MostnetError
+from mostnet.video.command.engines import USUAL_HW
 from mostnet.video.command.single import summary_line
 
 from .engine_files import EngineFile
-from .folder import ArchiveFolder
+from .folder import ArchiveFolder, ResultRecord
 from .keys import key_of
 from .part_tasks import JoinTask, PartMade, PartTask
 from .performing import Answer, ArchiveTask
@@ -23,6 +28,8 @@ from .workers import Workers
 
 #: How long a wait for a task lasts at most, so that a signal is heard and progress is shown.
 _WAIT_S = 0.5
+#: How long the running tasks may take to end when the run is to stop; then they are killed.
+_GRACE_S = 10.0
 _DIED = "its worker process died twice, the second time without others beside it; perhaps the memory ran out"
 
 
@@ -41,7 +48,6 @@ class _Course:
         waiting: videos of the same content, which wait for its result.
         remarks: warnings that were printed.
         begun: a task that makes its result has begun.
-        died: a worker died of it.
     """
 
     number: int
@@ -54,7 +60,6 @@ class _Course:
     waiting: list[_Course] = field(default_factory=list)
     remarks: set[str] = field(default_factory=set)
     begun: bool = False
-    died: bool = False
 
     @property
     def ended(self) -> bool:
@@ -104,28 +109,43 @@ class ArchiveRun:
         self._ready: deque[tuple[_Course, ArchiveTask]] = deque()
         self._alone: deque[tuple[_Course, ArchiveTask]] = deque()
         self._running: dict[int, _Course] = {}
+        self._tried_alone: ArchiveTask | None = None
         self._leaders: dict[str, _Course] = {}
+        self._unexported: dict[tuple[int, int], ExportError] = {}
+        self._has_engine = False
+        self._error: Exception | None = None
         self._stopping = False
+        self._kill_s = math.inf
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Run until every video has ended, or ``stop`` is true and the running tasks have ended.
+        """Run until every video has ended, or ``stop`` is true.
+
+        Then the running tasks may end; those that take too long are killed, and all of them by a second signal.
 
         Raises:
-            MostnetError: no other video would fare better, such as after a failed export.
+            MostnetError, OSError: no other video would fare better, such as after a failed export.
         """
         try:
-            while True:
-                if stop() and not self._stopping:
-                    self._stop()
+            while time.monotonic() < self._kill_s:
                 self._begin()
                 if not self._workers.count and (self._stopping or not self._has_more()):
-                    return
-                self._wait()
+                    break
+                ended = self._wait()
+                if stop():
+                    self._stop()
+                for task, answer in ended:
+                    self._take(self._running.pop(id(task)), task, answer)
+                self._show()
+            if not self._stopping:
+                self._remove_old_parts()
         finally:
             self._stop()
+            self._workers.kill()
             for course in self._courses:
                 if course.begun and not course.ended:
                     course.entry = replace(course.entry, ending="stopped")
+        if self._error is not None:
+            raise self._error
 
     @property
     def endings(self) -> list[str]:
@@ -138,14 +158,32 @@ class ArchiveRun:
             entry, record = course.entry, None
             if entry.ending in ("done", "kept") and course.work is not None:
                 record = self._plan.folder.record(course.work.key)
-            yield entry if record is None else replace(entry, findings=record.findings)
+                yield entry if record is None else replace(entry, findings=record.findings)
+            elif entry.ending in ("stopped", "not begun"):
+                record = self._plan.folder.earlier(course.video.result)
+                yield entry if record is None else _with_earlier(entry, course.video.result, record)
+            else:
+                yield entry
 
     def _has_more(self) -> bool:
         return bool(self._unseen or self._ready or self._alone)
 
     def _stop(self) -> None:
-        self._stopping = True
-        self._plan.folder.stop.touch()
+        if not self._stopping:
+            self._stopping, self._kill_s = True, time.monotonic() + _GRACE_S
+            with suppress(OSError):  # the disk is full: the tasks that do not end are killed
+                self._plan.folder.stop.touch()
+
+    def _end(self, error: Exception) -> None:
+        """Stop, because no other video would fare better."""
+        self._error = self._error or error
+        self._stop()
+
+    def _remove_old_parts(self) -> None:
+        """Remove finished spans that no video needs. One that could not be looked at may need any of them."""
+        works = [course.work for course in self._courses]
+        if None not in works:
+            self._plan.folder.remove_other_parts({work.key for work in works if work is not None})
 
     def _begin(self) -> None:
         for place in self._workers.free():
@@ -158,37 +196,65 @@ class ArchiveRun:
 
     def _next(self, place: Place) -> tuple[_Course, ArchiveTask] | None:
         """The next task for a place: of a video that was looked at, else a look, at last those that killed a worker."""
-        for item in self._ready:
-            if place.provider != "cpu" or not self._plan.gpu_only or _is_light(item[1]):
-                self._ready.remove(item)
-                return item
-        if self._unseen:
+        found = self._taken(self._ready, place)
+        if found is None and self._unseen:
             course = self._unseen.popleft()
-            return course, LookTask(video=course.video.path, options=self._plan.options, segment_s=self._plan.segment_s)
-        if self._alone and not self._running:
-            return self._alone.popleft()
-        return None
+            return course, self._look(course)
+        if found is None and not self._running:
+            found = self._taken(self._alone, place)
+            self._tried_alone = None if found is None else found[1]
+        return found
 
-    def _wait(self) -> None:
+    def _taken(self, queue: deque[tuple[_Course, ArchiveTask]], place: Place) -> tuple[_Course, ArchiveTask] | None:
+        """Take the first task that may run at a place; those that are not needed any more are dropped."""
+        needed = [item for item in queue if _is_needed(*item)]
+        fitting = (k for k, (_, task) in enumerate(needed) if self._fits(task, place))
+        first = next(fitting, None)
+        found = None if first is None else needed.pop(first)
+        queue.clear()
+        queue.extend(needed)
+        return found
+
+    def _look(self, course: _Course) -> LookTask:
+        plan = self._plan
+        return LookTask(video=course.video.path, options=plan.options, segment_s=plan.segment_s, folder=plan.folder)
+
+    def _fits(self, task: ArchiveTask, place: Place) -> bool:
+        return place.provider != "cpu" or not self._plan.gpu_only or _is_light(task)
+
+    def _wait(self) -> Sequence[tuple[ArchiveTask, Answer | None]]:
+        """Wait a little for tasks that end."""
         if self._workers.count:
-            for task, answer in self._workers.ended(_WAIT_S):
-                self._take(self._running.pop(id(task)), task, answer)
-        else:  # the cluster has no place just now
-            time.sleep(_WAIT_S)
+            return self._workers.ended(_WAIT_S)
+        time.sleep(_WAIT_S)  # the cluster has no place just now
+        return ()
+
+    def _show(self) -> None:
+        self._progress.note_room(self._workers.room)
         in_parts = sum(
             part.summary.frames for course in self._courses if not course.ended for part in course.made.values()
         )
         self._progress.show(frames_running(self._plan.folder) + in_parts)
 
     def _take(self, course: _Course, task: ArchiveTask, answer: Answer | None) -> None:
-        """Go on with a video after one of its tasks."""
-        if course.ended or (isinstance(task, PartTask) and task not in course.parts):
-            return
+        """Go on with a video after one of its tasks, and then with the next one of the same content."""
+        if _is_needed(course, task):
+            self._go_on(course, task, answer)
+        if course.waiting and not self._is_busy(course):
+            follower, *others = course.waiting
+            course.waiting = []
+            follower.waiting += others
+            self._lead(follower)
+
+    def _is_busy(self, course: _Course) -> bool:
+        """Whether a video has not ended, or a task of it still runs, which may write a span."""
+        return not course.ended or course in self._running.values()
+
+    def _go_on(self, course: _Course, task: ArchiveTask, answer: Answer | None) -> None:
         if answer is None:
-            if course.died:
+            if task is self._tried_alone:
                 self._fail(course, _DIED)
             else:
-                course.died = True
                 self._alone.append((course, task))
             return
         for remark in answer.remarks:
@@ -199,7 +265,9 @@ class ArchiveRun:
         elapsed_s = course.entry.elapsed_s + answer.elapsed_s
         course.entry = replace(course.entry, workers=tuple(workers), elapsed_s=elapsed_s)
         if answer.stopped:
-            course.entry = replace(course.entry, ending="stopped")
+            course.entry = replace(course.entry, ending="stopped" if course.begun else "not begun")
+        elif answer.is_of_dest:
+            self._end(ArchiveError(answer.error))
         elif answer.error is not None:
             self._failed(course, task, answer)
         else:
@@ -217,15 +285,18 @@ class ArchiveRun:
                 self._ready.appendleft((course, JoinTask(work=task.work, parts=course.parts, made=made)))
         else:  # a video of several spans is not there
             assert course.sight is not None and course.work is not None
+            self._plan.folder.parts(course.work.key).mkdir(parents=True, exist_ok=True)
             spans = enumerate(course.sight.spans)
             course.parts = tuple(PartTask(work=course.work, index=index, span=span) for index, span in spans)
             self._ready.extendleft((course, part) for part in reversed(course.parts))
 
     def _looked(self, course: _Course, sight: Sight) -> None:
         self._progress.looked(course.number, sight.frames)
-        plan, engine = self._plan, self._engine_for(sight.usual_hw)
         course.sight = sight
         course.entry = replace(course.entry, video_sha256=sight.sha256)
+        plan, engine = self._plan, None if self._stopping else self._engine(course, sight.usual_hw)
+        if engine is None:
+            return
         course.work = VideoWork(
             folder=plan.folder,
             video=course.video.path,
@@ -239,10 +310,28 @@ class ArchiveRun:
             number=course.number,
         )
         leader = self._leaders.get(course.work.key)
-        if leader is not None and not leader.ended:
+        if leader is not None and self._is_busy(leader):
             leader.waiting.append(course)
         else:
             self._lead(course)
+
+    def _engine(self, course: _Course, size_hw: tuple[int, int]) -> EngineFile | None:
+        """The engine for a video of this size; None if that fails, for this size alone or for the whole run."""
+        try:
+            if size_hw in self._unexported:
+                raise self._unexported[size_hw]
+            engine = self._engine_for(size_hw)
+            self._has_engine = True
+            return engine
+        except ExportError as error:
+            self._unexported[size_hw] = error
+            if self._has_engine or (size_hw != USUAL_HW and self._engine(course, USUAL_HW) is not None):
+                self._fail(course, str(error))
+            else:
+                self._end(error)
+        except (MostnetError, OSError) as error:
+            self._end(error)
+        return None
 
     def _lead(self, course: _Course) -> None:
         """Look for the result of a video, or make it. No other video of the same content is made meanwhile."""
@@ -254,8 +343,7 @@ class ArchiveRun:
         assert answer.error is not None
         if course.work is not None and (isinstance(task, JoinTask) or (answer.is_of_video and course.parts)):
             # A damaged video is made whole, as mostnet-run does it, so that its frames are kept.
-            course.parts = ()
-            self._ready = deque(item for item in self._ready if item[0] is not course)
+            course.parts, course.made = (), {}
             self._ready.appendleft((course, VideoTask(work=course.work)))
         else:
             self._fail(course, answer.error)
@@ -265,7 +353,6 @@ class ArchiveRun:
         self._progress.ended(course.number, frames=0, failed=True)
         path = str(course.video.path)
         self._progress.complain(error if path in error else f"{path}: {error}")
-        self._go_on_after(course)
 
     def _finish(self, course: _Course, made: Made) -> None:
         record = made.record
@@ -281,14 +368,25 @@ class ArchiveRun:
         self._progress.ended(course.number, frames=0 if made.kept else record.frames, failed=False)
         target = self._plan.folder.out / course.video.result
         self._progress.print(f"{target}: kept" if made.summary is None else summary_line(made.summary))
-        self._go_on_after(course)
 
-    def _go_on_after(self, course: _Course) -> None:
-        """Let the next video of the same content go on."""
-        waiting, course.waiting = course.waiting, []
-        if waiting:
-            waiting[0].waiting += waiting[1:]
-            self._lead(waiting[0])
+
+def _with_earlier(entry: ArchiveEntry, result: Path, record: ResultRecord) -> ArchiveEntry:
+    """The part of the report with the result that an earlier run left."""
+    return replace(
+        entry,
+        result=result,
+        video_sha256=entry.video_sha256 or record.video_sha256,
+        frames=record.frames,
+        duration_s=record.duration_s,
+        elapsed_s=entry.elapsed_s or record.elapsed_s,
+        workers=entry.workers or record.workers,
+        findings=record.findings,
+    )
+
+
+def _is_needed(course: _Course, task: ArchiveTask) -> bool:
+    """Whether a task still serves its video."""
+    return not course.ended and (not isinstance(task, PartTask) or task in course.parts)
 
 
 def _is_light(task: ArchiveTask) -> bool:

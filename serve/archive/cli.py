@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ from typing import get_args
 
 from rich.console import Console
 
+from mostnet.contract import MostnetError
 from mostnet.contract.stopping import StopRequest
 from mostnet.contract.terminal import PLAIN, command, complain, counted
 from mostnet.contract.versions import mostnet_version
@@ -41,11 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     videos = read_source(arguments.source, arguments.out)
     folder = ArchiveFolder(arguments.out)
+    command_line = shlex.join([NAME, *(sys.argv[1:] if argv is None else argv)])
     with folder.held():
-        return _run(arguments, videos, folder)
+        return _run(arguments, videos, folder, command_line)
 
 
-def _run(arguments: ArchiveArguments, videos: Sequence[SourceVideo], folder: ArchiveFolder) -> int:
+def _run(arguments: ArchiveArguments, videos: Sequence[SourceVideo], folder: ArchiveFolder, command_line: str) -> int:
     options = WorkerOptions(
         cpu_workers=arguments.workers,
         threads=arguments.threads,
@@ -67,10 +69,14 @@ def _run(arguments: ArchiveArguments, videos: Sequence[SourceVideo], folder: Arc
         ArchiveProgress(Console(file=sys.stderr, **PLAIN), _sizes(videos)) as progress,
     ):
         run = ArchiveRun(videos, plan, engines.file_for, workers, progress)
+        about = _about(arguments, command_line)
         try:
             run.run(stop.__bool__)
-        finally:
-            write_report(folder.out, run.entries(), _about(arguments))
+        except BaseException:
+            with suppress(MostnetError, OSError):  # the first error says why, such as a full disk
+                write_report(folder.out, run.entries(), about)
+            raise
+        write_report(folder.out, run.entries(), about)
     _summarise(run, folder, perf_counter() - begun_s)
     return 128 + stop.signal if stop.signal else int("failed" in run.endings)
 
@@ -88,15 +94,13 @@ def _sizes(videos: Sequence[SourceVideo]) -> dict[int, int]:
     return sizes
 
 
-def _about(arguments: ArchiveArguments) -> dict[str, str]:
+def _about(arguments: ArchiveArguments, command_line: str) -> dict[str, str]:
     """What the report says about the run."""
-    options = asdict(arguments.options)
-    given = {name: str(value) for name, value in options.items() if value not in (None, False)}
     segment = f"{arguments.segment_s / 60:g} minutes" if arguments.segment_s else "none"
     return {
+        "command": command_line,
         "source": str(arguments.source),
         "engine": arguments.engine,
-        **given,
         "segments": segment,
         "workers": "this machine" if arguments.ray is None else f"Ray at {arguments.ray}",
         "mostnet": mostnet_version(),

@@ -7,18 +7,23 @@ import binascii
 import hashlib
 import json
 import os
+import platform
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import sys
+import time
+from collections.abc import Container, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mostnet.contract import ArchiveError, atomic_path, sha256, write_text
-from mostnet.contract.files import lock_folder
 
 from .records import Findings
 from .sources import OWN_FOLDER
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +88,20 @@ class ArchiveFolder:
         Raises:
             ArchiveError: another run holds the folder, or it cannot be made.
         """
-        try:
-            self.own.mkdir(parents=True, exist_ok=True)
-            lock = lock_folder(self.own)
-        except BlockingIOError as error:
-            raise ArchiveError(f"{self.out}: another mostnet-archive writes here; wait for its end") from error
-        except OSError as error:
-            raise ArchiveError(f"{self.out}: cannot be written ({error.strerror}); give another folder") from error
-        try:
-            self._clear()
-            for folder in (self.staging, self.running):
-                folder.mkdir()
-            yield
-        finally:
-            self._clear()
-            if lock is not None:
-                os.close(lock)
+        with ExitStack() as stack:
+            try:
+                self.own.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_locked(self))
+                self._clear()
+                for folder in (self.staging, self.running):
+                    folder.mkdir(exist_ok=True)  # a network file system keeps removed files that are open
+            except OSError as error:
+                raise ArchiveError(f"{self.out}: cannot be written ({error.strerror}); give another folder") from error
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # it must not hide an error of the block
+                    self._clear()
 
     def _clear(self) -> None:
         self.stop.unlink(missing_ok=True)
@@ -108,6 +111,12 @@ class ArchiveFolder:
     def parts(self, key: str) -> Path:
         """Folder for the finished spans of an unfinished video."""
         return self.own / "parts" / key
+
+    def remove_other_parts(self, kept: Container[str]) -> None:
+        """Remove the finished spans of all videos but those of these keys."""
+        for folder in self.parts("").glob("*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def keep_engine(self, file: Path) -> tuple[Path, str]:
         """Copy an engine, and the description of a plan, to where every worker finds it; return its path and digest.
@@ -151,6 +160,14 @@ class ArchiveFolder:
             return self._owner(result).read_text(encoding="utf-8").strip()
         return None
 
+    def earlier(self, result: Path) -> ResultRecord | None:
+        """The record of a result that an earlier run left, by the size of its file; None if none is there."""
+        with suppress(OSError, ArchiveError):  # a later run says what is wrong
+            key, size = self.owner(result), (self.out / result).stat().st_size
+            record = None if key is None else self.record(key)
+            return record if record is not None and record.size == size else None
+        return None
+
     def put(self, key: str, record: ResultRecord, staged: Path, result: Path) -> ResultRecord:
         """Move a staged file to its place, after a record that names it; return the record.
 
@@ -170,6 +187,105 @@ class ArchiveFolder:
 
     def _owner(self, result: Path) -> Path:
         return self.own / "owners" / hashlib.sha256(os.fsencode(result.as_posix())).hexdigest()
+
+
+@contextmanager
+def _locked(folder: ArchiveFolder) -> Iterator[None]:
+    """Keep every other run out, on this machine or another: by a lock, or by a file where there are no locks.
+
+    The locked file is open for writing, because a network file system locks no other.
+
+    Raises:
+        ArchiveError: another run is in.
+        OSError: the file cannot be written.
+    """
+    path = folder.own / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        has_locks = _lock(descriptor)
+        if has_locks:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, _this_run())
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ArchiveError(f"{folder.out}: {_other_run(path)}; wait for its end") from error
+    except OSError:
+        os.close(descriptor)
+        raise
+    try:
+        if has_locks:
+            yield
+        else:
+            with _held_by_file(folder):
+                yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until it is closed or the process ends; False where there are no locks."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _held_by_file(folder: ArchiveFolder) -> Iterator[None]:
+    path = folder.own / "holder"
+    if _has_died(path):
+        path.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError as error:
+        raise ArchiveError(
+            f"{folder.out}: {_other_run(path)}; wait for its end, or remove {path} if it was killed"
+        ) from error
+    try:
+        os.write(descriptor, _this_run())
+        yield
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+def _this_run() -> bytes:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return json.dumps({"machine": platform.node(), "process": os.getpid(), "since": since}).encode()
+
+
+def _run_of(path: Path) -> dict[str, Any]:
+    """What a run wrote about itself; nothing if that cannot be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {"machine": str(values["machine"]), "process": int(values["process"]), "since": str(values["since"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _other_run(path: Path) -> str:
+    run = _run_of(path)
+    who = " (on {machine}, process {process}, since {since})".format(**run) if run else ""
+    return f"another mostnet-archive{who} writes here"
+
+
+def _has_died(path: Path) -> bool:
+    """Whether the run that wrote this file ran on this machine, and does no more."""
+    run = _run_of(path)
+    if sys.platform == "win32" or run.get("machine") != platform.node():
+        return False
+    try:
+        os.kill(run["process"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is another user's
+        return False
+    return False
 
 
 def _read(values: Mapping[str, Any]) -> ResultRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +23,14 @@ _AHEAD_S = 1
 _AGAIN = "run the video again"
 
 
-def join_parts(parts: Sequence[Path], video: Path, output: Path, spans: Sequence[Span]) -> None:
+def join_parts(
+    parts: Sequence[Path],
+    video: Path,
+    output: Path,
+    spans: Sequence[Span],
+    *,
+    between: Callable[[], object] | None = None,
+) -> None:
     """Join the files of ``run_span`` into ``output``, with the times and the sound of a run of the whole ``video``.
 
     Args:
@@ -31,6 +38,7 @@ def join_parts(parts: Sequence[Path], video: Path, output: Path, spans: Sequence
         video: the file that they were made from.
         output: MP4 file to write. It is whole or, after an error, as it was before.
         spans: what ``spans_of`` gave.
+        between: called after each frame; it ends the work if it raises.
 
     Raises:
         ArchiveError: a part cannot be read, is not what its span says, or was encoded with other settings than the
@@ -42,13 +50,19 @@ def join_parts(parts: Sequence[Path], video: Path, output: Path, spans: Sequence
         raise ArchiveError(f"{output}: found {len(parts)} parts, expected one for each of {len(spans)} spans")
     with closing(PacketReader(video, with_sound=True)) as source, atomic_path(output) as growing:
         try:
-            _join(parts, source, growing, spans)
+            _join(parts, source, growing, spans, between or (lambda: None))
         except VideoError as error:  # it names the growing file, which is gone
             reason = getattr(error.__cause__, "strerror", None) or error
             raise ArchiveError(f"{output}: cannot be written ({reason}); free some space and {_AGAIN}") from error
 
 
-def _join(parts: Sequence[Path], source: PacketReader, growing: Path, spans: Sequence[Span]) -> None:
+def _join(
+    parts: Sequence[Path],
+    source: PacketReader,
+    growing: Path,
+    spans: Sequence[Span],
+    between: Callable[[], object],
+) -> None:
     with _video_of(parts[0]) as first, PacketWriter(growing, first, sound=source.sound) as writer:
         read = _Reading(source)
         for part, span in zip(parts, spans, strict=True):
@@ -58,6 +72,7 @@ def _join(parts: Sequence[Path], source: PacketReader, growing: Path, spans: Seq
                 pts = begin + packet.pts
                 read.until(Fraction(pts, writer.ticks) + _AHEAD_S)
                 writer.copy(packet, pts=pts)
+                between()
         writer.keep_all_sound()
 
 

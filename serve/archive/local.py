@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 
 from mostnet.contract import ArchiveError
 from mostnet.contract.cores import usable_cores
@@ -33,12 +33,13 @@ class LocalWorkers:
         if options.gpus_per_worker and not gpus:
             raise ArchiveError("--gpus-per-worker needs an NVIDIA GPU, and there is none here; leave it out")
         gpu_workers = options.gpu_places(len(gpus))
-        numbers = [gpus[math.floor(k * options.gpus_per_worker + 1e-9)] for k in range(gpu_workers)]
+        numbers = [gpus[k // options.workers_per_gpu] for k in range(gpu_workers)]
         cpu_workers = options.cpu_places(usable_cores(), gpu_workers)
         self._idle = [
             *(_Worker(options.gpu, gpu=number) for number in numbers),
             *(_Worker(options.cpu) for _ in range(cpu_workers)),
         ]
+        self._room = len(self._idle)
         self._busy: dict[Future[Answer], tuple[ArchiveTask, _Worker]] = {}
 
     @property
@@ -46,9 +47,14 @@ class LocalWorkers:
         """Number of running tasks."""
         return len(self._busy)
 
+    @property
+    def room(self) -> int:
+        """Number of workers."""
+        return self._room
+
     def free(self) -> Sequence[Place]:
-        """The place of each idle worker."""
-        return [worker.place for worker in self._idle]
+        """The place of each idle worker, GPU workers first."""
+        return sorted((worker.place for worker in self._idle), key=lambda place: place.provider == "cpu")
 
     def begin(self, task: ArchiveTask, place: Place) -> None:
         """Give a task to the first idle worker of a place."""
@@ -70,12 +76,22 @@ class LocalWorkers:
                 found.append((task, None))
         return found
 
+    def kill(self) -> None:
+        """End the processes of the running tasks at once: a task may wait for ever, as on a mount that is stalled."""
+        workers = [worker for _, worker in self._busy.values()]
+        self._busy.clear()
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.close()
+        self._idle += workers
+
     def close(self) -> None:
-        """End all workers, after their tasks."""
-        workers = [*self._idle, *(worker for _, worker in self._busy.values())]
-        for worker in workers:
+        """End all workers, and the tasks that still run."""
+        self.kill()
+        for worker in self._idle:
             worker.close(wait=False)
-        for worker in workers:
+        for worker in self._idle:
             worker.close()
 
 
@@ -86,6 +102,7 @@ class _Worker:
         self.place = place
         self._gpu = gpu
         self._pool: ProcessPoolExecutor | None = None
+        self._processes: list[BaseProcess] = []
 
     def begin(self, task: ArchiveTask) -> Future[Answer]:
         try:
@@ -100,7 +117,13 @@ class _Worker:
                 self._pool = ProcessPoolExecutor(
                     1, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(self._gpu,)
                 )
-            return self._pool.submit(perform, task, self.place, mostnet_version())
+            future = self._pool.submit(perform, task, self.place, mostnet_version())
+            self._processes = list(self._pool._processes.values())  # the pool forgets them when it breaks
+            return future
+
+    def kill(self) -> None:
+        for process in self._processes:
+            process.kill()
 
     def close(self, *, wait: bool = True) -> None:
         if self._pool is not None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -24,6 +25,8 @@ _ANSWER_S = 15.0
 _RETRIES = 3
 #: How often the cores and GPUs of the cluster are counted.
 _COUNT_EVERY_S = 5.0
+#: How long Ray may take to end tasks that are killed.
+_KILL_S = 5.0
 #: Settings of Ray, unless the user has set them: it sends nothing home, and does not retry without end.
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": "2"}
 #: Connects as the driver will, in a process that can be ended.
@@ -38,7 +41,7 @@ class RayWorkers:
 
         Raises:
             BackendNotInstalledError: Ray is not installed.
-            ArchiveError: the cluster does not answer, or has no GPU that is wanted.
+            ArchiveError: the cluster does not answer, or none of its nodes can hold a task.
         """
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
@@ -57,23 +60,27 @@ class RayWorkers:
             options.cpu: remote.options(**settings),
             options.gpu: remote.options(**settings, num_gpus=options.gpus_per_worker),
         }
-        if options.gpus_per_worker and not self._ray.cluster_resources().get("GPU"):
+        try:
+            self._count()
+            self._check(address)
+        except BaseException:
             self.close()
-            raise ArchiveError(f"--gpus-per-worker needs a GPU, and the cluster at {address} has none; leave it out")
+            raise
 
     @property
     def count(self) -> int:
         """Number of submitted tasks."""
         return len(self._running)
 
+    @property
+    def room(self) -> int:
+        """Number of tasks with a network that the nodes can hold together, when they were last counted."""
+        return self._places[self._options.gpu] + (0 if self._options.gpu_only else self._places[self._options.cpu])
+
     def free(self) -> Sequence[Place]:
         """A place for each task that the cluster could run beside those submitted."""
         if monotonic() - self._counted_s >= _COUNT_EVERY_S:
-            self._counted_s = monotonic()
-            found = self._ray.cluster_resources()
-            gpu_workers = self._options.gpu_places(found.get("GPU", 0))
-            cpu_workers = self._options.cpu_places(found.get("CPU", 0), gpu_workers)
-            self._places = {self._options.gpu: gpu_workers, self._options.cpu: cpu_workers}
+            self._count()
         busy = [place for _, place in self._running.values()]
         return [place for place, most in self._places.items() for _ in range(most - busy.count(place))]
 
@@ -88,9 +95,49 @@ class RayWorkers:
             ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         return [(self._running.pop(reference)[0], self._answer(reference)) for reference in ready]
 
+    def kill(self) -> None:
+        """End the tasks that run or wait for a place, at once."""
+        references = list(self._running)
+        self._running.clear()
+        with suppress(self._ray.exceptions.RayError):  # the cluster is lost, and they with it
+            for reference in references:
+                self._ray.cancel(reference, force=True)
+            if references:
+                self._ray.wait(references, num_returns=len(references), timeout=_KILL_S)
+
     def close(self) -> None:
         """Leave the cluster, which ends tasks that still run."""
         self._ray.shutdown()
+
+    def _nodes(self) -> list[tuple[float, float]]:
+        """Cores and GPUs of each node that lives."""
+        found = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return [(resources.get("CPU", 0), resources.get("GPU", 0)) for resources in found]
+
+    def _count(self) -> None:
+        """Count the places, node by node, because a task runs on one."""
+        self._counted_s, options = monotonic(), self._options
+        all_places = [(int(cores) // options.threads, options.gpu_places(gpus)) for cores, gpus in self._nodes()]
+        gpu_workers = sum(min(places) for places in all_places)
+        left = sum(places for places, _ in all_places) - gpu_workers
+        most = (0 if options.gpu_only else left) if options.cpu_workers is None else options.cpu_workers
+        self._places = {options.gpu: gpu_workers, options.cpu: min(left, most)}
+
+    def _check(self, address: str) -> None:
+        """Check that a task could run.
+
+        Raises:
+            ArchiveError: no node can hold one.
+        """
+        options, nodes = self._options, self._nodes()
+        if options.gpus_per_worker and not any(gpus for _, gpus in nodes):
+            raise ArchiveError(f"--gpus-per-worker needs a GPU, and the cluster at {address} has none; leave it out")
+        if not self.room or (options.gpus_per_worker and not self._places[options.gpu]):
+            kind = "node with a GPU" if options.gpus_per_worker else "node"
+            largest = max((int(cores) for cores, gpus in nodes if gpus or not options.gpus_per_worker), default=0)
+            advice = f"give {largest} or fewer" if largest else f"add a {kind}"
+            found = f"no {kind} of the cluster at {address} has so many cores; the largest has {largest}"
+            raise ArchiveError(f"--threads {options.threads}: {found}; {advice}")
 
     def _answer(self, reference: Any) -> Answer:
         try:

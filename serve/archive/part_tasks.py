@@ -17,7 +17,7 @@ from .join import join_parts
 from .kept_engine import opened
 from .records import Place, Span
 from .segments import run_span
-from .tasks import Made, TaskStoppedError, VideoWork
+from .tasks import Made, TaskStoppedError, VideoWork, stop_check
 
 #: Counts of a summary, which add up.
 _COUNTS = ("frames", "heals", "resets", "lost", "faded", "toothless", "raw", "dropped", "reconnects")
@@ -33,7 +33,10 @@ class PartMade:
 
 @dataclass(frozen=True, kw_only=True)
 class PartTask:
-    """Run a span of a video, unless an earlier run finished it."""
+    """Run a span of a video, unless an earlier run finished it.
+
+    The folder of the parts must be there: a late span of a video that is done does not make it again.
+    """
 
     work: VideoWork
     index: int
@@ -64,10 +67,11 @@ class PartTask:
             if summary.stopped:
                 raise TaskStoppedError
             work.check_unchanged()
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             text = json.dumps({"sha256": sha256(staged), "worker": worker, "summary": _values(summary)})
+            staged_record = staged.with_suffix(".json")
+            write_text(staged_record, text)
             staged.replace(self.file)
-            write_text(record, text)
+            staged_record.replace(record)
         return PartMade(summary=summary, worker=worker)
 
 
@@ -83,13 +87,15 @@ class JoinTask:
         """Do it.
 
         Raises:
+            TaskStoppedError: the run is to stop.
             MostnetError, OSError: it failed.
         """
         work, begun_s = self.work, perf_counter()
         with staging_folder(work.folder.staging) as staging:
             staged = staging / "result.mp4"
             spans = [part.span for part in self.parts]
-            join_parts([part.file for part in self.parts], work.video, staged, spans)
+            parts = [part.file for part in self.parts]
+            join_parts(parts, work.video, staged, spans, between=stop_check(work.folder))
             summary = reduce(_added, (made.summary for made in self.made))
             elapsed_s = summary.elapsed_s + perf_counter() - begun_s
             engine = opened(work.engine, work.options, place)

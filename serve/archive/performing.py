@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import platform
@@ -20,7 +21,10 @@ from mostnet.video.threads import opencv_threads_kept
 
 from .kept_engine import keeper
 from .records import Place
-from .tasks import TaskStoppedError
+from .tasks import TaskStoppedError, VideoWork
+
+#: What the system says of a folder that is full, over its quota or read-only.
+_OF_A_FOLDER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class ArchiveTask(Protocol):
@@ -38,6 +42,7 @@ class Answer:
         value: what it returned; None after a failure.
         error: what failed, in one line; None if nothing did.
         is_of_video: the failure is the video's, and another machine would fail too.
+        is_of_dest: the folder of results is full or read-only, so that every video would fail.
         stopped: it ended because the run is to stop.
         elapsed_s: wall time of the task.
         worker: the machine and what runs the network, such as ``node7 cpu``.
@@ -47,6 +52,7 @@ class Answer:
     value: Any = None
     error: str | None = None
     is_of_video: bool = False
+    is_of_dest: bool = False
     stopped: bool = False
     elapsed_s: float = 0.0
     worker: str = ""
@@ -71,6 +77,8 @@ def _answer(task: ArchiveTask, place: Place, version: str, worker: str) -> Answe
     except TaskStoppedError:
         return Answer(stopped=True)
     except Exception as error:
+        if (problem := _problem_of_dest(error, getattr(task, "work", None))) is not None:
+            return Answer(error=problem, is_of_dest=True)
         if not isinstance(error, VideoError):
             keeper().close()  # it may have failed for good
         return Answer(error=_told(error), is_of_video=isinstance(error, VideoError))
@@ -81,6 +89,19 @@ def _check_version(version: str) -> None:
         raise ArchiveError(
             f"{platform.node()} has mostnet {mostnet_version()}, expected {version}; install the same on every machine"
         )
+
+
+def _problem_of_dest(error: BaseException | None, work: VideoWork | None) -> str | None:
+    """What is wrong with the folder of results, in one line, if an error comes from that; tasks write nowhere else."""
+    while error is not None and work is not None:
+        number, place = getattr(error, "errno", None), getattr(error, "filename", None)
+        if number in _OF_A_FOLDER and (place is None or str(work.folder.out) in str(place)):
+            return (
+                f"{work.folder.out}: cannot be written ({os.strerror(number)}); free some space, or make it writable, "
+                "and run the same command again"
+            )
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _told(error: Exception) -> str:

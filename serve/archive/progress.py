@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from types import TracebackType
 
 from rich.console import Console
 
-from mostnet.contract.terminal import complain, counted
+from mostnet.contract.terminal import complain, counted, one_line
 from mostnet.video.progress import RunProgress
 
 from .arguments import NAME
+
+#: How long a cluster may have no room for a task before that is told.
+_PATIENCE_S = 30.0
 
 
 class ArchiveProgress:
@@ -27,6 +31,8 @@ class ArchiveProgress:
         self._made = 0
         self._ended = 0
         self._failed = 0
+        self._room_s = monotonic()
+        self._told = False
 
     def looked(self, number: int, frames: int | None) -> None:
         """A video has this number of frames, if that is known."""
@@ -47,14 +53,23 @@ class ArchiveProgress:
         self._shown(done, None if expected is None else max(expected, done))
 
     def print(self, line: str) -> None:
-        """Print a line on stdout."""
+        """Print a text on stdout as one line, because a name may hold a line break."""
         with self._shown.hidden():
-            print(line, flush=True)
+            print(one_line(line), flush=True)
 
     def complain(self, problem: str) -> None:
         """Print a problem on stderr."""
         with self._shown.hidden():
             complain(NAME, problem)
+
+    def note_room(self, room: int) -> None:
+        """Note for how many tasks there is room; a cluster that has none for a while is told once."""
+        now_s = monotonic()
+        if room:
+            self._room_s, self._told = now_s, False
+        elif not self._told and now_s - self._room_s >= _PATIENCE_S:
+            self._told = True
+            self.complain("no machine of the cluster can hold a task now; waiting for one that can")
 
     @property
     def expected(self) -> int | None:

@@ -43,7 +43,9 @@ class Pulse:
 
 def frames_running(folder: ArchiveFolder) -> int:
     """Frames that running tasks have written."""
-    return sum(_count(file) for file in folder.running.glob("*"))
+    return sum(
+        _count(file) for file in folder.running.glob("[!.]*")
+    )  # a network file system keeps removed files as .nfs
 
 
 def _count(file: Path) -> int:

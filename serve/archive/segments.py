@@ -23,7 +23,9 @@ WARM_UP = 64
 _LEAST_SEGMENTS = 1.5
 
 
-def spans_of(video: Path, options: RunOptions, *, segment_s: float) -> tuple[Span, ...]:
+def spans_of(
+    video: Path, options: RunOptions, *, segment_s: float, between: Callable[[], object] | None = None
+) -> tuple[Span, ...]:
     """Spans of a video that run by themselves and give what a run of the whole video gives; empty if it stays whole.
 
     It stays whole if it is shorter than 1.5 segments, if ``options`` make a frame depend on all frames before it, and
@@ -34,6 +36,7 @@ def spans_of(video: Path, options: RunOptions, *, segment_s: float) -> tuple[Spa
         video: a file; anything else stays whole.
         options: of the run.
         segment_s: wanted length of a span in seconds, about.
+        between: called after each frame; it ends the work if it raises.
 
     Raises:
         ValueError: ``segment_s`` is not above zero.
@@ -44,7 +47,7 @@ def spans_of(video: Path, options: RunOptions, *, segment_s: float) -> tuple[Spa
     if _follows_the_video(options):
         return ()
     try:
-        times = frame_times(video, fps=options.fps)
+        times = frame_times(video, fps=options.fps, between=between)
     except VideoError:  # the run of the whole video says what is wrong
         return ()
     if times is None or (options.frames is not None and options.frames < len(times)):

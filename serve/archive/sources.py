@@ -106,21 +106,18 @@ def _of_table(source: Path, text: str) -> list[SourceVideo]:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ArchiveError(f"{source}: is no table with commas ({error}); save it as CSV") from error
-    header = [name.strip() for name in rows[0]] if rows else []
+    first = next((k for k, cells in enumerate(rows) if any(cell.strip() for cell in cells)), len(rows))
+    header = [name.strip() for name in rows[first]] if first < len(rows) else []
     if header.count(_VIDEO) != 1:
         raise ArchiveError(f"{source}: expected one column `{_VIDEO}`, found {', '.join(header) or 'none'}; name it so")
-    twice = next((name for name in header if header.count(name) > 1), None)
+    twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None:
         raise ArchiveError(f"{source}: has two columns `{twice}`; name one of them otherwise")
     found, wanted = [], []
-    for number, cells in enumerate(rows[1:], start=2):
+    for number, cells in enumerate(rows[first + 1 :], start=first + 2):
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) != len(header):
-            raise ArchiveError(
-                f"{source}: row {number} has {len(cells)} cells, and the header {len(header)}; correct it"
-            )
-        row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+        row = _columns(f"{source}: row {number}", header, [cell.strip() for cell in cells])
         name, result = row.pop(_VIDEO), row.pop(_RESULT, "")
         if not name:
             raise ArchiveError(f"{source}: row {number} names no `{_VIDEO}`; name one, or remove the row")
@@ -130,6 +127,16 @@ def _of_table(source: Path, text: str) -> list[SourceVideo]:
     return [
         video if result is None else replace(video, result=result) for video, result in zip(named, wanted, strict=True)
     ]
+
+
+def _columns(where: str, header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """The cells of a row by their headings. Spreadsheets also write columns that have no heading and no cells."""
+    if len(cells) != len(header):
+        raise ArchiveError(f"{where} has {len(cells)} cells, and the header {len(header)}; correct it")
+    stray = next((cell for name, cell in zip(header, cells, strict=True) if cell and not name), None)
+    if stray is not None:
+        raise ArchiveError(f"{where} has {stray!r} in a column without a heading; name the column, or empty it")
+    return {name: cell for name, cell in zip(header, cells, strict=True) if name}
 
 
 #: A video, its name in the source, the folder of its result, and other columns.
@@ -165,30 +172,39 @@ def _result(source: Path, number: int, text: str) -> Path:
         raise ArchiveError(f"{where}: results are H.264 in MP4; give a name that ends in .mp4")
     if path.is_absolute() or ".." in path.parts or Path(text).drive:
         raise ArchiveError(f"{where}: lies outside the folder of results; give a path relative to that folder")
-    if path.parts[0] == OWN_FOLDER:
-        raise ArchiveError(f"{where}: {OWN_FOLDER} is for mostnet-archive itself; give another name")
     return Path(path)
+
+
+def _real(path: Path) -> Path:
+    """A path without links in its folders: the file that a rename to ``path`` replaces."""
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def _check_results(source: Path, videos: Sequence[SourceVideo], out: Path) -> None:
     """Check that no two videos have the same result, and that no result is, or may be taken for, a video."""
     seen: dict[str, str] = {}
     for video in videos:
-        key = str(video.result).casefold()  # some file systems take both cases for one
+        key = str(_real(out / video.result)).casefold()  # some file systems take both cases for one
         if key in seen:
             raise ArchiveError(
                 f"{source}: {seen[key]} and {video.name} have the same result, {video.result}; give each its own in "
                 f"the column `{_RESULT}` of a table"
             )
         seen[key] = video.name
-    real = Path(os.path.realpath(out))
-    paths = {Path(os.path.realpath(video.path)) for video in videos}
+    paths = {path for video in videos for path in (_real(video.path), Path(os.path.realpath(video.path)))}
+    real, own = Path(os.path.realpath(out)), Path(os.path.realpath(out / OWN_FOLDER))
     root = Path(os.path.realpath(source)) if source.is_dir() else None
     for video in videos:
-        target = real / video.result
+        target = _real(out / video.result)
         if target in paths:
             raise ArchiveError(f"{out / video.result}: is a video of the source; give another folder for the results")
-        if root is not None and not real.is_relative_to(root) and target.is_relative_to(root):
+        if video.result.parts[0].casefold() == OWN_FOLDER or target.is_relative_to(own):
+            raise ArchiveError(
+                f"{source}: {video.name}: {OWN_FOLDER} is for mostnet-archive itself; give another result, in the "
+                f"column `{_RESULT}` of a table"
+            )
+        is_skipped = target.is_relative_to(real) and root is not None and real.is_relative_to(root)
+        if root is not None and target.is_relative_to(root) and not is_skipped:
             raise ArchiveError(
                 f"{out / video.result}: the next run would take this result for a video of {source}; give another "
                 "folder for the results"

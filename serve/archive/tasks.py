@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,17 @@ from .segments import spans_of
 
 class TaskStoppedError(Exception):
     """The task ended because the run is to stop."""
+
+
+def stop_check(folder: ArchiveFolder) -> Callable[[], None]:
+    """A function to call often, which raises ``TaskStoppedError`` once the run is to stop."""
+    pulse = Pulse(folder, "")  # it tells nothing
+
+    def check() -> None:
+        if pulse.stop():
+            raise TaskStoppedError
+
+    return check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +75,19 @@ class Sight:
 
 @dataclass(frozen=True, kw_only=True)
 class LookTask:
-    """Find out what a video is. It reads the file once."""
+    """Find out what a video is. It reads the file once.
+
+    Attributes:
+        video: the file.
+        options: of its run.
+        segment_s: length of its spans, in seconds; 0 for none.
+        folder: of the results, which says when the run is to stop; None: never.
+    """
 
     video: Path
     options: RunOptions
     segment_s: float
+    folder: ArchiveFolder | None = None
 
     def run(self, place: Place, worker: str) -> Sight:
         """Look.
@@ -75,21 +95,35 @@ class LookTask:
         Raises:
             VideoError: it is no video.
             OSError: it cannot be read.
+            TaskStoppedError: the run is to stop.
         """
-        if self.video.is_dir() or is_picture(self.video):
-            raise VideoError(
-                f"{self.video}: expected a video file, found a {'folder' if self.video.is_dir() else 'picture'}"
-            )
+        _check_is_video_file(self.video)
+        between = None if self.folder is None else stop_check(self.folder)
         state = FileState.of(self.video)
         with VideoReader(self.video, fps=self.options.fps) as reader:
             counts = [count for count in (reader.frame_count, self.options.frames) if count is not None]
         return Sight(
-            sha256=sha256(self.video),
+            sha256=sha256(self.video, between=between),
             state=state,
             frames=min(counts, default=None),
             usual_hw=usual_size(self.video, fps=self.options.fps),
-            spans=spans_of(self.video, self.options, segment_s=self.segment_s) if self.segment_s else (),
+            spans=self._spans(between) if self.segment_s else (),
         )
+
+    def _spans(self, between: Callable[[], object] | None) -> tuple[Span, ...]:
+        return spans_of(self.video, self.options, segment_s=self.segment_s, between=between)
+
+
+def _check_is_video_file(video: Path) -> None:
+    """Check this before the file is opened: the opening of a named pipe may wait for ever.
+
+    Raises:
+        VideoError: it is none.
+        OSError: there is nothing.
+    """
+    kind = "a folder" if video.is_dir() else "a picture" if is_picture(video) else "a pipe or device"
+    if not stat.S_ISREG(video.stat().st_mode) or is_picture(video):
+        raise VideoError(f"{video}: expected a video file, found {kind}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +173,11 @@ class VideoWork:
         """The result's path."""
         return self.folder.out / self.result
 
+    @property
+    def aside(self) -> Path:
+        """Where the frames of a damaged video are kept. No result can be there."""
+        return self.folder.own / "damaged" / self.result
+
     def check_unchanged(self) -> None:
         """Check that the file is still the one that the look found.
 
@@ -156,7 +195,9 @@ class VideoWork:
         """
         record = self.folder.record(self.key)
         if record is not None and record.is_whole(self.target):
+            self._remove_aside()
             return Made(record=record, kept=True)
+        self._check_target()
         if self.target.is_dir():
             raise ArchiveError(f"{self.target}: is a folder, expected a file; move it away")
         if self.target.exists() and not self.overwrite and (owner := self.folder.owner(self.result)) != self.key:
@@ -171,13 +212,13 @@ class VideoWork:
                 with staging_folder(self.folder.staging) as staging:
                     staged = staging / self.result.name
                     _link(self.folder.out / name, staged)
-                    return Made(record=self.folder.put(self.key, record, staged, self.result), kept=True)
+                    return Made(record=self._put(record, staged), kept=True)
         return None
 
     def finish(
         self, staged: Path, engine: Session, summary: RunSummary, workers: Sequence[str], elapsed_s: float
     ) -> Made:
-        """Look at a result that is complete, and put it in place."""
+        """Look at a result that is complete, and put it in place, also if the run is to stop."""
         findings = survey(self.video, staged, engine, self.options, summary)
         self.check_unchanged()
         earlier = self.folder.record(self.key)
@@ -192,9 +233,29 @@ class VideoWork:
             workers=tuple(dict.fromkeys(workers)),
             findings=findings,
         )
-        record = self.folder.put(self.key, record, staged, self.result)
+        record = self._put(record, staged)
         shutil.rmtree(self.folder.parts(self.key), ignore_errors=True)
         return Made(record=record, summary=replace(summary, output=self.target))
+
+    def _put(self, record: ResultRecord, staged: Path) -> ResultRecord:
+        """Move a staged file to its place; return its record."""
+        self._check_target()
+        record = self.folder.put(self.key, record, staged, self.result)
+        self._remove_aside()
+        return record
+
+    def _remove_aside(self) -> None:
+        with suppress(OSError):  # there is none, or a file of another video has the name of its folder
+            self.aside.unlink()
+
+    def _check_target(self) -> None:
+        """Check that the result does not replace the video, which a link made since the run began may lead to.
+
+        Raises:
+            ArchiveError: it does.
+        """
+        if self.target.exists() and self.target.samefile(self.video):
+            raise ArchiveError(f"{self.target}: is the video itself; give another folder for the results")
 
     @contextmanager
     def pulse(self, name: str) -> Iterator[Pulse]:
@@ -268,14 +329,13 @@ def _run(work: VideoWork, engine: Session, staged: Path, pulse: Pulse) -> RunSum
 
 
 def _set_aside(work: VideoWork, error: IncompleteVideoError) -> str:
-    """Keep the frames of a damaged video, as ``mostnet-run`` does for a folder; return the message."""
+    """Keep the frames of a damaged video; return the message."""
     summary = error.summary
     if summary.output is None:
         return f"{error.__cause__}"
-    aside = work.target.with_suffix(".damaged.mp4")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    summary.output.replace(aside)
-    return f"{error.__cause__}; {counted(summary.frames, 'frame')} are in {aside}"
+    work.aside.parent.mkdir(parents=True, exist_ok=True)
+    summary.output.replace(work.aside)
+    return f"{error.__cause__}; {counted(summary.frames, 'frame')} are in {work.aside}"
 
 
 def _link(source: Path, target: Path) -> None:

@@ -31,6 +31,10 @@ class WorkerOptions:
     def __post_init__(self) -> None:
         if self.gpu_only and not self.gpus_per_worker:
             raise ArchiveError("a .plan file runs on GPUs alone; add --gpus-per-worker F, or give the .onnx file")
+        if not 0 <= self.gpus_per_worker <= 1:
+            raise ArchiveError(
+                f"{self.gpus_per_worker:g} GPUs per worker is no share of a GPU; give a share from 0 to 1"
+            )
         if self.cpu_workers == 0 and not self.gpus_per_worker:
             raise ArchiveError("--workers 0 leaves no worker; give a number above 0, or --gpus-per-worker F")
 
@@ -53,9 +57,14 @@ class WorkerOptions:
         left = int(cores) // self.threads - gpu_workers
         return max(left, 0 if gpu_workers else 1)
 
+    @property
+    def workers_per_gpu(self) -> int:
+        """GPU workers on one GPU; a worker never has a part of two."""
+        return int(1 / self.gpus_per_worker + 1e-9) if self.gpus_per_worker else 0
+
     def gpu_places(self, gpus: float) -> int:
         """GPU workers on this many GPUs."""
-        return int(gpus / self.gpus_per_worker + 1e-9) if self.gpus_per_worker else 0
+        return int(gpus) * self.workers_per_gpu
 
 
 class Workers(Protocol):
@@ -64,6 +73,10 @@ class Workers(Protocol):
     @property
     def count(self) -> int:
         """Number of running tasks."""
+
+    @property
+    def room(self) -> int:
+        """Number of tasks with a network that could run at once; 0 while a cluster has no machine for one."""
 
     def free(self) -> Sequence[Place]:
         """A place for each task that could begin now, GPU workers first."""
@@ -74,5 +87,8 @@ class Workers(Protocol):
     def ended(self, timeout_s: float) -> Sequence[tuple[ArchiveTask, Answer | None]]:
         """The tasks that have ended, after a wait if there is none; the answer is None if its worker died."""
 
+    def kill(self) -> None:
+        """End the running tasks at once, without an answer."""
+
     def close(self) -> None:
-        """End all workers. Tasks that run end first, if they are told to stop."""
+        """End all workers, and the tasks that still run."""

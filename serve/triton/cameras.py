@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from mostnet.contract import Frame, ServerBusyError, StateLostError
+from mostnet.contract import Frame, ServerBusyError, ServerUnavailableError, StateLostError
 from mostnet.contract.terminal import counted
 from mostnet.engine import Output, Session
 
@@ -80,6 +80,7 @@ class ServedCameras:
         self._idle_s = idle_s
         self._clock = clock
         self._lock = threading.Lock()
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="mostnet-camera")
 
     def submit(self, frame: ServedFrame) -> None:
@@ -88,8 +89,11 @@ class ServedCameras:
         Raises:
             ServerBusyError: the camera starts and there is no place, or it has too many frames without an answer.
             StateLostError: the camera has no place and does not start.
+            ServerUnavailableError: the cameras are closed.
         """
         with self._lock:
+            if self._is_closed:
+                raise _closed()
             place = self._place_of(frame)
             if len(place.waiting) == MOST_WAITING:
                 raise ServerBusyError(
@@ -101,8 +105,13 @@ class ServedCameras:
                 self._threads.submit(self._run_next, place)
 
     def close(self) -> None:
-        """Finish the frames that run, and drop those that wait. The sessions stay open."""
+        """Finish the frames that run, and refuse those that wait. The sessions stay open."""
+        with self._lock:
+            self._is_closed = True
         self._threads.shutdown(cancel_futures=True)
+        for place in self._places:
+            while place.waiting:
+                _tell(place.waiting.popleft(), None, _closed())
 
     def _place_of(self, frame: ServedFrame) -> ServedCamera:
         for place in self._places:
@@ -130,14 +139,12 @@ class ServedCameras:
             place.waiting.popleft()
             place.last_s = self._clock()
             if place.waiting:
-                self._threads.submit(self._run_next, place)
+                if not self._is_closed:  # else close refuses them
+                    self._threads.submit(self._run_next, place)
             elif not place.has_state:
                 place.number = None
         # After the place is free: a client that gets this answer may tell another camera to start.
-        try:
-            frame.answer(output) if failure is None else frame.refuse(failure)
-        except Exception:
-            traceback.print_exc()  # into the log of the server; the other cameras go on
+        _tell(frame, output, failure)
 
 
 def _run(place: ServedCamera, frame: ServedFrame) -> Output | None:
@@ -154,6 +161,17 @@ def _run(place: ServedCamera, frame: ServedFrame) -> Output | None:
         return None if frame.picture is None else place.session.infer(frame.picture)
     finally:
         place.has_state = not frame.ends
+
+
+def _tell(frame: ServedFrame, output: Output | None, failure: Exception | None) -> None:
+    try:
+        frame.answer(output) if failure is None else frame.refuse(failure)
+    except Exception:
+        traceback.print_exc()  # into the log of the server; the other cameras go on
+
+
+def _closed() -> ServerUnavailableError:
+    return ServerUnavailableError("closed: the server is ending, and this frame did not run")
 
 
 def _lost() -> StateLostError:

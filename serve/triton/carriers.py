@@ -25,6 +25,7 @@ TYPES = {"uint8": "UINT8", "float32": "FP32", "bool": "BOOL"}
 _SHARED = Path("/dev/shm")
 _ALIGNMENT = 64
 _REGISTER_S = 5.0
+_UNREGISTER_S = 0.5
 
 
 class Carrier(Protocol):
@@ -44,8 +45,8 @@ class Carrier(Protocol):
             ServerError: one is missing, or has another type or shape.
         """
 
-    def close(self) -> None:
-        """Give back what the server holds. May be called twice."""
+    def close(self, *, answers: bool = True) -> None:
+        """Give back what the server holds, unless it gives no ``answers``. May be called twice."""
 
 
 class MessageCarrier:
@@ -69,13 +70,13 @@ class MessageCarrier:
         found = {}
         for spec in outputs:
             place = _checked(answer, places, spec)
-            content = answer.raw_output_contents[place]
+            content = b"".join(answer.raw_output_contents[place : place + 1])  # the server may send less than it tells
             if len(content) != spec.nbytes:
                 raise ServerError(f"the server sent {len(content)} bytes of {spec.name}; expected {spec.nbytes}")
             found[spec.name] = np.frombuffer(content, spec.dtype).reshape(spec.shape)[0, ...]
         return found
 
-    def close(self) -> None:
+    def close(self, *, answers: bool = True) -> None:
         """Nothing to give back."""
 
 
@@ -127,12 +128,14 @@ class SharedCarrier:
             _checked(answer, places, spec)
         return {spec.name: self._arrays[slot][spec.name] for spec in outputs}
 
-    def close(self) -> None:
+    def close(self, *, answers: bool = True) -> None:
         """Let go of the memory, here and in the server; arrays that callers hold stay good."""
         self._frames, self._arrays = [], []
+        if not answers:
+            return
         with suppress(ServerError):  # a server that is gone, or was restarted, holds nothing
             request = self._connection.messages.SystemSharedMemoryUnregisterRequest(name=self._name)
-            self._connection.ask("SystemSharedMemoryUnregister", request, _REGISTER_S)
+            self._connection.ask("SystemSharedMemoryUnregister", request, _UNREGISTER_S)
 
     def _register(self, nbytes: int) -> mmap.mmap:
         file = _SHARED / self._name

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mostnet.contract import ServerBusyError, ServerError, ServerUnavailableError
-from mostnet.contract.extras import extras_named
+from mostnet.contract import BackendNotInstalledError, ServerBusyError, ServerError, ServerUnavailableError
+from mostnet.contract.extras import extras_named, install_command
+from mostnet.contract.terminal import one_line
+
+from .addresses import is_local
 
 #: A network that vanishes without a word is noticed after 15 s at most: gRPC probes the connection while answers arrive
 #: and after 10 s of silence, and a probe is answered within 5 s, however long the frame takes. In silence it probes
@@ -26,7 +29,7 @@ _BUSY_START = "busy:"
 _SEQUENCE_UNKNOWN = "must specify the start flag"
 _REGION_UNKNOWN = "unable to find shared memory region"
 
-_GONE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
+_GONE = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 _REFUSED = ("INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED")
 
 
@@ -35,7 +38,10 @@ class RequestRefusedError(ServerError):
 
 
 class ForgottenError(ServerError):
-    """The server does not know the sequence or the shared memory that a request names."""
+    """The server does not know the sequence or the shared memory that a request names, or cancelled the request.
+
+    A frame that starts a sequence can be sent again.
+    """
 
 
 class Connection:
@@ -45,16 +51,21 @@ class Connection:
         """``address`` is gRPC's: ``host:port`` or ``unix:path``.
 
         Raises:
-            BackendNotInstalledError: tritonclient is not installed.
+            BackendNotInstalledError: tritonclient is not installed, or without gRPC.
         """
-        with extras_named("triton"):
-            from tritonclient.grpc import service_pb2, service_pb2_grpc
-        import grpc
+        try:
+            with extras_named("triton"):
+                from tritonclient.grpc import service_pb2, service_pb2_grpc
+            import grpc
+        except (ModuleNotFoundError, RuntimeError) as error:  # a RuntimeError is tritonclient's own for the lack of it
+            raise BackendNotInstalledError(
+                f"tritonclient is installed without gRPC ({one_line(error)}); {install_command('triton')}"
+            ) from error
 
         self.address = address
         self.messages: Any = service_pb2
         self._failure = grpc.RpcError
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(address, options=_options(address))
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def ask(self, call: str, request: Any, limit_s: float) -> Any:
@@ -64,7 +75,7 @@ class Connection:
             ServerUnavailableError: nobody answers within ``limit_s``, or the connection broke.
             ServerBusyError: there is no place; nothing ran.
             RequestRefusedError: the request does not fit the server; nothing ran.
-            ForgottenError: the server does not know the sequence or the shared memory; nothing ran.
+            ForgottenError: the server does not know the sequence or the shared memory, or cancelled the request.
             ServerError: anything else.
         """
         try:
@@ -92,13 +103,20 @@ _OPTIONS = (
 )
 
 
+def _options(address: str) -> tuple[tuple[str, int], ...]:
+    """gRPC would ask a proxy of the environment for ``localhost`` too, and the proxy would look on its own machine."""
+    return (*_OPTIONS, ("grpc.enable_http_proxy", 0)) if is_local(address) else _OPTIONS
+
+
 def _error_of(address: str, status: str, details: str) -> ServerError:
-    text = " ".join(details.split())
+    text = one_line(details)
     words = text.lower()
     if words.startswith(_BUSY_START) or (status == "UNAVAILABLE" and any(busy in words for busy in _BUSY)):
         return ServerBusyError(f"{address}: the server has no place for this frame ({text}); try again later")
     if _SEQUENCE_UNKNOWN in words or _REGION_UNKNOWN in words:
         return ForgottenError(f"{address}: {text}")
+    if status == "CANCELLED":
+        return ForgottenError(f"{address}: the server cancelled the request ({text})")
     if status in _GONE:
         return ServerUnavailableError(
             f"{address}: the server does not answer ({status.lower()}: {text}); check that it runs, and the address of "

@@ -84,7 +84,7 @@ class CameraLane:
         self._results: list[Result | None] = [None] * slots
         self._sequence = CameraSequence(slots)
         self._reset = self._closed = False
-        self._stale = False  # the server may have been restarted, and have forgotten the shared memory
+        self._stale = False  # the server may have forgotten the shared memory, or still write an answer to it
         self._share = share
         self._connection = Connection(address)
         try:
@@ -151,12 +151,9 @@ class CameraLane:
         """
         reset, self._reset = self._reset, False
         start = self._sequence.starts(slot, reset=reset)
-        if start and self._stale:
-            self._renew()
         try:
-            answer = self._ask(slot, self._inputs[slot], self._wanted, self._sequence.number, start=start)
+            answer = self._run(slot, self._inputs[slot], self._sequence.number, start=start)
         except ServerError as error:
-            self._stale |= isinstance(error, ServerUnavailableError | ForgottenError)
             self._sequence.check_failure(error, start=start)
             raise
         self._sequence.ran(slot)
@@ -180,33 +177,58 @@ class CameraLane:
     def warm_up(self) -> None:
         """Run the network on a black frame, in a sequence of its own that begins and ends with it.
 
+        It uses the slot of the next frame, so a borrowed result there expires.
+
         Raises:
             ServerBusyError: there is no place for one more sequence.
             ServerError: as ``execute``.
         """
         number = CameraSequence(self.slots).number
-        self._ask(self._sequence.next_slot, None, self._wanted, number, start=True, end=True)
+        self._run(self._sequence.next_slot, None, number, start=True, end=True)
 
     def close(self) -> None:
         """Give up the place in the server, and all memory here and there. May be called twice."""
         if self._closed:
             return
-        if self._sequence.begun:
-            self._end()
-        self._carrier.close()
+        answers = self._end() if self._sequence.begun else True
+        self._carrier.close(answers=answers)
         self._connection.close()
         self._pools.close()
         self._inputs, self._answers, self._results = [], [], []
         self._worker.end()
         self._closed = True
 
-    def _end(self) -> None:
-        """End the sequence, so that its place is free at once. It needs a frame, and asks for next to no result."""
+    def _end(self) -> bool:
+        """End the sequence, so that its place is free at once; false if nobody answers.
+
+        It needs a frame, and asks for next to no result.
+        """
         try:
             slot = self._sequence.next_slot
             self._ask(slot, None, self._finite, self._sequence.number, end=True, limit_s=_END_S)
         except ServerError as error:
             _LOG.info("close: the server frees the place of this camera by its idle time (%s)", error)
+            return not isinstance(error, ServerUnavailableError)
+        return True
+
+    def _run(
+        self, slot: int, frame: Frame | None, number: int, *, start: bool, end: bool = False, again: bool = True
+    ) -> Any:
+        """Ask for all outputs of a frame. One that starts a sequence is sent ``again`` to a server that forgot us."""
+        try:
+            if self._stale:
+                self._renew()
+            return self._ask(slot, frame, self._wanted, number, start=start, end=end)
+        except ServerUnavailableError:
+            self._stale = True
+            raise
+        except ForgottenError as error:
+            self._stale = True
+            if not start:
+                raise
+            if again:
+                return self._run(slot, frame, number, start=start, end=end, again=False)
+            raise ServerError(str(error)) from error
 
     def _ask(
         self,

@@ -17,12 +17,16 @@ from pathlib import Path
 
 from mostnet.contract import BackendNotInstalledError, ServerError
 from mostnet.contract.extras import install_command
+from mostnet.contract.files import lock_folder
 from mostnet.contract.terminal import one_line
 
 from .repository import remove_memory, stub_path
 
 #: Longest wait for the server's end, in seconds; afterwards it is killed.
 _KILL_S = 5.0
+
+#: Triton ends its model before itself. A model that ended so much earlier did so by itself.
+_LONE_S = 1.0
 
 #: Starts a program that the kernel sends SIGTERM when its parent's thread ends. The parent may have ended before.
 _TIED = """\
@@ -99,6 +103,7 @@ class ServerProcess:
         self._memory = memory
         self._environment = server_environment()
         self._log = log
+        self._problem: str | None = None
         self.ended = threading.Event()
         started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
         # The server is tied to the thread that starts it, so that thread lives as long.
@@ -121,10 +126,28 @@ class ServerProcess:
                 self._process.kill()
                 self.ended.wait()
 
+    def end_with_model(self, lock: Path) -> None:
+        """Kill the server as soon as nobody locks the folder ``lock``: the process of its model has ended.
+
+        Triton itself would go on, and answer each frame with an error.
+        """
+        threading.Thread(target=self._watch_model, args=(lock,), name="mostnet-triton-model", daemon=True).start()
+
     def failure(self) -> ServerError:
-        """An error with the reason that the log gives."""
+        """An error with the reason: the end of its model, or else what the log gives."""
         log = self._log.read_text(encoding="utf-8", errors="replace")
-        return ServerError(f"Triton's server does not run: {one_line(reason(log, self._process.returncode))}")
+        problem = self._problem or one_line(reason(log, self._process.returncode))
+        return ServerError(f"Triton's server does not run: {problem}")
+
+    def _watch_model(self, lock: Path) -> None:
+        with suppress(OSError):  # the server was stopped, and its folders are gone
+            descriptor = lock_folder(lock, wait=True)
+            if descriptor is None:  # a file system without locks
+                return
+            os.close(descriptor)
+            if not self.ended.wait(_LONE_S):
+                self._problem = "the model's process ended"
+                self._process.kill()
 
     def _hold(self, started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError]) -> None:
         try:

@@ -12,11 +12,21 @@ import threading
 import time
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mostnet.contract import FINITE, OUTPUTS, FrameError, ServerBusyError, ServerError, StateLostError
+from mostnet.contract import (
+    FINITE,
+    OUTPUTS,
+    FrameError,
+    ServerBusyError,
+    ServerError,
+    ServerUnavailableError,
+    StateLostError,
+)
+from mostnet.contract.files import lock_folder
 from mostnet.contract.terminal import one_line
 from mostnet.engine import Engine, Output
 
@@ -39,6 +49,7 @@ class TritonPythonModel:
         parameters = json.loads(arguments["model_config"])["parameters"]
         settings = ServerSettings.from_json(parameters[SETTINGS_KEY]["string_value"])
         threading.Thread(target=_end_with_the_server, args=(os.getppid(), settings.memory), daemon=True).start()
+        self._lock = lock_folder(Path(settings.lock))  # held until this process ends, so that the server notices
         if sys.prefix != settings.prefix:
             raise ServerError(f"Triton runs the Python in {sys.prefix}; expected the one in {settings.prefix}")
         self._backend: Any = import_module("triton_python_backend_utils")
@@ -82,7 +93,7 @@ class TritonPythonModel:
     def _error(self, error: Exception) -> Any:
         codes = self._backend.TritonError
         text = one_line(error)
-        if isinstance(error, ServerBusyError):
+        if isinstance(error, ServerBusyError | ServerUnavailableError):
             return codes(text, codes.UNAVAILABLE)
         if isinstance(error, StateLostError):
             return codes(text, codes.INVALID_ARG)

@@ -15,7 +15,11 @@ SETTINGS_KEY = "mostnet_server"
 
 #: Cameras that are refused stay in Triton's table until they are idle. If the table is full, Triton lets the next one
 #: wait; this many tries in one idle time leave room.
-_REFUSED = 1024
+_REFUSED = 8192
+
+#: Triton counts a camera's idle time from the arrival of its last frame. The model counts from the answer, and a client
+#: waits this many seconds for it.
+_ANSWER_S = 60.0
 
 _SHARED = Path("/dev/shm")
 
@@ -43,6 +47,7 @@ class ServerSettings:
         at_once: frames that run at once.
         prefix: ``sys.prefix`` of the Python environment that must run the model.
         memory: how the names of the memory begin that Triton shares with the model.
+        lock: folder that the model locks as long as its process lives.
     """
 
     engine: str
@@ -52,6 +57,7 @@ class ServerSettings:
     at_once: int
     prefix: str
     memory: str
+    lock: str
 
     def to_json(self) -> str:
         """The settings as a JSON object."""
@@ -85,7 +91,7 @@ def model_config(name: str, metadata: Metadata, settings: ServerSettings) -> str
             f"output [ {_tensors(output_specs(size_hw))} ]",
             "sequence_batching {",
             f"  oldest {{ max_candidate_sequences: {settings.cameras + _REFUSED} }}",
-            f"  max_sequence_idle_microseconds: {round(settings.idle_s * 1e6)}",
+            f"  max_sequence_idle_microseconds: {round((settings.idle_s + _ANSWER_S) * 1e6)}",
             "}",
             "instance_group [ { kind: KIND_CPU count: 1 } ]",
             *(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,9 @@ from mostnet.contract import (
     input_spec,
     output_specs,
 )
+from mostnet.contract.terminal import one_line
 
+from .addresses import is_local
 from .carriers import TYPES, can_share
 from .connection import Connection, RequestRefusedError
 from .lane import CameraLane
@@ -56,17 +56,6 @@ class ServedModel:
 
     def close(self) -> None:
         """Nothing to close: the model is the server's."""
-
-
-def is_local(address: str) -> bool:
-    """Whether a server at this gRPC address can only be on this machine, or seems to be."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition("/")[2].rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in ("localhost", socket.gethostname().lower())
 
 
 def _described(connection: Connection, name: str, limit_s: float) -> Metadata:
@@ -109,7 +98,7 @@ def _told(tensors: Iterable[Any]) -> Iterable[str]:
 
     for tensor in tensors:
         kind = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
-        yield f"{tensor.name} {kind} {list(tensor.dims)}"
+        yield one_line(f"{tensor.name} {kind} {list(tensor.dims)}")
 
 
 def _wanted(specs: Iterable[TensorSpec]) -> Iterable[str]:
@@ -124,8 +113,9 @@ def _offered(connection: Connection, limit_s: float) -> str:
         raise
     except ServerError as error:
         return f"the server does not tell which models it has ({error})"
-    told = [
-        f"{model.name} ({' '.join([model.state.lower() or 'not loaded', model.reason]).strip()})"
-        for model in answer.models
-    ]
+    told = [one_line(f"{model.name} ({_state_of(model)})") for model in answer.models]
     return f"the server has {', '.join(told) or 'no model'}"
+
+
+def _state_of(model: Any) -> str:
+    return " ".join([model.state.lower() or "not loaded", model.reason]).strip()

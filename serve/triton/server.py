@@ -31,6 +31,9 @@ _NAME = "mostnet.serve.triton.server"
 #: Triton's usual port for gRPC.
 PORT = 8001
 
+#: Triton counts microseconds in 64 bits.
+_LONGEST_IDLE_S = 1e9
+
 _ASK_S = 1.0
 _POLL_S = 0.05
 _TRIES = 3
@@ -65,7 +68,8 @@ class LocalServer:
         Args:
             engine: the model file, as ``Engine`` takes it.
             cameras: the most cameras at a time. The next one is refused.
-            idle_s: seconds without a frame after which a camera loses its place and its state.
+            idle_s: seconds since the answer to its last frame after which a camera may lose its place and its state to
+                another camera.
             threads: CPU threads for all cameras; None takes all cores.
             at_once: cameras whose frames run at once; they share the threads.
             host: the address to listen at. Triton has no passwords, so only this machine's cameras by default.
@@ -84,8 +88,8 @@ class LocalServer:
         for what, number in (("port", port), ("http_port", http_port), ("metrics_port", metrics_port)):
             if number is not None and not 0 <= number < 2**16:
                 raise ValueError(f"{what} is {number}; expected a number up to 65535")
-        if not idle_s > 0:
-            raise ValueError(f"idle_s is {idle_s}; expected seconds above 0")
+        if not 0 < idle_s <= _LONGEST_IDLE_S:
+            raise ValueError(f"idle_s is {idle_s}; expected seconds above 0, such as 10")
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1, or None for all cores")
         if not name or any(sign in "/\0" for sign in name) or name.startswith("."):
@@ -107,7 +111,7 @@ class LocalServer:
     @property
     def address(self) -> str:
         """``host:port`` of the gRPC service; the port is known once the server has started."""
-        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        return f"{_bracketed(self._host)}:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -129,8 +133,10 @@ class LocalServer:
             metadata = engine.metadata
         with ExitStack() as stack:
             folder = stack.enter_context(staging_folder(Path(tempfile.gettempdir())))
+            lock = folder / "lock"
+            lock.mkdir()
             memory = f"mostnet-triton-{secrets.token_hex(8)}"
-            write_repository(folder / "models", self.name, metadata, self._settings(memory))
+            write_repository(folder / "models", self.name, metadata, self._settings(memory, lock))
             link_backend(wheel, folder / "backends")
             for tries_left in reversed(range(_TRIES)):
                 self._port = self._wanted_port or _free_port(self._host)
@@ -144,6 +150,7 @@ class LocalServer:
                     taken = "in use" in str(error) and not self._wanted_port  # since it was found free
                     if not taken or not tries_left:
                         raise
+            process.end_with_model(lock)
             self._process = process
             self._resources = stack.pop_all()
 
@@ -172,7 +179,7 @@ class LocalServer:
     ) -> None:
         self.stop()
 
-    def _settings(self, memory: str) -> ServerSettings:
+    def _settings(self, memory: str, lock: Path) -> ServerSettings:
         return ServerSettings(
             engine=str(self._engine.absolute()),
             cameras=self._cameras,
@@ -181,16 +188,18 @@ class LocalServer:
             at_once=self._at_once,
             prefix=sys.prefix,
             memory=memory,
+            lock=str(lock),
         )
 
     def _options(self, folder: Path) -> list[str]:
+        http_host = f"ipv6:{self._host}" if ":" in self._host else self._host
         options = {
             "model-repository": folder / "models",
             "backend-directory": folder / "backends",
-            "grpc-address": self._host,
+            "grpc-address": _bracketed(self._host),
             "grpc-port": self._port,
-            "http-address": self._host,
-            "metrics-address": self._host,
+            "http-address": http_host,
+            "metrics-address": http_host,
             "log-info": "false",
             "log-warning": "false",
         }
@@ -221,6 +230,11 @@ class LocalServer:
             raise process.failure()
         finally:
             connection.close()
+
+
+def _bracketed(host: str) -> str:
+    """An address of IPv6 in brackets, so that a port can follow."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _free_port(host: str) -> int:
@@ -261,7 +275,7 @@ def _parser() -> CommandParser:
         type=positive_float,
         default=10.0,
         metavar="SECONDS",
-        help="time without a frame after which a camera loses its place (default: %(default)g)",
+        help="time without a frame after which a camera may lose its place to another (default: %(default)g)",
     )
     parser.add_argument("--threads", type=positive_int, metavar="T", help="CPU threads (default: all cores)")
     parser.add_argument(

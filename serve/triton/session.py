@@ -13,6 +13,7 @@ from mostnet.engine.options import Options
 from mostnet.engine.usage import Usage
 
 from .lane import CameraLane
+from .late_close import CameraUsage
 from .served_model import ServedModel
 
 #: As for an engine: ONNX Runtime plans its memory in the first run and takes it in the second.
@@ -26,6 +27,7 @@ class CameraSession(Session):
 
     _model: ServedModel
     _lane: CameraLane
+    _usage_kind = CameraUsage
 
     @property
     def address(self) -> str:
@@ -46,7 +48,8 @@ class CameraSession(Session):
         """Run a black frame twice, so that the server is warm before the first frame.
 
         It is a sequence of its own, with a place of its own in the server while it runs: this camera's state, frame
-        numbers and statistics stay as they are. The same threads may call this as ``infer``.
+        numbers and statistics stay as they are. A borrowed result expires as if one frame had been submitted. The same
+        threads may call this as ``infer``.
 
         Raises:
             ServerBusyError: the server has no place for one more sequence.
@@ -89,8 +92,9 @@ class TritonSession(CameraSession):
 
     Errors of every call that runs a frame, beside those of ``Session``:
         ServerBusyError: the server has no place for this camera or frame. Nothing has changed; the next frame goes on.
-        StateLostError: the server no longer has the camera's state: the connection broke, the server was restarted, or
-            the camera was silent for longer than the server waits. Every frame raises it until ``reset``.
+        StateLostError: the server no longer has the camera's state: the connection broke, the server was restarted or
+            cancelled the frame, or the camera was silent for longer than the server waits. Every frame raises it until
+            ``reset``. Triton, with a repository of ``mostnet-export``, counts from the arrival of the last frame.
         ServerUnavailableError: a frame that starts from zero state finds no server. The next frame tries again.
         ServerError: the server failed. Unless it refused the frame without running it, the state is unknown, and
             every further frame raises StateLostError until ``reset``.
@@ -126,7 +130,7 @@ class TritonSession(CameraSession):
 
         Raises:
             ValueError: an option is unknown or out of range.
-            BackendNotInstalledError: tritonclient is not installed.
+            BackendNotInstalledError: tritonclient is not installed, or without gRPC.
             ServerUnavailableError: no server answers at ``address``.
             ServerError: the server has no such model ready, the model is not one of this version of mostnet, or memory
                 cannot be shared and ``shared_memory`` is True.
@@ -148,8 +152,9 @@ class TritonSession(CameraSession):
     def close(self) -> None:
         """End the camera's sequence, so that its place in the server is free at once, and close all its sessions.
 
-        May be called twice. The server has two seconds to answer; then its idle time frees the place. The end of the
-        process does not wait for the server: its idle time frees places of cameras that were not closed.
+        May be called twice. For each camera, this waits up to 5 s for a late frame, then up to 2.5 s for the server.
+        After that, the late frame's place and memory come free when it is done, without a further wait. A server that
+        does not answer in time frees the place by its idle time. So it does when a process ends without ``close``.
         """
         super().close()
         for usage in list(self._usages):
@@ -160,6 +165,8 @@ def _check(address: Any, model: Any, results: str, shared_memory: Any, connect_s
     for name, text in (("address", address), ("model", model)):
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"{name} is {text!r}; expected a text, such as 'localhost:8001' and 'mostnet'")
+        if not text.isprintable():
+            raise ValueError(f"{name} is {text!r}; expected a text of one line without control characters")
     if results == "device":
         raise ValueError("results is 'device', and those of a server come to the host; expected 'owned' or 'borrowed'")
     if shared_memory != "auto" and not isinstance(shared_memory, bool):

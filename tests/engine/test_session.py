@@ -11,7 +11,7 @@ import pytest
 from mostnet.bench.gpu.standin.toy import METADATA, SIZE_HW, frame_of, history
 from mostnet.contract import OUTPUTS, EngineClosedError, EngineCopyError
 from mostnet.engine import Engine
-from tests.engine.backends import Backend
+from tests.engine.backends import Backend, only
 from tests.engine.plan_setup import Machine
 from tests.toy_graph import save_toy
 
@@ -80,6 +80,7 @@ def test_another_process_opens_it_again(toy: Path) -> None:
         assert pool.apply(_newest, (engine, frame_of(2))) == [2]
 
 
+@only(lambda kind: not kind.distant)  # a TritonSession has a text of its own
 def test_what_is_not_copied(backend: Backend) -> None:
     with backend.open() as engine, engine.session() as second:
         for copied in (copy.copy, copy.deepcopy):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -67,10 +67,13 @@ class PacketReader(FileSource):
             yield packet
 
 
-def frame_times(video: Path, *, fps: Fraction | None = None) -> tuple[Fraction, ...] | None:
+def frame_times(
+    video: Path, *, fps: Fraction | None = None, between: Callable[[], object] | None = None
+) -> tuple[Fraction, ...] | None:
     """Times of all frames of a file, in seconds since the first, rising; None if its packets do not tell them surely.
 
     That is so for pipes, pictures, joined recordings, interlaced or damaged video, and packets without time stamps.
+    ``between`` is called after each frame, and ends the work if it raises.
 
     Raises:
         VideoError: the file cannot be opened.
@@ -79,7 +82,11 @@ def frame_times(video: Path, *, fps: Fraction | None = None) -> tuple[Fraction, 
         return None
     reader = PacketReader(video, fps=fps)
     try:
-        times = list(reader.times())
+        times = []
+        for time_s in reader.times():
+            times.append(time_s)
+            if between is not None:
+                between()
         known = sorted(time_s for time_s in times if time_s is not None)
         return tuple(known) if len(known) == len(times) and reader.is_sound(known) else None
     except av.FFmpegError as error:

@@ -26,6 +26,11 @@ def is_comparable(layout: str) -> bool:
     return LAYOUTS[layout].tiles == (1, 1) and LAYOUTS[layout].moved_picture is not None
 
 
+def is_long_enough(frames: int) -> bool:
+    """Whether there are enough frames to tell; of fewer than the average has, a pan would count as jitter."""
+    return frames > HANN_FRAMES
+
+
 def jitter_px(source: Excerpts, length_s: Fraction) -> float | None:
     """RMS of the path minus its 27-frame Hann average, in pixels of the video; None if it cannot be told.
 
@@ -70,8 +75,8 @@ def _begin_s(source: Excerpts, length_s: Fraction) -> Fraction:
 
 
 def _jitter_px(steps: PictureSteps) -> float | None:
-    """None without a known step, or of fewer frames than the average has: a pan would count as jitter."""
-    return steps.jitter_px if len(steps.shifts) >= HANN_FRAMES and steps.known.any() else None
+    """None without a known step, or of too few frames."""
+    return steps.jitter_px if is_long_enough(len(steps.shifts) + 1) and steps.known.any() else None
 
 
 def _pairs(before: TimedFrames, after: TimedFrames, tolerance_s: Fraction) -> Iterator[tuple[Frame, Frame]]:

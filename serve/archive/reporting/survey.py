@@ -20,10 +20,12 @@ from mostnet.video.run import RunSummary
 
 from .before_after import beside
 from .excerpts import MOST_SKIPPED, Excerpts
-from .steadiness import is_comparable, jitter_px, jitters_px
+from .steadiness import is_comparable, is_long_enough, jitter_px, jitters_px
 
-#: Moments at which teeth are looked for, and frames that run before each so that the state has settled.
+#: Most moments at which teeth are looked for, and frames that run before each so that the state has settled.
 MOMENTS, WARM_UP = 5, 4
+#: The network runs one of so many frames again; those of one moment in any case.
+ONE_OF = 10
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ T = TypeVar("T")
 
 
 def survey(video: Path, result: Path | None, engine: Session, options: RunOptions, summary: RunSummary) -> Findings:
-    """What the report tells of a video; the work does not grow with the video's length.
+    """What the report tells of a video; the work does not grow with its length, above 250 frames.
 
     A figure that cannot be had is None, and a warning says why.
 
@@ -50,7 +52,9 @@ def survey(video: Path, result: Path | None, engine: Session, options: RunOption
         seen_s = length_s if source.seeks else min(length_s, MOST_SKIPPED * source.period_s)
         shares = _teeth_shares(source, engine, seen_s) if MASK in engine.outputs else {}
         moment_s = max(shares, key=shares.__getitem__) if any(shares.values()) else seen_s / 2
-        before_px, after_px = _jitter(source, result, options, seen_s)
+        before_px, after_px = (
+            _jitter(source, result, options, seen_s) if is_long_enough(summary.frames) else (None, None)
+        )
         return Findings(
             picture=_tried(video, lambda: _picture(source, result, moment_s)),
             teeth_share=fmean(shares.values()) if shares else None,
@@ -70,7 +74,7 @@ def _tried(video: Path, work: Callable[[], T]) -> T | None:
 
 def _teeth_shares(source: Excerpts, engine: Session, length_s: Fraction) -> dict[Fraction, float]:
     """The share of pixels that are tooth, by the moments looked at."""
-    count = max(1, min(MOMENTS, int(length_s / source.period_s) // (WARM_UP + 1)))
+    count = max(1, min(MOMENTS, int(length_s / source.period_s) // (ONE_OF * (WARM_UP + 1))))
     shares: dict[Fraction, float] = {}
     for k in range(count):
         begin_s = max(Fraction(0), length_s * (2 * k + 1) / (2 * count) - WARM_UP * source.period_s)

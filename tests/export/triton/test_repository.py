@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import ExportError, ModelFileError, PlanInfo, sha256
 from mostnet.export import ModelFiles, write_repository
 from mostnet.export.triton import repository as repository_module
+from mostnet.export.triton.options import TritonOptions
 from mostnet.export.triton.placing import Placing
 
 from ...toy_graph import save_toy
@@ -93,6 +97,7 @@ def test_the_readme_has_a_line_for_each_backend(toy: ModelFiles, folder: Path) -
     assert 'TritonSession("localhost:8001", "mostnet")' in text
     assert "takes 3 cameras at a time" in text
     assert "nothing for 4.5 s" in text
+    assert "4.5 s must be longer than 3 times the time of one frame" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
 
 
@@ -159,6 +164,40 @@ def test_a_folder_that_is_no_model(toy: ModelFiles, folder: Path) -> None:
     refuse(folder, [toy], "config.pbtxt: not text")
 
 
+def test_a_file_in_place_of_a_folder_and_the_other_way_round(toy: ModelFiles, folder: Path) -> None:
+    (folder / "README.md").mkdir(parents=True)
+    refuse(folder, [toy], "README.md: is a folder; move it away")
+    (folder / "README.md").rmdir()
+    (folder / "onnxruntime").touch()
+    refuse(folder, [toy], "onnxruntime: is a file; move it away")
+
+
+def test_an_export_waits_for_another_into_the_same_repository(
+    toy: ModelFiles, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = repository_module.lock_folder, Event()
+
+    def ask(*arguments: Any, **options: Any) -> int | None:
+        asked.set()
+        return real(*arguments, **options)
+
+    options = TritonOptions(repository=folder)
+    with ThreadPoolExecutor(1) as pool, repository_module.staged_repository(options, [toy]) as place:
+        monkeypatch.setattr(repository_module, "lock_folder", ask)
+        second = pool.submit(write_repository, folder, [toy])
+        assert asked.wait(30)
+        assert place(lambda: None)[0].endswith("version 1, for Triton's onnxruntime backend")
+    assert second.result()[0].endswith("version 2, for Triton's onnxruntime backend")
+    assert sorted(path.name for path in (folder / "onnxruntime/mostnet").iterdir()) == ["1", "2", "config.pbtxt"]
+
+
+def test_a_repository_behind_a_link(toy: ModelFiles, folder: Path, tmp_path: Path) -> None:
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    write_repository(tmp_path / "link", [toy])
+    assert (folder / "onnxruntime/mostnet/1/model.onnx").is_file()
+
+
 def test_options_and_files_that_cannot_be_used(toy: ModelFiles, folder: Path, tmp_path: Path) -> None:
     refuse(folder, [], "no model given")
     refuse(folder, [toy, toy], "two models have the same frame size")
@@ -207,7 +246,7 @@ def test_a_failure_at_any_step_leaves_nothing(
             raise error
 
     monkeypatch.setattr(Placing, step, fail_last)
-    with pytest.raises(type(error)):
+    with pytest.raises(ExportError if isinstance(error, OSError) else KeyboardInterrupt):
         write_repository(folder, [ModelFiles(newer, plan)])
     assert calls
     assert tree(folder) == before
@@ -221,6 +260,6 @@ def test_a_copy_that_fails_leaves_nothing(toy: ModelFiles, folder: Path, monkeyp
         raise OSError("disk full")
 
     monkeypatch.setattr(repository_module.shutil, "copyfile", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ExportError, match=r"repository: the repository cannot be written \(disk full\); nothing was"):
         write_repository(folder, [toy])
     assert tree(folder) == {}

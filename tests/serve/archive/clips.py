@@ -43,6 +43,10 @@ class InlineWorkers:
     def count(self) -> int:
         return len(self._ended)
 
+    @property
+    def room(self) -> int:
+        return len(self.places)
+
     def free(self) -> Sequence[Place]:
         return self.places[len(self._ended) :]
 
@@ -56,6 +60,9 @@ class InlineWorkers:
     def ended(self, timeout_s: float) -> Sequence[tuple[ArchiveTask, Answer | None]]:
         ended, self._ended = self._ended, []
         return ended
+
+    def kill(self) -> None:
+        self._ended.clear()
 
     def close(self) -> None:
         pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -98,7 +100,9 @@ def test_two_runs_into_one_folder_do_not_mix(
     write_clips(tmp_path / "in", ["a.mp4"], frames=1)
     with ArchiveFolder(tmp_path / "out").held():
         assert archive(tmp_path / "in", tmp_path / "out") == 1
-    assert f"{tmp_path}/out: another mostnet-archive writes here; wait for its end" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{tmp_path}/out: another mostnet-archive (on {platform.node()}, process {os.getpid()}, since 20" in error
+    assert error.endswith(") writes here; wait for its end\n")
     assert archive(tmp_path / "in", tmp_path / "out") == 0
 
 
@@ -127,6 +131,21 @@ def test_a_checkpoint_is_exported_for_the_sizes_of_the_videos(
     assert archive(tmp_path / "in", tmp_path / "two", "--engine", "nano", "--size", "96x96") == 0
     assert sizes[1:] == [(96, 96)]
     assert [file.stem for file in (tmp_path / "out" / ".mostnet-archive" / "engines").iterdir()] == [sha256(toy)]
+
+
+def test_the_report_tells_the_command_as_it_was_typed(
+    archive: Archive, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "my videos", tmp_path / "out"
+    write_clips(source, ["a.mp4"])
+    assert archive(source, out, "--steady", "hand") == 0
+    line = f"mostnet-archive '{source}' --out {out} --engine {toy} --steady hand"
+    about = json.loads((out / "report.json").read_text(encoding="utf-8"))["about"]
+    assert about["command"] == line and "stabilise" not in about
+    monkeypatch.setattr(sys, "argv", ["x/mostnet-archive", str(source), "--out", str(out), "--engine", str(toy)])
+    assert cli.main() == 1, "the result has other options"
+    about = json.loads((out / "report.json").read_text(encoding="utf-8"))["about"]
+    assert about["command"] == line.removesuffix(" --steady hand")
 
 
 class StoppedWorkers(InlineWorkers):
@@ -186,5 +205,5 @@ def test_ctrl_c_ends_the_workers_in_order(toy: Path, tmp_path: Path) -> None:
     assert (run.returncode, error) == (130, "")
     assert "2 videos: 1 stopped, 1 not begun; in " in printed
     assert digests(out) == {}
-    assert {path.name for path in (out / folder.OWN_FOLDER).iterdir()} == {"engines"}
+    assert {path.name for path in (out / folder.OWN_FOLDER).iterdir()} == {"engines", "lock"}
     assert (out / "report.json").is_file()

@@ -41,6 +41,21 @@ def _whole_and_joined(video: Path, folder: Path) -> tuple[Path, Path]:
     return folder / "whole.mp4", folder / "joined.mp4"
 
 
+def test_the_join_can_be_ended(tmp_path):
+    video = write_with_av(tmp_path / "v.mp4", moving_frames(COUNT, SIZE_HW))
+    parts, spans = _parts(video, tmp_path)
+    calls = []
+
+    def end():
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        join_parts(parts, video, tmp_path / "joined.mp4", spans, between=end)
+    assert not (tmp_path / "joined.mp4").exists() and not list(tmp_path.glob(".mostnet*"))
+
+
 def _pictures(path: Path) -> list[object]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

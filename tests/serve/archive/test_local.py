@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -30,6 +33,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Blocked:
+    """Waits as long as on a mount that is stalled, if nobody kills it."""
+
+    begun: Path
+    ended: Path
+
+    def run(self, place: Place, worker: str) -> Any:
+        self.begun.touch()
+        time.sleep(20)
+        self.ended.touch()
+
+
+@dataclass(frozen=True)
 class Killed:
     """Kills its worker process."""
 
@@ -42,6 +58,13 @@ def ended(workers: LocalWorkers) -> list[tuple[object, Answer | None]]:
     while workers.count:
         found += workers.ended(60)
     return found
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_worker_that_dies_takes_no_other_task_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +87,34 @@ def test_a_worker_that_dies_takes_no_other_task_with_it(monkeypatch: pytest.Monk
         workers.begin(asked, cpu)  # the dead one is started again
         ((_, answer),) = ended(workers)
         assert answer is not None and answer.value[3] is None
+
+
+def test_a_blocked_task_is_killed_with_its_process_and_the_worker_begins_anew(tmp_path: Path) -> None:
+    task = Blocked(tmp_path / "begun", tmp_path / "ended")
+    with closing(LocalWorkers(WorkerOptions(cpu_workers=1))) as workers:
+        (place,) = workers.free()
+        workers.begin(task, place)
+        wait_for(task.begun)
+        workers.kill()
+        assert workers.count == 0
+        workers.begin(Asked(), place)
+        ((_, answer),) = ended(workers)
+        assert answer is not None and answer.value
+        task.begun.unlink()
+        workers.begin(task, place)
+        wait_for(task.begun)
+    assert not task.ended.exists(), "close does not wait for it either"
+    assert multiprocessing.active_children() == []
+
+
+def test_gpu_workers_are_free_first_also_after_their_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "query_gpus", lambda *_: [["4"]])
+    with closing(LocalWorkers(WorkerOptions(cpu_workers=1, gpus_per_worker=1))) as workers:
+        gpu, cpu = workers.free()
+        workers.begin(Asked(), gpu)
+        ended(workers)
+        assert workers.free() == [gpu, cpu]
+        assert workers.room == 2
 
 
 def test_a_worker_that_died_while_idle_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +148,8 @@ def test_another_version_of_mostnet_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"), [(1.0, ["4", "7"]), (0.5, ["4", "4", "7", "7"]), (0.3, ["4", "4", "4", "4", "7", "7"])]
+    ("share", "expected"),
+    [(1.0, ["4", "7"]), (0.5, ["4", "4", "7", "7"]), (0.3, ["4"] * 3 + ["7"] * 3), (0.75, ["4", "7"])],
 )
 def test_gpu_workers_share_the_gpus(monkeypatch: pytest.MonkeyPatch, share: float, expected: list[str]) -> None:
     monkeypatch.setattr(local, "query_gpus", lambda *_: [["4"], ["7"]])

@@ -55,6 +55,33 @@ def test_lines_are_not_drawn_over_by_the_bar(capsys: pytest.CaptureFixture[str])
     assert "0 of 1 video" in text.getvalue() and "a line" not in text.getvalue()
 
 
+def test_a_name_with_a_line_break_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with ArchiveProgress(Console(file=io.StringIO()), {0: 1}) as progress:
+        progress.print("a\nb.mp4: kept")
+    assert capsys.readouterr().out == "a b.mp4: kept\n"
+
+
+def test_a_cluster_without_room_is_told_once_each_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("mostnet.serve.archive.progress.monotonic", lambda: now_s[0])
+    told = "mostnet-archive: no machine of the cluster can hold a task now; waiting for one that can\n"
+    with ArchiveProgress(Console(file=io.StringIO()), {0: 1}) as progress:
+        for time_s, room, expected in [
+            (20.0, 1, ""),
+            (49.0, 0, ""),
+            (50.0, 0, told),
+            (99.0, 0, ""),
+            (100.0, 2, ""),
+            (129.0, 0, ""),
+            (130.0, 0, told),
+        ]:
+            now_s[0] = time_s
+            progress.note_room(room)
+            assert capsys.readouterr().err == expected, time_s
+
+
 def test_a_task_tells_its_frames_and_hears_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [0.0]
     monkeypatch.setattr("mostnet.serve.archive.pulse.monotonic", lambda: now_s[0])
@@ -64,6 +91,7 @@ def test_a_task_tells_its_frames_and_hears_the_stop(tmp_path: Path, monkeypatch:
         now_s[0] = 2.0
         one.progress(5, None)
         other.progress(7, 9)
+        (folder.running / ".nfs0001").write_text("9", encoding="ascii")  # a removed count that a process has open
         assert frames_running(folder) == 12
         assert not one.stop()
         folder.stop.touch()

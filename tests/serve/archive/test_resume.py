@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from mostnet.contract import sha256
 from mostnet.serve.archive import cli, part_tasks, tasks
 from mostnet.serve.archive.folder import ArchiveFolder
+from mostnet.serve.archive.performing import Answer, ArchiveTask
+from mostnet.serve.archive.records import Place
 
 from .clips import InlineWorkers, digests, write_clips
 
@@ -193,6 +196,67 @@ def test_finished_spans_of_an_unfinished_video_are_kept(
     assert digests(out) == digests(whole) and list(digests(out)) == ["long.mp4"]
     assert archive(tmp_path / "in", out, *split) == 0
     assert runs == ["long.mp4"]
+
+
+class StoppedAtOnce(InlineWorkers):
+    """A signal arrives with the task of the first video that makes something."""
+
+    def answer(self, task: ArchiveTask, place: Place) -> Answer | None:
+        if isinstance(task, tasks.VideoTask):
+            signal.raise_signal(signal.SIGTERM)
+            task.work.folder.stop.touch()
+            return Answer(stopped=True)
+        return super().answer(task, place)
+
+
+def test_a_resume_that_is_stopped_reports_what_was_there(
+    archive: Archive, source: Path, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = json.loads((done / "report.json").read_text(encoding="utf-8"))["videos"]
+    write_clips(source, ["x.mp4", "d.mp4"])
+    (done / "sub" / "c.mp4").write_bytes(b"cut off")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "LocalWorkers", StoppedAtOnce)
+        assert archive(source, done) == 128 + signal.SIGTERM
+    second = json.loads((done / "report.json").read_text(encoding="utf-8"))["videos"]
+    found = {video["video"]: video for video in second}
+    assert [found[name].pop("ending") for name in ("a.mp4", "b.mp4")] == ["stopped", "not begun"]
+    for video in first[:2]:
+        assert video.pop("ending") == "done" and video["picture"] and video["frames"]
+        before = {**video, "elapsed_s": 0, "workers": 0}
+        assert {**found[video["video"]], "elapsed_s": 0, "workers": 0} == before
+        assert (done / video["picture"]["file"]).is_file()
+    assert found["b.mp4"]["elapsed_s"] == first[1]["elapsed_s"]
+    for name in ("d.mp4", "sub/c.mp4"):
+        assert (found[name]["result"], found[name]["frames"], found[name]["picture"]) == (None, 0, None)
+
+
+def test_a_damaged_record_does_not_spoil_the_report_of_a_stop(
+    archive: Archive, source: Path, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for record in ArchiveFolder(done).own.glob("*.json"):
+        record.write_text("{", encoding="utf-8")
+    monkeypatch.setattr(cli, "LocalWorkers", StoppedAtOnce)
+    assert archive(source, done) == 128 + signal.SIGTERM
+    report = json.loads((done / "report.json").read_text(encoding="utf-8"))
+    assert [video["result"] for video in report["videos"]] == [None] * 3
+
+
+def test_spans_that_no_video_needs_go_after_a_run_that_completed(
+    archive: Archive, source: Path, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = ArchiveFolder(done).parts("0" * 64)
+    old.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "LocalWorkers", StoppedAtOnce)
+        assert archive(source, done) == 128 + signal.SIGTERM
+    assert old.exists(), "a video that was not looked at may need them"
+    (source / "bad.mp4").write_text("no video", encoding="utf-8")
+    assert archive(source, done) == 1
+    assert old.exists(), "so may one that cannot be read now"
+    (source / "bad.mp4").unlink()
+    assert archive(source, done) == 0
+    assert not old.exists()
 
 
 def test_a_damaged_record_is_named(

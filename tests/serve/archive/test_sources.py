@@ -70,6 +70,13 @@ def test_a_table_has_results_and_other_columns(tmp_path: Path) -> None:
     assert [video.columns for video in found] == [{"patient": "7"}, {"patient": "8, left"}]
 
 
+def test_columns_and_rows_that_a_spreadsheet_leaves_empty_do_not_count(tmp_path: Path) -> None:
+    text = ",,,,\n\npatient,video,,result,\n7,a.mp4,,x.mp4,\n,,,,\n8,b.mp4, ,,\n"
+    found = read_source(write(tmp_path / "t.csv", text), tmp_path / "out")
+    assert results(found) == {"a.mp4": "x.mp4", "b.mp4": "b.mp4"}
+    assert [video.columns for video in found] == [{"patient": "7"}, {"patient": "8"}]
+
+
 def test_a_video_may_have_two_results_in_a_table(tmp_path: Path) -> None:
     found = read_source(write(tmp_path / "t.csv", "video,result\na.mp4,1.mp4\na.mp4,2.mp4\n"), tmp_path / "out")
     assert [video.result.name for video in found] == ["1.mp4", "2.mp4"]
@@ -85,6 +92,8 @@ def test_a_video_may_have_two_results_in_a_table(tmp_path: Path) -> None:
         ("s.csv", "", "expected one column `video`, found none"),
         ("s.csv", "film;result\na.mp4;b", "expected one column `video`, found film;result"),
         ("s.csv", "video,x,x\na.mp4,1,2\n", "has two columns `x`"),
+        ("s.csv", "\nvideo,,\n\na.mp4,,7\n", "row 4 has '7' in a column without a heading; name the column, or"),
+        ("s.csv", ",,\n,,\n", "expected one column `video`, found none"),
         ("s.csv", "video,x\na.mp4\n", "row 2 has 1 cells, and the header 2"),
         ("s.csv", "video,x\n,1\n", "row 2 names no `video`"),
         ("s.csv", 'video\n"a.mp4\n', "is no table with commas"),
@@ -92,6 +101,8 @@ def test_a_video_may_have_two_results_in_a_table(tmp_path: Path) -> None:
         ("s.csv", "video,result\na.mp4,../a.mp4\n", "row 2: result ../a.mp4: lies outside the folder of results"),
         ("s.csv", "video,result\na.mp4,/a.mp4\n", "row 2: result /a.mp4: lies outside the folder of results"),
         ("s.csv", "video,result\na.mp4,.mostnet-archive/a.mp4\n", ".mostnet-archive is for mostnet-archive itself"),
+        ("s.csv", "video,result\na.mp4,.Mostnet-Archive/a.mp4\n", ".mostnet-archive is for mostnet-archive itself"),
+        ("s.txt", ".mostnet-archive/a.mp4\n", "s.txt: .mostnet-archive/a.mp4: .mostnet-archive is for mostnet-archive"),
         ("s.csv", "video,result\na.mp4,x.mp4\nb.mp4,X.mp4\n", "a.mp4 and b.mp4 have the same result, X.mp4"),
         ("s.mp4", "", "expected a folder, a list (.txt) or a table (.csv); for one video, use mostnet-run"),
     ],
@@ -131,3 +142,39 @@ def test_no_result_replaces_a_video_of_a_list(tmp_path: Path) -> None:
     write(tmp_path / "l.txt", "b.mp4")
     with pytest.raises(ArchiveError, match=r"b\.mp4: is a video of the source; give another folder"):
         read_source(tmp_path / "l.txt", tmp_path)
+
+
+@pytest.mark.parametrize("source", ["in", "l.txt"])
+def test_no_result_replaces_a_video_through_a_link_in_the_folder_of_results(tmp_path: Path, source: str) -> None:
+    touch(tmp_path, "in/sub/a.mp4", "out/other.mp4")
+    write(tmp_path / "l.txt", "in/sub/a.mp4")
+    out = tmp_path / "out"
+    (out / "sub").symlink_to(tmp_path / "in" / "sub")
+    (out / "in").symlink_to(tmp_path / "in")
+    with pytest.raises(ArchiveError, match=r"sub/a\.mp4: is a video of the source; give another folder"):
+        read_source(tmp_path / source, out)
+
+
+def test_no_result_replaces_a_link_that_the_source_names(tmp_path: Path) -> None:
+    touch(tmp_path, "far/x.mp4")
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "far" / "x.mp4")
+    with pytest.raises(ArchiveError, match=r"a\.mp4: is a video of the source"):
+        read_source(write(tmp_path / "l.txt", "a.mp4"), tmp_path)
+
+
+def test_no_result_is_taken_for_a_video_through_a_link(tmp_path: Path) -> None:
+    touch(tmp_path, "in/sub/a.avi", "in/out/b.mp4")
+    (tmp_path / "in" / "out" / "sub").symlink_to(tmp_path / "in" / "sub")
+    with pytest.raises(ArchiveError, match=r"out/sub/a\.mp4: the next run would take this result for a video of "):
+        read_source(tmp_path / "in", tmp_path / "in" / "out")
+
+
+def test_two_names_of_one_result_are_found(tmp_path: Path) -> None:
+    (tmp_path / "out" / "x").mkdir(parents=True)
+    (tmp_path / "out" / "y").symlink_to("x")
+    (tmp_path / "out" / "z").symlink_to(".mostnet-archive")
+    write(tmp_path / "l.txt", "x/a.mp4\ny/a.mp4")
+    with pytest.raises(ArchiveError, match=r"x/a\.mp4 and y/a\.mp4 have the same result, y/a\.mp4"):
+        read_source(tmp_path / "l.txt", tmp_path / "out")
+    with pytest.raises(ArchiveError, match=r"z/a\.mp4: \.mostnet-archive is for mostnet-archive itself"):
+        read_source(write(tmp_path / "l.txt", "z/a.mp4"), tmp_path / "out")

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from time import monotonic
 
 import numpy as np
 import pytest
 
-from mostnet import Engine, ServerBusyError, StateLostError
+from mostnet import Engine, ServerBusyError, ServerUnavailableError, StateLostError
 from mostnet.bench.gpu.standin.toy import frame_of, history
 from mostnet.engine import Output
 from mostnet.serve.triton.cameras import MOST_WAITING, ServedCameras, ServedFrame
@@ -239,6 +240,36 @@ def test_an_answer_that_fails_stops_no_camera(service: Service, capfd: pytest.Ca
     assert service.ask(7, 2) == [1, 2]
     service.cameras.close()
     assert "the client is gone" in capfd.readouterr().err
+
+
+def test_frames_that_wait_at_the_end_are_refused(service: Service) -> None:
+    running, gate = threading.Barrier(service.at_once + 1), threading.Event()
+
+    def hold() -> bool:
+        running.wait(LIMIT_S)
+        return not gate.wait(LIMIT_S)
+
+    cameras = [7, 8][: service.at_once]
+    for camera in cameras:
+        service.send(camera, 1, starts=True, is_cancelled=hold)
+        service.send(camera, 2)
+    if service.at_once == 1:
+        service.send(8, 50, starts=True)
+    running.wait(LIMIT_S)
+    closing = threading.Thread(target=service.cameras.close)
+    closing.start()
+    deadline = monotonic() + LIMIT_S
+    while not service.cameras._threads._shutdown:
+        assert monotonic() < deadline
+    gate.set()
+    closing.join()
+    answers = [service.answers.get_nowait() for _ in range(2 * len(cameras) + (service.at_once == 1))]
+    assert [history(answer.mask) for answer in answers if isinstance(answer, Output)] == [[1]] * len(cameras)
+    refused = [answer for answer in answers if isinstance(answer, ServerUnavailableError)]
+    assert len(refused) == 2
+    assert str(refused[0]) == "closed: the server is ending, and this frame did not run"
+    with pytest.raises(ServerUnavailableError, match=r"^closed: "):
+        service.send(9, 1, starts=True)
 
 
 def test_the_place_is_free_when_the_answer_to_its_last_frame_comes(service: Service) -> None:

@@ -1,22 +1,34 @@
 """What a client checks before its first frame, and what it says."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from mostnet.bench.gpu.standin.toy import METADATA
 from mostnet.contract import ONNX_KEY, BackendNotInstalledError, ServerError, ServerUnavailableError
 from mostnet.serve import TritonSession
-from mostnet.serve.triton.served_model import is_local
+from mostnet.serve.triton.addresses import is_local
 
-from .camera_server import CameraServer
+from .camera_server import CameraServer, camera_server
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A proxy that the environment names, and that never answers."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        yield silent
 
 
 def test_no_server() -> None:
@@ -39,6 +51,30 @@ def test_a_server_that_says_nothing() -> None:
 def test_a_model_that_the_server_lacks(service: CameraServer) -> None:
     with pytest.raises(ServerError, match=r"model 'most' is not ready; the server has mostnet \(ready\)$"):
         TritonSession(service.address, "most")
+
+
+def test_reasons_of_the_server_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [{"name": "dental", "state": "UNAVAILABLE", "reason": "no\nmemory"}, {"name": "new"}]
+    answer = service_pb2.RepositoryIndexResponse(models=models)
+    monkeypatch.setattr(CameraServer, "RepositoryIndex", lambda *asked: answer)
+    text = r"the server has dental \(unavailable no memory\), new \(not loaded\)$"
+    with camera_server() as server, pytest.raises(ServerError, match=text) as caught:
+        TritonSession(server.address, "most")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_proxy_is_not_asked_for_this_machine(service: CameraServer, proxy: socket.socket) -> None:
+    TritonSession(service.address).close()
+    proxy.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        proxy.accept()
+
+
+def test_a_proxy_is_asked_for_other_machines(proxy: socket.socket) -> None:
+    with pytest.raises(ServerUnavailableError):
+        TritonSession("gpu-server.invalid:8001", connect_s=0.2)
+    with proxy.accept()[0] as asked:
+        assert asked.recv(1000).startswith(b"CONNECT gpu-server.invalid:8001 ")
 
 
 def test_a_model_of_another_kind(service: CameraServer) -> None:
@@ -107,18 +143,24 @@ def test_the_order_of_outputs_does_not_matter(service: CameraServer) -> None:
     TritonSession(service.address).close()
 
 
-def test_without_the_client_library(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("library", "text"),
+    [
+        ("tritonclient", "tritonclient is not installed"),
+        ("grpc", r"tritonclient is installed without gRPC \(.*does not include grpc support.*\)"),
+        ("tritonclient.grpc", r"tritonclient is installed without gRPC \(tritonclient.grpc\)"),
+    ],
+)
+def test_without_the_client_library(library: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Missing:
         def find_spec(self, name: str, *rest: object) -> None:
-            if name == "tritonclient":
+            if name == library:
                 raise ModuleNotFoundError(name, name=name)
 
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tritonclient"]:
+    for name in [name for name in sys.modules if name == "grpc" or name.partition(".")[0] == "tritonclient"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
-    with pytest.raises(
-        BackendNotInstalledError, match=r"tritonclient is not installed; pip install 'mostnet\[triton\]'"
-    ):
+    with pytest.raises(BackendNotInstalledError, match=rf"^{text}; pip install 'mostnet\[triton\]'$"):
         TritonSession("127.0.0.1:1")
 
 
@@ -138,6 +180,8 @@ def test_the_package_loads_no_client() -> None:
         ("dns:///localhost:8001", True),
         ("unix:/run/triton", True),
         (f"{socket.gethostname()}:8001", True),
+        ("0.0.0.0:8001", True),
+        ("[::]:8001", True),
         ("192.0.2.7:8001", False),
         ("gpu-server:8001", False),
         ("[2001:db8::7]:8001", False),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,12 +101,61 @@ def test_a_server_that_comes_back_serves_the_frame_after_the_reset(service: Came
             assert history(session.infer(FRAMES[4]).mask) == [3, 4]
 
 
-def test_a_server_that_was_restarted_before_the_first_frame(service: CameraServer) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("call", ["infer", "stream", "warm_up"])
+def test_a_restart_costs_no_frame_that_starts_a_sequence(service: CameraServer, call: str, begun: bool) -> None:
     with TritonSession(service.address, shared_memory=True) as session:
-        service.forget()
-        with pytest.raises(ServerError, match="Unable to find shared memory region"):
+        if begun:
             session.infer(FRAMES[1])
+            session.reset()
+        service.forget()
+        if call == "warm_up":
+            session.warm_up()
+        first = next(session.stream(FRAMES[2:3])) if call == "stream" else session.infer(FRAMES[2])
+        assert history(first.mask) == [2]
+        assert session.shared_memory
+        assert len(service.regions) == 1
+
+
+@pytest.mark.parametrize("call", ["infer", "warm_up"])
+def test_a_server_that_keeps_forgetting_is_told_as_one_that_failed(service: CameraServer, call: str) -> None:
+    class Forgetful(dict[str, Any]):
+        def __setitem__(self, name: str, memory: Any) -> None:
+            """Keep nothing."""
+
+    with TritonSession(service.address, shared_memory=True) as session:
+        service.regions = Forgetful()
+        with pytest.raises(ServerError, match="Unable to find shared memory region") as caught:
+            session.warm_up() if call == "warm_up" else session.infer(FRAMES[1])
+        assert type(caught.value) is ServerError
+        service.regions = {}
         assert history(session.infer(FRAMES[2]).mask) == [2]
+
+
+def test_a_warm_up_after_which_the_server_may_still_write_leaves_the_memory(
+    service: CameraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TritonSession(service.address, shared_memory=True) as session:
+        session.infer(FRAMES[1])
+        (before,) = service.regions
+        monkeypatch.setattr(lane, "_ANSWER_S", 0.1)
+        with service.gate.hold(), pytest.raises(ServerUnavailableError):
+            session.warm_up()
+        monkeypatch.undo()
+        assert history(session.infer(FRAMES[2]).mask) == [1, 2]
+        assert before not in service.regions
+
+
+def test_a_first_frame_that_the_server_cancels_is_sent_again(session: TritonSession, service: CameraServer) -> None:
+    """Triton answers so while it ends a sequence whose last client gave up."""
+    service.refusal = StatusCode.CANCELLED, ""
+    assert history(session.infer(FRAMES[1]).mask) == [1]
+    session.reset()
+    service.refusal = StatusCode.CANCELLED, ""
+    assert history(session.infer(FRAMES[2]).mask) == [2]
+    service.refusal = StatusCode.CANCELLED, ""
+    assert_lost(session, r"the server cancelled the request \(no reason given\)")
+    assert_goes_on(session)
 
 
 def test_a_first_frame_that_meets_no_server_tries_again(session: TritonSession, service: CameraServer) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from mostnet import ServerError
 from mostnet.bench.gpu.standin.toy import frame_of, reference
+from mostnet.contract.files import lock_folder
 from mostnet.serve.triton import python_model
 from mostnet.serve.triton.python_model import TritonPythonModel
 from mostnet.serve.triton.repository import SETTINGS_KEY, ServerSettings
@@ -67,8 +68,16 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerSettings:
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", backend())
     monkeypatch.setattr(python_model, "_end_with_the_server", lambda server, memory: None)
     engine = str(save_toy(tmp_path / "toy.onnx"))
+    (tmp_path / "lock").mkdir()
     return ServerSettings(
-        engine=engine, cameras=2, idle_s=100.0, threads=1, at_once=1, prefix=sys.prefix, memory="mostnet-triton-0"
+        engine=engine,
+        cameras=2,
+        idle_s=100.0,
+        threads=1,
+        at_once=1,
+        prefix=sys.prefix,
+        memory="mostnet-triton-0",
+        lock=str(tmp_path / "lock"),
     )
 
 
@@ -128,8 +137,21 @@ def test_errors_have_the_codes_that_clients_know(model: TritonPythonModel, monke
     ]
     monkeypatch.setattr(model._engine, "infer", lambda frame: 1 / 0)
     errors.append(ask(model, 7, frame_of(1)[None], 0)[1])
+    model._cameras.close()
+    errors.append(ask(model, 7, frame_of(1)[None], 0)[1])
     told = [(error.code, error.text.partition(":")[0]) for error in errors if error is not None]
-    assert told == [("UNAVAILABLE", "busy"), ("INVALID_ARG", "lost"), ("INVALID_ARG", "frame"), ("INTERNAL", "engine")]
+    assert told == [
+        ("UNAVAILABLE", "busy"),
+        ("INVALID_ARG", "lost"),
+        ("INVALID_ARG", "frame"),
+        ("INTERNAL", "engine"),
+        ("UNAVAILABLE", "closed"),
+    ]
+
+
+def test_the_model_locks_its_folder_while_it_lives(model: TritonPythonModel, settings: ServerSettings) -> None:
+    with pytest.raises(BlockingIOError):
+        lock_folder(Path(settings.lock))
 
 
 def test_another_python_is_refused(settings: ServerSettings) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from urllib.request import urlopen
 
 import pytest
 
@@ -18,7 +19,7 @@ from mostnet import ServerBusyError, ServerError, ServerUnavailableError, StateL
 from mostnet.bench.gpu.standin.toy import frame_of
 from mostnet.engine import Output
 from mostnet.serve import TritonSession
-from mostnet.serve.triton.server import LocalServer
+from mostnet.serve.triton.server import LocalServer, _free_port
 
 from .real_server import (
     LIMIT_S,
@@ -158,6 +159,23 @@ def test_a_server_that_dies_is_told_and_leaves_nothing(server: LocalServer) -> N
     server.start()
 
 
+def test_a_server_whose_model_dies_ends(server: LocalServer) -> None:
+    assert server.pid is not None
+    triton = server.pid
+    memory = memory_of(only_child(triton))
+    with TritonSession(server.address) as session:
+        run(session, [1])
+        os.kill(only_child(triton), signal.SIGKILL)
+        with pytest.raises(ServerError, match=r"^Triton's server does not run: the model's process ended$"):
+            server.wait()
+        assert not is_alive(triton)
+        assert not memory.exists()
+        server.stop()
+        server.start()
+        session.reset()
+        assert_same([begin_when_free(session, 5)], [5])
+
+
 def test_a_server_that_does_not_start_gives_the_reason(tmp_path: Path) -> None:
     server = toy_server(tmp_path)
     server._more_ports["http"] = server._wanted_port  # found free, and then taken by Triton itself
@@ -173,6 +191,22 @@ def test_only_its_own_address_is_open(server: LocalServer) -> None:
     socket.create_connection(("127.0.0.1", port), LIMIT_S).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), LIMIT_S)
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_a_server_at_an_address_of_ipv6(tmp_path: Path, host: str) -> None:
+    try:
+        http, metrics = _free_port(host), _free_port(host)
+    except ServerError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with (
+        toy_server(tmp_path, host=host, port=0, http_port=http, metrics_port=metrics) as server,
+        TritonSession(server.address) as camera,
+    ):
+        assert_same(run(camera, [1, 2]), [1, 2])
+        for port, path in ((http, "v2/models/mostnet/ready"), (metrics, "metrics")):
+            with urlopen(f"http://[::1]:{port}/{path}", timeout=LIMIT_S) as answer:
+                assert answer.status == 200
 
 
 def test_a_port_that_another_server_has_is_refused(server: LocalServer, tmp_path: Path) -> None:
@@ -228,11 +262,13 @@ def test_the_server_ends_with_its_command_however_that_ends(
         pass  # the port is free
 
 
-def test_the_command_ends_with_the_server(command: tuple[subprocess.Popen[str], str, list[int]]) -> None:
-    process, _, (server, model) = command
-    os.kill(server, signal.SIGKILL)
-    said = process.communicate()[1]
+@pytest.mark.parametrize(("killed", "reason"), [(0, "it was ended by SIGKILL"), (1, "the model's process ended")])
+def test_the_command_ends_with_the_server_and_its_model(
+    command: tuple[subprocess.Popen[str], str, list[int]], killed: int, reason: str
+) -> None:
+    process, _, processes = command
+    os.kill(processes[killed], signal.SIGKILL)
+    said = process.communicate(timeout=LIMIT_S)[1]
     assert process.returncode == 1
-    problem = "Triton's server does not run: it was ended by SIGKILL"
-    assert said == f"python -m mostnet.serve.triton.server: {problem}\n"
-    wait_until(lambda: not is_alive(model), "the end of the model")
+    assert said == f"python -m mostnet.serve.triton.server: Triton's server does not run: {reason}\n"
+    wait_until(lambda: not any(map(is_alive, processes)), "the end of both")

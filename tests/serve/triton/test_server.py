@@ -19,6 +19,7 @@ from mostnet.serve.triton.server import LocalServer, main
         ({"at_once": 0}, "at_once is 0; expected at least 1"),
         ({"idle_s": 0.0}, r"idle_s is 0\.0; expected seconds above 0"),
         ({"idle_s": float("nan")}, "idle_s is nan"),
+        ({"idle_s": float("inf")}, "idle_s is inf"),
         ({"port": 70_000}, "port is 70000; expected a number up to 65535"),
         ({"metrics_port": -1}, "metrics_port is -1"),
         ({"threads": 0}, "threads is 0; expected at least 1, or None"),
@@ -34,7 +35,7 @@ def test_options_out_of_range_are_refused(options: dict[str, object], said: str)
 
 @pytest.mark.parametrize(("threads", "at_once", "each"), [(4, 1, 4), (5, 2, 2), (1, 2, 1)])
 def test_frames_that_run_at_once_share_the_threads(threads: int, at_once: int, each: int) -> None:
-    settings = LocalServer("model.onnx", threads=threads, at_once=at_once)._settings("memory")
+    settings = LocalServer("model.onnx", threads=threads, at_once=at_once)._settings("memory", Path("lock"))
     assert (settings.at_once, settings.threads) == (at_once, each)
 
 
@@ -69,6 +70,7 @@ def test_an_address_of_another_machine_is_refused(host: str, port: int) -> None:
 def test_the_address_of_ipv6_has_brackets() -> None:
     assert LocalServer("model.onnx", host="::1", port=20001).address == "[::1]:20001"
     assert LocalServer("model.onnx", port=20001).address == "127.0.0.1:20001"
+    assert "--grpc-address=[::]" in LocalServer("model.onnx", host="::")._options(Path())
 
 
 def test_the_command_says_in_one_line_what_is_not_installed(

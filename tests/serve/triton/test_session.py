@@ -179,11 +179,26 @@ def test_an_answer_of_another_shape_is_an_error(service: CameraServer) -> None:
         session.infer(FRAMES[0])
 
 
+def test_an_answer_without_bytes_is_an_error(service: CameraServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = service._put
+
+    def forget_bytes(answer: Any, wanted: Any, result: Any) -> None:
+        put(answer, wanted, result)
+        del answer.raw_output_contents[:]
+
+    monkeypatch.setattr(service, "_put", forget_bytes)
+    text = r"^the server sent 0 bytes of enhanced; expected 15360$"
+    with TritonSession(service.address, shared_memory=False) as session, pytest.raises(ServerError, match=text):
+        session.infer(FRAMES[0])
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"address": ""}, "address is ''"),
         ({"model": 7}, "model is 7"),
+        ({"address": "unix:/run/a\nb"}, r"address is 'unix:/run/a\\nb'; expected a text of one line"),
+        ({"model": "a\x1bb"}, "model is .*; expected a text of one line without control characters"),
         ({"results": "device"}, "those of a server come to the host"),
         ({"results": "lent"}, "unknown results 'lent'"),
         ({"outputs": ["depth"]}, "unknown outputs"),

@@ -113,13 +113,16 @@ def test_every_layout_is_shown_as_it_was_written(clip: Path, tmp_path: Path) -> 
     assert (found.jitter_before_px is None, found.jitter_after_px) == (False, None)
 
 
-def test_teeth_are_looked_for_when_the_state_has_settled(clip: Path) -> None:
-    engine = TeethEngine()
-    assert survey(clip, None, engine, RunOptions(), summary_of()).teeth_share == 0.5
-    assert engine.frames == MOMENTS * (WARM_UP + 1)
+@pytest.mark.parametrize(("frames", "moments"), [(6, 1), (99, 1), (100, 2), (249, 4), (250, MOMENTS), (400, MOMENTS)])
+def test_the_network_runs_a_tenth_of_the_frames_again_or_one_moment(tmp_path: Path, frames: int, moments: int) -> None:
+    """No frame is surveyed before the state has settled."""
+    video, engine = write_with_av(tmp_path / "clip.mp4", moving_frames(frames, (64, 80))), TeethEngine()
+    assert survey(video, None, engine, RunOptions(), summary_of(frames)).teeth_share == 0.5
+    assert engine.frames == moments * (WARM_UP + 1)
 
 
-def test_the_moment_with_the_most_teeth_is_shown(clip: Path) -> None:
+def test_the_moment_with_the_most_teeth_is_shown(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey_module, "ONE_OF", 1)
     found = survey(clip, None, TeethEngine(shares=(0.5, 0.25, 0.25, 0.75, 0)), RunOptions(), summary_of())
     assert found.picture is not None
     assert found.teeth_share == pytest.approx(0.35)
@@ -210,12 +213,20 @@ def test_a_result_with_an_odd_side_is_compared(tmp_path: Path) -> None:
         assert survey(video, result, engine, RunOptions(), summary).jitter_after_px is not None
 
 
-@pytest.mark.parametrize("frames", [1, 2, 26])
-def test_a_short_video_has_a_picture_but_no_jitter(tmp_path: Path, frames: int) -> None:
+@pytest.mark.parametrize("frames", [1, 2, 26, 27])
+def test_a_short_video_has_a_picture_but_no_jitter(
+    tmp_path: Path, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(steadiness, "PictureStepper")  # its motion is not looked at for nothing
     video = write_with_av(tmp_path / "clip.mp4", moving_frames(frames, (64, 80)))
     found = survey(video, video, TeethEngine(), RunOptions(), summary_of(frames))
     assert found.picture is not None and len(panels(found.picture)) == 2
     assert found == Findings(picture=found.picture, teeth_share=0.5 if frames > WARM_UP else 0.0)
+
+
+def test_from_28_frames_on_a_video_has_jitter(tmp_path: Path) -> None:
+    video = write_with_av(tmp_path / "clip.mp4", moving_frames(28, (64, 80)))
+    assert survey(video, video, TeethEngine(), RunOptions(), summary_of(28)).jitter_before_px is not None
 
 
 def test_special_events_have_the_names_of_the_command(clip: Path) -> None:
@@ -276,11 +287,11 @@ def test_the_work_does_not_grow_with_the_video(suffix: str, tmp_path: Path, monk
     feed = Deinterlacer.feed
     monkeypatch.setattr(Deinterlacer, "feed", lambda self, picture: seen.append(len(seen)) or feed(self, picture))
     counts: dict[int, int] = {}
-    for frames in (100, 220):
+    for frames in (160, 280):
         video = write_with_av(tmp_path / f"{frames}{suffix}", moving_frames(frames, (64, 80)))
         seen.clear()
         found = survey(video, None, TeethEngine(), RunOptions(), summary_of(frames))
         assert found.picture is not None and found.teeth_share is not None and found.jitter_before_px is not None
         counts[frames] = len(seen)
-    assert abs(counts[220] - counts[100]) <= 12 * (MOMENTS + 2)  # as the excerpts lie between key frames
-    assert counts[220] < 220
+    assert abs(counts[280] - counts[160]) <= 12 * (MOMENTS + 2)  # as the excerpts lie between key frames
+    assert counts[280] < 280
