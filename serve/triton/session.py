@@ -91,13 +91,14 @@ class TritonSession(CameraSession):
     One frame of a camera is in the server at a time. Memory of frames and results is used as by ``Engine``.
 
     Errors of every call that runs a frame, beside those of ``Session``:
-        ServerBusyError: the server has no place for this camera or frame. Nothing has changed; the next frame goes on.
-        StateLostError: the server no longer has the camera's state: the connection broke, the server was restarted or
-            cancelled the frame, or the camera was silent for longer than the server waits. Every frame raises it until
-            ``reset``. Triton, with a repository of ``mostnet-export``, counts from the arrival of the last frame.
-        ServerUnavailableError: a frame that starts from zero state finds no server. The next frame tries again.
-        ServerError: the server failed. Unless it refused the frame without running it, the state is unknown, and
-            every further frame raises StateLostError until ``reset``.
+
+    - ServerBusyError: the server has no place for this camera or frame. Nothing has changed; the next frame goes on.
+    - StateLostError: the server no longer has the camera's state: the connection broke, the server was restarted or
+      cancelled the frame, or the camera was silent for longer than the server waits. Every frame raises it until
+      ``reset``. Triton, with a repository of ``mostnet-export``, counts from the arrival of the last frame.
+    - ServerUnavailableError: a frame that starts from zero state finds no server. The next frame tries again.
+    - ServerError: the server failed. Unless it refused the frame without running it, the state is unknown, and every
+      further frame raises StateLostError until ``reset``.
     """
 
     def __init__(
