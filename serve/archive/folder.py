@@ -11,7 +11,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -46,9 +46,9 @@ class ResultRecord:
     workers: tuple[str, ...]
     findings: Findings
 
-    def is_whole(self, path: Path) -> bool:
-        """Whether the file is there as it was made."""
-        return path.is_file() and path.stat().st_size == self.size and sha256(path) == self.sha256
+    def is_whole(self, path: Path, *, between: Callable[[], object] | None = None) -> bool:
+        """Whether the file is there as it was made. ``between`` is called often, and ends the work if it raises."""
+        return path.is_file() and path.stat().st_size == self.size and sha256(path, between=between) == self.sha256
 
 
 @dataclass(frozen=True)

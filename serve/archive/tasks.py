@@ -192,9 +192,11 @@ class VideoWork:
 
         Raises:
             ArchiveError: another file has its name, and ``overwrite`` is false.
+            TaskStoppedError: the run is to stop.
         """
+        check = stop_check(self.folder)
         record = self.folder.record(self.key)
-        if record is not None and record.is_whole(self.target):
+        if record is not None and record.is_whole(self.target, between=check):
             self._remove_aside()
             return Made(record=record, kept=True)
         self._check_target()
@@ -208,7 +210,7 @@ class VideoWork:
             )
             raise ArchiveError(f"{self.target}: exists and {whose}; move it away, or add --overwrite to replace it")
         for name in () if record is None else record.results:
-            if record is not None and record.is_whole(self.folder.out / name):
+            if record is not None and record.is_whole(self.folder.out / name, between=check):
                 with staging_folder(self.folder.staging) as staging:
                     staged = staging / self.result.name
                     _link(self.folder.out / name, staged)

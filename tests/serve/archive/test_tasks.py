@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from mostnet.contract import VideoError
+from mostnet.contract import VideoError, sha256
 from mostnet.contract.versions import mostnet_version
 from mostnet.serve.archive import tasks
-from mostnet.serve.archive.folder import ArchiveFolder
+from mostnet.serve.archive.folder import ArchiveFolder, ResultRecord
 from mostnet.serve.archive.performing import Answer, perform
-from mostnet.serve.archive.records import Place, RunOptions
+from mostnet.serve.archive.records import Findings, Place, RunOptions
 from mostnet.serve.archive.tasks import LookTask, TaskStoppedError, stop_check
 
 from .clips import write_clips
@@ -46,6 +46,25 @@ def test_the_look_at_a_large_video_ends_when_the_run_stops(
         monkeypatch.setattr(tasks, "sha256", lambda *_, **__: "")
     answer = perform(task, Place(), mostnet_version())
     assert answer.stopped and answer.error is None
+
+
+def test_the_look_at_a_large_result_ends_when_the_run_stops(tmp_path: Path) -> None:
+    result = tmp_path / "a.mp4"
+    result.write_bytes(b"whole")
+    record = ResultRecord(
+        results=("a.mp4",),
+        size=5,
+        sha256=sha256(result),
+        video_sha256="",
+        frames=1,
+        duration_s=1.0,
+        elapsed_s=1.0,
+        workers=(),
+        findings=Findings(),
+    )
+    assert record.is_whole(result, between=stop_check(ArchiveFolder(tmp_path / "runs")))
+    with pytest.raises(TaskStoppedError):
+        record.is_whole(result, between=stop_check(stopping(tmp_path / "stops")))
 
 
 @dataclass
