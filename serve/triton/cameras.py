@@ -124,8 +124,8 @@ class ServedCameras:
             if place.number is None or idle:
                 return place
         raise ServerBusyError(
-            f"busy: {counted(len(self._places), 'camera')} have all places; try again when one is closed, or has been "
-            f"idle for {self._idle_s:g} s"
+            f"busy: {counted(len(self._places), 'camera')} took all places, until one is closed or idle for "
+            f"{self._idle_s:g} s"
         )
 
     def _run_next(self, place: ServedCamera) -> None:

@@ -101,7 +101,9 @@ def test_a_camera_too_many_is_refused_until_another_ends(service: Service) -> No
     service.ask(7, 1, starts=True)
     service.ask(8, 50, starts=True)
     for _ in range(3):  # a refused camera keeps no place
-        with pytest.raises(ServerBusyError, match=r"^busy: 2 cameras have all places; .* idle for 10 s$"):
+        with pytest.raises(
+            ServerBusyError, match=r"^busy: 2 cameras took all places, until one is closed or idle for 10 s$"
+        ):
             service.send(9, 90, starts=True)
     with pytest.raises(StateLostError, match=r"^lost: .* must specify the START flag$"):
         service.send(9, 90)
