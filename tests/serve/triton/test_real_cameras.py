@@ -109,10 +109,15 @@ def test_a_camera_too_many_is_refused_and_changes_nothing(server: LocalServer, e
         cameras = [pool.submit(one, camera) for camera in range(CAMERAS)]
         full.wait()
         intruder = pool.submit(intrude)
-        results = [camera.result() for camera in cameras]
-        with TritonSession(server.address) as late, pytest.raises(ServerBusyError, match="busy: 8 cameras have all"):
-            late.infer(frame_of(1))
-        done.set()
+        try:
+            results = [camera.result() for camera in cameras]
+            with (
+                TritonSession(server.address) as late,
+                pytest.raises(ServerBusyError, match="busy: 8 cameras took all"),
+            ):
+                late.infer(frame_of(1))
+        finally:
+            done.set()
         intruder.result()
     assert refusals
     assert_engines(engine, results, 60)
